@@ -1,0 +1,1 @@
+"""sonovid: models of sounding video, trained, run and measured in one place."""

@@ -1,0 +1,1 @@
+"""Waveforms, frames and words to tensors that networks see, and back."""

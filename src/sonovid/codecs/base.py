@@ -1,0 +1,48 @@
+"""The one signature of all codecs: data to raw latents and back, and raw latents to the final ones that networks see.
+
+Raw latents are what encoders give and caches hold; final latents are whitened at load, so that a change of whitening encodes
+nothing anew.
+"""
+
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from sonovid.geometry import Geometry
+
+
+class Codec(Protocol):
+    """What both streams' codecs share."""
+
+    def latent_shape(self, geometry: Geometry) -> tuple[int, ...]:
+        """The shape of one clip's latents, without the batch axis: video (c, t, h, w), audio (c, l, f)."""
+        ...
+
+    def whiten(self, raw: Tensor) -> Tensor:
+        """Raw latents to final ones."""
+        ...
+
+    def unwhiten(self, final: Tensor) -> Tensor:
+        """Final latents to raw ones, the inverse of `whiten`."""
+        ...
+
+
+@runtime_checkable
+class VideoCodec(Codec, Protocol):
+    """Frames in [-1, 1] and their latents."""
+
+    def encode(self, frames: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c t2 h2 w2"]: ...
+
+    def decode(self, latents: Float[Tensor, "b c t2 h2 w2"]) -> Float[Tensor, "b 3 t h w"]: ...
+
+
+@runtime_checkable
+class AudioCodec(Codec, Protocol):
+    """A mono waveform in [-1, 1] and its latents; `sample_rate` is the one it was made for."""
+
+    sample_rate: int
+
+    def encode(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b c l f"]: ...
+
+    def decode(self, latents: Float[Tensor, "b c l f"], num_samples: int) -> Float[Tensor, "b n"]: ...

@@ -1,0 +1,33 @@
+"""What a denoiser is told beside the noisy pair: text, and which streams are generated."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sonovid.av import AV, Task
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One batch of conditions.
+
+    text: embedded words, [b k d]. text_mask: True where a word stands, [b k]; a sample without a single word has no text, and a
+    denoiser uses its learnt null there. generated: for each stream, True [b] where it is generated and not given.
+    """
+
+    text: Float[Tensor, "b k d"]
+    text_mask: Bool[Tensor, "b k"]
+    generated: AV
+
+    def without_text(self, dropped: Bool[Tensor, "b"] | None = None) -> "Condition":
+        """The same with the text of the `dropped` samples, or of all, taken away."""
+        if dropped is None:
+            dropped = torch.ones(len(self.text_mask), dtype=torch.bool, device=self.text_mask.device)
+        return replace(self, text_mask=self.text_mask & ~dropped[:, None])
+
+    def for_task(self, task: Task) -> "Condition":
+        """The same for one task throughout the batch."""
+        b, device = len(self.text_mask), self.text_mask.device
+        return replace(self, generated=task.value.map(lambda g: torch.full((b,), g, dtype=torch.bool, device=device)))

@@ -1,0 +1,1 @@
+"""Files and worlds to clips, clips to cached latents."""

@@ -1,0 +1,1 @@
+"""The networks, pair to pair, one file for each system."""

@@ -1,0 +1,1 @@
+"""One loop for every recipe, its checkpoints, and what each kind of model regresses."""
