@@ -1,0 +1,132 @@
+"""SpectrogramCodec: waveform to log-mel, autoencoder and vocoder as one audio codec, saved as one folder."""
+
+import importlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sonovid.codecs.mel import LogMel
+from sonovid.codecs.whitening import unwhiten, whiten
+from sonovid.geometry import Geometry
+
+CONFIG = "config.json"
+# What a saved codec may name; anything else in a config file is refused, so that a folder cannot run foreign code.
+PARTS = {
+    "MelAutoencoder": "sonovid.codecs.audio",
+    "IdentityMel": "sonovid.codecs.audio",
+    "MelImageAutoencoder": "sonovid.codecs.pretrained",
+    "SpectralVocoder": "sonovid.codecs.vocoder",
+    "HifiGanVocoder": "sonovid.codecs.pretrained",
+}
+
+
+class SpectrogramCodec(nn.Module):
+    """Waveform [b n] in [-1, 1] to latents [b c l f] and back.
+
+    Args:
+        autoencoder: log-mel [b f l] to latents and back: `MelAutoencoder`, `IdentityMel` or `MelImageAutoencoder`.
+        vocoder: log-mel [b f l] to a waveform of l hop samples.
+        log_mel: the spectrogram's settings.
+        latents_mean, latents_std: whitening, one value or one per channel.
+    """
+
+    config_name = CONFIG
+
+    def __init__(
+        self,
+        autoencoder: Any,
+        vocoder: Any,
+        log_mel: LogMel | None = None,
+        *,
+        latents_mean: Sequence[float] = (0.0,),
+        latents_std: Sequence[float] = (1.0,),
+    ):
+        super().__init__()
+        self.autoencoder, self.vocoder = autoencoder, vocoder
+        self.log_mel = log_mel or LogMel()
+        self.latents_mean, self.latents_std = list(latents_mean), list(latents_std)
+
+    @property
+    def sample_rate(self) -> int:
+        return self.log_mel.sample_rate
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.autoencoder.parameters(), torch.zeros(())).dtype
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.parameters()), torch.zeros(())).device
+
+    def latent_shape(self, geometry: Geometry) -> tuple[int, ...]:
+        """(c, l, f) of one clip.
+
+        Raises:
+            ValueError: the clip's sample rate or length does not fit the spectrogram or the autoencoder.
+        """
+        grid = self.autoencoder.latent_grid(self.log_mel.num_frames(geometry), self.log_mel.bins)
+        return (self.autoencoder.latent_channels, *grid)
+
+    def mel(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f l"]:
+        """The log-mel frames of a waveform, in float32 whatever the codec's dtype."""
+        return self.log_mel(waveform.float())
+
+    def encode(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b c l f"]:
+        """A waveform to raw latents."""
+        return self.autoencoder.encode(self.mel(waveform).to(self.dtype))
+
+    def decode(self, latents: Float[Tensor, "b c l f"], num_samples: int) -> Float[Tensor, "b n"]:
+        """Raw latents to a waveform of `num_samples`, cut or filled with silence."""
+        wave = self.vocoder(self.autoencoder.decode(latents)).float()[:, :num_samples]
+        return torch.nn.functional.pad(wave, (0, num_samples - wave.shape[1]))
+
+    def whiten(self, raw: Tensor) -> Tensor:
+        return whiten(raw, self.latents_mean, self.latents_std)
+
+    def unwhiten(self, final: Tensor) -> Tensor:
+        return unwhiten(final, self.latents_mean, self.latents_std)
+
+    def save_pretrained(self, folder: "str | os.PathLike", **options: Any) -> None:
+        """Write the settings, and each part in a folder of its own, safetensors only."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        config = {
+            "_class_name": type(self).__name__,
+            "autoencoder": type(self.autoencoder).__name__,
+            "vocoder": type(self.vocoder).__name__,
+            "log_mel": self.log_mel.to_config(),
+            "latents_mean": self.latents_mean,
+            "latents_std": self.latents_std,
+        }
+        for name in ("autoencoder", "vocoder"):
+            getattr(self, name).save_pretrained(path / name, **options)
+        aside = path / (CONFIG + ".tmp")
+        aside.write_text(json.dumps(config, indent=2) + "\n")
+        os.replace(aside, path / CONFIG)
+
+    @classmethod
+    def from_pretrained(cls, folder: "str | os.PathLike", *, dtype: torch.dtype | None = None, **_: Any) -> "SpectrogramCodec":
+        """Read what `save_pretrained` wrote.
+
+        Raises:
+            ValueError: no config, or it names a part that this package does not have.
+        """
+        path = Path(folder)
+        if not (path / CONFIG).is_file():
+            raise ValueError(f"{path}: no {CONFIG} of an audio codec there")
+        config = json.loads((path / CONFIG).read_text())
+        parts = {}
+        for name in ("autoencoder", "vocoder"):
+            kind = config[name]
+            if kind not in PARTS:
+                raise ValueError(f"{path / CONFIG}: {name} is {kind!r}, expected one of {', '.join(PARTS)}")
+            part = getattr(importlib.import_module(PARTS[kind]), kind)
+            parts[name] = part.from_pretrained(path / name, torch_dtype=dtype, use_safetensors=True)
+        whitening = {name: config[name] for name in ("latents_mean", "latents_std")}
+        return cls(parts["autoencoder"], parts["vocoder"], LogMel(**config["log_mel"]), **whitening)
