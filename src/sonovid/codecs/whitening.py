@@ -14,7 +14,9 @@ def channelwise(values: Sequence[float], x: Tensor) -> Tensor:
         ValueError: as many values as channels were expected.
     """
     if len(values) not in (1, x.shape[1]):
-        raise ValueError(f"whitening has {len(values)} values for latents of {x.shape[1]} channels: expected one, or one per channel")
+        raise ValueError(
+            f"whitening has {len(values)} values for latents of {x.shape[1]} channels: expected one, or one per channel"
+        )
     return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(1, -1, *[1] * (x.ndim - 2))
 
 
