@@ -1,0 +1,197 @@
+"""The loop: exact resumption after a kill, two processes as one, settings and what is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_run import Tiny, job
+from torch import nn
+
+from sonovid.training import checkpoint, logs
+from sonovid.training.loop import Order, Settings, learning_rate, seed_of, train
+
+SCRIPT = Path(__file__).with_name("tiny_run.py")
+
+
+def run(*arguments: object, processes: int = 1) -> subprocess.CompletedProcess:
+    launch = [sys.executable]
+    if processes > 1:
+        launch += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(
+        [*launch, str(SCRIPT), *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def told(out: Path) -> list[dict]:
+    """The log without what depends on the clock."""
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in ("clips_per_second", "minutes")} for line in lines]
+
+
+def same(a: Path, b: Path) -> None:
+    for path in sorted(a.glob("*.safetensors")):
+        ours, theirs = load_file(path), load_file(b / path.name)
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            assert torch.equal(ours[name], theirs[name]), f"{path.name}: {name}"
+
+
+def test_a_killed_run_resumed_is_the_run_that_was_not_killed_bit_for_bit(tmp_path):
+    train(job(accumulate=2), tmp_path / "whole")
+    # Two calls of the objective a step, and two more in the validation of step 10: this is the second batch of step 14.
+    killed = run(tmp_path / "killed", "--accumulate", 2, "--kill-in-call", 30)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert checkpoint.latest(tmp_path / "killed").name == "checkpoint-000010"
+    resumed = run(tmp_path / "killed", "--accumulate", 2, "--resume", "latest")
+    assert resumed.returncode == 0, resumed.stderr
+    same(tmp_path / "whole" / "checkpoint-000020", tmp_path / "killed" / "checkpoint-000020")
+    same(tmp_path / "whole" / "model", tmp_path / "killed" / "model")
+    assert told(tmp_path / "whole") == told(tmp_path / "killed")
+
+
+def test_two_processes_train_what_one_trains_in_two_accumulated_batches(tmp_path):
+    train(job(accumulate=2), tmp_path / "one")
+    two = run(tmp_path / "two", processes=2)
+    assert two.returncode == 0, two.stderr
+    ours, theirs = (load_file(tmp_path / name / "checkpoint-000020" / "model.safetensors") for name in ("one", "two"))
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-5)
+    for a, b in zip(logs.read(tmp_path / "one" / "log.jsonl"), logs.read(tmp_path / "two" / "log.jsonl"), strict=True):
+        assert a["loss/audio"] == pytest.approx(b["loss/audio"], rel=1e-4)
+
+
+def test_training_lowers_the_loss_and_true_pairs_come_out_below_shuffled_ones(tmp_path):
+    settings = dict(
+        steps=400, batch_size=32, learning_rate=1e-2, log_every=50, checkpoint_every=400, validate_every=400, validate_size=12
+    )
+    train(job(dropout=0.0, **settings), tmp_path)
+    lines = logs.read(tmp_path / "log.jsonl")
+    assert lines[-1]["loss/audio"] < 0.8 * lines[0]["loss/audio"]
+    held_out = logs.read(tmp_path / "log.jsonl", "validation")[-1]
+    assert held_out["pairs/audio_true"] < held_out["pairs/audio_shuffled"]
+    assert any(name.startswith("loss_given_at/audio/") for name in lines[-1])
+    assert "loss_given/video" not in lines[-1]
+
+
+def test_the_exported_model_is_the_average_and_loads(tmp_path):
+    folder = train(job(), tmp_path)
+    exported = Tiny.from_pretrained(folder)
+    average = load_file(tmp_path / "checkpoint-000020" / "average.safetensors")
+    for i, parameter in enumerate(exported.parameters()):
+        assert torch.equal(parameter, average[str(i)])
+    assert json.loads((folder / "recipe.json").read_text()) == {"name": "tiny", "steps_trained": 20}
+
+
+class Squared(nn.Module):
+    """An adversary: whether a vector looks like noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.score = nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.score(x.square())[:, 0]
+
+
+def test_an_adversary_is_trained_and_resumed_with_the_model(tmp_path):
+    def with_adversary(**settings):
+        tiny = job(**settings)
+        torch.manual_seed(3)
+        adversary = Squared()
+        inner = tiny.objective
+
+        class Adversarial:
+            def __call__(self, model, batch, generator):
+                scored = inner(model, batch, generator)
+                fake = model(batch["x0"], scored.times).audio
+                losses = {**scored.losses, "adversarial": (adversary(fake) - 1).square()}
+                return replace(scored, losses=losses, made={"true": batch["x0"].audio, "fake": fake.detach()})
+
+            def discriminate(self, adversary, made):
+                return {"true": (adversary(made["true"]) - 1).square(), "fake": adversary(made["fake"]).square()}
+
+        return replace(tiny, objective=Adversarial(), adversary=adversary)
+
+    train(with_adversary(), tmp_path / "whole")
+    before = Squared.__call__(with_adversary().adversary, torch.ones(1, 4))
+    with pytest.raises(KeyboardInterrupt):
+        interrupted = with_adversary()
+        train(replace(interrupted, batch=lambda indices: stop_after(12, indices, interrupted)), tmp_path / "parts")
+    train(with_adversary(), tmp_path / "parts", resume="latest")
+    same(tmp_path / "whole" / "checkpoint-000020", tmp_path / "parts" / "checkpoint-000020")
+    trained = with_adversary().adversary
+    trained.load_state_dict(load_file(tmp_path / "whole" / "checkpoint-000020" / "adversary.safetensors"))
+    assert not torch.equal(before, trained(torch.ones(1, 4)))
+    assert "loss/adversary_fake" in logs.read(tmp_path / "whole" / "log.jsonl")[-1]
+
+
+def stop_after(steps: int, indices, interrupted):
+    order = Order(50, 0)
+    if list(indices) == order(steps * 6, 6):
+        raise KeyboardInterrupt
+    return interrupted.batch(indices)
+
+
+def test_a_run_of_given_minutes_ends_with_a_checkpoint(tmp_path):
+    train(job(steps=100_000, max_minutes=0.02, checkpoint_every=100_000, validate_every=100_000), tmp_path)
+    assert 0 < checkpoint.load(checkpoint.latest(tmp_path))[1]["step"] < 100_000
+
+
+def test_an_earlier_run_is_not_written_over(tmp_path):
+    train(job(steps=5), tmp_path)
+    with pytest.raises(ValueError, match="resume=latest"):
+        train(job(steps=5), tmp_path)
+
+
+def test_latest_begins_where_there_is_nothing_and_a_path_must_be_there(tmp_path):
+    train(job(steps=2), tmp_path / "a", resume="latest")
+    with pytest.raises(ValueError, match="no checkpoint folder"):
+        train(job(steps=2), tmp_path / "b", resume=tmp_path / "checkpoint-000004")
+
+
+def test_another_model_than_the_checkpoints_is_refused(tmp_path):
+    train(job(steps=2), tmp_path)
+    with pytest.raises(ValueError, match="another model"):
+        train(replace(job(steps=4), model=Tiny(width=8)), tmp_path, resume="latest")
+
+
+def test_a_diverged_loss_is_said(tmp_path):
+    with pytest.raises(FloatingPointError, match="diverged"):
+        train(job(learning_rate=1e30, clip=0.0, warm_up=0), tmp_path)
+
+
+def test_every_epoch_takes_every_sample_once_in_an_order_of_its_own():
+    order = Order(10, seed=3)
+    first, second = order(0, 10), order(10, 10)
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second
+    assert order(5, 10) == first[5:] + second[:5]
+    assert Order(10, seed=4)(0, 10) != first
+
+
+def test_seeds_count_every_key():
+    assert len({seed_of(0, "noise", step, slot) for step in range(50) for slot in range(4)}) == 200
+    assert seed_of(1, "a") == seed_of(1, "a")
+
+
+def test_the_rate_rises_and_falls():
+    settings = Settings(warm_up=10, final_rate=0.1)
+    assert learning_rate(settings, 4, 0.0) == pytest.approx(0.5)
+    assert learning_rate(settings, 100, 0.5) == pytest.approx(0.55)
+    assert learning_rate(settings, 100, 1.0) == pytest.approx(0.1)
+    assert learning_rate(replace(settings, decay="constant"), 100, 1.0) == 1.0
+
+
+def test_settings_say_what_they_allow():
+    with pytest.raises(ValueError, match="batch_size=0"):
+        Settings(batch_size=0)
+    with pytest.raises(ValueError, match="average"):
+        Settings(average=1.0)
