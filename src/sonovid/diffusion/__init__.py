@@ -1,1 +1,1 @@
-"""Noise, and its removal: pairs of tensors, times and schedules. Knows no network."""
+"""Noise and its removal, for pairs of tensors: schedules, objectives, losses, guidance, samplers. Knows no network."""
