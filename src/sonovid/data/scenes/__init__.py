@@ -1,0 +1,44 @@
+"""Procedural sounding scenes with known event times, rendered at any size, frame rate and length."""
+
+from difflib import get_close_matches
+
+from sonovid.clip import Clip
+from sonovid.data.scenes.bounces import BOUNCES
+from sonovid.data.scenes.hits import HITS
+from sonovid.data.scenes.world import World
+from sonovid.geometry import Geometry
+
+WORLDS: dict[str, World] = {world.name: world for world in (HITS, BOUNCES)}
+
+
+def find(world: str) -> World:
+    """The world of this name.
+
+    Raises:
+        ValueError: there is none; the message names the nearest.
+    """
+    if world not in WORLDS:
+        near = get_close_matches(world, WORLDS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"take one of {', '.join(WORLDS)}"
+        raise ValueError(f"scenes: no world {world!r}; {hint}")
+    return WORLDS[world]
+
+
+def render(world: str, seed: int, geometry: Geometry) -> Clip:
+    """One clip: frames uint8 [t h w 3], waveform float32 [1 n], caption, label and exact event times in seconds.
+
+    The scene is a function of (world, seed); the geometry only samples it. The same bytes on every machine.
+
+    Raises:
+        ValueError: no such world.
+    """
+    return find(world).render(seed, geometry)
+
+
+def attributes(world: str, seed: int) -> dict[str, str]:
+    """What a scene shows, by word: its world, material, colour and so on. Its caption names these.
+
+    Raises:
+        ValueError: no such world.
+    """
+    return find(world).attributes(seed)

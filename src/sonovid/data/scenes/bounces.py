@@ -1,0 +1,278 @@
+"""Bounces: a ball of some material and colour falls and bounces under a gravity that varies, with exact contact times."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sonovid.clip import Clip
+from sonovid.data.scenes.canvas import Canvas, Colour, Field, box, disc, ellipse, mix, shade, stroke
+from sonovid.data.scenes.draws import Draws
+from sonovid.data.scenes.materials import struck
+from sonovid.data.scenes.track import Track
+from sonovid.data.scenes.world import World, frame_times, within
+from sonovid.geometry import Geometry
+
+FLOOR = 0.3
+COLOURS: dict[str, Colour] = {
+    "red": (0.86, 0.13, 0.12),
+    "blue": (0.13, 0.3, 0.85),
+    "green": (0.1, 0.6, 0.22),
+    "yellow": (0.95, 0.82, 0.1),
+    "orange": (0.97, 0.5, 0.06),
+    "purple": (0.55, 0.2, 0.72),
+    "white": (0.95, 0.95, 0.93),
+    "pink": (0.97, 0.5, 0.68),
+    "brown": (0.55, 0.33, 0.15),
+    "silver": (0.72, 0.75, 0.79),
+    "golden": (0.88, 0.68, 0.2),
+    "black": (0.12, 0.12, 0.14),
+}
+BALLS = {
+    "rubber": ("red", "blue", "green", "yellow", "black"),
+    "plastic": ("red", "blue", "orange", "pink", "white", "purple"),
+    "wood": ("brown", "orange"),
+    "metal": ("silver", "golden"),
+    "glass": ("green", "blue", "white", "purple"),
+}
+RESTITUTION = {"rubber": 0.86, "plastic": 0.78, "wood": 0.6, "metal": 0.66, "glass": 0.7}
+FLOORS = {"wood": 1.0, "stone": 1.03, "metal": 1.0, "carpet": 0.82}
+FLOOR_LOOK: dict[str, Colour] = {"wood": (0.64, 0.44, 0.25), "stone": (0.52, 0.53, 0.54), "metal": (0.42, 0.5, 0.6), "carpet": (0.48, 0.2, 0.28)}
+WALLS: tuple[Colour, ...] = ((0.8, 0.86, 0.92), (0.9, 0.87, 0.8), (0.82, 0.9, 0.84), (0.87, 0.84, 0.9))
+ADJECTIVE = {"wood": "wooden"}
+
+
+@dataclass(frozen=True)
+class Flight:
+    """One throw of one ball: contact k is at times[k] with downward speed speeds[k]; it is gone when `end` comes.
+
+    start: when it appears, at height `drop` above the floor. settle: when it stops bouncing and starts to roll away.
+    """
+
+    start: float
+    end: float
+    settle: float
+    x: float
+    drift: float
+    leave: float
+    gravity: float
+    drop: float
+    times: tuple[float, ...]
+    speeds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    material: str
+    colour: str
+    floor: str
+    radius: float
+    gravity: float
+    drop: float
+    restitution: float
+    balls: int
+    wall: Colour
+    light: float
+
+
+def scene(seed: int) -> Scene:
+    draws = Draws("bounces", seed)
+    material, floor = draws.pick(sorted(BALLS)), draws.pick(sorted(FLOORS))
+    drop, fall = draws.uniform(0.42, 0.66), draws.uniform(0.3, 0.46)
+    return Scene(
+        material=material,
+        colour=draws.pick(BALLS[material]),
+        floor=floor,
+        radius=draws.uniform(0.085, 0.12),
+        gravity=2 * drop / fall**2,
+        drop=drop,
+        restitution=min(0.88, RESTITUTION[material] * FLOORS[floor] * draws.uniform(0.95, 1.04)),
+        balls=2 if draws.chance(0.15) else 1,
+        wall=draws.pick(WALLS),
+        light=draws.uniform(0.9, 1.05),
+    )
+
+
+def attributes(seed: int) -> dict[str, str]:
+    it = scene(seed)
+    return {"world": "bounces", "material": it.material, "colour": it.colour, "floor": it.floor, "balls": ("one", "two")[it.balls - 1]}
+
+
+def flights(seed: int, ball: int, until: float) -> list[Flight]:
+    """All throws of one ball that start before `until`: falls, contacts until the bounces are too small, rolling away."""
+    it = scene(seed)
+    made: list[Flight] = []
+    start = 0.0 if ball == 0 else Draws("bounces", seed, "second").uniform(0.12, 0.3)
+    while start < until:
+        draws = Draws("bounces", seed, ball, len(made))
+        drop = it.drop * draws.uniform(0.85, 1.05)
+        # The first fall has begun before the clip does, so that the first contact is not always the same.
+        begun = draws.uniform(0.0, 0.16) if not made and ball == 0 else 0.0
+        time = start - begun + (2 * drop / it.gravity) ** 0.5
+        speed = it.gravity * (time - start + begun)
+        top = speed
+        times, speeds = [], []
+        while True:
+            times.append(time)
+            speeds.append(speed)
+            speed *= it.restitution
+            pause = 2 * speed / it.gravity
+            if pause < 0.16 or speed < 0.22 * top:
+                break
+            time += pause
+        settle = times[-1] + 2 * speed / it.gravity
+        side = -0.2 + 0.4 * ball if it.balls == 2 else 0.0
+        x = side + draws.uniform(-0.16, 0.16) * (0.3 if it.balls == 2 else 1.0)
+        drift = draws.uniform(-0.08, 0.08) * (0.3 if it.balls == 2 else 1.0)
+        leave = 1.0 if x + drift * (settle - start) > 0 else -1.0
+        made.append(Flight(start - begun, settle + 0.5, settle, x, drift, leave, it.gravity, drop, tuple(times), tuple(speeds)))
+        start = settle + 0.35
+    return made
+
+
+def position(flight: Flight, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the lowest point of the ball is: x, height above the floor; and whether it is there at all. All [t]."""
+    height = flight.drop - flight.gravity * (t - flight.start) ** 2 / 2
+    ends = (*flight.times[1:], flight.settle)
+    for time, end in zip(flight.times, ends, strict=True):
+        since, up = t - time, flight.gravity * (end - time) / 2
+        height = np.where(t >= time, up * since - flight.gravity * since**2 / 2, height)
+    height = np.where(t >= flight.settle, 0.0, np.maximum(height, 0.0))
+    rolled = np.maximum(t - flight.settle, 0.0)
+    x = flight.x + flight.drift * (np.minimum(t, flight.settle) - flight.start) + rolled * flight.drift + flight.leave * 4.0 * rolled**2
+    return x, height, (t >= flight.start) & (t < flight.end)
+
+
+def paint_floor(canvas: Canvas, it: Scene) -> None:
+    wall, floor = shade(it.wall, it.light), FLOOR_LOOK[it.floor]
+    canvas.backdrop(wall, shade(wall, 0.86), FLOOR, floor)
+    canvas.fill(box(-99, FLOOR, 99, FLOOR + 0.03), shade(floor, 1.25))
+    if it.floor == "wood":
+        for y in (0.37, 0.44):
+            canvas.fill(stroke(-99, y, 99, y, 0.006), shade(floor, 0.72))
+    elif it.floor == "stone":
+        canvas.fill(stroke(-99, 0.4, 99, 0.4, 0.008), shade(floor, 0.72))
+        for x in np.arange(-9, 10) * 0.33:
+            canvas.fill(stroke(x - 0.05 * x, FLOOR + 0.03, x * 1.1, 0.4, 0.008), shade(floor, 0.72))
+    elif it.floor == "metal":
+        for x in np.arange(-9, 10) * 0.4:
+            canvas.fill(stroke(x, 0.52, x + 0.18, FLOOR + 0.03, 0.03), shade(floor, 1.3), 0.7, 4.0)
+    else:
+        canvas.fill(box(-99, 0.42, 99, 0.46), (0.85, 0.72, 0.45))
+
+
+def surface(material: str, base: Colour, cx: np.ndarray, cy: np.ndarray, r: float, turn: np.ndarray) -> Field:
+    """The colours of a ball lit from the upper left, by material."""
+
+    def field(x: np.ndarray, y: np.ndarray, at) -> np.ndarray:
+        u, v = (x - at(cx)) / r, (y - at(cy)) / r
+        light = np.clip(0.75 - 0.35 * u - 0.45 * v, 0.0, 1.4)
+        spot = np.hypot(u + 0.35, v + 0.4)
+        c, s = np.cos(at(turn)), np.sin(at(turn))
+        a, b = u * c + v * s, v * c - u * s
+        body = mix(shade(base, 0.45), base, light)
+        if material == "wood":
+            rings = 0.5 + 0.5 * np.cos(9.0 * np.hypot(a, 0.5 * b + 0.6))
+            body = mix(shade(base, 0.6), shade(base, 1.3), rings) * (0.55 + 0.5 * light[..., None])
+        elif material == "metal":
+            band = np.exp(-((v + 0.15) ** 2) / 0.03)
+            body = mix(shade(base, 0.3), base, light + 0.2 * np.sin(5 * v))
+            body = body + 0.25 * band[..., None]
+            body = body + (1 - body) * np.clip(1.6 - spot * 4.0, 0.0, 1.0)[..., None]
+        elif material == "plastic":
+            body = np.where((np.abs(b) < 0.22)[..., None], mix((0.6, 0.6, 0.6), (1.0, 1.0, 1.0), light), body)
+            if base[0] > 0.9 and base[2] > 0.9:
+                body = np.where((np.abs(b) < 0.22)[..., None], mix((0.2, 0.2, 0.25), (0.4, 0.4, 0.5), light), body)
+            body = body + (1 - body) * (0.8 * np.clip(1.4 - spot * 4.0, 0.0, 1.0))[..., None]
+        return np.clip(body, 0.0, 1.0)
+
+    return field
+
+
+def paint_ball(canvas: Canvas, it: Scene, flight: Flight, t: np.ndarray) -> None:
+    x, height, here = position(flight, t)
+    r, base = it.radius, COLOURS[it.colour]
+    squash = np.zeros_like(t)
+    if it.material in ("rubber", "plastic"):
+        soft = 0.34 if it.material == "rubber" else 0.12
+        for time, speed in zip(flight.times, flight.speeds, strict=True):
+            squash = np.maximum(squash, soft * speed / flight.speeds[0] * np.exp(-(((t - time) / 0.04) ** 2)))
+    ry, rx = r * (1 - squash), r * (1 + 0.7 * squash)
+    cy = FLOOR + 0.06 - height - ry
+    shown = here.astype(float)
+    canvas.fill(ellipse(x, FLOOR + 0.06, rx * (1.0 + 0.6 * height), 0.028), (0.05, 0.05, 0.08), shown * 0.5 * np.exp(-2.2 * height), 2.0)
+    turn = (x - flight.x) / r + 0.6
+    ball = ellipse(x, cy, rx, ry)
+    if it.material != "glass":
+        canvas.fill(ball, surface(it.material, base, x, cy, r, turn), shown)
+        return
+    canvas.fill(ball, shade(base, 1.3), shown * 0.35)
+    rim = 0.016
+    outline = ellipse(x, cy, rx - rim, ry - rim)
+    ring = ellipse(x, cy, rx, ry)
+    both = type(ring)(ring.bounds, lambda px, py, at: np.maximum(ring.distance(px, py, at), -outline.distance(px, py, at)))
+    canvas.fill(both, shade(base, 0.7), shown * 0.9)
+    canvas.fill(ellipse(x + 0.2 * r, cy + 0.45 * r, 0.45 * r, 0.2 * r), shade(base, 1.6), shown * 0.6, 2.0)
+    canvas.fill(disc(x - 0.35 * r, cy - 0.38 * r, 0.2 * r), (1.0, 1.0, 1.0), shown)
+
+
+def caption(seed: int) -> str:
+    it, draws = scene(seed), Draws("bounces", seed, "words")
+    name = ADJECTIVE.get(it.material, it.material)
+    floor = ADJECTIVE.get(it.floor, it.floor)
+    floor = draws.pick((f"a {floor} floor", f"the {floor} floor")) if it.floor != "carpet" else draws.pick(("a carpet", "the carpet"))
+    if it.balls == 2:
+        ball = draws.pick((f"two {it.colour} {name} balls", f"two {name} balls, {it.colour} ones,", f"a pair of {it.colour} {name} balls"))
+        plural = not ball.startswith("a pair") or draws.chance(0.5)
+    else:
+        article = "an" if it.colour == "orange" else "a"
+        ball = draws.pick((f"{article} {it.colour} {name} ball", f"{article} {it.colour} ball made of {it.material}", f"a {name} ball, {it.colour} in colour,"))
+        plural = False
+    bounce, fall, drop = ("bounce", "fall", "drop") if plural else ("bounces", "falls", "drops")
+    be = "are" if plural else "is"
+    bare = ball.rstrip(",")
+    return draws.pick(
+        (
+            f"{ball} {bounce} on {floor}",
+            f"{ball} {fall} and {bounce} on {floor}",
+            f"{ball} {be} bouncing on {floor}",
+            f"{ball} {drop} onto {floor} and {bounce}",
+            f"on {floor}, {ball} {bounce}",
+            f"the sound of {bare} bouncing on {floor}",
+            f"{bare} bouncing on {floor}",
+        )
+    )
+
+
+def contacts(seed: int, until: float) -> list[tuple[float, float, int]]:
+    """Every contact before `until`: its time, its strength in (0, 1], the ball."""
+    it, found = scene(seed), []
+    for ball in range(it.balls):
+        for flight in flights(seed, ball, until):
+            found += [(time, min(1.0, speed / 3.6), ball) for time, speed in zip(flight.times, flight.speeds, strict=True)]
+    return sorted(found)
+
+
+def render(seed: int, geometry: Geometry) -> Clip:
+    it, t, until = scene(seed), frame_times(geometry), float(geometry.seconds)
+    canvas = Canvas(geometry.height, geometry.width)
+    paint_floor(canvas, it)
+    canvas.animate(geometry.num_frames)
+    for ball in range(it.balls):
+        for flight in flights(seed, ball, until):
+            paint_ball(canvas, it, flight, t)
+    track = Track(geometry)
+    hits = contacts(seed, until)
+    for number, (time, strength, ball) in enumerate(hits):
+        strike(track, seed, it, number, time, strength, ball)
+    return Clip(canvas.frames(), track.waveform(), geometry.fps, geometry.sample_rate, caption(seed), it.material, within([hit[0] for hit in hits], geometry))
+
+
+def strike(track: Track, seed: int, it: Scene, number: int, time: float, strength: float, ball: int) -> None:
+    """The sound of one contact: mostly the ball's, and the floor answers."""
+    event = Draws("bounces", seed, "contact", number)
+    muffled = 0.75 if it.floor == "carpet" else 1.0
+    struck(track, time, it.material, strength * muffled, Draws("bounces", seed, "voice", ball), event, gain=1.1)
+    struck(track, time, it.floor, strength, Draws("bounces", seed, "floor"), event, gain=0.3)
+
+
+BOUNCES = World("bounces", attributes, render)

@@ -1,0 +1,135 @@
+"""Hits: a wooden stick strikes things of eight materials (after Greatest Hits, Owens et al. 2016)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sonovid.clip import Clip
+from sonovid.data.scenes.canvas import Canvas, Colour, disc, shade, stroke
+from sonovid.data.scenes.draws import Draws
+from sonovid.data.scenes.materials import struck
+from sonovid.data.scenes.things import TABLE, THINGS, Blows
+from sonovid.data.scenes.track import Track
+from sonovid.data.scenes.world import World, frame_times, within
+from sonovid.geometry import Geometry
+
+GAINS = {"wood": 1.5, "metal": 1.0, "glass": 1.0, "plastic": 1.3, "cloth": 1.3, "water": 1.0, "leaves": 1.0, "dirt": 1.0}
+WALLS: tuple[Colour, ...] = ((0.85, 0.85, 0.8), (0.76, 0.83, 0.88), (0.82, 0.78, 0.84), (0.8, 0.87, 0.8))
+GROUNDS: tuple[Colour, ...] = ((0.5, 0.42, 0.36), (0.42, 0.45, 0.5), (0.56, 0.52, 0.45))
+TIMES = {1: ("once", "one time"), 2: ("twice", "two times"), 3: ("three times",), 4: ("four times",)}
+
+
+@dataclass(frozen=True)
+class Scene:
+    material: str
+    thing: str
+    colour: str
+    size: float
+    x: float
+    side: float
+    wall: Colour
+    ground: Colour
+
+
+def scene(seed: int) -> Scene:
+    draws = Draws("hits", seed)
+    material = draws.pick(sorted({thing.material for thing in THINGS.values()}))
+    name = draws.pick(sorted(name for name, thing in THINGS.items() if thing.material == material))
+    return Scene(
+        material=material,
+        thing=name,
+        colour=draws.pick(THINGS[name].colours),
+        size=draws.uniform(0.9, 1.12),
+        x=draws.uniform(-0.1, 0.1),
+        side=1.0 if draws.chance(0.5) else -1.0,
+        wall=draws.pick(WALLS),
+        ground=draws.pick(GROUNDS),
+    )
+
+
+def attributes(seed: int) -> dict[str, str]:
+    it = scene(seed)
+    return {"world": "hits", "material": it.material, "object": it.thing, "colour": it.colour}
+
+
+def blows(seed: int, until: float) -> list[tuple[float, float]]:
+    """Every blow that starts before `until`, and one more: its time, its strength in [0.3, 1]. At most four in any two seconds."""
+    draws = Draws("hits", seed, "blows")
+    made: list[tuple[float, float]] = []
+    time, pace = draws.uniform(0.2, 0.8), draws.uniform(0.38, 1.1)
+    while True:
+        made.append((time, draws.uniform(0.3, 1.0)))
+        if time >= until:
+            return made
+        time += max(0.28, pace * draws.uniform(0.7, 1.4))
+        if len(made) >= 4:
+            time = max(time, made[-4][0] + 2.0)
+
+
+def swing(times: np.ndarray, hits: list[tuple[float, float]]) -> np.ndarray:
+    """How high the stick is raised: 0 at each blow, up to the strength of the coming blow before it. [t]."""
+    height = np.full(times.shape, hits[0][1])
+    before, rest = -9.0, hits[0][1]
+    for time, strength in hits:
+        gap = time - before
+        down, up = min(0.3, 0.5 * gap), min(0.34, 0.5 * gap)
+        fall = np.clip((times - (time - down)) / down, 0.0, 1.0)
+        rise = np.clip((times - before) / up, 0.0, 1.0)
+        level = strength * (1 - fall**2) * (1 - (1 - rise) ** 2)
+        height = np.where((times >= before) & (times < time), level, height)
+        before, rest = time, strength
+    rise = np.clip((times - before) / 0.34, 0.0, 1.0)
+    return np.where(times >= before, rest * 0.6 * (1 - (1 - rise) ** 2), height)
+
+
+def paint_stick(canvas: Canvas, it: Scene, height: np.ndarray, contact: tuple[float, float]) -> None:
+    """A drumstick that turns about a hand outside the picture."""
+    tip, thick = 0.034, 0.02
+    cx, cy = contact[0], contact[1] - tip
+    pivot_x, pivot_y = cx + 0.72 * it.side, cy - 0.12
+    reach = np.hypot(cx - pivot_x, cy - pivot_y)
+    angle = np.arctan2(cy - pivot_y, (cx - pivot_x) * -it.side) - (0.12 + 0.62 * height) * (height > 0) * np.minimum(1, height * 8)
+    x, y = pivot_x - it.side * reach * np.cos(angle), pivot_y + reach * np.sin(angle)
+    far_x, far_y = pivot_x + it.side * 3 * np.cos(angle), pivot_y - 3 * np.sin(angle)
+    canvas.fill(stroke(x, y, far_x, far_y, thick + 0.008), (0.3, 0.17, 0.07))
+    canvas.fill(stroke(x, y, far_x, far_y, thick - 0.002), (0.78, 0.55, 0.3))
+    canvas.fill(disc(x, y, tip + 0.006), (0.3, 0.17, 0.07))
+    canvas.fill(disc(x, y, tip - 0.004), (0.88, 0.68, 0.42))
+
+
+def caption(seed: int, number: int) -> str:
+    it, draws = scene(seed), Draws("hits", seed, "words")
+    thing = THINGS[it.thing]
+    described = draws.pick(thing.phrases).format(colour=it.colour)
+    article = "" if described.startswith(("some ", "water", "leaves")) else "an " if described[0] in "aeiou" else "a "
+    thing_words = article + described
+    stick = draws.pick(("a wooden stick", "a stick", "a drumstick", "someone with a stick"))
+    verb = draws.pick(("hits", "strikes", "beats", "taps", "knocks on"))
+    spoken = " " + draws.pick(TIMES[number]) if number in TIMES and draws.chance(0.6) else ""
+    return draws.pick(
+        (
+            f"{stick} {verb} {thing_words}{spoken}",
+            f"{thing_words} is struck by {stick}{spoken}" if not thing.plural else f"{thing_words} are struck by {stick}{spoken}",
+            f"hitting {thing_words} with a stick{spoken}",
+            f"the sound of {stick} hitting {thing_words}{spoken}",
+            f"{stick} {verb} {thing_words}{spoken}",
+        )
+    )
+
+
+def render(seed: int, geometry: Geometry) -> Clip:
+    it, t = scene(seed), frame_times(geometry)
+    hits = blows(seed, float(geometry.seconds))
+    canvas = Canvas(geometry.height, geometry.width)
+    canvas.backdrop(it.wall, shade(it.wall, 0.88), TABLE, it.ground)
+    thing = THINGS[it.thing]
+    contact = thing.paint(canvas, t, Blows(hits, it.colour, it.size, it.x, it.side, Draws("hits", seed, "thing")))
+    paint_stick(canvas, it, swing(t, hits), contact)
+    track = Track(geometry)
+    for number, (time, strength) in enumerate(hits):
+        struck(track, time, it.material, strength, Draws("hits", seed, "voice"), Draws("hits", seed, "blow", number), gain=GAINS[it.material])
+    events = within([time for time, _ in hits], geometry)
+    return Clip(canvas.frames(), track.waveform(), geometry.fps, geometry.sample_rate, caption(seed, len(events)), it.material, events)
+
+
+HITS = World("hits", attributes, render)

@@ -1,0 +1,364 @@
+"""Things: what the stick strikes in `hits`, how they look and how they answer a blow."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sonovid.data.scenes.canvas import Canvas, Colour, Field, Shape, box, bucket, dots, ellipse, leaf, mix, shade, stroke
+from sonovid.data.scenes.draws import Draws
+
+TABLE = 0.2
+BASE = 0.38  # where things stand
+COLOURS: dict[str, Colour] = {
+    "red": (0.84, 0.15, 0.13),
+    "blue": (0.15, 0.33, 0.82),
+    "green": (0.14, 0.6, 0.26),
+    "yellow": (0.94, 0.8, 0.14),
+    "orange": (0.94, 0.5, 0.1),
+    "purple": (0.55, 0.25, 0.7),
+    "pink": (0.95, 0.55, 0.7),
+    "white": (0.94, 0.94, 0.92),
+    "brown": (0.58, 0.37, 0.2),
+    "light brown": (0.8, 0.62, 0.4),
+    "dark brown": (0.4, 0.25, 0.14),
+    "silver": (0.72, 0.75, 0.78),
+    "golden": (0.86, 0.68, 0.25),
+    "clear": (0.86, 0.93, 0.95),
+    "black": (0.2, 0.18, 0.17),
+}
+
+
+@dataclass(frozen=True)
+class Blows:
+    """What a thing needs to know to be painted: the blows (time, strength), its colour, size, place, and own randomness."""
+
+    hits: list[tuple[float, float]]
+    colour: str
+    size: float
+    x: float
+    side: float
+    draws: Draws
+
+    @property
+    def rgb(self) -> Colour:
+        return COLOURS[self.colour]
+
+    def shiver(self, t: np.ndarray, rate: float, decay: float) -> np.ndarray:
+        """A damped swing after each blow, in [-1, 1]: [t]."""
+        total = np.zeros_like(t)
+        for time, strength in self.hits:
+            since = np.maximum(t - time, 0.0)
+            total = total + np.where(t >= time, strength * np.exp(-since / decay) * np.cos(2 * np.pi * rate * since), 0.0)
+        return total
+
+    def press(self, t: np.ndarray, decay: float) -> np.ndarray:
+        """How far a blow still presses in: jumps to its strength (within 15 ms before it) and dies away. [t]."""
+        total = np.zeros_like(t)
+        for time, strength in self.hits:
+            since = t - time
+            total = np.maximum(total, strength * np.where(since >= 0, np.exp(-np.maximum(since, 0) / decay), np.clip(1 + since / 0.015, 0, 1)))
+        return total
+
+
+Paint = Callable[[Canvas, np.ndarray, Blows], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """paint: paints it on all frames and returns where the stick meets it. phrases: its names, with {colour}."""
+
+    material: str
+    colours: tuple[str, ...]
+    phrases: tuple[str, ...]
+    paint: Paint
+    plural: bool = False
+
+
+def round_body(base: Colour, cx: float | np.ndarray, half: float, gloss: float) -> Field:
+    """Shading of an upright cylinder lit from the left."""
+
+    def field(x: np.ndarray, y: np.ndarray, at) -> np.ndarray:
+        u = (x - at(cx)) / half + 0 * y
+        body = mix(shade(base, 0.45), base, 0.95 - 0.5 * u**2 - 0.25 * u)
+        return body + (1 - body) * (gloss * np.exp(-(((u + 0.45) / 0.14) ** 2)))[..., None]
+
+    return field
+
+
+def ground_shadow(canvas: Canvas, cx: float | np.ndarray, half: float) -> None:
+    canvas.fill(ellipse(cx, BASE, half * 1.15, 0.045), (0.05, 0.05, 0.06), 0.4, 3.0)
+
+
+def wooden_block(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+    w, h = 0.24 * it.size, 0.2 * it.size
+    ground_shadow(canvas, it.x, w)
+    canvas.animate(len(t))
+    dip = 0.012 * it.shiver(t, 5, 0.1)
+    top = BASE - h + dip
+    canvas.fill(box(it.x - w, top, it.x + w, BASE + 0.02 + 0 * t, 0.012), shade(it.rgb, 0.9))
+    canvas.fill(box(it.x - w, top, it.x + w, top + 0.055, 0.012), shade(it.rgb, 1.3))
+    for k, y in enumerate((0.085, 0.125, 0.17)):
+        if y < h:
+            bend = 0.01 * (k - 1)
+            canvas.fill(stroke(it.x - w + 0.02, top + y, it.x, top + y + bend, 0.006), shade(it.rgb, 0.6))
+            canvas.fill(stroke(it.x, top + y + bend, it.x + w - 0.02, top + y, 0.006), shade(it.rgb, 0.6))
+    return it.x + 0.04 * it.side, BASE - h
+
+
+def wooden_box(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+    w, h = 0.21 * it.size, 0.3 * it.size
+    ground_shadow(canvas, it.x, w)
+    canvas.animate(len(t))
+    top = BASE - h + 0.012 * it.shiver(t, 5, 0.1)
+    base = BASE + 0.02 + 0 * t
+    canvas.fill(box(it.x - w, top, it.x + w, base), it.rgb)
+    for share in (0.33, 0.66):
+        y = top + (base - top) * share
+        canvas.fill(stroke(it.x - w, y, it.x + w, y, 0.008), shade(it.rgb, 0.55))
+    for x in (it.x - w + 0.03, it.x + w - 0.03):
+        canvas.fill(box(x - 0.03, top, x + 0.03, base), shade(it.rgb, 0.75))
+    canvas.fill(box(it.x - w - 0.015, top, it.x + w + 0.015, top + 0.04), shade(it.rgb, 1.25))
+    return it.x + 0.04 * it.side, BASE - h
+
+
+def metal_can(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+    w, h = 0.15 * it.size, 0.34 * it.size
+    ground_shadow(canvas, it.x, w)
+    canvas.animate(len(t))
+    cx = it.x - it.side * 0.018 * it.shiver(t, 9, 0.16)
+    top = BASE - h
+    body = round_body(it.rgb, cx, w, 0.9)
+    canvas.fill(ellipse(cx, BASE, w, 0.04), body)
+    canvas.fill(box(cx - w, top, cx + w, BASE), body)
+    for y in (top + 0.3 * h, top + 0.7 * h):
+        canvas.fill(box(cx - w, y, cx + w, y + 0.016), shade(it.rgb, 0.5))
+    canvas.fill(ellipse(cx, top, w, 0.045), shade(it.rgb, 0.55))
+    canvas.fill(ellipse(cx, top + 0.004, w - 0.02, 0.03), shade(it.rgb, 1.45))
+    return it.x + 0.03 * it.side, top - 0.015
+
+
+def metal_pan(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+    w, h = 0.24 * it.size, 0.2 * it.size
+    ground_shadow(canvas, it.x, w * 0.9)
+    canvas.animate(len(t))
+    cx = it.x - it.side * 0.018 * it.shiver(t, 9, 0.16)
+    top = BASE - h
+    body = round_body(it.rgb, cx, w, 0.9)
+    for side in (-1, 1):
+        canvas.fill(stroke(cx + side * w, top + 0.07, cx + side * (w + 0.06), top + 0.06, 0.022), (0.15, 0.15, 0.17))
+    canvas.fill(bucket(cx, top, BASE + 0.02, w, w * 0.86), body)
+    # The lid, with its knob to the far side of the stick.
+    canvas.fill(ellipse(cx, top, w + 0.015, 0.05), shade(it.rgb, 0.6))
+    canvas.fill(ellipse(cx, top - 0.01, w - 0.005, 0.04), body)
+    canvas.fill(ellipse(cx - 0.11 * it.side, top - 0.04, 0.035, 0.03), (0.15, 0.15, 0.17))
+    return it.x + 0.05 * it.side, top - 0.035
+
+
+def glass_edges(canvas: Canvas, shape: Shape, inner: Shape, rgb: Colour) -> None:
+    """A see-through body with a darker rim."""
+    rim = Shape(shape.bounds, lambda x, y, at: np.maximum(shape.distance(x, y, at), -inner.distance(x, y, at)))
+    canvas.fill(shape, rgb, 0.38)
+    canvas.fill(rim, shade(rgb, 0.55), 0.9)
+
+
+def glass_bottle(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+    w, h = 0.11 * it.size, 0.5 * it.size
+    ground_shadow(canvas, it.x, w)
+    canvas.animate(len(t))
+    cx = it.x - it.side * 0.012 * it.shiver(t, 11, 0.14)
+    top, neck, rim = BASE - h, 0.045, 0.018
+    shoulder = top + 0.2 * h
+
+    def outline(grow: float) -> Shape:
+        body = box(cx - w - grow, shoulder + 0.02 - grow, cx + w + grow, BASE + 0.02 + grow, 0.07)
+        throat = box(cx - neck - grow, top - grow, cx + neck + grow, shoulder + 0.1)
+        return Shape((cx - w, top, cx + w, BASE + 0.02), lambda x, y, at: np.minimum(body.distance(x, y, at), throat.distance(x, y, at)))
+
+    glass_edges(canvas, outline(0.0), outline(-rim), it.rgb)
+    canvas.fill(stroke(cx - 0.5 * w, shoulder + 0.1, cx - 0.5 * w, BASE - 0.05, 0.014), (1.0, 1.0, 1.0), 0.9)
+    canvas.fill(box(cx - neck - 0.01, top - 0.005, cx + neck + 0.01, top + 0.03, 0.01), shade(it.rgb, 0.6))
+    return it.x + 0.01 * it.side, top - 0.005
+
+
+def glass_jar(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+    w, h = 0.17 * it.size, 0.32 * it.size
+    ground_shadow(canvas, it.x, w)
+    canvas.animate(len(t))
+    cx = it.x - it.side * 0.012 * it.shiver(t, 11, 0.14)
+    top, rim = BASE - h, 0.018
+    outer = box(cx - w, top + 0.03, cx + w, BASE + 0.02, 0.05)
+    inner = box(cx - w + rim, top + 0.03 + rim, cx + w - rim, BASE + 0.02 - rim, 0.04)
+    glass_edges(canvas, outer, inner, it.rgb)
+    canvas.fill(stroke(cx - 0.6 * w, top + 0.1, cx - 0.6 * w, BASE - 0.06, 0.016), (1.0, 1.0, 1.0), 0.9)
+    canvas.fill(ellipse(cx, top + 0.02, w * 0.85, 0.04), shade(it.rgb, 0.6))
+    canvas.fill(ellipse(cx, top + 0.02, w * 0.85 - 0.02, 0.024), shade(it.rgb, 1.5))
+    return it.x + 0.75 * w * it.side, top
+
+
+def plastic_bucket(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+    w, h = 0.22 * it.size, 0.34 * it.size
+    ground_shadow(canvas, it.x, w * 0.8)
+    canvas.animate(len(t))
+    cx = it.x - it.side * 0.01 * it.shiver(t, 6, 0.12)
+    top = BASE - h
+    # Upside down, as a drum.
+    canvas.fill(bucket(cx, top, BASE + 0.01, 0.74 * w, w), round_body(it.rgb, cx, w, 0.45))
+    canvas.fill(box(cx - w - 0.015, BASE - 0.04, cx + w + 0.015, BASE + 0.02, 0.015), shade(it.rgb, 0.7))
+    canvas.fill(ellipse(cx, top + 0.01 * it.press(t, 0.1), 0.74 * w, 0.04), shade(it.rgb, 1.3))
+    return it.x + 0.03 * it.side, top - 0.01
+
+
+def plastic_cup(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+    w, h = 0.16 * it.size, 0.32 * it.size
+    ground_shadow(canvas, it.x, w * 0.8)
+    canvas.animate(len(t))
+    cx = it.x - it.side * 0.02 * it.shiver(t, 7, 0.13)
+    top = BASE - h
+    canvas.fill(bucket(cx, top, BASE + 0.02, w, 0.72 * w), round_body(it.rgb, cx, w, 0.45))
+    canvas.fill(box(cx - 0.86 * w, BASE - 0.16, cx + 0.86 * w, BASE - 0.12), (0.96, 0.96, 0.96), 0.9)
+    canvas.fill(ellipse(cx, top, w + 0.012, 0.045), shade(it.rgb, 1.35))
+    canvas.fill(ellipse(cx, top + 0.003, w - 0.014, 0.028), shade(it.rgb, 0.45))
+    return it.x + 0.8 * w * it.side, top - 0.02
+
+
+def cushion(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+    w, h = 0.26 * it.size, 0.22 * it.size
+    ground_shadow(canvas, it.x, w)
+    canvas.animate(len(t))
+    dent = it.press(t, 0.3)
+    top = BASE - h
+    body = box(it.x - w, top, it.x + w, BASE + 0.03, 0.1)
+    hollow = leaf(it.x + 0.02 * it.side + 0 * t, top - 0.02, 0.12, 0.02 + 0.1 * dent, 0.0 * t)
+    dented = Shape(body.bounds, lambda x, y, at: np.maximum(body.distance(x, y, at), -hollow.distance(x, y, at)))
+    canvas.fill(dented, lambda x, y, at: mix(shade(it.rgb, 1.2), shade(it.rgb, 0.5), (y - top) / (h + 0.03) + 0 * x))
+    for side in (-1, 1):
+        canvas.fill(stroke(it.x + side * (w - 0.02), top + 0.02, it.x + side * (w - 0.07), top + 0.09, 0.008), shade(it.rgb, 0.45))
+        canvas.fill(stroke(it.x + side * (w - 0.02), BASE, it.x + side * (w - 0.07), BASE - 0.06, 0.008), shade(it.rgb, 0.45))
+    return it.x + 0.02 * it.side, top
+
+
+def folded_cloth(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+    w, h = 0.25 * it.size, 0.18 * it.size
+    ground_shadow(canvas, it.x, w)
+    canvas.animate(len(t))
+    dent = 0.035 * it.press(t, 0.3)
+    layer = h / 3
+    for k in range(3):
+        top = BASE + 0.02 - (k + 1) * layer + dent * (k + 1) / 3
+        edge = 0.015 * ((k * 2) % 3 - 1)
+        canvas.fill(box(it.x - w + edge, top, it.x + w + edge, top + layer + 0.012, 0.028), shade(it.rgb, 1.2 - 0.28 * (k == 1)))
+        canvas.fill(stroke(it.x - w + edge + 0.02, top + layer, it.x + w + edge - 0.02, top + layer, 0.007), shade(it.rgb, 0.45))
+    return it.x + 0.03 * it.side, BASE + 0.02 - h
+
+
+def sprays(it: Blows, t: np.ndarray, number: int, speed: float, size: float, at: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Particles thrown up by each blow: x, y, radius [p t]; radius 0 when not in the air."""
+    xs, ys, rs = [], [], []
+    for k, (time, strength) in enumerate(it.hits):
+        draws = it.draws.sub("spray", k)
+        for _ in range(number):
+            angle, fast = draws.uniform(-1.0, 1.0), draws.uniform(0.5, 1.0) * speed * (0.35 + 0.65 * strength)
+            radius = size * draws.uniform(0.6, 1.2)
+            since = t - time
+            y = at[1] - fast * np.cos(0.8 * angle) * since + 3.2 * since**2 / 2
+            xs.append(at[0] + fast * np.sin(1.1 * angle) * since)
+            ys.append(y)
+            rs.append(np.where((since >= 0) & (y <= at[1] + 0.06), radius, 0.0))
+    return np.array(xs), np.array(ys), np.array(rs)
+
+
+def water_basin(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+    w = 0.34 * it.size
+    water: Colour = (0.2, 0.5, 0.82)
+    ground_shadow(canvas, it.x, w)
+    canvas.fill(bucket(it.x, 0.2, BASE + 0.05, w, 0.78 * w), round_body(it.rgb, it.x, w, 0.2))
+    canvas.fill(ellipse(it.x, 0.2, w + 0.015, 0.1), shade(it.rgb, 1.3))
+    surface = ellipse(it.x, 0.205, w - 0.02, 0.078)
+    canvas.fill(surface, water)
+    canvas.animate(len(t))
+    spot = (it.x + 0.03 * it.side, 0.2)
+    for time, strength in it.hits:
+        for lag in (0.0, 0.16):
+            since = t - time - lag
+            grown = np.maximum(since, 0.0) * 0.5 + 0.03
+            ring = Shape(
+                surface.bounds,
+                lambda x, y, at, grown=grown: np.maximum(
+                    np.abs(np.hypot(x - spot[0], (y - spot[1]) * 3.6) - at(grown)) - 0.018, surface.distance(x, y, at)
+                ),
+            )
+            canvas.fill(ring, (0.85, 0.94, 1.0), np.where(since >= 0, strength * np.exp(-np.maximum(since, 0) / 0.35), 0.0))
+    canvas.fill(dots(*sprays(it, t, 7, 1.25, 0.02, spot)), (0.75, 0.88, 1.0))
+    return spot[0], spot[1] + 0.02
+
+
+def leaf_pile(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+    w, h = 0.32 * it.size, 0.2 * it.size
+    tones = [shade(it.rgb, f) for f in (0.6, 0.8, 1.0, 1.2, 1.4)]
+    ground_shadow(canvas, it.x, w)
+    canvas.fill(ellipse(it.x, BASE, w * 0.95, h * 0.8), shade(it.rgb, 0.5))
+    draws = it.draws.sub("leaves")
+    places = []
+    for k in range(34):
+        u, v = draws.uniform(-1, 1), draws.uniform(0, 1) ** 0.8
+        height = h * (1 - u * u) * v
+        places.append((it.x + w * u, BASE + 0.02 - height, draws.uniform(-1.2, 1.2), tones[k % 5]))
+    places.sort(key=lambda place: place[1], reverse=True)
+    for x, y, angle, tone in places[:-8]:
+        canvas.fill(leaf(x, y, 0.06, 0.026, angle), tone)
+    canvas.animate(len(t))
+    jump = it.press(t, 0.25)
+    for k, (x, y, angle, tone) in enumerate(places[-8:]):
+        canvas.fill(leaf(x + 0 * t, y - 0.05 * jump * (1 - 0.1 * k), 0.06, 0.026, angle + 0.9 * jump * (-1) ** k), tone)
+    top = (it.x + 0.02 * it.side, BASE + 0.02 - h)
+    for k, (time, strength) in enumerate(it.hits):
+        for j in range(6):
+            since = t - time
+            flown = np.maximum(since, 0.0)
+            aside = draws.sub(k, j).uniform(-1, 1)
+            rise = 0.9 * (0.5 + 0.5 * strength) * flown * np.exp(-flown / 0.22) - 0.12 * flown
+            x = top[0] + aside * 0.42 * (1 - np.exp(-flown / 0.3)) + 0.03 * np.sin(9 * flown + j)
+            y = top[1] - rise * (0.7 + 0.5 * draws.sub(k, j, "up").uniform())
+            fade = np.where(since >= 0, np.clip(1.6 - flown / 0.5, 0.0, 1.0), 0.0)
+            canvas.fill(leaf(x, y, 0.05, 0.022, 7 * flown * aside + j), tones[j % 5], fade)
+    return top
+
+
+def dirt_mound(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+    w, h = 0.34 * it.size, 0.2 * it.size
+    ground_shadow(canvas, it.x, w)
+    canvas.fill(
+        Shape(
+            (it.x - w, BASE - h, it.x + w, BASE + 0.03),
+            lambda x, y, at: np.maximum(0.7 * (BASE + 0.02 - h * np.cos(np.clip((x - it.x) / w, -1, 1) * 1.5708) - y), y - BASE - 0.03),
+        ),
+        lambda x, y, at: mix(shade(it.rgb, 1.2), shade(it.rgb, 0.6), (y - BASE + h) / (h + 0.03) + 0 * x),
+    )
+    draws = it.draws.sub("clods")
+    for _ in range(14):
+        u, v = draws.uniform(-0.8, 0.8), draws.uniform(0.05, 0.9)
+        x, y = it.x + w * u, BASE + 0.02 - h * np.cos(u * 1.5708) * v
+        canvas.fill(ellipse(x, y, draws.uniform(0.014, 0.03), 0.014), shade(it.rgb, draws.pick((0.5, 0.65, 1.35))))
+    canvas.animate(len(t))
+    spot = (it.x + 0.02 * it.side, BASE + 0.02 - h)
+    canvas.fill(ellipse(spot[0], spot[1] + 0.02, 0.05 + 0 * t, 0.001 + 0.04 * it.press(t, 0.6)), shade(it.rgb, 0.5))
+    canvas.fill(dots(*sprays(it, t, 10, 1.1, 0.021, spot)), shade(it.rgb, 0.6))
+    return spot
+
+
+THINGS: dict[str, Thing] = {
+    "block": Thing("wood", ("brown", "light brown", "dark brown"), ("{colour} wooden block", "{colour} block of wood"), wooden_block),
+    "box": Thing("wood", ("brown", "light brown", "dark brown"), ("{colour} wooden box", "{colour} wooden crate", "{colour} box made of wood"), wooden_box),
+    "can": Thing("metal", ("silver", "golden", "red", "blue", "green"), ("{colour} metal can", "{colour} tin can of metal", "{colour} can made of metal"), metal_can),
+    "pot": Thing("metal", ("silver", "golden"), ("{colour} metal pot", "{colour} pot made of metal", "{colour} metal cooking pot"), metal_pan),
+    "bottle": Thing("glass", ("green", "blue", "brown", "clear"), ("{colour} glass bottle", "{colour} bottle made of glass"), glass_bottle),
+    "jar": Thing("glass", ("clear", "blue", "green"), ("{colour} glass jar", "{colour} jar made of glass"), glass_jar),
+    "bucket": Thing("plastic", ("red", "blue", "yellow", "green", "orange"), ("{colour} plastic bucket", "{colour} bucket made of plastic"), plastic_bucket),
+    "cup": Thing("plastic", ("red", "blue", "yellow", "pink", "purple"), ("{colour} plastic cup", "{colour} cup made of plastic"), plastic_cup),
+    "cushion": Thing("cloth", ("red", "blue", "green", "purple", "pink"), ("{colour} cloth cushion", "{colour} cushion of soft cloth"), cushion),
+    "towel": Thing("cloth", ("white", "red", "blue", "yellow"), ("{colour} folded cloth", "{colour} folded towel of cloth", "pile of {colour} cloth"), folded_cloth),
+    "basin": Thing("water", ("white", "silver", "red", "green"), ("{colour} basin of water", "{colour} bowl full of water", "{colour} tub filled with water"), water_basin),
+    "leaves": Thing("leaves", ("green", "orange", "brown"), ("pile of {colour} leaves", "heap of {colour} leaves"), leaf_pile),
+    "mound": Thing("dirt", ("brown", "dark brown", "light brown"), ("mound of {colour} dirt", "heap of {colour} dirt", "pile of {colour} dirt"), dirt_mound),
+}
