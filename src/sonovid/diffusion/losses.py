@@ -28,10 +28,10 @@ def min_snr(schedule: Schedule, predict: Predict, t: Float[Tensor, "b"], gamma: 
 def posterior(
     schedule: Schedule, t: Float[Tensor, "b *frames"], s: Float[Tensor, "b *frames"]
 ) -> tuple[Float[Tensor, "b *frames"], Float[Tensor, "b *frames"], Float[Tensor, "b *frames"], Float[Tensor, "b *frames"]]:
-    """q(x_s | x_t, x_0) for s < t: the weights of x_t and x_0 in its mean, its variance, and the variance of q(x_t | x_s), up to scale.
+    """q(x_s | x_t, x_0) for s < t: the weights of x_t and x_0 in its mean, its variance, and beta, the variance of q(x_t | x_s).
 
-    They are eqs 10, 11 and beta of Nichol & Dhariwal 2021, on continuous time and for any alpha and sigma. The last of the four is
-    beta (sigma_s and all else at this scale): the upper limit of what the reverse step's variance may be.
+    Nichol & Dhariwal 2021, eqs 10 and 11, on continuous time and for any alpha and sigma. Beta is the upper limit of what the
+    reverse step's variance may be, the posterior's variance the lower.
     """
     alpha_t, sigma_t = schedule.coefficients(t)
     alpha_s, sigma_s = schedule.coefficients(s)
@@ -45,11 +45,10 @@ def posterior(
 def reverse_log_variance(
     schedule: Schedule, learnt: Float[Tensor, "b *axes"], t: Float[Tensor, "b *frames"], s: Float[Tensor, "b *frames"]
 ) -> Float[Tensor, "b *axes"]:
-    """The log-variance of the reverse step from t to s: between that of q(x_s | x_t, x_0) and beta (Nichol & Dhariwal 2021, eq. 15).
+    """The log-variance of the reverse step from t to s: from that of q(x_s | x_t, x_0) to beta (Nichol & Dhariwal 2021, eq. 15).
 
-    learnt: the network's output r, standing for v = (r + 1) / 2 as in the authors' code, whose weights PixArt's head shares, so that
-    an output of zero is halfway. At s = 0 the lower limit would be log 0; there, as in that code, the limit of the step that ends where this one
-    begins to matter is taken: from 2 (t - s) to t - s.
+    learnt: the network's output r, standing for v = (r + 1) / 2 as in the authors' code and in the heads of PixArt, so that an
+    output of zero is halfway. At s = 0 the lower limit would be log 0; as in that code, the limit of the step before stands in.
     """
     floor = torch.where(s > 0, s, t - s)
     ceiling = torch.where(s > 0, t, 2 * (t - s)).clamp(max=1)
@@ -81,11 +80,11 @@ def variational_bound(
 ) -> Float[Tensor, "b"]:
     """One term of the variational bound, in bits per dimension, for the step from t down by 1 / num_steps (eqs 4-6, 15, 16).
 
-    estimate: x_0 as the network has it; it is detached, so that only the variance learns from this (section 3.1). t: times above zero.
-    Weighted by num_steps / 1000 this is the bound's share in L_hybrid.
+    estimate: x_0 as the network has it; it is detached, so that only the variance learns from this (section 3.1). t: times above
+    zero. Weighted by num_steps / 1000 this is the bound's share in L_hybrid.
 
-    Deviation: latents are continuous, so the last step (to t = 0) is the density -log N(x_0; mean, variance) and not the likelihood of
-    one of 256 grey levels. It is bounded below, since the variance cannot leave its limits.
+    Deviation: latents are continuous, so the last step (to t = 0) is the density -log N(x_0; mean, variance) and not the
+    likelihood of one of 256 grey levels. It can be negative, and is bounded below while the variance keeps to its limits.
     """
     s = (t - 1 / num_steps).clamp(min=0)
     of_x, of_x0, variance, _ = posterior(schedule, t, s)
@@ -93,7 +92,7 @@ def variational_bound(
     model_mean = like(of_x, x) * x + like(of_x0, x) * estimate.detach()
     log_variance = reverse_log_variance(schedule, learnt, t, s)
     last = like(s, x) <= 0
-    # Where the posterior has no width its logarithm is replaced before it is taken: the branch is not used, but its gradient would be.
+    # Where the posterior has no width its logarithm is replaced before it is taken, so that no infinity enters the unused branch.
     true_log_variance = like(torch.where(s > 0, variance, 1.0).log(), x).expand_as(x)
     term = torch.where(
         last, gaussian_nll(x0, model_mean, log_variance), gaussian_kl(mean, true_log_variance, model_mean, log_variance)
