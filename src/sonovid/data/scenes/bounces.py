@@ -21,6 +21,7 @@ COLOURS: dict[str, Colour] = {
     "orange": (0.97, 0.5, 0.06),
     "purple": (0.55, 0.2, 0.72),
     "white": (0.95, 0.95, 0.93),
+    "clear": (0.9, 0.93, 0.95),
     "pink": (0.97, 0.5, 0.68),
     "brown": (0.55, 0.33, 0.15),
     "silver": (0.72, 0.75, 0.79),
@@ -32,11 +33,16 @@ BALLS = {
     "plastic": ("red", "blue", "orange", "pink", "white", "purple"),
     "wood": ("brown", "orange"),
     "metal": ("silver", "golden"),
-    "glass": ("green", "blue", "white", "purple"),
+    "glass": ("green", "blue", "clear", "purple"),
 }
 RESTITUTION = {"rubber": 0.86, "plastic": 0.78, "wood": 0.6, "metal": 0.66, "glass": 0.7}
 FLOORS = {"wood": 1.0, "stone": 1.03, "metal": 1.0, "carpet": 0.82}
-FLOOR_LOOK: dict[str, Colour] = {"wood": (0.64, 0.44, 0.25), "stone": (0.52, 0.53, 0.54), "metal": (0.42, 0.5, 0.6), "carpet": (0.48, 0.2, 0.28)}
+FLOOR_LOOK: dict[str, Colour] = {
+    "wood": (0.64, 0.44, 0.25),
+    "stone": (0.52, 0.53, 0.54),
+    "metal": (0.42, 0.5, 0.6),
+    "carpet": (0.48, 0.2, 0.28),
+}
 WALLS: tuple[Colour, ...] = ((0.8, 0.86, 0.92), (0.9, 0.87, 0.8), (0.82, 0.9, 0.84), (0.87, 0.84, 0.9))
 ADJECTIVE = {"wood": "wooden"}
 
@@ -77,6 +83,7 @@ class Scene:
 def scene(seed: int) -> Scene:
     draws = Draws("bounces", seed)
     material, floor = draws.pick(sorted(BALLS)), draws.pick(sorted(FLOORS))
+    balls = 2 if draws.chance(0.15) else 1
     drop, fall = draws.uniform(0.42, 0.66), draws.uniform(0.3, 0.46)
     return Scene(
         material=material,
@@ -85,8 +92,8 @@ def scene(seed: int) -> Scene:
         radius=draws.uniform(0.085, 0.12),
         gravity=2 * drop / fall**2,
         drop=drop,
-        restitution=min(0.88, RESTITUTION[material] * FLOORS[floor] * draws.uniform(0.95, 1.04)),
-        balls=2 if draws.chance(0.15) else 1,
+        restitution=min(0.88, RESTITUTION[material] * FLOORS[floor] * draws.uniform(0.95, 1.04)) * (0.82 if balls == 2 else 1.0),
+        balls=balls,
         wall=draws.pick(WALLS),
         light=draws.uniform(0.9, 1.05),
     )
@@ -94,7 +101,13 @@ def scene(seed: int) -> Scene:
 
 def attributes(seed: int) -> dict[str, str]:
     it = scene(seed)
-    return {"world": "bounces", "material": it.material, "colour": it.colour, "floor": it.floor, "balls": ("one", "two")[it.balls - 1]}
+    return {
+        "world": "bounces",
+        "material": it.material,
+        "colour": it.colour,
+        "floor": it.floor,
+        "balls": ("one", "two")[it.balls - 1],
+    }
 
 
 def flights(seed: int, ball: int, until: float) -> list[Flight]:
@@ -138,7 +151,12 @@ def position(flight: Flight, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
         height = np.where(t >= time, up * since - flight.gravity * since**2 / 2, height)
     height = np.where(t >= flight.settle, 0.0, np.maximum(height, 0.0))
     rolled = np.maximum(t - flight.settle, 0.0)
-    x = flight.x + flight.drift * (np.minimum(t, flight.settle) - flight.start) + rolled * flight.drift + flight.leave * 4.0 * rolled**2
+    x = (
+        flight.x
+        + flight.drift * (np.minimum(t, flight.settle) - flight.start)
+        + rolled * flight.drift
+        + flight.leave * 4.0 * rolled**2
+    )
     return x, height, (t >= flight.start) & (t < flight.end)
 
 
@@ -199,7 +217,9 @@ def paint_ball(canvas: Canvas, it: Scene, flight: Flight, t: np.ndarray) -> None
     ry, rx = r * (1 - squash), r * (1 + 0.7 * squash)
     cy = FLOOR + 0.06 - height - ry
     shown = here.astype(float)
-    canvas.fill(ellipse(x, FLOOR + 0.06, rx * (1.0 + 0.6 * height), 0.028), (0.05, 0.05, 0.08), shown * 0.5 * np.exp(-2.2 * height), 2.0)
+    canvas.fill(
+        ellipse(x, FLOOR + 0.06, rx * (1.0 + 0.6 * height), 0.028), (0.05, 0.05, 0.08), shown * 0.5 * np.exp(-2.2 * height), 2.0
+    )
     turn = (x - flight.x) / r + 0.6
     ball = ellipse(x, cy, rx, ry)
     if it.material != "glass":
@@ -219,13 +239,23 @@ def caption(seed: int) -> str:
     it, draws = scene(seed), Draws("bounces", seed, "words")
     name = ADJECTIVE.get(it.material, it.material)
     floor = ADJECTIVE.get(it.floor, it.floor)
-    floor = draws.pick((f"a {floor} floor", f"the {floor} floor")) if it.floor != "carpet" else draws.pick(("a carpet", "the carpet"))
+    floor = (
+        draws.pick((f"a {floor} floor", f"the {floor} floor")) if it.floor != "carpet" else draws.pick(("a carpet", "the carpet"))
+    )
     if it.balls == 2:
-        ball = draws.pick((f"two {it.colour} {name} balls", f"two {name} balls, {it.colour} ones,", f"a pair of {it.colour} {name} balls"))
+        ball = draws.pick(
+            (f"two {it.colour} {name} balls", f"two {name} balls, {it.colour} ones,", f"a pair of {it.colour} {name} balls")
+        )
         plural = not ball.startswith("a pair") or draws.chance(0.5)
     else:
         article = "an" if it.colour == "orange" else "a"
-        ball = draws.pick((f"{article} {it.colour} {name} ball", f"{article} {it.colour} ball made of {it.material}", f"a {name} ball, {it.colour} in colour,"))
+        ball = draws.pick(
+            (
+                f"{article} {it.colour} {name} ball",
+                f"{article} {it.colour} ball made of {it.material}",
+                f"a {name} ball, {it.colour} in colour,",
+            )
+        )
         plural = False
     bounce, fall, drop = ("bounce", "fall", "drop") if plural else ("bounces", "falls", "drops")
     be = "are" if plural else "is"
@@ -264,7 +294,15 @@ def render(seed: int, geometry: Geometry) -> Clip:
     hits = contacts(seed, until)
     for number, (time, strength, ball) in enumerate(hits):
         strike(track, seed, it, number, time, strength, ball)
-    return Clip(canvas.frames(), track.waveform(), geometry.fps, geometry.sample_rate, caption(seed), it.material, within([hit[0] for hit in hits], geometry))
+    return Clip(
+        canvas.frames(),
+        track.waveform(),
+        geometry.fps,
+        geometry.sample_rate,
+        caption(seed),
+        it.material,
+        within([hit[0] for hit in hits], geometry),
+    )
 
 
 def strike(track: Track, seed: int, it: Scene, number: int, time: float, strength: float, ball: int) -> None:

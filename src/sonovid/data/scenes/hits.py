@@ -13,7 +13,7 @@ from sonovid.data.scenes.track import Track
 from sonovid.data.scenes.world import World, frame_times, within
 from sonovid.geometry import Geometry
 
-GAINS = {"wood": 1.5, "metal": 1.0, "glass": 1.0, "plastic": 1.3, "cloth": 1.3, "water": 1.0, "leaves": 1.0, "dirt": 1.0}
+GAINS = {"wood": 1.6, "metal": 1.1, "glass": 1.1, "plastic": 1.15, "cloth": 0.95, "water": 1.0, "leaves": 1.0, "dirt": 1.0}
 WALLS: tuple[Colour, ...] = ((0.85, 0.85, 0.8), (0.76, 0.83, 0.88), (0.82, 0.78, 0.84), (0.8, 0.87, 0.8))
 GROUNDS: tuple[Colour, ...] = ((0.5, 0.42, 0.36), (0.42, 0.45, 0.5), (0.56, 0.52, 0.45))
 TIMES = {1: ("once", "one time"), 2: ("twice", "two times"), 3: ("three times",), 4: ("four times",)}
@@ -39,7 +39,7 @@ def scene(seed: int) -> Scene:
         material=material,
         thing=name,
         colour=draws.pick(THINGS[name].colours),
-        size=draws.uniform(0.9, 1.12),
+        size=draws.uniform(1.0, 1.2),
         x=draws.uniform(-0.1, 0.1),
         side=1.0 if draws.chance(0.5) else -1.0,
         wall=draws.pick(WALLS),
@@ -56,7 +56,7 @@ def blows(seed: int, until: float) -> list[tuple[float, float]]:
     """Every blow that starts before `until`, and one more: its time, its strength in [0.3, 1]. At most four in any two seconds."""
     draws = Draws("hits", seed, "blows")
     made: list[tuple[float, float]] = []
-    time, pace = draws.uniform(0.2, 0.8), draws.uniform(0.38, 1.1)
+    time, pace = draws.uniform(0.2, 0.9), draws.uniform(0.4, 1.5)
     while True:
         made.append((time, draws.uniform(0.3, 1.0)))
         if time >= until:
@@ -88,7 +88,9 @@ def paint_stick(canvas: Canvas, it: Scene, height: np.ndarray, contact: tuple[fl
     cx, cy = contact[0], contact[1] - tip
     pivot_x, pivot_y = cx + 0.72 * it.side, cy - 0.12
     reach = np.hypot(cx - pivot_x, cy - pivot_y)
-    angle = np.arctan2(cy - pivot_y, (cx - pivot_x) * -it.side) - (0.12 + 0.62 * height) * (height > 0) * np.minimum(1, height * 8)
+    # Tall things leave less room above them, and the tip is to stay in sight.
+    high = min(0.62, (cy + 0.44) / reach - 0.1)
+    angle = np.arctan2(cy - pivot_y, (cx - pivot_x) * -it.side) - (0.12 + high * height) * np.minimum(1, height * 8)
     x, y = pivot_x - it.side * reach * np.cos(angle), pivot_y + reach * np.sin(angle)
     far_x, far_y = pivot_x + it.side * 3 * np.cos(angle), pivot_y - 3 * np.sin(angle)
     canvas.fill(stroke(x, y, far_x, far_y, thick + 0.008), (0.3, 0.17, 0.07))
@@ -104,7 +106,7 @@ def caption(seed: int, number: int) -> str:
     article = "" if described.startswith(("some ", "water", "leaves")) else "an " if described[0] in "aeiou" else "a "
     thing_words = article + described
     stick = draws.pick(("a wooden stick", "a stick", "a drumstick", "someone with a stick"))
-    verb = draws.pick(("hits", "strikes", "beats", "taps", "knocks on"))
+    verb = draws.pick(("hits", "strikes", "beats", "taps"))
     spoken = " " + draws.pick(TIMES[number]) if number in TIMES and draws.chance(0.6) else ""
     return draws.pick(
         (
@@ -127,9 +129,19 @@ def render(seed: int, geometry: Geometry) -> Clip:
     paint_stick(canvas, it, swing(t, hits), contact)
     track = Track(geometry)
     for number, (time, strength) in enumerate(hits):
-        struck(track, time, it.material, strength, Draws("hits", seed, "voice"), Draws("hits", seed, "blow", number), gain=GAINS[it.material])
+        struck(
+            track,
+            time,
+            it.material,
+            strength,
+            Draws("hits", seed, "voice"),
+            Draws("hits", seed, "blow", number),
+            gain=GAINS[it.material],
+        )
     events = within([time for time, _ in hits], geometry)
-    return Clip(canvas.frames(), track.waveform(), geometry.fps, geometry.sample_rate, caption(seed, len(events)), it.material, events)
+    return Clip(
+        canvas.frames(), track.waveform(), geometry.fps, geometry.sample_rate, caption(seed, len(events)), it.material, events
+    )
 
 
 HITS = World("hits", attributes, render)

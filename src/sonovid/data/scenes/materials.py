@@ -29,7 +29,7 @@ class Modal:
 
 MODAL = {
     "wood": Modal((420, 700), (1, 2.57, 4.3, 6.9), (0.10, 0.18), 0.5, (300, 2500), 0.22, 0.03, 3500),
-    "metal": Modal((480, 900), (1, 1.51, 2.04, 2.73, 3.46, 4.61, 5.9, 7.3), (1.0, 1.8), 0.45, (1500, 7000), 0.12, 0.02, 7000),
+    "metal": Modal((480, 900), (1, 1.51, 2.04, 2.73, 3.46, 4.61, 5.9, 7.3), (0.55, 1.1), 0.4, (1500, 7000), 0.22, 0.02, 7000),
     "glass": Modal((1700, 2500), (1, 1.43, 2.1, 2.74), (0.45, 0.8), 0.6, (3000, 7500), 0.12, 0.012, 7500),
     "plastic": Modal((190, 320), (1, 1.72, 2.63, 3.9, 5.2), (0.12, 0.2), 0.6, (200, 1300), 0.3, 0.04, 1700),
     "rubber": Modal((95, 170), (1, 2.1, 3.4), (0.16, 0.26), 0.7, (60, 500), 0.25, 0.04, 700),
@@ -65,7 +65,11 @@ def struck(track: Track, time: float, material: str, strength: float, voice: Dra
         for _ in range(2 + int(7 * strength)):
             low, late = event.uniform(450, 1100), event.uniform(0.03, 0.08 + 0.35 * strength)
             track.chirp(
-                time + late, low=low, high=low * event.uniform(1.5, 2.4), seconds=event.uniform(0.05, 0.1), gain=0.3 * loud * event.uniform(0.3, 1)
+                time + late,
+                low=low,
+                high=low * event.uniform(1.5, 2.4),
+                seconds=event.uniform(0.05, 0.1),
+                gain=0.3 * loud * event.uniform(0.3, 1),
             )
     elif material == "leaves":
         band = (2200, 3000 + 4500 * strength)

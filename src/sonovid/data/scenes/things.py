@@ -9,7 +9,7 @@ from sonovid.data.scenes.canvas import Canvas, Colour, Field, Shape, box, bucket
 from sonovid.data.scenes.draws import Draws
 
 TABLE = 0.2
-BASE = 0.38  # where things stand
+BASE = 0.4  # where things stand
 COLOURS: dict[str, Colour] = {
     "red": (0.84, 0.15, 0.13),
     "blue": (0.15, 0.33, 0.82),
@@ -57,7 +57,9 @@ class Blows:
         total = np.zeros_like(t)
         for time, strength in self.hits:
             since = t - time
-            total = np.maximum(total, strength * np.where(since >= 0, np.exp(-np.maximum(since, 0) / decay), np.clip(1 + since / 0.015, 0, 1)))
+            total = np.maximum(
+                total, strength * np.where(since >= 0, np.exp(-np.maximum(since, 0) / decay), np.clip(1 + since / 0.015, 0, 1))
+            )
         return total
 
 
@@ -91,14 +93,14 @@ def ground_shadow(canvas: Canvas, cx: float | np.ndarray, half: float) -> None:
 
 
 def wooden_block(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
-    w, h = 0.24 * it.size, 0.2 * it.size
+    w, h = 0.24 * it.size, 0.25 * it.size
     ground_shadow(canvas, it.x, w)
     canvas.animate(len(t))
     dip = 0.012 * it.shiver(t, 5, 0.1)
     top = BASE - h + dip
     canvas.fill(box(it.x - w, top, it.x + w, BASE + 0.02 + 0 * t, 0.012), shade(it.rgb, 0.9))
     canvas.fill(box(it.x - w, top, it.x + w, top + 0.055, 0.012), shade(it.rgb, 1.3))
-    for k, y in enumerate((0.085, 0.125, 0.17)):
+    for k, y in enumerate((0.1, 0.15, 0.2)):
         if y < h:
             bend = 0.01 * (k - 1)
             canvas.fill(stroke(it.x - w + 0.02, top + y, it.x, top + y + bend, 0.006), shade(it.rgb, 0.6))
@@ -163,7 +165,7 @@ def glass_edges(canvas: Canvas, shape: Shape, inner: Shape, rgb: Colour) -> None
 
 
 def glass_bottle(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
-    w, h = 0.11 * it.size, 0.5 * it.size
+    w, h = 0.12 * it.size, 0.48 * it.size
     ground_shadow(canvas, it.x, w)
     canvas.animate(len(t))
     cx = it.x - it.side * 0.012 * it.shiver(t, 11, 0.14)
@@ -173,7 +175,9 @@ def glass_bottle(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float
     def outline(grow: float) -> Shape:
         body = box(cx - w - grow, shoulder + 0.02 - grow, cx + w + grow, BASE + 0.02 + grow, 0.07)
         throat = box(cx - neck - grow, top - grow, cx + neck + grow, shoulder + 0.1)
-        return Shape((cx - w, top, cx + w, BASE + 0.02), lambda x, y, at: np.minimum(body.distance(x, y, at), throat.distance(x, y, at)))
+        return Shape(
+            (cx - w, top, cx + w, BASE + 0.02), lambda x, y, at: np.minimum(body.distance(x, y, at), throat.distance(x, y, at))
+        )
 
     glass_edges(canvas, outline(0.0), outline(-rim), it.rgb)
     canvas.fill(stroke(cx - 0.5 * w, shoulder + 0.1, cx - 0.5 * w, BASE - 0.05, 0.014), (1.0, 1.0, 1.0), 0.9)
@@ -223,7 +227,7 @@ def plastic_cup(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]
 
 
 def cushion(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
-    w, h = 0.26 * it.size, 0.22 * it.size
+    w, h = 0.27 * it.size, 0.26 * it.size
     ground_shadow(canvas, it.x, w)
     canvas.animate(len(t))
     dent = it.press(t, 0.3)
@@ -233,13 +237,15 @@ def cushion(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
     dented = Shape(body.bounds, lambda x, y, at: np.maximum(body.distance(x, y, at), -hollow.distance(x, y, at)))
     canvas.fill(dented, lambda x, y, at: mix(shade(it.rgb, 1.2), shade(it.rgb, 0.5), (y - top) / (h + 0.03) + 0 * x))
     for side in (-1, 1):
-        canvas.fill(stroke(it.x + side * (w - 0.02), top + 0.02, it.x + side * (w - 0.07), top + 0.09, 0.008), shade(it.rgb, 0.45))
+        canvas.fill(
+            stroke(it.x + side * (w - 0.02), top + 0.02, it.x + side * (w - 0.07), top + 0.09, 0.008), shade(it.rgb, 0.45)
+        )
         canvas.fill(stroke(it.x + side * (w - 0.02), BASE, it.x + side * (w - 0.07), BASE - 0.06, 0.008), shade(it.rgb, 0.45))
     return it.x + 0.02 * it.side, top
 
 
 def folded_cloth(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
-    w, h = 0.25 * it.size, 0.18 * it.size
+    w, h = 0.27 * it.size, 0.23 * it.size
     ground_shadow(canvas, it.x, w)
     canvas.animate(len(t))
     dent = 0.035 * it.press(t, 0.3)
@@ -252,7 +258,9 @@ def folded_cloth(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float
     return it.x + 0.03 * it.side, BASE + 0.02 - h
 
 
-def sprays(it: Blows, t: np.ndarray, number: int, speed: float, size: float, at: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sprays(
+    it: Blows, t: np.ndarray, number: int, speed: float, size: float, at: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Particles thrown up by each blow: x, y, radius [p t]; radius 0 when not in the air."""
     xs, ys, rs = [], [], []
     for k, (time, strength) in enumerate(it.hits):
@@ -331,7 +339,9 @@ def dirt_mound(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
     canvas.fill(
         Shape(
             (it.x - w, BASE - h, it.x + w, BASE + 0.03),
-            lambda x, y, at: np.maximum(0.7 * (BASE + 0.02 - h * np.cos(np.clip((x - it.x) / w, -1, 1) * 1.5708) - y), y - BASE - 0.03),
+            lambda x, y, at: np.maximum(
+                0.7 * (BASE + 0.02 - h * np.cos(np.clip((x - it.x) / w, -1, 1) * 1.5708) - y), y - BASE - 0.03
+            ),
         ),
         lambda x, y, at: mix(shade(it.rgb, 1.2), shade(it.rgb, 0.6), (y - BASE + h) / (h + 0.03) + 0 * x),
     )
@@ -348,17 +358,63 @@ def dirt_mound(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
 
 
 THINGS: dict[str, Thing] = {
-    "block": Thing("wood", ("brown", "light brown", "dark brown"), ("{colour} wooden block", "{colour} block of wood"), wooden_block),
-    "box": Thing("wood", ("brown", "light brown", "dark brown"), ("{colour} wooden box", "{colour} wooden crate", "{colour} box made of wood"), wooden_box),
-    "can": Thing("metal", ("silver", "golden", "red", "blue", "green"), ("{colour} metal can", "{colour} tin can of metal", "{colour} can made of metal"), metal_can),
-    "pot": Thing("metal", ("silver", "golden"), ("{colour} metal pot", "{colour} pot made of metal", "{colour} metal cooking pot"), metal_pan),
-    "bottle": Thing("glass", ("green", "blue", "brown", "clear"), ("{colour} glass bottle", "{colour} bottle made of glass"), glass_bottle),
+    "block": Thing(
+        "wood", ("brown", "light brown", "dark brown"), ("{colour} wooden block", "{colour} block of wood"), wooden_block
+    ),
+    "box": Thing(
+        "wood",
+        ("brown", "light brown", "dark brown"),
+        ("{colour} wooden box", "{colour} wooden crate", "{colour} box made of wood"),
+        wooden_box,
+    ),
+    "can": Thing(
+        "metal",
+        ("silver", "golden", "red", "blue", "green"),
+        ("{colour} metal can", "{colour} tin can of metal", "{colour} can made of metal"),
+        metal_can,
+    ),
+    "pot": Thing(
+        "metal",
+        ("silver", "golden"),
+        ("{colour} metal pot", "{colour} pot made of metal", "{colour} metal cooking pot"),
+        metal_pan,
+    ),
+    "bottle": Thing(
+        "glass", ("green", "blue", "brown", "clear"), ("{colour} glass bottle", "{colour} bottle made of glass"), glass_bottle
+    ),
     "jar": Thing("glass", ("clear", "blue", "green"), ("{colour} glass jar", "{colour} jar made of glass"), glass_jar),
-    "bucket": Thing("plastic", ("red", "blue", "yellow", "green", "orange"), ("{colour} plastic bucket", "{colour} bucket made of plastic"), plastic_bucket),
-    "cup": Thing("plastic", ("red", "blue", "yellow", "pink", "purple"), ("{colour} plastic cup", "{colour} cup made of plastic"), plastic_cup),
-    "cushion": Thing("cloth", ("red", "blue", "green", "purple", "pink"), ("{colour} cloth cushion", "{colour} cushion of soft cloth"), cushion),
-    "towel": Thing("cloth", ("white", "red", "blue", "yellow"), ("{colour} folded cloth", "{colour} folded towel of cloth", "pile of {colour} cloth"), folded_cloth),
-    "basin": Thing("water", ("white", "silver", "red", "green"), ("{colour} basin of water", "{colour} bowl full of water", "{colour} tub filled with water"), water_basin),
+    "bucket": Thing(
+        "plastic",
+        ("red", "blue", "yellow", "green", "orange"),
+        ("{colour} plastic bucket", "{colour} bucket made of plastic"),
+        plastic_bucket,
+    ),
+    "cup": Thing(
+        "plastic",
+        ("red", "blue", "yellow", "pink", "purple"),
+        ("{colour} plastic cup", "{colour} cup made of plastic"),
+        plastic_cup,
+    ),
+    "cushion": Thing(
+        "cloth", ("red", "blue", "green", "purple", "pink"), ("{colour} cloth cushion", "{colour} cushion of soft cloth"), cushion
+    ),
+    "towel": Thing(
+        "cloth",
+        ("white", "red", "blue", "yellow"),
+        ("{colour} folded cloth", "{colour} folded towel of cloth", "pile of {colour} cloth"),
+        folded_cloth,
+    ),
+    "basin": Thing(
+        "water",
+        ("white", "silver", "red", "green"),
+        ("{colour} basin of water", "{colour} bowl full of water", "{colour} tub filled with water"),
+        water_basin,
+    ),
     "leaves": Thing("leaves", ("green", "orange", "brown"), ("pile of {colour} leaves", "heap of {colour} leaves"), leaf_pile),
-    "mound": Thing("dirt", ("brown", "dark brown", "light brown"), ("mound of {colour} dirt", "heap of {colour} dirt", "pile of {colour} dirt"), dirt_mound),
+    "mound": Thing(
+        "dirt",
+        ("brown", "dark brown", "light brown"),
+        ("mound of {colour} dirt", "heap of {colour} dirt", "pile of {colour} dirt"),
+        dirt_mound,
+    ),
 }

@@ -47,7 +47,9 @@ class Track:
         columns = np.exp(np.arange(fine)[:, None] * z)
         self.add(first, (rows.real @ columns.imag.T + rows.imag @ columns.real.T).reshape(-1))
 
-    def burst(self, time: float, draws: Draws, *, band: tuple[float, float], seconds: float, gain: float, grains: float = 0.0) -> None:
+    def burst(
+        self, time: float, draws: Draws, *, band: tuple[float, float], seconds: float, gain: float, grains: float = 0.0
+    ) -> None:
         """Noise in a band (Hz, low and high) that starts at once and decays by 60 dB in `seconds`.
 
         grains: clicks per second into which the noise is broken up, 0 for smooth noise.
