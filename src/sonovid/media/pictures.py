@@ -1,0 +1,208 @@
+"""Pictures out of a file: their time stamps, the one on screen at a given time, turned and scaled as it is shown."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from PIL import Image
+
+from sonovid.geometry import as_rate, duration
+from sonovid.media.files import MediaError, opened, video_stream
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When the pictures of a file are shown.
+
+    zero: the first picture's stamp, in seconds of the file's own clock. seconds: from there to the end of the last picture.
+    rate: pictures per second. constant: whether the stamps keep to that rate. slack: what a stamp may be late by because the
+    file rounded it, in seconds.
+    """
+
+    zero: Fraction
+    seconds: Fraction
+    rate: Fraction
+    constant: bool
+    slack: Fraction
+    num_frames: int
+
+
+def scan(path: "str | os.PathLike") -> Timeline:
+    """The time stamps of all pictures in a file, found without decoding any.
+
+    Raises:
+        MediaError: the file has no pictures.
+    """
+    with opened(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            raise MediaError(f"{path}: has no pictures")
+        base = stream.time_base
+        stamps, lengths, reached = [], [], Fraction(0)
+        for packet in container.demux():
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if not packet.size or stamp is None or packet.time_base is None:
+                continue
+            reached = max(reached, (stamp + (packet.duration or 0)) * packet.time_base)
+            if packet.stream is stream and not packet.is_discard:
+                stamps.append(stamp)
+                lengths.append(packet.duration or 0)
+        if not stamps:
+            raise MediaError(f"{path}: its video stream holds no pictures (cut short?)")
+        if container.duration:
+            declared_end = Fraction(container.duration + (container.start_time or 0), av.time_base)
+            if declared_end - reached > max(Fraction(1, 2), declared_end / 20):
+                raise MediaError(
+                    f"{path}: ends early, at {float(reached):.2f} s of {float(declared_end):.2f} s (damaged, or cut short)"
+                )
+        declared = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
+    assert base is not None
+    order = np.argsort(stamps, kind="stable")
+    return timeline(np.asarray(stamps, np.int64)[order], int(lengths[order[-1]]), base, declared)
+
+
+def timeline(stamps: np.ndarray, last: int, base: Fraction, declared: list[Fraction]) -> Timeline:
+    """The timeline of sorted stamps and the last picture's length, both in ticks of `base`, where the header declares some rates."""
+    zero = int(stamps[0]) * base
+    ticks = stamps - stamps[0]
+    gap = float(np.median(np.diff(ticks))) if len(ticks) > 1 else 0.0
+    if gap and len(ticks) > 2:
+        # VP8 hides reference pictures between the shown ones, a tick or so before the next: they are never on screen.
+        shown = np.append(np.diff(ticks) >= gap / 4, True)
+        ticks = ticks[shown]
+    if last <= 0:
+        last = round(gap) if gap else (round(1 / (declared[0] * base)) if declared else 1)
+    span = (int(ticks[-1]) + last) * base
+    average = as_rate((len(ticks) / span).limit_denominator(1001))
+    seconds_of = ticks.astype(np.float64) * float(base)
+    for rate in [*map(as_rate, declared), average]:
+        # A quarter of a frame: jitter stays inside, a rate that is wrong by a frame in the whole file does not.
+        allowed = max(1.5 * float(base), 0.25 / float(rate)) if len(ticks) > 1 else np.inf
+        if np.abs(seconds_of - np.arange(len(ticks)) / float(rate)).max() <= min(allowed, 0.5 / float(rate)):
+            return Timeline(zero, duration(len(ticks), rate), rate, True, Fraction(1, 4) / rate, len(ticks))
+    # Half a tick is what rounding to the file's clock may add; a coarse clock (a tick per picture, as in avi) does not round.
+    rounding = base / 2 if base <= Fraction(1, 4) / average else Fraction(0)
+    return Timeline(zero, span, average, False, rounding + Fraction(1, 10**6), len(ticks))
+
+
+def decoded(
+    container: InputContainer, stream: VideoStream, start: Fraction = Fraction(0)
+) -> Iterator[tuple[Fraction, VideoFrame]]:
+    """The pictures of a file in the order they are shown, each with its stamp in seconds of the file's clock.
+
+    start: the first time that will be asked for, on that clock; decoding begins at the key picture before it.
+    """
+    base = stream.time_base
+    assert base is not None
+    first = Fraction(stream.start_time or 0) * base
+    if start - first > 1:
+        try:
+            container.seek(int(start / base), stream=stream)
+            yield from _frames(container, stream, base, not_after=start)
+            return
+        except (av.FFmpegError, _Overshot):
+            container.seek(int(first / base), stream=stream)
+    yield from _frames(container, stream, base)
+
+
+class _Overshot(Exception):
+    """A seek landed after the time that was asked for."""
+
+
+def _frames(
+    container: InputContainer, stream: VideoStream, base: Fraction, not_after: "Fraction | None" = None
+) -> Iterator[tuple[Fraction, VideoFrame]]:
+    time, gap = None, 1 / Fraction(stream.average_rate or 25)
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            continue  # One damaged packet does not spoil a file; a file that ends early is found by its length.
+        for frame in frames:
+            if frame.pts is not None:
+                time = frame.pts * base
+            else:
+                time = time + gap if time is not None else Fraction(stream.start_time or 0) * base
+            if not_after is not None and time > not_after:
+                raise _Overshot
+            not_after = None
+            yield time, frame
+
+
+def on_screen(
+    frames: Iterable[tuple[Fraction, VideoFrame]], times: Iterable[Fraction], slack: Fraction
+) -> Iterator[tuple[Fraction, VideoFrame]]:
+    """For each of the rising `times` the picture on screen then: the last whose stamp is not after it, but for the slack."""
+    coming = iter(frames)
+    held, ahead = None, next(coming, None)
+    for time in times:
+        while ahead is not None and (held is None or ahead[0] <= time + slack):
+            held, ahead = ahead, next(coming, None)
+        if held is None:
+            return
+        yield held
+
+
+def display_matrix(frame: VideoFrame) -> "np.ndarray | None":
+    """The matrix [3 3] by which a picture is turned to be shown, as stored (16.16 fixed point), or None."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None
+    return np.frombuffer(bytes(data), dtype=np.int32, count=9).reshape(3, 3)
+
+
+def turned(picture: np.ndarray, matrix: "np.ndarray | None") -> np.ndarray:
+    """A picture [h w 3] turned and mirrored by its display matrix, to the nearest quarter turn."""
+    if matrix is None:
+        return picture
+    (a, b), (c, d) = matrix[:2, :2].tolist()
+    # The matrix takes (x, y) to (a x + c y, b x + d y).
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        across, down = a, d
+    else:
+        picture = picture.swapaxes(0, 1)
+        across, down = c, b
+    return picture[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
+
+
+def displayed_size(frame: VideoFrame, aspect: "Fraction | None") -> tuple[int, int]:
+    """Height and width at which a picture is shown: square pixels, turned. aspect: of one stored pixel, width to height."""
+    height, width = frame.height, frame.width
+    if aspect and aspect > 0 and aspect != 1:
+        width = max(1, round(width * aspect))
+    matrix = display_matrix(frame)
+    if matrix is not None and abs(matrix[0, 1]) + abs(matrix[1, 0]) > abs(matrix[0, 0]) + abs(matrix[1, 1]):
+        height, width = width, height
+    return height, width
+
+
+def fitted(picture: np.ndarray, size: tuple[int, int], shape: "tuple[int, int] | None" = None) -> np.ndarray:
+    """A picture [h w 3] scaled to cover `size` (h, w), what is over cut off evenly on both sides.
+
+    Scaled by a triangle filter as wide as the reduction (Pillow's bilinear), so that nothing aliases. shape: height and width
+    the picture is shown at, where its pixels are not square.
+    """
+    height, width = picture.shape[:2]
+    shown_height, shown_width = shape or (height, width)
+    scale = max(size[0] / shown_height, size[1] / shown_width)
+    # The part that is kept, first in shown and then in stored pixels.
+    keep_h, keep_w = size[0] / scale * height / shown_height, size[1] / scale * width / shown_width
+    top, left = max(0.0, (height - keep_h) / 2), max(0.0, (width - keep_w) / 2)
+    box = (left, top, min(width, left + keep_w), min(height, top + keep_h))
+    if (height, width) == tuple(size) and box == (0, 0, width, height):
+        return picture
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box))
+
+
+def as_shown(frame: VideoFrame, aspect: "Fraction | None", size: "tuple[int, int] | None") -> np.ndarray:
+    """A decoded picture as uint8 [h w 3], RGB, turned, with square pixels, and of `size` (h, w) where one is wished."""
+    shape = displayed_size(frame, aspect)
+    picture = turned(frame.to_ndarray(format="rgb24"), display_matrix(frame))
+    return np.ascontiguousarray(fitted(picture, size or shape, shape))

@@ -1,0 +1,174 @@
+"""A media file -> Clip."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+
+from sonovid.clip import Clip
+from sonovid.geometry import as_rate, count, duration
+from sonovid.media.files import Limits, MediaError, audio_stream, opened, video_stream
+from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, on_screen, scan
+from sonovid.media.sound import lasting, placed, resampled, to_mono
+
+
+def read(
+    path: "str | os.PathLike",
+    *,
+    fps: "Fraction | int | float | str | None" = None,
+    size: "tuple[int, int] | None" = None,
+    sample_rate: "int | None" = None,
+    mono: bool = False,
+    start: "Fraction | float" = 0,
+    seconds: "Fraction | float | None" = None,
+    video: bool = True,
+    audio: bool = True,
+    limits: "Limits | None" = None,
+) -> Clip:
+    """The pictures and the sound of a file, in step: both begin at the first picture's stamp (at the sound's own beginning where
+    there are no pictures), and the sound is cut or filled with silence to last exactly as long as the pictures.
+
+    A clip without sound has waveform None, a sound alone has frames None. Rotation and pixel aspect are applied.
+
+    fps: frames per second; each frame is the picture on screen at its time, by the time stamps. None: the file's own rate, or its
+        average where the rate varies.
+    size: (h, w); pictures are scaled to cover it and cut evenly at the sides (Pillow, triangle filter). None: as they are shown.
+    sample_rate: in Hz (soxr, high quality); None: the file's own. mono: mix to one channel by the weights of ITU-R BS.775.
+    start, seconds: the part to read, from time zero; a file that ends before gives a shorter clip.
+    video, audio: which of the two to read.
+    limits: what the file may ask of this machine.
+
+    Raises:
+        MediaError: not readable, damaged, cut short, without what was asked for, or above the limits.
+    """
+    path, limits = Path(path), limits or Limits()
+    start = _seconds("start", start)
+    length = None if seconds is None else _seconds("seconds", seconds)
+    if not video and not audio:
+        raise ValueError("read: neither video nor audio was asked for")
+    if length is not None and length <= 0:
+        raise ValueError(f"read: seconds={seconds}, expected a length above zero")
+    with opened(path) as container:
+        pictures, sound = video_stream(container), audio_stream(container)
+        header = Fraction(container.duration, av.time_base) if container.duration else None
+        if not (pictures and video) and not (sound and audio):
+            what = "neither pictures nor sound" if video and audio else ("no pictures" if video else "no sound")
+            raise MediaError(f"{path}: holds {what} that can be read")
+        if pictures and video:
+            limits.check_picture(path, pictures.height, pictures.width)
+        if length is None and header is not None:
+            limits.check_seconds(path, header - start)
+    line = scan(path) if pictures else None
+    frames, rate = None, as_rate(fps) if fps is not None else Fraction(25)
+    if line is not None and video:
+        rate = as_rate(fps) if fps is not None else line.rate
+        frames = _read_frames(path, line, rate, size, start, length, limits)
+        length = duration(len(frames), rate)
+    waveform = None
+    if sound and audio:
+        zero = line.zero if line is not None else None
+        waveform, own = _read_sound(path, zero, start, length, mono, limits)
+        waveform = resampled(waveform, own, sample_rate or own)
+        sample_rate = sample_rate or own
+        if frames is not None and length is not None:
+            waveform = lasting(waveform, count(length, sample_rate))
+        # Lossy codecs and resampling overshoot full scale a little, a clip does not.
+        waveform = np.clip(waveform, -1.0, 1.0)
+    return Clip(frames, waveform, fps=rate, sample_rate=sample_rate or 16000)
+
+
+def _seconds(name: str, value: "Fraction | float") -> Fraction:
+    try:
+        seconds = Fraction(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"read: {name}={value!r}, expected seconds") from None
+    if seconds < 0:
+        raise ValueError(f"read: {name}={value}, expected seconds from zero up")
+    return seconds
+
+
+def _read_frames(
+    path: Path,
+    line: Timeline,
+    rate: Fraction,
+    size: "tuple[int, int] | None",
+    start: Fraction,
+    length: "Fraction | None",
+    limits: Limits,
+) -> np.ndarray:
+    """The pictures from `start` on at `rate`, uint8 [t h w 3]."""
+    left = line.seconds - start
+    if left <= 0:
+        raise MediaError(f"{path}: start={float(start):g} s lies after the end of the pictures at {float(line.seconds):.2f} s")
+    length = left if length is None else min(length, left)
+    limits.check_seconds(path, length)
+    num_frames = max(1, count(length, rate))
+    slack = line.slack if line.constant and rate == line.rate else min(line.slack, Fraction(1, 1000))
+    times = (line.zero + start + duration(i, rate) for i in range(num_frames))
+    with opened(path) as container:
+        stream = video_stream(container)
+        assert stream is not None
+        aspect = stream.sample_aspect_ratio
+        frames, last, drawn, stamp = None, None, None, None
+        for index, (stamp, frame) in enumerate(on_screen(decoded(container, stream, line.zero + start), times, slack)):
+            if frame is not last:
+                limits.check_picture(path, frame.height, frame.width)
+                if frames is None:
+                    size = size or displayed_size(frame, aspect)
+                    limits.check_memory(path, num_frames, *size)
+                    frames = np.empty((num_frames, *size, 3), np.uint8)
+                last, drawn = frame, as_shown(frame, aspect, size)
+            assert frames is not None
+            frames[index] = drawn
+    if frames is None or stamp is None:
+        raise MediaError(f"{path}: none of its pictures can be decoded (damaged, or cut short)")
+    # The last picture that was found has to be near the last that was to be shown.
+    expected = line.zero + start + duration(num_frames - 1, rate)
+    if expected - stamp > max(Fraction(1, 2), 3 / line.rate) and line.constant:
+        raise MediaError(
+            f"{path}: ends early, at {float(stamp - line.zero):.2f} s of {float(line.seconds):.2f} s (damaged, or cut short)"
+        )
+    return frames
+
+
+def _read_sound(
+    path: Path, zero: "Fraction | None", start: Fraction, length: "Fraction | None", mono: bool, limits: Limits
+) -> tuple[np.ndarray, int]:
+    """The sound from `start` on, float32 [c n], and its own sample rate."""
+    with opened(path) as container:
+        stream = audio_stream(container)
+        assert stream is not None
+        declared = _declared_end(container)
+        # A raw stream has no header, its length is an estimate from its bit rate.
+        certain = container.format.name not in ("mp3", "aac", "mpegts", "mpeg")
+        ceiling = Fraction(limits.max_seconds) + 1 if length is None else length
+        waveform, rate, end = placed(container, stream, zero=zero, start=start, seconds=ceiling)
+        names = [channel.name for channel in stream.layout.channels]
+        if length is None:
+            limits.check_seconds(path, Fraction(waveform.shape[1], rate))
+    if zero is None:
+        if end == 0:
+            raise MediaError(f"{path}: its sound has no samples (empty, or cut short)")
+        if start >= end:
+            raise MediaError(f"{path}: start={float(start):g} s lies after the end of the sound at {float(end):.2f} s")
+        if declared is not None:
+            surplus = end - declared
+            if 0 < surplus < Fraction(4096, rate):
+                # Codecs come in whole frames; what lies after the end that the file declares is their filling.
+                waveform = waveform[:, : max(1, count(declared - start, rate))]
+            elif length is None and certain and -surplus > max(Fraction(1, 2), declared / 20):
+                raise MediaError(f"{path}: ends early, at {float(end):.2f} s of {float(declared):.2f} s (damaged, or cut short)")
+    if not np.isfinite(waveform).all():
+        raise MediaError(f"{path}: its sound holds values that are no numbers (NaN or infinity)")
+    return (to_mono(waveform, names) if mono else waveform), rate
+
+
+def _declared_end(container: InputContainer) -> "Fraction | None":
+    """How long the sound lasts by the file's own word, in seconds."""
+    stream = audio_stream(container)
+    if stream is not None and stream.duration and stream.time_base:
+        return stream.duration * stream.time_base
+    return Fraction(container.duration, av.time_base) if container.duration else None

@@ -1,0 +1,240 @@
+"""Clip -> a media file; pictures and sound of exactly the same length, and never half a file."""
+
+import heapq
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from math import lcm
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
+from av.video.stream import VideoStream
+
+from sonovid.clip import Clip
+from sonovid.geometry import count
+from sonovid.media.files import MediaError, in_place
+from sonovid.media.sound import lasting, resampled
+
+AAC_RATES = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+BT709 = 1  # The number of ITU-R BT.709 in the tables of H.273, for primaries, transfer and matrix alike.
+# The names that a mp4 file has places for; anything else would be dropped without a word.
+MP4_NAMES = frozenset(
+    ["title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "description", "synopsis"]
+)
+
+
+@dataclass(frozen=True)
+class Container:
+    """What is written under one suffix: codecs of pictures and sound, and options of the muxer."""
+
+    format: str
+    video: "str | None"
+    audio: str
+    options: tuple[tuple[str, str], ...] = ()
+
+
+CONTAINERS = {
+    ".mp4": Container("mp4", "libx264", "aac", (("movflags", "+faststart"),)),
+    ".mov": Container("mov", "libx264", "pcm_s16le", (("movflags", "+faststart"),)),
+    ".mkv": Container("matroska", "ffv1", "pcm_f32le"),
+    ".wav": Container("wav", None, "pcm_s16le"),
+    ".flac": Container("flac", None, "flac"),
+}
+
+
+def write(
+    path: "str | os.PathLike",
+    clip: Clip,
+    *,
+    overwrite: bool = False,
+    quality: int = 18,
+    metadata: "Mapping[str, str] | None" = None,
+) -> Path:
+    """A clip as a file, complete or not at all: mp4 (H.264 yuv420p and AAC), mov (H.264 and 16-bit PCM), mkv (lossless: FFV1 RGB
+    and float PCM), or its sound alone as wav or flac (16-bit).
+
+    The sound is cut or filled with silence to last exactly as long as the pictures. Samples beyond full scale are clipped.
+    mp4 and mov: a picture of odd height or width gets its last row or column twice, since yuv420p has none such. mp4: the sound is
+    resampled to the next rate that AAC has, where it has not the clip's.
+
+    quality: the constant rate factor of H.264, 0 (lossless) to 51; 18 is hardly told from the original.
+    metadata: title, artist, comment, ...
+
+    Raises:
+        FileExistsError: the file exists and `overwrite` was not given.
+        MediaError: unknown suffix, nothing to write, NaN or infinity, channels other than 1, 2 or 6, a folder that cannot be written.
+    """
+    path = Path(path)
+    container = container_for(path)
+    frames = clip.frames if container.video is not None else None
+    if container.video is None and clip.waveform is None:
+        raise MediaError(f"{path}: {path.suffix} holds sound, but the clip has none (write .mp4, .mov or .mkv)")
+    if frames is not None and min(frames.shape) == 0:
+        raise MediaError(f"{path}: a clip of shape {frames.shape} holds no pictures to write")
+    sound = None
+    if clip.waveform is not None:
+        num_samples = count(clip.seconds, clip.sample_rate) if frames is not None else clip.waveform.shape[1]
+        sound = checked_sound(path, clip.waveform, num_samples)
+    rates = (clip.fps, clip.sample_rate)
+    with in_place(path, overwrite=overwrite) as beside, muxer(beside, path, container, metadata, rates) as out:
+        tracks: list[Iterator[Packet]] = []
+        if frames is not None:
+            video = add_pictures(out, container, frames.shape[1:3], clip.fps, quality)
+            tracks.append(encoded_pictures(video, frames, clip.fps))
+        if sound is not None:
+            tracks.append(sound_track(out, container, sound, clip.sample_rate))
+        mux_in_order(out, tracks)
+    return path
+
+
+def container_for(path: Path) -> Container:
+    """The kind of file that a name asks for."""
+    if path.suffix.lower() not in CONTAINERS:
+        raise MediaError(f"{path}: cannot write {path.suffix or 'a file without a suffix'}, expected {', '.join(CONTAINERS)}")
+    return CONTAINERS[path.suffix.lower()]
+
+
+def checked_sound(path: Path, waveform: np.ndarray, num_samples: int) -> np.ndarray:
+    """A sound fit to be written: whole, finite, of `num_samples`, within full scale."""
+    if waveform.ndim != 2 or waveform.shape[0] not in LAYOUTS:
+        raise MediaError(f"{path}: a sound of shape {waveform.shape}, expected [c n] with c of {', '.join(map(str, LAYOUTS))}")
+    if waveform.shape[1] == 0 or num_samples == 0:
+        raise MediaError(f"{path}: the sound has no samples")
+    if not np.isfinite(waveform).all():
+        raise MediaError(f"{path}: the sound holds values that are no numbers (NaN or infinity)")
+    return np.clip(lasting(waveform.astype(np.float32), num_samples), -1.0, 1.0)
+
+
+class muxer:
+    """An output file, closed whatever happens; faults of encoding are told in one line under the name the user gave."""
+
+    def __init__(
+        self,
+        beside: Path,
+        path: Path,
+        container: Container,
+        metadata: "Mapping[str, str] | None" = None,
+        rates: "tuple[Fraction | int, ...]" = (),
+    ) -> None:
+        options = dict(container.options)
+        # Lengths are kept in ticks of the whole film's clock, a millisecond by default: one that every rate divides rounds nothing.
+        clock = lcm(*(Fraction(rate).numerator for rate in rates))
+        if container.format in ("mp4", "mov") and 1 < clock <= 10**7:
+            options["movie_timescale"] = str(clock)
+        if container.format in ("mp4", "mov") and metadata and not MP4_NAMES.issuperset(metadata):
+            options["movflags"] += "+use_metadata_tags"
+        self.path = path
+        self.out = av.open(str(beside.absolute()), "w", format=container.format, options=options)
+        self.out.metadata.update(metadata or {})
+
+    def __enter__(self) -> OutputContainer:
+        return self.out
+
+    def __exit__(self, kind: object, error: "BaseException | None", trace: object) -> None:
+        try:
+            self.out.close()
+        except av.FFmpegError as fault:
+            error = error or fault
+        if isinstance(error, av.FFmpegError):
+            raise MediaError(f"{self.path}: cannot be written ({error.strerror})") from error
+
+
+def add_pictures(
+    out: OutputContainer, container: Container, size: tuple[int, ...], fps: Fraction, quality: int = 18
+) -> VideoStream:
+    """A video stream for pictures of `size` (h, w)."""
+    if not 0 <= quality <= 51:
+        raise ValueError(f"quality={quality}, expected 0 (lossless) to 51")
+    assert container.video is not None
+    lossless = container.video == "ffv1"
+    options = {} if lossless else {"crf": str(quality), "preset": "medium"}
+    stream = out.add_stream(container.video, rate=fps, options=options)
+    assert isinstance(stream, VideoStream)
+    height, width = size if lossless else (size[0] + size[0] % 2, size[1] + size[1] % 2)
+    stream.height, stream.width = height, width
+    stream.pix_fmt = "bgr0" if lossless else "yuv420p"
+    stream.codec_context.time_base = 1 / fps
+    if not lossless:
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = ColorRange.MPEG
+    return stream
+
+
+def encoded_pictures(stream: VideoStream, frames: Iterable[np.ndarray], fps: Fraction) -> Iterator[Packet]:
+    """The packets of pictures uint8 [h w 3], one after the other from time zero."""
+    lossless = stream.pix_fmt == "bgr0"
+    for index, picture in enumerate(frames):
+        pad = ((0, stream.height - picture.shape[0]), (0, stream.width - picture.shape[1]), (0, 0))
+        if any(after for _, after in pad):
+            picture = np.pad(picture, pad, mode="edge")
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        if lossless:
+            frame = frame.reformat(format="bgr0")
+        else:
+            frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        # The muxer changes the stream's time base once it has begun; the encoder's clock stays one tick per picture.
+        frame.pts, frame.time_base = index, 1 / fps
+        yield from _lasting_one(stream.encode(frame))
+    yield from _lasting_one(stream.encode(None))
+
+
+def _lasting_one(packets: Iterable[Packet]) -> Iterator[Packet]:
+    for packet in packets:
+        packet.duration = 1
+        yield packet
+
+
+def sound_track(out: OutputContainer, container: Container, waveform: np.ndarray, sample_rate: int) -> Iterator[Packet]:
+    """A new audio stream and the packets of its sound [c n], resampled first where the codec has not its rate."""
+    if container.audio == "aac" and sample_rate not in AAC_RATES:
+        rate = next((r for r in AAC_RATES if r > sample_rate), AAC_RATES[-1])
+        waveform, sample_rate = np.clip(resampled(waveform, sample_rate, rate), -1, 1), rate
+    options = {"strict": "-2"} if container.audio == "flac" and container.format == "mp4" else {}
+    stream = out.add_stream(container.audio, rate=sample_rate, layout=LAYOUTS[len(waveform)], options=options)
+    assert isinstance(stream, AudioStream)
+    if container.audio == "aac":
+        # AAC takes at most 6144 bits per channel in a frame of 1024 samples.
+        stream.bit_rate = min(128_000, 5 * sample_rate) * len(waveform)
+    return encoded_sound(stream, waveform, sample_rate)
+
+
+def encoded_sound(stream: AudioStream, waveform: np.ndarray, sample_rate: int) -> Iterator[Packet]:
+    """The packets of a sound [c n] from time zero. The muxer notes the encoder's priming in the file, so that players skip it."""
+    kind = stream.format.name
+    if kind.startswith("s"):
+        bits = 32 if kind.startswith("s32") else 16
+        scale = 2.0 ** (bits - 1)
+        waveform = np.clip(np.round(waveform.astype(np.float64) * scale), -scale, scale - 1).astype(f"int{bits}")
+    planar = stream.format.is_planar
+    step, last = 1024, waveform.shape[1]
+    for first in range(0, last, step):
+        block = waveform[:, first : first + step]
+        block = np.ascontiguousarray(block) if planar else np.ascontiguousarray(block.T).reshape(1, -1)
+        frame = AudioFrame.from_ndarray(block, format=kind, layout=stream.layout.name)
+        frame.sample_rate, frame.pts, frame.time_base = sample_rate, first, Fraction(1, sample_rate)
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
+
+
+def mux_in_order(out: OutputContainer, tracks: Iterable[Iterator[Packet]]) -> None:
+    """Write the packets of several streams, by time, so that a player finds sound beside its pictures."""
+
+    def when(packet: Packet) -> Fraction:
+        stamp = packet.dts if packet.dts is not None else (packet.pts or 0)
+        return stamp * Fraction(packet.time_base)
+
+    # Every stream begins before the first packet is written: the header lists them all.
+    begun = [chain([first], track) for track in tracks if (first := next(track, None)) is not None]
+    for packet in heapq.merge(*begun, key=when):
+        out.mux(packet)
