@@ -12,6 +12,7 @@ MediaError      every fault of a file, in one line
 from sonovid.media.files import Limits, MediaError
 from sonovid.media.info import MediaInfo, probe
 from sonovid.media.reader import read
+from sonovid.media.remux import mux, replace_pictures
 from sonovid.media.writer import write
 
 __all__ = ["Limits", "MediaError", "MediaInfo", "mux", "probe", "read", "replace_pictures", "write"]

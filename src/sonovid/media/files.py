@@ -51,7 +51,7 @@ class Limits:
         if needed > self.max_bytes:
             raise MediaError(
                 f"{path}: {num_frames} pictures of {width}x{height} take {needed / 2**30:.1f} GiB, above the limit of "
-                f"{self.max_bytes / 2**30:.1f} GiB (ask for a smaller size=, fps= or seconds=, or raise it with Limits(max_bytes=...))"
+                f"{self.max_bytes / 2**30:.1f} GiB (ask for a smaller size=, fps= or seconds=, or raise Limits(max_bytes=...))"
             )
 
 
@@ -83,14 +83,14 @@ def video_stream(container: InputContainer) -> "VideoStream | None":
     """The moving pictures of a file; the cover of an album is none."""
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic and s.codec_context is not None]
     best = container.streams.best("video")
-    return best if best in streams else (streams[0] if streams else None)  # type: ignore[return-value]
+    return best if best in streams else (streams[0] if streams else None)
 
 
 def audio_stream(container: InputContainer) -> "AudioStream | None":
     """The sound of a file: of several tracks, the one a player would take."""
     streams = [s for s in container.streams.audio if s.codec_context is not None]
     best = container.streams.best("audio")
-    return best if best in streams else (streams[0] if streams else None)  # type: ignore[return-value]
+    return best if best in streams else (streams[0] if streams else None)
 
 
 @contextmanager

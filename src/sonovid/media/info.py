@@ -16,9 +16,9 @@ from sonovid.media.pictures import display_matrix, displayed_size, scan
 class MediaInfo:
     """What a file says of itself; what it does not have is None or zero.
 
-    duration: seconds, of the pictures where there are any. fps: pictures per second, on average. size: (h, w) in pixels, as shown:
-    turned and with square pixels. num_frames: an estimate. rotation: degrees anticlockwise by which the stored pictures are
-    turned to be shown. channels: of the sound.
+    duration: seconds, of the pictures where there are any. fps: pictures per second, on average. size: (h, w) in pixels, as
+    shown: turned and with square pixels. num_frames: an estimate. rotation: degrees anticlockwise by which the stored pictures
+    are turned to be shown. channels: of the sound.
     """
 
     duration: Fraction

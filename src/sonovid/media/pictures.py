@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
@@ -68,7 +69,7 @@ def scan(path: "str | os.PathLike") -> Timeline:
 
 
 def timeline(stamps: np.ndarray, last: int, base: Fraction, declared: list[Fraction]) -> Timeline:
-    """The timeline of sorted stamps and the last picture's length, both in ticks of `base`, where the header declares some rates."""
+    """The timeline of sorted stamps and the last picture's length, both in ticks of `base`; declared: rates in the header."""
     zero = int(stamps[0]) * base
     ticks = stamps - stamps[0]
     gap = float(np.median(np.diff(ticks))) if len(ticks) > 1 else 0.0
@@ -154,7 +155,7 @@ def display_matrix(frame: VideoFrame) -> "np.ndarray | None":
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None
-    return np.frombuffer(bytes(data), dtype=np.int32, count=9).reshape(3, 3)
+    return np.frombuffer(cast(bytes, data), dtype=np.int32, count=9).reshape(3, 3)
 
 
 def turned(picture: np.ndarray, matrix: "np.ndarray | None") -> np.ndarray:

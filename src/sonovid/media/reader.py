@@ -112,24 +112,22 @@ def _read_frames(
         stream = video_stream(container)
         assert stream is not None
         aspect = stream.sample_aspect_ratio
-        frames, last, drawn, stamp = None, None, None, None
+        frames, last, reached = None, None, Fraction(0)
         for index, (stamp, frame) in enumerate(on_screen(decoded(container, stream, line.zero + start), times, slack)):
-            if frame is not last:
+            if frames is None:
                 limits.check_picture(path, frame.height, frame.width)
-                if frames is None:
-                    size = size or displayed_size(frame, aspect)
-                    limits.check_memory(path, num_frames, *size)
-                    frames = np.empty((num_frames, *size, 3), np.uint8)
-                last, drawn = frame, as_shown(frame, aspect, size)
-            assert frames is not None
-            frames[index] = drawn
-    if frames is None or stamp is None:
+                size = size or displayed_size(frame, aspect)
+                limits.check_memory(path, num_frames, *size)
+                frames = np.empty((num_frames, *size, 3), np.uint8)
+            frames[index] = frames[index - 1] if frame is last else as_shown(frame, aspect, size)
+            last, reached = frame, stamp
+    if frames is None:
         raise MediaError(f"{path}: none of its pictures can be decoded (damaged, or cut short)")
     # The last picture that was found has to be near the last that was to be shown.
     expected = line.zero + start + duration(num_frames - 1, rate)
-    if expected - stamp > max(Fraction(1, 2), 3 / line.rate) and line.constant:
+    if expected - reached > max(Fraction(1, 2), 3 / line.rate) and line.constant:
         raise MediaError(
-            f"{path}: ends early, at {float(stamp - line.zero):.2f} s of {float(line.seconds):.2f} s (damaged, or cut short)"
+            f"{path}: ends early, at {float(reached - line.zero):.2f} s of {float(line.seconds):.2f} s (damaged, or cut short)"
         )
     return frames
 

@@ -99,11 +99,11 @@ def to_mono(waveform: Float[np.ndarray, "c n"], channels: list[str]) -> Float[np
 
     channels: their names in order, as in ["FL", "FR"]; where one is unknown, all weigh the same.
     """
-    weights = [MONO_WEIGHTS.get(name) for name in channels]
-    if len(channels) != len(waveform) or None in weights or not sum(w for w in weights if w):
-        weights = [1.0] * len(waveform)
-    share = np.asarray(weights, np.float32) / np.float32(sum(weights))  # type: ignore[arg-type]
-    return (share[None] @ waveform).astype(np.float32)
+    known = len(channels) == len(waveform) and all(name in MONO_WEIGHTS for name in channels)
+    weights = np.asarray([MONO_WEIGHTS[name] for name in channels] if known else [1.0] * len(waveform), np.float32)
+    if not weights.any():
+        weights = np.ones_like(weights)
+    return ((weights / weights.sum())[None] @ waveform).astype(np.float32)
 
 
 def resampled(waveform: Float[np.ndarray, "c n"], rate: int, to_rate: int) -> Float[np.ndarray, "c m"]:

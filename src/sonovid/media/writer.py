@@ -3,6 +3,7 @@
 import heapq
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -64,15 +65,16 @@ def write(
     and float PCM), or its sound alone as wav or flac (16-bit).
 
     The sound is cut or filled with silence to last exactly as long as the pictures. Samples beyond full scale are clipped.
-    mp4 and mov: a picture of odd height or width gets its last row or column twice, since yuv420p has none such. mp4: the sound is
-    resampled to the next rate that AAC has, where it has not the clip's.
+    mp4 and mov: a picture of odd height or width gets its last row or column twice, since yuv420p has none such. mp4: where AAC
+    has not the clip's sample rate, the sound is resampled to the next that it has.
 
     quality: the constant rate factor of H.264, 0 (lossless) to 51; 18 is hardly told from the original.
     metadata: title, artist, comment, ...
 
     Raises:
         FileExistsError: the file exists and `overwrite` was not given.
-        MediaError: unknown suffix, nothing to write, NaN or infinity, channels other than 1, 2 or 6, a folder that cannot be written.
+        MediaError: unknown suffix, nothing to write, NaN or infinity, channels other than 1, 2 or 6, a folder that cannot be
+            written to.
     """
     path = Path(path)
     container = container_for(path)
@@ -115,38 +117,32 @@ def checked_sound(path: Path, waveform: np.ndarray, num_samples: int) -> np.ndar
     return np.clip(lasting(waveform.astype(np.float32), num_samples), -1.0, 1.0)
 
 
-class muxer:
-    """An output file, closed whatever happens; faults of encoding are told in one line under the name the user gave."""
+@contextmanager
+def muxer(
+    beside: Path,
+    path: Path,
+    container: Container,
+    metadata: "Mapping[str, str] | None" = None,
+    rates: "tuple[Fraction | int, ...]" = (),
+) -> Iterator[OutputContainer]:
+    """An output file under the name `beside`, closed whatever happens; faults are told in one line under the name `path`.
 
-    def __init__(
-        self,
-        beside: Path,
-        path: Path,
-        container: Container,
-        metadata: "Mapping[str, str] | None" = None,
-        rates: "tuple[Fraction | int, ...]" = (),
-    ) -> None:
-        options = dict(container.options)
-        # Lengths are kept in ticks of the whole film's clock, a millisecond by default: one that every rate divides rounds nothing.
+    rates: of pictures and sound.
+    """
+    options = dict(container.options)
+    if container.format in ("mp4", "mov"):
+        # Lengths are kept in ticks of the whole film's clock, else milliseconds: one that every rate divides rounds nothing.
         clock = lcm(*(Fraction(rate).numerator for rate in rates))
-        if container.format in ("mp4", "mov") and 1 < clock <= 10**7:
+        if 1 < clock <= 10**7:
             options["movie_timescale"] = str(clock)
-        if container.format in ("mp4", "mov") and metadata and not MP4_NAMES.issuperset(metadata):
+        if metadata and not MP4_NAMES.issuperset(metadata):
             options["movflags"] += "+use_metadata_tags"
-        self.path = path
-        self.out = av.open(str(beside.absolute()), "w", format=container.format, options=options)
-        self.out.metadata.update(metadata or {})
-
-    def __enter__(self) -> OutputContainer:
-        return self.out
-
-    def __exit__(self, kind: object, error: "BaseException | None", trace: object) -> None:
-        try:
-            self.out.close()
-        except av.FFmpegError as fault:
-            error = error or fault
-        if isinstance(error, av.FFmpegError):
-            raise MediaError(f"{self.path}: cannot be written ({error.strerror})") from error
+    try:
+        with av.open(str(beside.absolute()), "w", format=container.format, options=options) as out:
+            out.metadata.update(metadata or {})
+            yield out
+    except av.FFmpegError as error:
+        raise MediaError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def add_pictures(
