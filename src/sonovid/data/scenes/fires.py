@@ -1,0 +1,281 @@
+"""Fires and skies: thunder with its lightning, wind, a crackling fire, explosions."""
+
+import numpy as np
+
+from sonovid.data.scenes.canvas import Canvas, Colour, Shape, box, disc, dots, ellipse, leaf, shade, stroke
+from sonovid.data.scenes.setting import Kind, Setting, hiss, sample_times, sky
+from sonovid.data.scenes.track import Track
+
+
+def thunder_delay(it: Setting) -> float:
+    """Seconds from the flash to its thunder: the strike's distance at the speed of sound."""
+    return it.draws.sub("distance").uniform(0.12, 0.6)
+
+
+def paint_thunder(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
+    top, low = {
+        "night": ((0.04, 0.05, 0.13), (0.15, 0.16, 0.3)),
+        "evening": ((0.16, 0.1, 0.24), (0.42, 0.26, 0.34)),
+        "grey": ((0.2, 0.23, 0.28), (0.36, 0.4, 0.45)),
+    }[it.look]
+    canvas.backdrop(top, low)
+    draws = it.draws.sub("clouds")
+    for k in range(6):
+        x, y = -0.5 + 0.2 * k + draws.uniform(-0.08, 0.08), -0.42 + draws.uniform(-0.05, 0.08)
+        canvas.fill(
+            ellipse(x, y, draws.uniform(0.16, 0.24), draws.uniform(0.08, 0.13)), shade(top, draws.uniform(1.12, 1.3)), 1.0, 4.0
+        )
+    canvas.animate(len(t))
+    flash = np.zeros_like(t)
+    for k, (_, strength) in enumerate(it.events):
+        age = it.since(t, k)
+        again = it.draws.sub("again", k).uniform(0.12, 0.2)
+        lit = np.exp(-np.maximum(age, 0) / 0.13) + 0.6 * np.where(age >= again, np.exp(-np.maximum(age - again, 0) / 0.1), 0)
+        flash = np.maximum(flash, np.where(age >= 0, strength * lit, 0.0))
+    canvas.image += (np.array((0.75, 0.78, 0.95)) - canvas.image) * (0.75 * np.minimum(flash, 1.0))[:, None, None, None]
+    near = 0.65 - thunder_delay(it)
+    for k, (_, strength) in enumerate(it.events):
+        age = it.since(t, k)
+        shown = np.where(age >= 0, np.clip(1.35 - np.maximum(age, 0) / 0.2, 0, 1), 0.0)
+        bolt = it.draws.sub("bolt", k)
+        x, y = bolt.uniform(-0.3, 0.3), -0.42
+        for step in range(7):
+            nx, ny = x + bolt.uniform(-0.1, 0.1), y + 0.11
+            canvas.fill(stroke(x + 0 * t, y, nx, ny, 0.012 + 0.016 * near), (1.0, 1.0, 0.86), shown)
+            if step in (2, 4):
+                canvas.fill(stroke(nx + 0 * t, ny, nx + bolt.uniform(-0.16, 0.16), ny + 0.12, 0.009), (0.95, 0.95, 1.0), shown)
+            x, y = nx, ny
+    dark = (1 + 1.5 * np.minimum(flash, 1.0))[:, None]
+    ground = Shape((-99.0, 0.2, 99.0, 99.0), lambda x, y, at: 0.7 * (0.33 + 0.04 * np.sin(5 * x + 1) + 0.02 * np.sin(13 * x) - y))
+    canvas.fill(ground, lambda x, y, at: np.array((0.06, 0.09, 0.08)) * at(dark[:, 0])[..., None] + 0 * (x + y)[..., None])
+
+
+def play_thunder(track: Track, it: Setting) -> None:
+    t = sample_times(track)
+    rumble = np.zeros_like(t)
+    lag = thunder_delay(it)
+    for k, (time, strength) in enumerate(it.events):
+        draws = it.draws.sub("rumble", k)
+        age = t - time - lag
+        rolls = np.zeros_like(t)
+        for _ in range(5):
+            rolls += draws.uniform(0.2, 0.7) * np.exp(-(((age - draws.uniform(0.1, 1.6)) / draws.uniform(0.08, 0.25)) ** 2))
+        rumble += np.where(
+            age >= 0, strength * (np.exp(-np.maximum(age, 0) / 0.5) + rolls * np.exp(-np.maximum(age, 0) / 1.2)), 0.0
+        )
+        crack = strength * (0.75 - lag)
+        track.burst(time + lag, draws, band=(100, 800 + 3500 * crack), seconds=0.5, gain=0.15 + 0.35 * crack)
+    hiss(track, it.draws.sub("low"), (35, 180), 0.07 * rumble)
+    hiss(track, it.draws.sub("rain"), (2500, 6000), 0.004)
+
+
+def paint_wind(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
+    top, low = sky(it.look)
+    dark = {"day": 1.0, "evening": 0.8, "night": 0.4, "grey": 0.85}[it.look]
+    canvas.backdrop(top, low, 0.3, shade((0.4, 0.6, 0.26), dark))
+    canvas.animate(len(t))
+    gust = it.intensity(t, 0.5)
+    draws = it.draws.sub("tree")
+    foot = draws.uniform(-0.22, 0.0)
+    flutter = 0.012 * gust * np.sin(2 * np.pi * 5.5 * t)
+    bend = 0.3 * gust + flutter
+    previous = (foot + 0 * t, 0.34 + 0 * t)
+    for k in range(1, 5):
+        part = k / 4
+        point = (foot + bend * part**2 * 0.8, 0.34 - 0.42 * part + 0.06 * bend * part)
+        canvas.fill(stroke(*previous, *point, 0.036 - 0.005 * k), shade((0.4, 0.27, 0.16), dark))
+        previous = point
+    green: Colour = shade((0.18, 0.5, 0.2), dark)
+    for k, (dx, dy, r) in enumerate(
+        ((-0.1, 0.0, 0.1), (0.1, 0.02, 0.1), (0.0, -0.1, 0.12), (0.02, 0.02, 0.1), (-0.05, -0.08, 0.08))
+    ):
+        lean = bend * (0.15 + 0.3 * (0.1 - dy)) + flutter * (k - 2)
+        canvas.fill(
+            ellipse(previous[0] + dx + lean, previous[1] + dy + 0.2 * np.abs(lean), r * (1 + 0.5 * gust), r * (1 - 0.25 * gust)),
+            shade(green, 0.85 + 0.1 * k),
+        )
+    for k in range(16):
+        x = -0.48 + 0.064 * k
+        tip = (0.03 + 0.12 * gust) * (1 + 0.3 * np.sin(2 * np.pi * (3 * t + 0.37 * k)))
+        canvas.fill(stroke(x + 0 * t, 0.47, x + tip, 0.38 + 0.4 * tip, 0.01), shade((0.25, 0.48, 0.16), dark))
+    # What the gusts carry has come as far as the wind has blown: the integral of the intensity, by small steps.
+    fine = np.linspace(0.0, float(t[-1]) + 1e-6, 2 + int(t[-1] * 50))
+    way = np.concatenate([[0.0], np.cumsum(it.intensity(fine, 0.5)[1:] * np.diff(fine))])
+    blown = np.interp(t, fine, way)
+    for k in range(9):
+        y, phase, fast = draws.uniform(-0.4, 0.35), draws.uniform(), draws.uniform(1.2, 2.0)
+        x = -0.6 + 1.2 * np.mod(phase + fast * blown, 1.0)
+        canvas.fill(leaf(x, y + 0.05 * np.sin(6 * t + k), 0.035, 0.016, 8 * blown + k), shade((0.85, 0.55, 0.15), dark))
+
+
+def play_wind(track: Track, it: Setting) -> None:
+    gust = it.intensity(sample_times(track), 0.5)
+    # Three bands that take over from one another: the stronger the wind, the higher it howls.
+    hiss(track, it.draws.sub("low"), (100, 350), 0.08 * gust)
+    hiss(track, it.draws.sub("middle"), (350, 800), 0.12 * gust**2)
+    hiss(track, it.draws.sub("high"), (800, 1800), 0.16 * gust**3.5)
+
+
+def paint_fire(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
+    walls: dict[str, tuple[Colour, Colour]] = {
+        "night": ((0.04, 0.05, 0.11), (0.1, 0.08, 0.1)),
+        "evening": ((0.25, 0.2, 0.35), (0.6, 0.38, 0.3)),
+        "dark": ((0.02, 0.02, 0.02), (0.08, 0.05, 0.04)),
+    }
+    canvas.backdrop(*walls[it.look], 0.3, (0.14, 0.1, 0.08))
+    canvas.animate(len(t))
+    level = it.intensity(t, 0.6)
+    canvas.fill(disc(0.0, 0.15, 0.25 + 0.25 * level), (1.0, 0.5, 0.1), 0.14 + 0.2 * level, 20.0)
+    draws = it.draws.sub("flames")
+    for colour, size in (((0.9, 0.22, 0.05), 1.0), ((1.0, 0.55, 0.08), 0.72), ((1.0, 0.9, 0.4), 0.42)):
+        for k in range(5):
+            x = (k - 2) * 0.085 * size**0.5
+            tall = (
+                size
+                * (0.2 + 0.36 * level)
+                * (1 - 0.14 * abs(k - 2))
+                * (1 + 0.25 * np.sin(2 * np.pi * (draws.uniform(2.5, 4.5) * t + draws.uniform())))
+            )
+            wide = 0.085 * size**0.6
+            sway = 0.25 * tall * np.sin(2 * np.pi * (draws.uniform(1.2, 2.4) * t + draws.uniform()))
+
+            def flame(x: np.ndarray, y: np.ndarray, at, x0: float = x, tall=tall, wide: float = wide, sway=sway) -> np.ndarray:
+                up = (0.34 - y) / at(tall)
+                half = wide * np.sqrt(np.clip(up + 0.25, 0.0, 2.0)) * np.clip(1 - up, 0.0, 1.0) * 1.5
+                return np.maximum(np.abs(x - x0 - at(sway) * np.clip(up, 0, 1) ** 2) - half, -0.2 - up) * 0.6
+
+            canvas.fill(Shape((x - 0.3, 0.34 - 1.05 * tall, x + 0.3, 0.37), flame), colour, 0.9)
+    for ax, ay, bx, by in ((-0.24, 0.4, 0.2, 0.34), (0.24, 0.4, -0.2, 0.34), (-0.2, 0.41, 0.22, 0.42)):
+        canvas.fill(stroke(ax, ay, bx, by, 0.032), (0.28, 0.16, 0.09))
+        canvas.fill(disc(ax, ay, 0.024), (0.5, 0.33, 0.2))
+    for k, (_, strength) in enumerate(it.events):
+        sparks = it.draws.sub("sparks", k)
+        age = it.since(t, k)
+        up = np.maximum(age, 0.0)
+        number = 4 + int(5 * strength)
+        aside, fast = sparks.uniforms(number, -1, 1)[:, None], sparks.uniforms(number, 0.5, 1.0)[:, None] * (0.6 + 0.8 * strength)
+        x = 0.6 * aside * (1 - np.exp(-up / 0.4)) + 0.02 * np.sin(20 * up + 9 * aside)
+        y = 0.28 - fast * (1 - np.exp(-up / 0.4)) * 0.9
+        canvas.fill(
+            dots(x, y, np.where((age >= 0) & (age < 0.7), 0.016 + 0.01 * strength, 0.0) + 0 * y),
+            (1.0, 0.88, 0.45),
+            np.clip(1.6 - up / 0.4, 0, 1),
+        )
+
+
+def play_fire(track: Track, it: Setting) -> None:
+    level = it.intensity(sample_times(track), 0.6)
+    hiss(track, it.draws.sub("roar"), (60, 350), 0.035 * level)
+    hiss(track, it.draws.sub("breath"), (600, 3000), 0.008 * level)
+    small = it.draws.sub("small")
+    time = 0.0
+    while time < len(track.sound) / track.rate:
+        time += small.uniform(0.01, 0.1)
+        track.burst(time, small, band=(1500, 7000), seconds=0.008, gain=small.uniform(0.01, 0.06))
+    for k, (time, strength) in enumerate(it.events):
+        draws = it.draws.sub("crack", k)
+        track.burst(time, draws, band=(700, 3000 + 4500 * strength), seconds=0.03 + 0.03 * strength, gain=0.25 + 0.4 * strength)
+
+
+def paint_explosion(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
+    top, low = sky(it.look)
+    dark = {"day": 1.0, "evening": 0.75, "night": 0.4, "grey": 0.85}[it.look]
+    canvas.backdrop(top, low, 0.24, shade((0.55, 0.46, 0.34), dark))
+    draws = it.draws.sub("hills")
+    for k in range(3):
+        canvas.fill(
+            ellipse(-0.4 + 0.4 * k + draws.uniform(-0.1, 0.1), 0.26, 0.3, draws.uniform(0.06, 0.14)),
+            shade((0.42, 0.38, 0.32), dark),
+        )
+    canvas.fill(box(-99, 0.24, 99, 99), shade((0.55, 0.46, 0.34), dark))
+    canvas.animate(len(t))
+    flash = np.zeros_like(t)
+    for k, (_, strength) in enumerate(it.events):
+        age = it.since(t, k)
+        flash = np.maximum(flash, np.where(age >= 0, strength * np.exp(-np.maximum(age, 0) / 0.09), 0.0))
+    canvas.image += (np.array((1.0, 0.93, 0.75)) - canvas.image) * (0.7 * flash)[:, None, None, None]
+    for k, (_, strength) in enumerate(it.events):
+        ball = it.draws.sub("ball", k)
+        age = it.since(t, k)
+        up = np.maximum(age, 0.0)
+        x, y = ball.uniform(-0.2, 0.2), 0.2
+        grown = (0.16 + 0.16 * strength) * (1 - np.exp(-up / 0.12))
+        smoke = np.where(age >= 0, np.clip(1.25 - up / 1.3, 0.0, 1.0), 0.0)
+        fire = np.where(age >= 0, np.clip(1.3 - up / 0.45, 0.0, 1.0), 0.0)
+        puffs = [(ball.uniform(-0.8, 0.8), ball.uniform(-1.0, 0.1), ball.uniform(0.45, 0.7)) for _ in range(7)]
+        for dx, dy, r in puffs:
+            canvas.fill(
+                disc(x + dx * grown, y + dy * grown - 0.16 * up, r * grown * (1 + 0.5 * up)),
+                (0.25, 0.23, 0.22),
+                smoke * 0.85,
+                3.0,
+            )
+        for dx, dy, r in puffs:
+            canvas.fill(disc(x + 0.8 * dx * grown, y + 0.8 * dy * grown - 0.1 * up, r * grown), (0.97, 0.45, 0.08), fire, 2.0)
+        canvas.fill(disc(x, y - 0.35 * grown, 0.6 * grown), (1.0, 0.9, 0.45), fire**2, 3.0)
+        number = 10
+        way, fast = ball.uniforms(number, -1.2, 1.2)[:, None], ball.uniforms(number, 0.7, 1.4)[:, None] * (0.5 + 0.5 * strength)
+        px, py = x + fast * np.sin(way) * up, y - fast * np.cos(way) * up + 1.1 * up**2
+        canvas.fill(dots(px, py, np.where((age >= 0) & (py < 0.32), 0.016, 0.0)), (0.2, 0.15, 0.12))
+
+
+def play_explosion(track: Track, it: Setting) -> None:
+    for k, (time, strength) in enumerate(it.events):
+        draws = it.draws.sub("boom", k)
+        track.burst(time, draws, band=(80, 900 + 3500 * strength), seconds=0.9 + 0.7 * strength, gain=0.3 * strength)
+        track.burst(time, draws, band=(20, 160), seconds=1.6, gain=0.5 * strength)
+        track.burst(time + 0.12, draws, band=(300, 2500), seconds=1.2, gain=0.12 * strength, grains=40)
+        track.modes(time, np.array([42.0, 61.0]), np.array([0.9, 0.6]), np.array([0.3, 0.2]) * strength)
+
+
+FIRES = {
+    "thunder": Kind(
+        ("night", "evening", "grey"),
+        (
+            "lightning and thunder, {look} sky",
+            "lightning flashes and thunder rolls, {look}",
+            "a thunderstorm in a {look} sky, thunder follows lightning",
+            "the sound of thunder, {look} storm clouds",
+        ),
+        paint_thunder,
+        play_thunder,
+        gaps=(1.1, 2.2),
+        echo=thunder_delay,
+    ),
+    "wind": Kind(
+        ("day", "evening", "night", "grey"),
+        (
+            "a tree bends in {amount} wind, {look}",
+            "{amount} wind blows through a tree, {look} sky",
+            "{look}, the wind howls and leaves fly",
+            "the sound of {amount} wind, {look}",
+        ),
+        paint_wind,
+        play_wind,
+    ),
+    "fire crackling": Kind(
+        ("night", "evening", "dark"),
+        (
+            "a fire crackles, {look}",
+            "a camp fire crackling in the {look}",
+            "burning logs, a crackling fire, sparks fly, {look}",
+            "the sound of fire crackling, {look}",
+        ),
+        paint_fire,
+        play_fire,
+        gaps=(0.18, 0.9),
+        lead=1.0,
+    ),
+    "explosion": Kind(
+        ("day", "evening", "night", "grey"),
+        (
+            "an explosion on a plain, {look}",
+            "a {amount} explosion with fire and smoke, {look} sky",
+            "something explodes, {look}",
+            "the sound of an explosion, {look}",
+        ),
+        paint_explosion,
+        play_explosion,
+        gaps=(1.1, 2.4),
+    ),
+}
