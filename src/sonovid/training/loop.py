@@ -1,9 +1,9 @@
 """The one training loop, for every recipe: steps, averaged weights, validation, checkpoints and exact resumption.
 
-Nothing random is carried from step to step. The order of the samples is a permutation drawn from (seed, epoch), and the noise of a
-batch comes from a generator made from (seed, step, slot), the slot counting batches across processes and accumulation. A resumed run
-is therefore the run that was not interrupted, bit for bit on a CPU, and two processes see the noise that one process sees in two
-accumulated batches.
+Nothing random is carried from step to step. The order of the samples is a permutation drawn from (seed, epoch), and the noise of
+a batch comes from a generator made from (seed, step, slot), the slot counting batches across processes and accumulation. So a
+resumed run is the run that was not interrupted, bit for bit on a CPU, and two processes see the noise that one process sees in
+two accumulated batches.
 """
 
 import hashlib
@@ -11,10 +11,10 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from sonovid.diffusion.objective import total
 from sonovid.training import checkpoint
 from sonovid.training.logs import Log, Meter
 
@@ -34,11 +35,11 @@ log = logging.getLogger(__name__)
 class Settings:
     """How a run is trained.
 
-    batch_size: samples of one process in one pass; `accumulate` passes make one step. max_minutes: the run ends with a checkpoint after
-    so long, resumed runs counted together, and a decay then follows the time where that is further on than the steps (such a run is not
-    exactly repeatable). warm_up: steps of rising rate. final_rate: the share of the rate that a decay ends at. average: the decay of the
-    averaged weights. keep: how many checkpoints stay. ahead: threads that prepare batches ahead. validate_size: samples of the held-out
-    part that are scored each time.
+    batch_size: samples of one process in one pass; `accumulate` passes make one step. max_minutes: the run ends with a checkpoint
+    after so long, resumed runs counted together, and a decay then follows the time where that is further on than the steps (such
+    a run is not exactly repeatable). warm_up: steps of rising rate. final_rate: the share of the rate that a decay ends at.
+    average: the decay of the averaged weights. keep: how many checkpoints stay. ahead: threads that prepare batches ahead.
+    validate_size: samples of the held-out part that are scored each time.
     """
 
     steps: int = 10_000
@@ -65,17 +66,8 @@ class Settings:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in (
-            "steps",
-            "batch_size",
-            "accumulate",
-            "log_every",
-            "validate_every",
-            "validate_size",
-            "checkpoint_every",
-            "keep",
-            "ahead",
-        ):
+        counts = ("steps", "batch_size", "accumulate", "log_every", "validate_every", "validate_size", "checkpoint_every", "keep")
+        for name in (*counts, "ahead"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected a whole number above zero")
         if not 0 <= self.average < 1:
@@ -86,13 +78,15 @@ class Settings:
 class Job:
     """What is trained, on what, and what is asked of it.
 
-    objective: (model, batch, generator) to an object with `losses`, named tensors [b] of one value per sample, NaN where unscored, and,
-    where there are such, `times`, the pair of noise times, and `made`, what an adversary judges.
-    batch: (indices of samples) to a batch of tensors on the CPU; it is called from a thread and must depend on nothing but the indices.
-    validation: the same for the held-out samples. weights: of the losses in their sum; those not named weigh 1.
+    objective: (model, batch, generator) to an object with `losses`, named tensors [b] of one value per sample, NaN where there is
+    none, and, where there are such, `times`, the pair of noise times, and `made`, what an adversary judges.
+    batch: (indices of samples) to a batch of tensors on the CPU; called from threads, it depends on nothing but the indices.
+    validation: the same for the held-out samples.
+    weights: of the losses in their sum; those not named weigh 1.
     adversary: a network with an optimiser of its own, fed by `objective.discriminate(adversary, made)`, which returns losses [b].
-    pairs: (model, batch, generator) to the losses of true and of shuffled pairs, named, at equal times and noises.
-    sample: (averaged model, folder, step): leaves validation samples. export: (averaged model, folder): what `out/model` is to hold.
+    pairs: (model, batch, generator) to the losses of `true` and of `shuffled` pairs at equal times and noises.
+    sample: (averaged model, folder, step): leaves validation samples.
+    export: (averaged model, folder): what `out/model` is to hold.
     recipe: plain values, written beside the weights.
     """
 
@@ -105,7 +99,7 @@ class Job:
     settings: Settings = Settings()
     weights: dict[str, float] = field(default_factory=dict)
     adversary: nn.Module | None = None
-    pairs: Callable[..., dict[str, Tensor]] | None = None
+    pairs: Callable[..., Any] | None = None
     sample: Callable[[nn.Module, Path, int], None] | None = None
     export: Callable[[nn.Module, Path], None] | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -155,7 +149,7 @@ class _Scoring(nn.Module):
 
     def forward(self, batch: Any, generator: torch.Generator) -> tuple:
         scored = self.objective(self.model, batch, generator)
-        return _sum(scored.losses, self.weights), scored.losses, getattr(scored, "times", None), getattr(scored, "made", None)
+        return total(scored, self.weights), scored.losses, getattr(scored, "times", None), getattr(scored, "made", None)
 
 
 class _Judging(nn.Module):
@@ -165,17 +159,22 @@ class _Judging(nn.Module):
 
     def forward(self, made: Any) -> tuple:
         losses = self.objective.discriminate(self.adversary, made)
-        return _sum(losses, {}), losses
-
-
-def _sum(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
-    """The weighted sum of the losses' means over the batch; what is unscored (NaN) adds nothing and draws no gradient."""
-    parts = [weights.get(name, 1.0) * torch.where(loss.isnan(), 0.0, loss.float()).mean() for name, loss in losses.items()]
-    return torch.stack(parts).sum()
+        return torch.stack([loss.float().mean() for loss in losses.values()]).sum(), losses
 
 
 def _to(value: Any, device: torch.device) -> Any:
-    return torch.utils._pytree.tree_map(lambda x: x.to(device, non_blocking=True) if isinstance(x, Tensor) else x, value)
+    """The same value with every tensor in it on a device, through mappings, tuples and dataclasses."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, Mapping):
+        return {key: _to(v, device) for key, v in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_to(v, device) for v in value))
+    if isinstance(value, tuple | list):
+        return type(value)(_to(v, device) for v in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _to(getattr(value, f.name), device) for f in fields(value)})
+    return value
 
 
 class _Run:
@@ -239,9 +238,8 @@ class _Run:
             state["average"], state["processes"] = average, self.accelerator.num_processes
             if self.adversary is not None:
                 tensors["adversary"] = self.adversary.state_dict()
-                tensors["adversary_optimizer"], state["adversary_optimizer"] = checkpoint.flatten_optimizer(
-                    self.adversary_optimizer
-                )
+                judge = checkpoint.flatten_optimizer(self.adversary_optimizer)
+                tensors["adversary_optimizer"], state["adversary_optimizer"] = judge
             checkpoint.save(self.out, self.step, tensors, state, keep=self.settings.keep)
             self.averaged(lambda model: checkpoint.replace_folder(self.out / "model", lambda folder: self.export(model, folder)))
         self.accelerator.wait_for_everyone()
@@ -259,9 +257,8 @@ class _Run:
         try:
             self.model.load_state_dict(tensors["model"])
         except RuntimeError as error:
-            raise ValueError(
-                f"resume: {path} holds another model than this recipe's: {str(error).splitlines()[-1].strip()}"
-            ) from None
+            fault = str(error).splitlines()[-1].strip()
+            raise ValueError(f"resume: {path} holds another model than this recipe's: {fault}") from None
         checkpoint.restore_optimizer(self.optimizer, tensors["optimizer"], state["optimizer"])
         count = len(self.average.shadow_params)
         shadow = [tensors["average"][str(i)].to(self.device) for i in range(count)]
@@ -272,16 +269,12 @@ class _Run:
         self.step, self.minutes_before = state["step"], state["minutes"]
         earlier = state["settings"]
         for name in ("seed", "batch_size", "accumulate"):
-            if earlier[name] != getattr(self.settings, name):
-                log.warning(
-                    "resuming with %s=%s, begun with %s: the data order changes",
-                    name,
-                    getattr(self.settings, name),
-                    earlier[name],
-                )
+            now = getattr(self.settings, name)
+            if earlier[name] != now:
+                log.warning("resuming with %s=%s, begun with %s: the data order changes", name, now, earlier[name])
 
     def averaged(self, use: Callable[[nn.Module], Any]) -> Any:
-        """What `use` makes of the model with its averaged weights, in evaluation mode; the weights in training come back afterwards."""
+        """What `use` makes of the model with averaged weights, in evaluation mode; the trained weights come back afterwards."""
         self.average.store(self.model.parameters())
         self.average.copy_to(self.model.parameters())
         self.model.eval()
@@ -306,15 +299,15 @@ def _adamw(model: nn.Module, rate: float, settings: Settings, device: torch.devi
 def train(job: Job, out: Path | str, *, resume: str | Path | None = None) -> Path:
     """Train a job in the folder `out` and return the folder of the exported model, `out/model`.
 
-    resume: None begins anew, "latest" goes on from the last whole checkpoint in `out`, or begins where there is none, and a path goes
-    on from that checkpoint.
+    resume: None begins anew, "latest" goes on from the last whole checkpoint in `out`, or begins where there is none, and a path
+    goes on from that checkpoint.
 
     Raises:
         ValueError: `out` holds an earlier run that was not asked to be resumed, or a checkpoint does not fit.
         FloatingPointError: a loss is no longer a number.
     """
     out = Path(out)
-    found = checkpoint.latest(out) if resume in (None, "latest") else Path(resume)  # type: ignore[arg-type]
+    found = checkpoint.latest(out) if resume in (None, "latest") else Path(resume)
     if resume is None and found is not None:
         raise ValueError(f"out={out}: already holds {found.name}; give resume=latest to go on with it, or another folder")
     out.mkdir(parents=True, exist_ok=True)
@@ -356,9 +349,8 @@ def _loop(run: _Run) -> None:
                 speed = clips / max(1e-9, time.monotonic() - since)
                 since, clips = time.monotonic(), 0
                 if lines is not None:
-                    lines.write(
-                        "train", run.step, {**values, "clips_per_second": round(speed, 2), "minutes": round(run.minutes, 3)}
-                    )
+                    clock = {"clips_per_second": round(speed, 2), "minutes": round(run.minutes, 3)}
+                    lines.write("train", run.step, {**values, **clock})
                     bar.set_postfix_str(_brief(values) + f" {speed:.0f} clips/s")
             if saves:
                 run.save()
@@ -464,7 +456,7 @@ def _validate(run: _Run, lines: Log | None) -> None:
 def validate(model: nn.Module, job: Job, device: torch.device) -> dict[str, float]:
     """The mean losses on the held-out samples, each batch with a noise of its own that is the same at every validation."""
     assert job.validation is not None
-    settings, losses, pairs = job.settings, Meter(device), Meter(device)
+    settings, losses, true, shuffled = job.settings, Meter(device), Meter(device), Meter(device)
     count = min(settings.validate_size, job.validation_size)
     for i, first in enumerate(range(0, count, settings.batch_size)):
         batch = _to(job.validation(range(first, min(count, first + settings.batch_size))), device)
@@ -473,6 +465,9 @@ def validate(model: nn.Module, job: Job, device: torch.device) -> dict[str, floa
         scored = job.objective(model, batch, torch.Generator(device).manual_seed(seed))
         losses.add(scored.losses, getattr(scored, "times", None))
         if job.pairs is not None and len(next(iter(scored.losses.values()))) > 1:
-            pairs.add(job.pairs(model, batch, torch.Generator(device).manual_seed(seed)), None)
-    shuffled = {f"pairs/{name[5:]}": value for name, value in pairs.take().items() if name.startswith("loss/")}
-    return {**losses.take(), **shuffled}
+            pairing = job.pairs(model, batch, torch.Generator(device).manual_seed(seed))
+            true.add(*pairing.true)
+            shuffled.add(*pairing.shuffled)
+    compared = {f"true/{name}": value for name, value in true.take().items()}
+    compared |= {f"shuffled/{name}": value for name, value in shuffled.take().items()}
+    return {**losses.take(), **{name: value for name, value in compared.items() if "_at/" not in name}}

@@ -1,0 +1,235 @@
+"""Entries to clips of one geometry: windows of files and rendered scenes, by a pool of processes, in order."""
+
+import json
+import logging
+import math
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from sonovid import media
+from sonovid.av import AV
+from sonovid.clip import Clip
+from sonovid.data import scenes
+from sonovid.data.manifest import Entry
+from sonovid.geometry import Geometry, duration
+
+log = logging.getLogger(__name__)
+
+BOTH = AV(video=True, audio=True)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One clip to be: an entry, and where in its file it begins, in seconds."""
+
+    entry: Entry
+    start: float = 0.0
+
+
+def windows(
+    entries: Sequence[Entry], geometry: Geometry, *, streams: AV = BOTH, most: int | None = None, workers: int = 0
+) -> list[Window]:
+    """The stretches of `geometry`'s length that the entries hold, one after the other, at most `most` of each.
+
+    Files that are too short, lack one of the `streams` asked for or cannot be read are left out, and counted in the log.
+    """
+    found: list[Window] = []
+    left_out: dict[str, list[str]] = {}
+    with _pool(workers) as run:
+        lengths = run(partial(_usable, streams=streams), entries)
+        for entry, length in zip(
+            entries, tqdm(lengths, desc="files", total=len(entries), disable=len(entries) < 200), strict=True
+        ):
+            if isinstance(length, str):
+                left_out.setdefault(length, []).append(entry.name or entry.path)
+                continue
+            # Containers round their lengths; half a frame is forgiven, and the last picture then shows that much longer.
+            slack = duration(1, geometry.fps) / 2
+            count = 1 if math.isinf(length) else math.floor((Fraction(length) + slack) / geometry.seconds)
+            if count == 0:
+                left_out.setdefault(f"shorter than {float(geometry.seconds):g} s", []).append(entry.name or entry.path)
+            starts = [entry.start + float(i * geometry.seconds) for i in range(min(count, most or count))]
+            found += [Window(entry, start) for start in starts]
+    for reason, names in left_out.items():
+        log.warning("left out %d of %d files, %s: %s", len(names), len(entries), reason, ", ".join(names[:3]))
+    if not found:
+        reasons = "; ".join(f"{len(names)} {reason}" for reason, names in left_out.items()) or "there are no entries"
+        raise ValueError(f"data: no clip of {float(geometry.seconds):g} s can be had: {reasons}")
+    return found
+
+
+def _usable(entry: Entry, streams: AV) -> float | str:
+    """How many seconds an entry holds, infinitely many for a scene, or why it cannot be used."""
+    if entry.scene is not None:
+        return math.inf
+    try:
+        info = media.probe(entry.path)
+    except ValueError:
+        return "not readable"
+    if streams.video and not info.has_video:
+        return "without pictures"
+    if streams.audio and not info.has_audio:
+        return "without sound"
+    left = float(info.duration) - entry.start
+    return left if entry.seconds is None else min(left, entry.seconds)
+
+
+def load(window: Window, geometry: Geometry, streams: AV = BOTH) -> Clip:
+    """One clip of exactly this geometry, mono; a stream that is not asked for is None.
+
+    Raises:
+        ValueError: the file cannot be read, or ends early.
+    """
+    entry = window.entry
+    if entry.scene is not None:
+        clip = scenes.render(*entry.scene, geometry)
+        return replace(clip, frames=clip.frames if streams.video else None, waveform=clip.waveform if streams.audio else None)
+    clip = media.read(
+        entry.path,
+        fps=geometry.fps,
+        size=(geometry.height, geometry.width),
+        sample_rate=geometry.sample_rate,
+        mono=True,
+        start=window.start,
+        seconds=geometry.seconds,
+        video=streams.video,
+        audio=streams.audio,
+    )
+    frames, waveform = clip.frames, clip.waveform
+    if streams.video:
+        assert frames is not None
+        if len(frames) < geometry.num_frames - 1:
+            raise ValueError(f"{entry.path}: ends {geometry.num_frames - len(frames)} frames early")
+        frames = np.concatenate([frames, frames[-1:]])[: geometry.num_frames]
+    if streams.audio:
+        if waveform is None:
+            raise ValueError(f"{entry.path}: no sound from {window.start:g} s on")
+        short = geometry.num_samples - waveform.shape[1]
+        if short > geometry.sample_rate / geometry.fps:
+            raise ValueError(f"{entry.path}: its sound ends {short / geometry.sample_rate:.2f} s early")
+        waveform = np.pad(waveform, ((0, 0), (0, max(0, short))))[:, : geometry.num_samples]
+    offset = window.start - entry.start
+    events = tuple(t - offset for t in entry.events if 0 <= t - offset < geometry.seconds)
+    return Clip(frames, waveform, geometry.fps, geometry.sample_rate, entry.caption, entry.label, events)
+
+
+def stream(
+    sought: Sequence[Window], geometry: Geometry, *, streams: AV = BOTH, workers: int = 0
+) -> Iterator[tuple[Window, Clip | None]]:
+    """Each window with its clip, in order whatever the number of processes; None where the file turned out to be faulty."""
+    with _pool(workers) as run:
+        yield from zip(sought, run(partial(_try_load, geometry=geometry, streams=streams), sought), strict=True)
+
+
+def _try_load(window: Window, geometry: Geometry, streams: AV) -> Clip | None:
+    try:
+        return load(window, geometry, streams)
+    except ValueError as error:
+        log.warning("left out: %s", error)
+        return None
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Any]:
+    """A `map` that keeps order and never holds more than a few results per process; in this process for no workers.
+
+    Processes are spawned, never forked: a fork of a process with threads may hang.
+    """
+    if workers <= 0:
+        yield map
+        return
+    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(before, "1"))
+    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread)
+    try:
+        yield partial(_ordered, executor, 4 * workers)
+    finally:
+        executor.shutdown(cancel_futures=True)
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def _ordered(executor: ProcessPoolExecutor, ahead: int, function: Any, items: Sequence[Any]) -> Iterator[Any]:
+    waiting: list[Any] = []
+    for item in items:
+        waiting.append(executor.submit(function, item))
+        if len(waiting) >= ahead:
+            yield waiting.pop(0).result()
+    for future in waiting:
+        yield future.result()
+
+
+def write_scenes(
+    out: "str | Path", world: str, count: int, seed: int, geometry: Geometry, *, workers: int = 0, quiet: bool = False
+) -> Path:
+    """Render `count` scenes of a world, from `seed` on, into a folder that trains as it is, and return its manifest.
+
+    Each is an mp4 with its caption (.txt) and its event times, label and attributes (.json); `manifest.jsonl` names them all.
+    What lies there already is kept, so that an interrupted call is finished by calling again.
+
+    Raises:
+        ValueError: no such world, or a folder that holds scenes of another extent.
+    """
+    if count < 1:
+        raise ValueError(f"count={count}: expected at least one scene")
+    scenes.find(world)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    _one_extent(out, geometry)
+    render = partial(_write_scene, out=str(out), world=world, geometry=geometry)
+    with _pool(workers) as run:
+        numbers = tqdm(run(render, range(seed, seed + count)), desc=f"scenes {world}", total=count, unit="clip", disable=quiet)
+        for _ in numbers:
+            pass
+    lines = []
+    for path in sorted(out.glob("*.json")):
+        if path.with_suffix(".mp4").is_file():
+            facts = json.loads(path.read_text())
+            lines.append(json.dumps({"path": path.with_suffix(".mp4").name, **facts}) + "\n")
+    place(out / "manifest.jsonl", "".join(lines))
+    return out / "manifest.jsonl"
+
+
+def _one_extent(out: Path, geometry: Geometry) -> None:
+    """Refuse to mix scenes of several extents in a folder."""
+    path, wanted = out / ".geometry", geometry.to_config()
+    if path.is_file() and (found := json.loads(path.read_text())) != wanted:
+        raise ValueError(f"{out}: holds scenes of {found}, not {wanted}; take another folder")
+    place(path, json.dumps(wanted))
+
+
+def _write_scene(number: int, out: str, world: str, geometry: Geometry) -> None:
+    path = Path(out) / f"{world}-{number:07d}.mp4"
+    facts = path.with_suffix(".json")
+    if path.is_file() and facts.is_file() and path.with_suffix(".txt").is_file():
+        return
+    clip = scenes.render(world, number, geometry)
+    media.write(path, clip, overwrite=True)
+    place(path.with_suffix(".txt"), clip.caption + "\n")
+    # Last, so that a scene with its facts is a whole one.
+    known = {"caption": clip.caption, "label": clip.label, "events": list(clip.events)}
+    place(facts, json.dumps({**known, "world": world, "seed": number, "attributes": scenes.attributes(world, number)}))
+
+
+def place(path: Path, text: str) -> None:
+    """Write a text beside its place and rename it."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside.write_text(text)
+    os.replace(aside, path)

@@ -1,0 +1,239 @@
+"""What there is to train on: a folder, a CSV or JSONL manifest, or a specification of scenes, read into entries."""
+
+import csv
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from sonovid.data import scenes
+
+log = logging.getLogger(__name__)
+
+VIDEO = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
+SOUND = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".opus")
+# The first name of each column is ours; the others are what manifests of this field call it.
+COLUMNS = {
+    "path": ("path", "video", "media_path", "file"),
+    "caption": ("caption", "text", "prompt"),
+    "label": ("label", "class"),
+    "start": ("start",),
+    "seconds": ("seconds", "duration"),
+    "events": ("events",),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stretch of a media file, or one scene to be rendered.
+
+    path: the file; empty for a scene. start, seconds: the stretch, to the end of the file where seconds is None. events: times of
+    known events in seconds from the beginning of the stretch. name: what tells it from others in its manifest, the same wherever
+    the files lie. scene: world and seed.
+    """
+
+    path: str
+    caption: str = ""
+    label: str = ""
+    start: float = 0.0
+    seconds: float | None = None
+    events: tuple[float, ...] = ()
+    name: str = ""
+    scene: tuple[str, int] | None = None
+
+
+def read(source: "str | Path", *, sound_only: bool = False) -> list[Entry]:
+    """The entries of a source, in an order that depends on nothing but their names.
+
+    source: a folder, searched with its subfolders, where `clip.txt` beside `clip.mp4` is its caption and `clip.json` may hold
+    events, label and caption; a .csv or .jsonl manifest, paths relative to it; or "scenes:hits+bounces:8000:seed=0", so many
+    scenes of these worlds in turn, from this seed on.
+    sound_only: take files that hold sound alone as well.
+
+    Raises:
+        ValueError: no such source, nothing in it, or what is wrong with it, with the line's number.
+    """
+    if str(source).startswith("scenes:"):
+        return _scenes(str(source))
+    path = Path(source).expanduser()
+    if path.is_dir():
+        entries = _folder(path, VIDEO + SOUND if sound_only else VIDEO)
+    elif not path.exists():
+        raise ValueError(
+            f"data={source}: no such folder or file; give a folder of clips, a .csv or .jsonl manifest, or scenes:..."
+        )
+    elif path.suffix == ".csv":
+        entries = _checked(path, _csv(path))
+    elif path.suffix in (".jsonl", ".ndjson"):
+        entries = _checked(path, _jsonl(path))
+    else:
+        raise ValueError(f"data={source}: expected a folder, a .csv or .jsonl manifest, or scenes:WORLD:COUNT")
+    if not entries:
+        kinds = "video or sound" if sound_only else "video"
+        raise ValueError(f"data={source}: no {kinds} files there; known are {' '.join(VIDEO + (SOUND if sound_only else ()))}")
+    return entries
+
+
+def split(entries: Sequence[Entry], share: float = 0.05) -> tuple[list[Entry], list[Entry]]:
+    """Training and held-out entries, told apart by a hash of each file's name, so that they stay apart when files are added.
+
+    At least one file is held out where there are two or more, and none where all would be.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"share={share}: expected a held-out share in [0, 1)")
+
+    def place(entry: Entry) -> float:
+        digest = hashlib.blake2b((entry.name or entry.path).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") / 2**64
+
+    places = [place(entry) for entry in entries]
+    several = len(set(places)) > 1
+    out = [p < share or (share > 0 and several and p == min(places)) for p in places]
+    if all(out):
+        return list(entries), []
+    parts = ([entry for entry, away in zip(entries, out, strict=True) if away is held] for held in (False, True))
+    return tuple(parts)  # type: ignore[return-value]
+
+
+def _scenes(source: str) -> list[Entry]:
+    form = f"data={source}: expected scenes:WORLD[+WORLD...]:COUNT[:seed=N], such as scenes:hits+bounces:8000:seed=0"
+    parts = source.split(":")
+    seed = "seed=0" if len(parts) == 3 else parts[-1]
+    if len(parts) not in (3, 4) or not parts[2].isdigit() or not seed.removeprefix("seed=").isdigit() or not int(parts[2]):
+        raise ValueError(form)
+    worlds, first = parts[1].split("+"), int(seed.removeprefix("seed="))
+    for world in worlds:
+        scenes.find(world)
+    drawn = ((worlds[i % len(worlds)], first + i) for i in range(int(parts[2])))
+    return [Entry("", name=f"{world}/{number}", scene=(world, number)) for world, number in drawn]
+
+
+def _folder(folder: Path, suffixes: tuple[str, ...]) -> list[Entry]:
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    visible = (path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return [_beside(path, folder) for path in sorted(visible, key=lambda path: path.relative_to(folder).as_posix())]
+
+
+def _beside(path: Path, folder: Path) -> Entry:
+    """The entry of a file with what lies beside it; the folder it lies in is its label, unless another is given."""
+    name = path.relative_to(folder).as_posix()
+    known: dict[str, Any] = {"label": path.parent.name if path.parent != folder else ""}
+    words, facts = path.with_suffix(".txt"), path.with_suffix(".json")
+    if words.is_file():
+        try:
+            known["caption"] = " ".join(words.read_text().split())
+        except UnicodeDecodeError:
+            raise ValueError(f"{words}: not UTF-8 text; expected the caption of {path.name}") from None
+    if facts.is_file():
+        try:
+            found = json.loads(facts.read_text())
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{facts}: not JSON ({error})") from None
+        if not isinstance(found, dict):
+            raise ValueError(f"{facts}: expected an object with events, label, caption")
+        for key in ("caption", "label", "events"):
+            if key in found:
+                known.setdefault(key, found[key]) if key == "caption" else known.update({key: found[key]})
+    return Entry(str(path), name=name, **_values(str(facts), known))
+
+
+def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if not reader.fieldnames:
+            raise ValueError(f"{path}: empty; expected a first line that names columns, one of them path")
+        for row in reader:
+            if None in row or None in row.values():
+                raise ValueError(f"{path} line {reader.line_num}: expected {len(reader.fieldnames)} fields as in the first line")
+            yield reader.line_num, row
+
+
+def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{path} line {number}: not JSON ({error.msg} at column {error.colno})") from None
+            if not isinstance(row, dict):
+                raise ValueError(f"{path} line {number}: expected an object such as {{'path': 'a.mp4', 'caption': '...'}}")
+            yield number, row
+
+
+def _checked(manifest: Path, rows: Iterator[tuple[int, dict[str, Any]]]) -> list[Entry]:
+    entries: list[Entry] = []
+    missing: list[tuple[int, Path]] = []
+    passed_over: set[str] = set()
+    try:
+        for number, row in rows:
+            where = f"{manifest} line {number}"
+            known = _named(where, row, passed_over)
+            path = Path(str(known.pop("path")))
+            full = path if path.is_absolute() else manifest.parent / path
+            if not full.is_file():
+                missing.append((number, path))
+            entries.append(Entry(str(full), name=path.as_posix(), **_values(where, known)))
+    except UnicodeDecodeError:
+        raise ValueError(f"{manifest}: not UTF-8 text") from None
+    if missing:
+        shown = ", ".join(f"{path} (line {number})" for number, path in missing[:3])
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ValueError(f"{manifest}: no such files: {shown}{more}; paths are relative to {manifest.parent}")
+    if passed_over:
+        log.warning("%s: columns passed over: %s", manifest, ", ".join(sorted(passed_over)))
+    return entries
+
+
+def _named(where: str, row: dict[str, Any], passed_over: set[str]) -> dict[str, Any]:
+    """A row under our column names.
+
+    Raises:
+        ValueError: no path, or a column that is nearly one of ours.
+    """
+    aliases = {alias: name for name, names in COLUMNS.items() for alias in names}
+    known = {}
+    for column, value in row.items():
+        if column in aliases:
+            if value not in (None, ""):
+                known[aliases[column]] = value
+        elif near := get_close_matches(column, aliases, 1, cutoff=0.75):
+            raise ValueError(f"{where}: column {column!r}: did you mean {near[0]!r}?")
+        else:
+            passed_over.add(column)
+    if "path" not in known:
+        raise ValueError(f"{where}: no path; expected one of the columns {', '.join(COLUMNS['path'])}")
+    return known
+
+
+def _values(where: str, known: dict[str, Any]) -> dict[str, Any]:
+    """Fields of an entry from what was written, typed."""
+    values: dict[str, Any] = {key: str(known[key]) for key in ("caption", "label") if known.get(key)}
+    for key in ("start", "seconds"):
+        if key in known:
+            values[key] = _number(where, key, known[key])
+    if values.get("seconds") == 0:
+        raise ValueError(f"{where}: seconds is 0; expected more, or none for the whole file")
+    if known.get("events"):
+        events = known["events"]
+        if isinstance(events, str):
+            events = events.replace(";", " ").replace(",", " ").strip("[] ").split()
+        if not isinstance(events, list):
+            raise ValueError(f"{where}: events={events!r}: expected times in seconds")
+        values["events"] = tuple(_number(where, "events", value) for value in events)
+    return values
+
+
+def _number(where: str, key: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number < 1e9:
+        raise ValueError(f"{where}: {key}={value!r}: expected seconds from zero up")
+    return number
