@@ -99,8 +99,8 @@ def paint_wind(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
         tip = (0.03 + 0.12 * gust) * (1 + 0.3 * np.sin(2 * np.pi * (3 * t + 0.37 * k)))
         canvas.fill(stroke(x + 0 * t, 0.47, x + tip, 0.38 + 0.4 * tip, 0.01), shade((0.25, 0.48, 0.16), dark))
     # What the gusts carry has come as far as the wind has blown: the integral of the intensity, by small steps.
-    fine = np.linspace(0.0, float(t[-1]) + 1e-6, 2 + int(t[-1] * 50))
-    way = np.concatenate([[0.0], np.cumsum(it.intensity(fine, 0.5)[1:] * np.diff(fine))])
+    fine = np.arange(2 + int(t[-1] * 50)) * 0.02
+    way = np.concatenate([[0.0], np.cumsum(it.intensity(fine[1:], 0.5) * 0.02)])
     blown = np.interp(t, fine, way)
     for k in range(9):
         y, phase, fast = draws.uniform(-0.4, 0.35), draws.uniform(), draws.uniform(1.2, 2.0)
@@ -232,10 +232,10 @@ FIRES = {
     "thunder": Kind(
         ("night", "evening", "grey"),
         (
-            "lightning and thunder, {look} sky",
-            "lightning flashes and thunder rolls, {look}",
-            "a thunderstorm in a {look} sky, thunder follows lightning",
-            "the sound of thunder, {look} storm clouds",
+            "lightning and thunder {when}",
+            "lightning flashes and thunder rolls {when}",
+            "{when}, thunder follows lightning",
+            "the sound of thunder {when}, storm clouds",
         ),
         paint_thunder,
         play_thunder,
@@ -245,10 +245,10 @@ FIRES = {
     "wind": Kind(
         ("day", "evening", "night", "grey"),
         (
-            "a tree bends in {amount} wind, {look}",
-            "{amount} wind blows through a tree, {look} sky",
-            "{look}, the wind howls and leaves fly",
-            "the sound of {amount} wind, {look}",
+            "a tree bends in {amount} wind {when}",
+            "{amount} wind blows through a tree {when}",
+            "{when}, the wind howls and leaves fly",
+            "the sound of {amount} wind {when}",
         ),
         paint_wind,
         play_wind,
@@ -256,23 +256,22 @@ FIRES = {
     "fire crackling": Kind(
         ("night", "evening", "dark"),
         (
-            "a fire crackles, {look}",
-            "a camp fire crackling in the {look}",
-            "burning logs, a crackling fire, sparks fly, {look}",
-            "the sound of fire crackling, {look}",
+            "a fire crackles {when}",
+            "a camp fire crackling {when}",
+            "burning logs, a crackling fire, sparks fly {when}",
+            "the sound of fire crackling {when}",
         ),
         paint_fire,
         play_fire,
         gaps=(0.18, 0.9),
-        lead=1.0,
     ),
     "explosion": Kind(
         ("day", "evening", "night", "grey"),
         (
-            "an explosion on a plain, {look}",
-            "a {amount} explosion with fire and smoke, {look} sky",
-            "something explodes, {look}",
-            "the sound of an explosion, {look}",
+            "an explosion on a plain {when}",
+            "a {amount} explosion with fire and smoke {when}",
+            "{when}, something explodes",
+            "the sound of an explosion {when}",
         ),
         paint_explosion,
         play_explosion,

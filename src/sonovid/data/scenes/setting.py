@@ -6,15 +6,20 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.signal import butter, sosfilt
 
+from sonovid.clip import Clip
 from sonovid.data.scenes.canvas import Canvas, Colour
 from sonovid.data.scenes.draws import Draws
 from sonovid.data.scenes.track import Track
+from sonovid.data.scenes.world import World, frame_times, within
+from sonovid.geometry import Geometry
+
+WHEN = {"day": "by day", "evening": "in the evening", "night": "at night", "grey": "under a grey sky", "dark": "in the dark"}
 
 
 @dataclass(frozen=True)
 class Setting:
     """strength: how strong all of it is, in [0.4, 1]. look: a word for its colour or time of day; events: (time, strength) of
-    what happens, from before time zero to past the end of the clip."""
+    what happens, to some seconds past the end of the clip."""
 
     kind: str
     look: str
@@ -40,15 +45,14 @@ class Setting:
 @dataclass(frozen=True)
 class Kind:
     """A class of landscape. looks: its variants by word. gaps: shortest and longest time between events, None where nothing
-    discrete happens. lead: how long before the clip events are looked for. sounding: the lag of a second event, such as thunder.
-    phrases: captions with {look}."""
+    discrete happens. echo: the lag of a second event, such as the thunder after its lightning.
+    phrases: captions with {look}, {when} (the same as a time of day) or {amount}."""
 
     looks: tuple[str, ...]
     phrases: tuple[str, ...]
     paint: Callable[[Canvas, np.ndarray, Setting], None]
     play: Callable[[Track, Setting], None]
     gaps: tuple[float, float] | None = None
-    lead: float = 2.5
     echo: Callable[[Setting], float] | None = None
 
 
@@ -77,3 +81,48 @@ def sky(look: str) -> tuple[Colour, Colour]:
         "night": ((0.05, 0.07, 0.17), (0.14, 0.18, 0.32)),
         "grey": ((0.45, 0.5, 0.56), (0.66, 0.7, 0.73)),
     }[look]
+
+
+def kinds_world(name: str, kinds: dict[str, Kind]) -> World:
+    """A world whose scenes are each of one kind."""
+
+    def setting(seed: int, until: float) -> Setting:
+        draws = Draws(name, seed)
+        key = draws.pick(sorted(kinds))
+        kind = kinds[key]
+        it = Setting(key, draws.pick(kind.looks), draws.uniform(0.45, 1.0), draws.sub("parts"))
+        if kind.gaps is None:
+            return it
+        times = draws.sub("times")
+        time = times.uniform(0.1, min(1.0, kind.gaps[1]))
+        # What is to come may be seen already, such as a wave on its way.
+        while time < until + 2.0:
+            it.events.append((time, it.strength * times.uniform(0.6, 1.0)))
+            time += times.uniform(*kind.gaps)
+        return it
+
+    def attributes(seed: int) -> dict[str, str]:
+        it = setting(seed, 0.0)
+        return {"world": name, "kind": it.kind, "look": it.look}
+
+    def caption(seed: int, it: Setting) -> str:
+        amount = "light" if it.strength < 0.7 else "heavy"
+        phrase = Draws(name, seed, "words").pick(kinds[it.kind].phrases)
+        return phrase.format(look=it.look, when=WHEN.get(it.look, it.look), amount=amount)
+
+    def render(seed: int, geometry: Geometry) -> Clip:
+        it = setting(seed, float(geometry.seconds))
+        kind = kinds[it.kind]
+        canvas = Canvas(geometry.height, geometry.width)
+        kind.paint(canvas, frame_times(geometry), it)
+        track = Track(geometry)
+        kind.play(track, it)
+        times = [time for time, _ in it.events]
+        if kind.echo is not None:
+            times = times + [time + kind.echo(it) for time in times]
+        sound = track.waveform()
+        return Clip(
+            canvas.frames(), sound, geometry.fps, geometry.sample_rate, caption(seed, it), it.kind, within(times, geometry)
+        )
+
+    return World(name, attributes, render)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sonovid.data.scenes.canvas import Canvas, Colour, Shape, box, disc, dots, ellipse, shade, stroke
+from sonovid.data.scenes.canvas import At, Canvas, Colour, Shape, box, disc, dots, ellipse, shade, stroke
 from sonovid.data.scenes.setting import Kind, Setting, hiss, sample_times, sky
 from sonovid.data.scenes.track import Track
 
@@ -50,6 +50,16 @@ def play_rain(track: Track, it: Setting) -> None:
             track.chirp(time, low=drops.uniform(900, 2500), high=drops.uniform(2500, 4500), seconds=0.03, gain=0.12 * loud)
 
 
+def ridge(top: np.ndarray, bottom: np.ndarray, phase: float) -> Shape:
+    """A wavy bar across the whole picture."""
+
+    def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
+        wavy = y - 0.012 * np.sin(9 * x + phase)
+        return np.maximum(at(top) - wavy, wavy - at(bottom))
+
+    return Shape((-99.0, top - 0.02, 99.0, bottom + 0.02), distance)
+
+
 def paint_waves(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
     top, low = sky(it.look)
     dark = 0.5 if it.look == "night" else 1.0
@@ -67,12 +77,9 @@ def paint_waves(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
         crest = -0.1 + 0.28 * coming**1.6
         rise = 0.012 + 0.075 * strength * coming**2
         waiting = ((age > -1.6) & (age < 0)).astype(float)
-        canvas.fill(
-            box(-99 + 0 * t, crest - rise, 99 + 0 * t, crest + 0.02), shade(sea, 0.62), waiting * np.minimum(1, coming * 3)
-        )
-        canvas.fill(
-            box(-99 + 0 * t, crest - rise, 99 + 0 * t, crest - rise * 0.55), shade(sea, 1.5), waiting * np.minimum(1, coming * 3)
-        )
+        swell = waiting * np.minimum(1.0, coming * 3)
+        canvas.fill(ridge(crest - rise, crest + 0.02, 1.7 * k), shade(sea, 0.62), swell)
+        canvas.fill(ridge(crest - rise, crest - rise * 0.5, 1.7 * k), shade(sea, 1.6), swell)
         swept = np.maximum(age, 0.0)
         reach = 0.18 + (0.08 + 0.2 * strength) * np.sin(np.minimum(swept / 1.1, 1.0) * np.pi * 0.62)
         white = np.where(age >= 0, np.exp(-swept / 0.55), 0.0)
@@ -152,14 +159,14 @@ def paint_bubbles(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
     source = draws.uniform(-0.15, 0.15)
     canvas.fill(ellipse(source, 0.43, 0.1, 0.045), (0.3, 0.27, 0.24))
     canvas.animate(len(t))
-    for k in range(4):
+    for _ in range(4):
         x, sway = draws.uniform(-0.48, 0.48), 0.04 * np.sin(2 * np.pi * (0.5 * t + draws.uniform()))
         canvas.fill(stroke(x, 0.45, x + sway, 0.22, 0.016), (0.08, 0.42, 0.22))
     for k, (time, strength) in enumerate(it.events):
         aside = it.draws.sub("bubble", k)
         age = t - time
         born = np.clip(age / 0.05, 0.0, 1.0)
-        r = (0.022 + 0.05 * strength) * born
+        r = (0.03 + 0.055 * strength) * born
         up = np.maximum(age, 0.0)
         x = source + aside.uniform(-0.2, 0.2) * np.minimum(up, 1.2) + 0.03 * np.sin(7 * up + aside.uniform(0, 6))
         y = 0.4 - 0.62 * up * (0.8 + 0.3 * strength)
@@ -190,14 +197,15 @@ def paint_squish(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
     canvas.fill(ellipse(0.0, 0.36, 0.45, 0.12), (0.33, 0.25, 0.17))
     canvas.fill(puddle, (0.45, 0.55, 0.6))
     canvas.animate(len(t))
-    height = np.full_like(t, 0.3)
+    lowered = np.clip((t - it.events[0][0]) / 0.4 + 1.0, 0.0, 1.0)
+    height = 0.3 * (1 - lowered**2)
     for (time, _), (following, _) in zip(it.events, [*it.events[1:], (1e9, 0.0)], strict=True):
         gap = min(following - time, 2.0)
         share = np.clip((t - time) / gap, 0.0, 1.0)
         up = np.sin(np.pi * np.clip((share - 0.22) / 0.78, 0.0, 1.0) ** 0.8)
         height = np.where((t >= time) & (t < following), 0.3 * up, height)
     spot, ground = 0.0, 0.37
-    for k, (time, strength) in enumerate(it.events):
+    for k, (_, strength) in enumerate(it.events):
         age = it.since(t, k)
         grown = 0.12 + 0.5 * np.maximum(age, 0)
         ring = Shape(
@@ -212,7 +220,7 @@ def paint_squish(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
     canvas.fill(box(spot - 0.1, sole - 0.11, spot + 0.15, sole, 0.045), boot)
     canvas.fill(box(spot - 0.11, sole - 0.025, spot + 0.16, sole, 0.01), (0.18, 0.16, 0.15))
     canvas.fill(stroke(spot - 0.07, sole - 0.5, spot - 0.07, sole - 0.08, 0.012), shade(boot, 1.6), 0.8)
-    for k, (time, strength) in enumerate(it.events):
+    for k, (_, strength) in enumerate(it.events):
         draws = it.draws.sub("splash", k)
         age = it.since(t, k)
         number = 10
@@ -238,10 +246,10 @@ WATERS = {
     "rain": Kind(
         ("day", "evening", "night", "grey"),
         (
-            "rain falls on a meadow, {look}",
-            "{amount} rain on a {look} field with a puddle",
-            "it is raining {amount}, {look}",
-            "the sound of {amount} rain, {look} sky",
+            "rain falls on a meadow {when}",
+            "{amount} rain on a field with a puddle {when}",
+            "{when}, it is raining, {amount} rain",
+            "the sound of {amount} rain {when}",
         ),
         paint_rain,
         play_rain,
@@ -249,10 +257,10 @@ WATERS = {
     "waves": Kind(
         ("day", "evening", "night", "grey"),
         (
-            "waves break on a beach, {look}",
-            "{look} sea, {amount} waves roll onto the sand",
-            "{amount} waves crash on the shore, {look} sky",
-            "the sound of waves on a beach, {look}",
+            "waves break on a beach {when}",
+            "{when}, {amount} waves roll onto the sand",
+            "{amount} waves crash on the shore {when}",
+            "the sound of waves on a beach {when}",
         ),
         paint_waves,
         play_waves,
@@ -261,10 +269,10 @@ WATERS = {
     "waterfall": Kind(
         ("day", "evening", "night", "grey"),
         (
-            "a waterfall pours down a cliff, {look}",
-            "water falls over rocks, a {amount} waterfall, {look}",
-            "{look}, a {amount} waterfall roars",
-            "the sound of a waterfall, {look} sky",
+            "a waterfall pours down a cliff {when}",
+            "water falls over rocks, a {amount} waterfall {when}",
+            "{when}, a {amount} waterfall roars",
+            "the sound of a waterfall {when}",
         ),
         paint_waterfall,
         play_waterfall,
