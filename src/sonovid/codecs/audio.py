@@ -9,13 +9,23 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
+class StepNorm(nn.LayerNorm):
+    """Each step normalised over its channels alone.
+
+    Group normalisation would take its moments over time too, and a sound at the end would change the latents of the beginning.
+    """
+
+    def forward(self, x: Float[Tensor, "b c l"]) -> Float[Tensor, "b c l"]:
+        return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+
 class ResidualBlock1d(nn.Module):
     """Two convolutions in time on a normalised, activated path beside the identity."""
 
     def __init__(self, width: int):
         super().__init__()
-        self.norm1, self.conv1 = nn.GroupNorm(8, width), nn.Conv1d(width, width, 3, padding=1)
-        self.norm2, self.conv2 = nn.GroupNorm(8, width), nn.Conv1d(width, width, 3, padding=1)
+        self.norm1, self.conv1 = StepNorm(width), nn.Conv1d(width, width, 3, padding=1)
+        self.norm2, self.conv2 = StepNorm(width), nn.Conv1d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
@@ -45,8 +55,8 @@ class MelAutoencoder(ModelMixin, ConfigMixin):
         for _ in range(levels):
             encoder += [nn.Conv1d(width, width, 4, stride=2, padding=1), *stage()]
             decoder += [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv1d(width, width, 3, padding=1), *stage()]
-        encoder += [nn.GroupNorm(8, width), nn.SiLU(), nn.Conv1d(width, 2 * latent_channels, 1)]
-        decoder += [nn.GroupNorm(8, width), nn.SiLU(), nn.Conv1d(width, bins, 3, padding=1)]
+        encoder += [StepNorm(width), nn.SiLU(), nn.Conv1d(width, 2 * latent_channels, 1)]
+        decoder += [StepNorm(width), nn.SiLU(), nn.Conv1d(width, bins, 3, padding=1)]
         self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
 
     @property
@@ -86,7 +96,8 @@ class IdentityMel(ModelMixin, ConfigMixin):
     @register_to_config
     def __init__(self, bins: int = 80):
         super().__init__()
-        self.register_buffer("reference", torch.zeros(()), persistent=False)
+        # A model folder needs a file of tensors, and a codec a dtype: this is the one number in it.
+        self.register_buffer("level", torch.zeros(1))
 
     @property
     def latent_channels(self) -> int:

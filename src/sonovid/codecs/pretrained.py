@@ -1,7 +1,5 @@
 """Released autoencoders and vocoders behind this package's codecs, by hub id or local folder, safetensors only."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -52,9 +50,8 @@ class PretrainedVideo(nn.Module):
         """(spatial, temporal) compression, from what the autoencoder says of itself."""
         found = []
         for kind in ("spatial", "temporal"):
-            names = (f"{kind}_compression_ratio", f"vae_scale_factor_{kind}")
-            values = [getattr(self.autoencoder, n, None) or getattr(self.autoencoder.config, n, None) for n in names]
-            value = next((v for v in values if v), None)
+            values = [self._own(name) for name in (f"{kind}_compression_ratio", f"vae_scale_factor_{kind}")]
+            value = next((v for v in values if v is not None), None)
             if value is None:
                 value = 2 ** sum(self.autoencoder.config["temperal_downsample"]) if kind == "temporal" else 8
             found.append(int(value))
@@ -104,10 +101,10 @@ class PretrainedVideo(nn.Module):
             return rearrange(self.autoencoder.decode(flat).sample, "(b t) c h w -> b c t h w", b=len(latents))
         return self.autoencoder.decode(latents).sample[:, :, :num_frames]
 
-    def _own(self, *names: str) -> Any:
-        return next(
-            (v for v in (getattr(self.autoencoder, n, self.autoencoder.config.get(n)) for n in names) if v is not None), None
-        )
+    def _own(self, name: str) -> Any:
+        """A value that the autoencoder keeps as an attribute or a buffer, or else in its config."""
+        kept = {**self.autoencoder._buffers, **vars(self.autoencoder)}
+        return kept.get(name, self.autoencoder.config.get(name))
 
     def _whitening(self, x: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = self._own("latents_mean"), self._own("latents_std")
@@ -205,7 +202,7 @@ class HifiGanVocoder(nn.Module):
         for rate in self.vocoder.config.upsample_rates:
             hop *= rate
         wave = self.vocoder(rearrange(log_mel, "b f l -> b l f").to(self.vocoder.dtype))
-        # An even kernel over an odd rate leaves some samples over at the end; kept, they would let the sound drift from its frames.
+        # An even kernel over an odd rate leaves some samples over at the end; kept, they let sound and frames drift apart.
         return wave[:, : log_mel.shape[2] * hop].float()
 
     def save_pretrained(self, folder: Source, **options: Any) -> None:
@@ -228,9 +225,3 @@ def audioldm(source: Source, *, dtype: torch.dtype | None = None) -> Spectrogram
     ]
     scale = parts[0].autoencoder.config.scaling_factor
     return SpectrogramCodec(parts[0], parts[1], LogMel(), latents_std=(1 / scale,))
-
-
-def class_named_in(folder: Source) -> str:
-    """The class that a component's config names, or nothing."""
-    config = Path(folder) / "config.json"
-    return json.loads(config.read_text()).get("_class_name", "") if config.is_file() else ""

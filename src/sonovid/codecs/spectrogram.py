@@ -44,8 +44,8 @@ class SpectrogramCodec(nn.Module):
         vocoder: Any,
         log_mel: LogMel | None = None,
         *,
-        latents_mean: Sequence[float] = (0.0,),
-        latents_std: Sequence[float] = (1.0,),
+        latents_mean: Sequence = (0.0,),
+        latents_std: Sequence = (1.0,),
     ):
         super().__init__()
         self.autoencoder, self.vocoder = autoencoder, vocoder
@@ -58,11 +58,11 @@ class SpectrogramCodec(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.autoencoder.parameters(), torch.zeros(())).dtype
+        return next(iter(self.autoencoder.state_dict().values())).dtype
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self.parameters()), torch.zeros(())).device
+        return next(iter(self.autoencoder.state_dict().values())).device
 
     def latent_shape(self, geometry: Geometry) -> tuple[int, ...]:
         """(c, l, f) of one clip.

@@ -93,8 +93,8 @@ class FrameAutoencoder(ModelMixin, ConfigMixin):
         patch: int = 4,
         widths: Sequence[int] = (64, 128),
         blocks: int = 2,
-        latents_mean: Sequence[float] = (0.0,),
-        latents_std: Sequence[float] = (1.0,),
+        latents_mean: Sequence = (0.0,),
+        latents_std: Sequence = (1.0,),
     ):
         super().__init__()
         self.factor = patch * 2 ** (len(widths) - 1)

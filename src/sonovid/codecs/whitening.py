@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def channelwise(values: Sequence[float], x: Tensor) -> Tensor:
+def channelwise(values: Sequence, x: Tensor) -> Tensor:
     """One value per channel as a tensor that broadcasts against x [b c ...]; a single value serves every channel.
 
     Raises:
@@ -20,11 +20,11 @@ def channelwise(values: Sequence[float], x: Tensor) -> Tensor:
     return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(1, -1, *[1] * (x.ndim - 2))
 
 
-def whiten(raw: Float[Tensor, "b c *rest"], mean: Sequence[float], std: Sequence[float]) -> Float[Tensor, "b c *rest"]:
+def whiten(raw: Float[Tensor, "b c *rest"], mean: Sequence, std: Sequence) -> Float[Tensor, "b c *rest"]:
     """(raw - mean) / std, channel by channel."""
     return (raw - channelwise(mean, raw)) / channelwise(std, raw)
 
 
-def unwhiten(final: Float[Tensor, "b c *rest"], mean: Sequence[float], std: Sequence[float]) -> Float[Tensor, "b c *rest"]:
+def unwhiten(final: Float[Tensor, "b c *rest"], mean: Sequence, std: Sequence) -> Float[Tensor, "b c *rest"]:
     """final * std + mean, channel by channel."""
     return final * channelwise(std, final) + channelwise(mean, final)

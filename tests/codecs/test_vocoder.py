@@ -1,0 +1,44 @@
+import math
+
+import pytest
+import torch
+
+from sonovid.codecs.mel import LogMel
+from sonovid.codecs.vocoder import GriffinLim, SpectralVocoder, inverse_stft
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(1024, 250), (1024, 160), (512, 128)])
+def test_the_inverse_transform_undoes_the_transform(n_fft, hop):
+    wave = torch.randn(2, 32 * hop)
+    side = (n_fft - hop) // 2
+    padded = torch.nn.functional.pad(wave, (side, n_fft - hop - side))
+    spectrum = torch.stft(padded, n_fft, hop, n_fft, torch.hann_window(n_fft), center=False, return_complex=True)
+    again = inverse_stft(spectrum, n_fft, hop)
+    assert again.shape == wave.shape
+    inner = slice(n_fft, -n_fft)
+    torch.testing.assert_close(again[:, inner], wave[:, inner], atol=1e-5, rtol=1e-5)
+
+
+def test_the_network_gives_one_hop_for_each_frame_and_learns_everywhere():
+    vocoder = SpectralVocoder(width=16, depth=2)
+    wave = vocoder(torch.randn(2, 64, 12))
+    assert wave.shape == (2, 12 * 250)
+    wave.square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in vocoder.parameters())
+
+
+def test_iteration_finds_the_tone_again():
+    settings = LogMel(hop=250, floor=1e-2)
+    wave = 0.5 * torch.sin(2 * math.pi * 1000 * torch.arange(16000) / 16000)[None]
+    mel = settings(wave)
+    made = GriffinLim(settings, iterations=32)(mel)
+    assert made.shape == wave.shape
+    spectrum = torch.fft.rfft(made[0, 4000:12000]).abs()
+    assert abs(float(spectrum.argmax()) * 16000 / 8000 - 1000) < 20
+    assert (settings(made) - mel)[:, :, 8:-8].abs().mean() < 0.8
+
+
+def test_the_iteration_is_a_function_of_its_input():
+    settings = LogMel(hop=250)
+    mel = settings(torch.randn(1, 8000) * 0.1)
+    assert torch.equal(GriffinLim(settings, 2)(mel), GriffinLim(settings, 2)(mel))
