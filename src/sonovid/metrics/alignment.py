@@ -55,7 +55,7 @@ def peaks(times: np.ndarray, strength: np.ndarray, *, apart: float, threshold: f
 def sound_onsets(waveform: Float[np.ndarray, "n"], sample_rate: int) -> np.ndarray:
     """Times in seconds at which a mono sound sets in anew."""
     times, strength = onset_strength(waveform, sample_rate)
-    return peaks(times, strength, apart=0.06, threshold=0.25, contrast=0.15)
+    return peaks(times, strength, apart=0.06, threshold=0.25, contrast=0.3)
 
 
 def motion_energy(frames: np.ndarray) -> Float[np.ndarray, "t"]:
