@@ -140,24 +140,19 @@ def _try_load(window: Window, geometry: Geometry, streams: AV) -> Clip | None:
         return None
 
 
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
 @contextmanager
 def _pool(workers: int) -> Iterator[Any]:
     """A `map` that keeps order and never holds more than a few results per process; in this process for no workers.
 
-    Processes are spawned, never forked: a fork of a process with threads may hang.
+    Processes are spawned, never forked: a fork of a process with threads may hang. Nothing here imports torch, so they begin
+    quickly, each with one thread.
     """
     if workers <= 0:
         yield map
         return
     before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     os.environ.update(dict.fromkeys(before, "1"))
-    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_one_thread)
+    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
     try:
         yield partial(_ordered, executor, 4 * workers)
     finally:
