@@ -4,6 +4,8 @@ Both are time-major: video frames and audio steps that sound at the same time st
 audio's memory to the video's shape has the same size and scrambles time. The order within a step is task, audio, video.
 """
 
+from collections.abc import Sequence
+
 import torch
 from einops import rearrange
 from jaxtyping import Float, Int
@@ -15,20 +17,45 @@ from sonovid.denoisers.blocks import sincos_2d
 NUM_TASKS = 3
 
 
-class Layout(nn.Module):
-    """What both layouts share: sizes, and the checks that a pair fits them.
+class Sizes:
+    """What a model is made for, as plain triples (a config.json gives lists).
 
-    video: (channels, rows, columns) of the latents that the model is made for; rows and columns may differ later where the
-    layout allows. audio: (channels, bins, steps per latent frame). patch: (frames, rows, columns) of one video token.
+    patch: (frames, rows, columns) of one video token. video: (channels, rows, columns) of the latents; rows and columns may
+    differ later where the layout allows. audio: (channels, bins, steps for each latent frame).
     """
 
-    def __init__(self, patch: tuple[int, int, int], video: tuple[int, int, int], audio: tuple[int, int, int]):
+    def __init__(self, patch: Sequence[int], video: Sequence[int], audio: Sequence[int]):
+        for name, sizes in (("patch_size", patch), ("video", video), ("audio", audio)):
+            if len(sizes) != 3 or min(sizes) < 1:
+                raise ValueError(f"UniForm: {name}={tuple(sizes)}; expected three whole numbers above zero")
+        if video[1] % patch[1] or video[2] % patch[2]:
+            raise ValueError(f"UniForm: latents of {video[1]} x {video[2]} are not whole patches of {patch[1]} x {patch[2]}")
+        self.patch, self.video, self.audio = tuple(patch), tuple(video), tuple(audio)
+
+
+class Layout(nn.Module):
+    """What both layouts share: the checks that a pair fits, and where the video's tokens stand."""
+
+    def __init__(self, sizes: Sizes, width: int, outputs: int):
         super().__init__()
-        self.patch, self.video, self.audio = patch, video, audio
+        self.patch, self.video, self.audio, self.outputs = sizes.patch, sizes.video, sizes.audio, outputs
 
     @property
     def lead(self) -> int:
         """How many tokens of each step come before the video's: the task and the audio."""
+        raise NotImplementedError
+
+    @property
+    def heads(self) -> list[nn.Linear]:
+        """The maps from tokens to values."""
+        raise NotImplementedError
+
+    def pack(self, x: AV, task: Int[Tensor, "b"]) -> Float[Tensor, "b t s d"]:
+        """Tokens of a pair."""
+        raise NotImplementedError
+
+    def unpack(self, tokens: Float[Tensor, "b t s d"], like: AV) -> list[AV]:
+        """As many pairs as the heads give (prediction, variance), in the shapes of `like`."""
         raise NotImplementedError
 
     def check(self, x: AV) -> None:
@@ -70,8 +97,9 @@ class Columns(Layout):
     token has one noise time. The task's column is the same in every frame, so that clips may have any length.
     """
 
-    def __init__(self, patch: tuple, video: tuple, audio: tuple, width: int, outputs: int):
-        super().__init__(patch, video, audio)
+    def __init__(self, sizes: Sizes, width: int, outputs: int):
+        super().__init__(sizes, width, outputs)
+        patch, video, audio = sizes.patch, sizes.video, sizes.audio
         if audio[0] * audio[1] != video[0] * video[1]:
             raise ValueError(
                 f"columns layout: audio channels x bins = {audio[0]} x {audio[1]} must equal video channels x rows = "
@@ -82,7 +110,6 @@ class Columns(Layout):
                 f"columns layout: {audio[2]} audio columns and the task's are not whole patches of {patch[2]} columns; "
                 "choose another patch or the tokens layout"
             )
-        self.outputs = outputs
         values = video[0] * patch[0] * patch[1] * patch[2]
         self.task = nn.Embedding(NUM_TASKS, video[0] * video[1])
         self.embed = nn.Linear(values, width)
@@ -93,6 +120,10 @@ class Columns(Layout):
     @property
     def lead(self) -> int:
         return (self.audio[2] + 1) // self.patch[2] * (self.video[1] // self.patch[1])
+
+    @property
+    def heads(self) -> list[nn.Linear]:
+        return [self.head]
 
     def check(self, x: AV) -> None:
         super().check(x)
@@ -144,9 +175,9 @@ class Tokens(Layout):
     span several latent frames.
     """
 
-    def __init__(self, patch: tuple, video: tuple, audio: tuple, width: int, outputs: int):
-        super().__init__(patch, video, audio)
-        self.outputs = outputs
+    def __init__(self, sizes: Sizes, width: int, outputs: int):
+        super().__init__(sizes, width, outputs)
+        patch, video, audio = sizes.patch, sizes.video, sizes.audio
         values = AV(video[0] * patch[0] * patch[1] * patch[2], audio[0] * audio[1])
         self.task = nn.Embedding(NUM_TASKS, width)
         self.audio_places = nn.Parameter(0.02 * torch.randn(self.steps, width))
@@ -164,6 +195,10 @@ class Tokens(Layout):
     @property
     def lead(self) -> int:
         return 1 + self.steps
+
+    @property
+    def heads(self) -> list[nn.Linear]:
+        return [self.head_video, self.head_audio]
 
     def patches(self, x: AV) -> AV:
         """Patches of both streams: video [b t s p], audio [b t k (c f)]."""

@@ -4,6 +4,7 @@ Docs: docs/uniform.md names the function for each equation and lists where we pa
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ from sonovid.av import AV
 from sonovid.condition import Condition
 from sonovid.denoisers.base import Output
 from sonovid.denoisers.blocks import Block, ScalarEmbedding, modulate, rotary
-from sonovid.denoisers.layouts import Columns, Layout, Tokens
+from sonovid.denoisers.layouts import Columns, Layout, Sizes, Tokens
 
 LAYOUTS: dict[str, type[Layout]] = {"columns": Columns, "tokens": Tokens}
 
@@ -47,9 +48,9 @@ class UniForm(ModelMixin, ConfigMixin):
         depth: int = 2,
         width: int = 64,
         heads: int = 2,
-        patch_size: tuple[int, int, int] = (1, 2, 2),
-        video: tuple[int, int, int] = (4, 8, 8),
-        audio: tuple[int, int, int] = (8, 1, 2),
+        patch_size: Sequence[int] = (1, 2, 2),
+        video: Sequence[int] = (4, 8, 8),
+        audio: Sequence[int] = (8, 1, 2),
         text_width: int = 256,
         learn_variance: bool = False,
         fps: float = 8.0,
@@ -58,10 +59,10 @@ class UniForm(ModelMixin, ConfigMixin):
         if layout not in LAYOUTS:
             raise ValueError(f"UniForm: layout {layout!r}; expected one of {', '.join(LAYOUTS)}")
         if width % heads or (width // heads) % 2 or width % 4:
-            raise ValueError(f"UniForm: width {width} with {heads} heads; expected a multiple of 4 and an even width for each head")
-        # Out of a config.json tuples come as lists.
-        sizes = (tuple(patch_size), tuple(video), tuple(audio))
-        self.grid = LAYOUTS[layout](*sizes, width, 2 if learn_variance else 1)
+            raise ValueError(
+                f"UniForm: width {width} with {heads} heads; expected a multiple of 4 and an even width for each head"
+            )
+        self.grid: Layout = LAYOUTS[layout](Sizes(patch_size, video, audio), width, 2 if learn_variance else 1)
         self.time = ScalarEmbedding(width)
         self.rate = ScalarEmbedding(width)
         self.modulation = nn.Linear(width, 6 * width)
@@ -80,10 +81,9 @@ class UniForm(ModelMixin, ConfigMixin):
             nn.init.zeros_(linear.bias)
         nn.init.zeros_(self.rate.linear_2.weight)
         nn.init.zeros_(self.rate.linear_2.bias)
-        for name, module in self.grid.named_children():
-            if name.startswith("head"):
-                nn.init.zeros_(module.weight)
-                nn.init.zeros_(module.bias)
+        for head in self.grid.heads:
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
 
     def forward(
         self,
@@ -96,8 +96,9 @@ class UniForm(ModelMixin, ConfigMixin):
         """The prediction for a noisy pair, in the dtype it came in.
 
         x: video [b c t h w], audio [b c l f] with l = steps * t. Clips may be longer than those trained on. t: times in [0, 1],
-        zero is clean; each [b], or per latent frame, video [b t] and audio [b l]; what falls into one step of the grid is averaged. A
-        given stream enters clean and with its time zero. condition: None is joint generation without text. previous: not used.
+        zero is clean; each [b], or per latent frame, video [b t] and audio [b l]; what falls into one step of the grid is
+        averaged. A given stream enters clean and with its time zero. condition: None is joint generation without text.
+        previous: not used. fps: frames per second, where they are not the model's own.
 
         Raises:
             ValueError: the streams cannot be fused with each other or do not fit the model.
@@ -135,9 +136,7 @@ class UniForm(ModelMixin, ConfigMixin):
         rate = torch.tensor([self.config.fps if fps is None else fps], device=video.device, dtype=torch.float32)
         return self.time(TIME_SCALE * torch.stack([audio, video], dim=-1)) + self.rate(rate)
 
-    def embed_text(
-        self, condition: Condition | None, b: int, like: Tensor
-    ) -> tuple[Float[Tensor, "b k d"], Bool[Tensor, "b k"]]:
+    def embed_text(self, condition: Condition | None, b: int, like: Tensor) -> tuple[Float[Tensor, "b k d"], Bool[Tensor, "b k"]]:
         """Words as the blocks see them, and which are there: the learnt null stands first, and only where no word does.
 
         Deviation: the null is one vector, STDiT3's is one for each of 300 places.
