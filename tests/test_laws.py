@@ -141,7 +141,9 @@ def offences(name: str, node: ast.AST) -> str | None:
         return call
     if isinstance(node.func, ast.Attribute) and node.func.attr == "cuda":
         return ".cuda()"
-    if call in {"int", "round"} and re.fullmatch(r"(\w+\.)*(fps|rate|frame_rate|average_rate)", ast.unparse(node.args[0] if node.args else node)):
+    if call in {"int", "round"} and re.fullmatch(
+        r"(\w+\.)*(fps|rate|frame_rate|average_rate)", ast.unparse(node.args[0] if node.args else node)
+    ):
         return f"{call} of a frame rate: rates are fractions"
     if call == "torch.load" and not any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords):
         return "torch.load of a pickle"

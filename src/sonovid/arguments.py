@@ -1,0 +1,98 @@
+"""What a pipeline was given, checked and brought to one form: schedules, prompts, seeds, which task is meant."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from sonovid.av import AV, Task
+from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Schedule, Tabulated
+
+SCHEDULES = {kind.__name__: kind for kind in (RectifiedFlow, Cosine, Tabulated)}
+# A sentence or ten; what is longer is a file that was taken for a prompt.
+MAX_PROMPT = 2000
+
+Generators = int | torch.Generator | Sequence[int | torch.Generator] | None
+
+
+def read_schedule(given: Any) -> AV:
+    """A pair of schedules from one schedule, a pair, or their configs [name, arguments].
+
+    Raises:
+        ValueError: a name that is no schedule.
+    """
+
+    def one(entry: Any) -> Schedule:
+        if not isinstance(entry, list | tuple):
+            return entry
+        name, arguments = entry
+        if name not in SCHEDULES:
+            raise ValueError(f"schedule {name!r}: expected one of {', '.join(SCHEDULES)}")
+        return SCHEDULES[name](**arguments)
+
+    if given is None:
+        given = RectifiedFlow()
+    if isinstance(given, AV):
+        return given.map(one)
+    if isinstance(given, list | tuple) and len(given) == 2 and not isinstance(given[0], str):
+        return AV(*map(one, given))
+    return AV(one(given), one(given))
+
+
+def which_task(video: Any, audio: Any) -> Task:
+    """The task that the given streams ask for."""
+    if video is not None and audio is not None:
+        raise ValueError("video and audio are both given, so there is nothing to generate: give one of them, or none")
+    if video is not None:
+        return Task.VIDEO_TO_AUDIO
+    return Task.JOINT if audio is None else Task.AUDIO_TO_VIDEO
+
+
+def check_prompts(prompt: "str | Sequence[str] | None", negative: str | None) -> list[str]:
+    """Prompts as a list, without a prompt that holds no words.
+
+    Raises:
+        ValueError: one is longer than `MAX_PROMPT` characters, or there is none in a list.
+    """
+    prompts = [prompt or ""] if prompt is None or isinstance(prompt, str) else list(prompt)
+    if not prompts:
+        raise ValueError("prompt is an empty list: expected one prompt at least, or None")
+    for words in [*prompts, negative or ""]:
+        if not isinstance(words, str):
+            raise ValueError(f"prompt {words!r}: expected a string")
+        if len(words) > MAX_PROMPT:
+            raise ValueError(f"prompt of {len(words)} characters: expected at most {MAX_PROMPT}")
+    return [words.strip() for words in prompts]
+
+
+def positive(name: str, value: Any) -> int:
+    """A whole number above zero, or a ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name}={value!r}: expected a whole number above zero")
+    return value
+
+
+def generators(given: Generators, number: int) -> tuple[list[torch.Generator], list[int | None]]:
+    """One source of randomness for each clip, and the seeds that are known.
+
+    Raises:
+        ValueError: a list of another length.
+    """
+
+    def seeded(seed: int) -> torch.Generator:
+        return torch.Generator().manual_seed(seed % 2**63)
+
+    if given is None:
+        given = secrets.randbits(31)
+    if isinstance(given, torch.Generator):
+        return [given] * number, [None] * number
+    if isinstance(given, int):
+        return [seeded(given + i) for i in range(number)], [given + i for i in range(number)]
+    each = list(given)
+    if len(each) != number:
+        raise ValueError(f"generator: {len(each)} for {number} clips: give one for each, a single one, or a seed")
+    return (
+        [seeded(one) if isinstance(one, int) else one for one in each],
+        [one if isinstance(one, int) else None for one in each],
+    )

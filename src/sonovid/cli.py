@@ -1,0 +1,83 @@
+"""The command line: one parser, and one clear line for every error. Heavy imports wait inside the commands."""
+
+import argparse
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import sonovid
+from sonovid.commands import generate, inform, scenes, train
+
+COMMANDS = (generate, scenes, train, inform)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, with the nearest thing that exists."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise ValueError(f"{message}{self.nearest(message)} (see {self.prog} --help)")
+
+    def nearest(self, message: str) -> str:
+        """The option or command that a misspelt one was meant for, as "; did you mean …?", or nothing."""
+        if "unrecognized arguments: " in message:
+            words, known = message.split("arguments: ")[1].split(), list(self.options())
+        elif "invalid choice: " in message:
+            words, known = [message.split("invalid choice: ")[1].split("'")[1]], message.split("choose from ")[-1].strip(")").split(", ")
+        else:
+            return ""
+        near = [m for word in words for m in difflib.get_close_matches(word.split("=")[0], [k.strip("'") for k in known], 1, 0.5)]
+        return f"; did you mean {near[0]}?" if near else ""
+
+    def options(self) -> list[str]:
+        """All option strings of this parser and of its commands."""
+        found = [*self._option_string_actions]
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found += [option for parser in action.choices.values() for option in parser._option_string_actions]
+        return found
+
+
+def build_parser() -> Parser:
+    """The parser of all commands."""
+    parser = Parser(prog="sonovid", description="Sounding video: a video and its sound, generated together.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"sonovid {sonovid.__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    for module in COMMANDS:
+        module.add(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0, or 2 for what the user can mend, 1 for a fault of ours, 130 where interrupted."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in given or bool(os.environ.get("SONOVID_TRACEBACK"))
+    try:
+        args = build_parser().parse_args([word for word in given if word != "--debug"])
+        if args.command is None:
+            build_parser().print_help()
+            return 0
+        args.run(args)
+        return 0
+    except KeyboardInterrupt:
+        print("sonovid: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter must not try to flush the rest of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        expected = isinstance(error, ValueError | OSError)
+        line = " ".join(str(error).split()) or type(error).__name__
+        if not expected:
+            line = f"unexpected {type(error).__name__}: {line}; run again with --debug for where it happened"
+        print(f"sonovid: error: {line}", file=sys.stderr)
+        return 2 if expected else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

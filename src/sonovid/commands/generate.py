@@ -1,0 +1,235 @@
+"""sonovid generate: words, a video or a sound to a sounding video."""
+
+import argparse
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+DESCRIPTION = """\
+Make a video with its sound from words; or the sound for a video, whose own pictures stay as they are; or the pictures for a
+sound, which itself stays as it is. Words may go with either.
+
+  sonovid generate "a wooden stick hits a metal can twice" -o out.mp4
+  sonovid generate --video clip.mp4 -o out.mp4
+  sonovid generate "a dog barks" --audio dog.wav -o out.mp4 --preview out.png
+"""
+WRITES = (".mp4", ".mov", ".mkv", ".wav", ".flac")
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "generate",
+        help="make a sounding video from words, a video or a sound",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="what is to be seen and heard")
+    what = parser.add_argument_group("what is given")
+    what.add_argument("--video", metavar="FILE", help="make the sound for this video")
+    what.add_argument("--audio", metavar="FILE", help="make the pictures for this sound")
+    what.add_argument("--negative", metavar="WORDS", help="what is not to be seen and heard")
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("-o", "--output", metavar="FILE", default="out.mp4", help=f"{', '.join(WRITES)}; default: out.mp4")
+    out.add_argument("--preview", metavar="PNG", help="also draw frames in a row above the mel spectrogram")
+    out.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    out.add_argument("--count", type=whole, default=1, metavar="N", help="N clips, out-0.mp4 to out-(N-1).mp4, of seeds SEED + i")
+    out.add_argument("--seconds", type=seconds, metavar="S", help="length; of a given file, how much of it is used")
+    out.add_argument("--size", type=size, metavar="WxH", help="picture size, where the model allows")
+    out.add_argument("--fps", metavar="RATE", help="frames per second, such as 8 or 30000/1001, where the model allows")
+    how = parser.add_argument_group("how")
+    how.add_argument("--model", metavar="DIR_OR_ID", help="a folder or a repository of the Hub; default: the packaged model")
+    how.add_argument("--seed", type=int, default=0, metavar="SEED", help="default: 0")
+    how.add_argument("--steps", type=whole, metavar="N", help="sampling steps; default: the model's own")
+    how.add_argument("--guidance", type=float, metavar="X", help="how closely the pictures follow the words; 1 is none")
+    how.add_argument("--audio-guidance", type=float, metavar="X", help="the same for the sound; default: that of the pictures")
+    how.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps; default: a GPU where there is one")
+    how.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="of the network")
+    how.add_argument("--quiet", action="store_true", help="say nothing")
+
+
+def whole(text: str) -> int:
+    """A whole number above zero."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above zero")
+    return int(text)
+
+
+def seconds(text: str) -> Fraction:
+    """A length in seconds."""
+    try:
+        value = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above zero")
+    return value
+
+
+def size(text: str) -> tuple[int, int]:
+    """(width, height) from "64x48", or from "64" for a square."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 64x64")
+    return int(parts[0]), int(parts[-1])
+
+
+@dataclass(frozen=True)
+class Target:
+    """One clip's files."""
+
+    clip: Path
+    preview: Path | None
+
+
+def numbered(path: Path, index: int, count: int) -> Path:
+    """The name of one of several files: out.mp4 becomes out-0.mp4, out-1.mp4 and so on."""
+    return path if count == 1 else path.with_name(f"{path.stem}-{index:0{len(str(count - 1))}d}{path.suffix}")
+
+
+def targets(output: str, preview: str | None, count: int, *, overwrite: bool) -> list[Target]:
+    """Where the clips go, found out before any work is done.
+
+    Raises:
+        ValueError: a suffix that cannot be written, a folder that is missing or cannot be written to, or a file that exists.
+    """
+    if Path(output).suffix.lower() not in WRITES:
+        raise ValueError(f"-o {output}: expected a name that ends in {', '.join(WRITES)}")
+    if preview is not None and Path(preview).suffix.lower() != ".png":
+        raise ValueError(f"--preview {preview}: expected a name that ends in .png")
+    result = []
+    for index in range(count):
+        picture = None if preview is None else numbered(Path(preview), index, count)
+        result.append(Target(numbered(Path(output), index, count), picture))
+    for path in [p for target in result for p in (target.clip, target.preview) if p is not None]:
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder, expected the name of a file to write")
+        if not path.parent.is_dir():
+            raise ValueError(f"{path}: the folder {path.parent} does not exist; create it first")
+        if not os.access(path.parent, os.W_OK):
+            raise ValueError(f"{path}: the folder {path.parent} cannot be written to")
+        if path.exists() and not overwrite:
+            raise ValueError(f"{path} exists already; --overwrite replaces it")
+    return result
+
+
+def check_inputs(args: argparse.Namespace) -> None:
+    """Look at what is given before the model is loaded, which takes seconds.
+
+    Raises:
+        ValueError: nothing or too much is given, or a file is not what it was given for.
+    """
+    from sonovid import media
+
+    if args.video and args.audio:
+        raise ValueError("--video and --audio are both given, so there is nothing to generate: give one of them")
+    if not (args.prompt and args.prompt.strip()) and not args.video and not args.audio:
+        raise ValueError("nothing to go by: give words, --video or --audio (see sonovid generate --help)")
+    path = args.video or args.audio
+    if not path:
+        return
+    info = media.probe(path, limits=media.Limits() if args.video else None)
+    if args.video and not info.has_video:
+        raise ValueError(f"--video {path}: no pictures in it; for pictures to a sound give --audio")
+    if args.audio and not info.has_audio:
+        raise ValueError(f"--audio {path}: no sound in it; for sound to pictures give --video")
+    if args.video and args.seconds is not None and args.seconds < info.duration:
+        raise ValueError(
+            f"--seconds {float(args.seconds):g}: the video's own pictures stay as they are, all {float(info.duration):.2f} s of them; "
+            "leave --seconds out, or cut the video first"
+        )
+
+
+def load(args: argparse.Namespace) -> Any:
+    """The pipeline, on its device, able to do what is asked.
+
+    Raises:
+        ValueError: no such model or device, or a size or rate that the model does not make.
+    """
+    import torch
+    from diffusers.utils import logging
+
+    from sonovid.geometry import as_rate
+    from sonovid.pipeline import SoundingVideoPipeline
+
+    logging.set_verbosity_error()
+    if args.device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    else:
+        try:
+            device = str(torch.device(args.device))
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise ValueError(f"--device {args.device}: not usable here ({str(error).splitlines()[0]})") from None
+    pipe = SoundingVideoPipeline.from_pretrained(args.model)
+    own = pipe.geometry
+    if args.size is not None and args.size != (own.width, own.height):
+        raise ValueError(f"--size {args.size[0]}x{args.size[1]}: this model makes pictures of {own.width}x{own.height}")
+    if args.fps is not None and as_rate(args.fps) != own.fps:
+        raise ValueError(f"--fps {args.fps}: this model makes {own.fps} frames per second")
+    pipe.to(device, getattr(torch, args.dtype))
+    pipe.set_progress_bar_config(disable=args.quiet, desc="generating", unit="step", leave=False)
+    return pipe
+
+
+def run(args: argparse.Namespace) -> None:
+    """Generate, and write."""
+    places = targets(args.output, args.preview, args.count, overwrite=args.overwrite)
+    check_inputs(args)
+    pipe = load(args)
+    result = pipe(
+        args.prompt,
+        video=args.video,
+        audio=args.audio,
+        negative_prompt=args.negative,
+        num_inference_steps=args.steps,
+        guidance_scale=args.guidance,
+        audio_guidance_scale=args.audio_guidance,
+        num_outputs_per_prompt=args.count,
+        seconds=args.seconds,
+        generator=args.seed,
+    )
+    for target, clip, seed in zip(places, result.clips, result.seeds, strict=True):
+        write(args, target, clip, provenance(args, pipe, seed))
+        if not args.quiet:
+            print(f"{target.clip}: {describe(clip)}, seed {seed}" + (f"; {target.preview}" if target.preview else ""))
+
+
+def describe(clip: Any) -> str:
+    """A clip's extent in words."""
+    height, width = clip.frames.shape[1:3]
+    return f"{float(clip.seconds):g} s, {width}x{height} at {float(clip.fps):g} fps, {clip.sample_rate} Hz"
+
+
+def provenance(args: argparse.Namespace, pipe: Any, seed: int) -> dict[str, str]:
+    """What is written into the file: that it is generated, by what, and how to make it again."""
+    import sonovid
+
+    what = "sound" if args.video else "pictures" if args.audio else "pictures and sound"
+    steps = args.steps or pipe.options["num_inference_steps"]
+    parts = [f"AI-generated {what}", f"sonovid {sonovid.__version__}", f"model {args.model or 'shipped'} ({pipe.config.system})"]
+    parts += [f"prompt: {args.prompt}"] if args.prompt else []
+    parts += [f"seed {seed}", f"{steps} steps"]
+    return {"comment": "; ".join(parts)} | ({"title": args.prompt} if args.prompt else {})
+
+
+def write(args: argparse.Namespace, target: Target, clip: Any, metadata: dict[str, str]) -> None:
+    """One clip's files. Given pictures and given sounds are taken from their file as they are."""
+    from sonovid import media
+
+    options = {"overwrite": args.overwrite, "metadata": metadata}
+    pictures = target.clip.suffix.lower() not in (".wav", ".flac")
+    if args.video and pictures:
+        media.mux(args.video, clip.waveform, clip.sample_rate, target.clip, **options)
+    elif args.audio and pictures and args.seconds is None:
+        media.replace_pictures(args.audio, clip.frames, clip.fps, target.clip, **options)
+    else:
+        media.write(target.clip, clip, **options)
+    if target.preview is not None:
+        from sonovid.preview import preview
+
+        preview(clip, target.preview, overwrite=args.overwrite)

@@ -1,0 +1,1 @@
+"""sonovid scenes: procedural sounding clips with known event times, as files."""

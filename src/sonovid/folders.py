@@ -1,0 +1,176 @@
+"""Model folders: found, checked and read. Nothing in one is run: weights are safetensors, classes come from known libraries."""
+
+import importlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sonovid import shipped
+
+INDEX = "model_index.json"
+LIBRARIES = ("sonovid", "diffusers", "transformers")
+PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
+# What is taken from a repository of the Hub: never a pickle, never code.
+HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.md"]
+
+log = logging.getLogger(__name__)
+
+
+def locate(model: "str | os.PathLike | None") -> Path:
+    """The folder of a model: the packaged one (None or "shipped"), a folder on disk, or a repository of the Hub, fetched.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    if model is None or model == shipped.NAME:
+        return shipped.folder()
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path
+    name = os.fspath(model)
+    if path.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith("/"):
+        what = "a file" if path.exists() else "no such folder"
+        raise ValueError(f"model {name!r}: {what}; expected a folder with {INDEX}, a repository OWNER/NAME, or {shipped.NAME!r}")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=HUB_FILES))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"model {name!r}: no such folder, and the Hub did not give it: {reason}") from error
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a model folder, after a look at what else lies there.
+
+    Raises:
+        ValueError: no index, an unreadable one, or a pickle anywhere in the folder.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        raise ValueError(f"model {folder}: no {INDEX} there; expected a folder that save_pretrained wrote")
+    pickles = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.suffix.lower() in PICKLES)
+    if pickles:
+        raise ValueError(
+            f"model {folder}: {pickles[0]} is a pickle, which can run code when it is read; only safetensors are loaded"
+        )
+    try:
+        index = json.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"model {folder}: {INDEX} cannot be read ({error})") from None
+    if not isinstance(index, dict):
+        raise ValueError(f"model {folder}: {INDEX} holds no table of components")
+    return index
+
+
+def load_component(folder: Path, name: str, entry: Any) -> Any:
+    """One component of a model folder; `entry` is its (library, class) in the index.
+
+    Raises:
+        ValueError: a library outside `LIBRARIES`, no such class, or weights that do not fit it.
+    """
+    if not (isinstance(entry, list | tuple) and len(entry) == 2 and all(isinstance(part, str) for part in entry)):
+        raise ValueError(f"model {folder}: {name} is {entry!r} in {INDEX}, expected [library, class]")
+    library, kind = entry
+    if library.split(".")[0] not in LIBRARIES:
+        raise ValueError(f"model {folder}: {name} comes from {library!r}; classes are taken from {', '.join(LIBRARIES)} only")
+    try:
+        load = getattr(importlib.import_module(library), kind).from_pretrained
+    except (ImportError, AttributeError):
+        raise ValueError(f"model {folder}: {name} is {library}.{kind}, which this version does not have") from None
+    if not (folder / name).is_dir():
+        raise ValueError(f"model {folder}: the folder {name} is missing")
+    try:
+        component = load(str(folder / name))
+    except Exception as error:
+        raise ValueError(f"model {folder}: {name} cannot be loaded: {fault(folder / name) or first_line(error)}") from error
+    if isinstance(component, torch.nn.Module):
+        component.eval().requires_grad_(False)
+        check_weights(component, folder / name)
+        for tensor in (*component.parameters(), *component.buffers()):
+            # Tensors of a mapped file lie at odd addresses, where CPU kernels round otherwise: the same weights give the same bits.
+            tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
+    return component
+
+
+def first_line(error: Exception) -> str:
+    """An error in one line; those of libraries that explain at length are cut."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line if len(line) <= 300 else line[:297] + "..."
+
+
+def headers(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of all tensors in the safetensors files of a folder, not of the folders in it."""
+    from safetensors import safe_open
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            shapes |= {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    return shapes
+
+
+def fault(folder: Path) -> str | None:
+    """What is wrong with the weights' files themselves, if anything: the plainest reason why a component does not load."""
+    for inner in [folder, *sorted(p for p in folder.rglob("*") if p.is_dir())]:
+        if (inner / "config.json").is_file():
+            try:
+                json.loads((inner / "config.json").read_text())
+            except ValueError:
+                return f"{inner.name}/config.json is not JSON"
+        for path in sorted(inner.glob("*.safetensors")):
+            try:
+                headers(inner)
+            except Exception as error:
+                return f"{path.name} is damaged ({first_line(error)})"
+    return None
+
+
+def check_weights(module: torch.nn.Module, folder: Path) -> None:
+    """Every tensor of the module stands in its file with its shape, in this folder and in those of its parts.
+
+    Raises:
+        ValueError: a tensor is missing, or has another shape.
+    """
+    saved = headers(folder)
+    for inner in folder.iterdir():
+        part = getattr(module, inner.name, None)
+        if inner.is_dir() and isinstance(part, torch.nn.Module):
+            saved |= {f"{inner.name}.{key}": shape for key, shape in headers(inner).items()}
+    if not saved:
+        if any(True for _ in module.parameters()):
+            raise ValueError(f"model {folder.parent}: {folder.name} has no safetensors file")
+        return
+    state = module.state_dict()
+    known = {value.data_ptr() for key, value in state.items() if key in saved}
+    for key, value in state.items():
+        if key not in saved:
+            # Tied weights are saved once, under one of their names. transformers keeps its models one level down.
+            if value.data_ptr() in known or any(key.endswith("." + other) or other.endswith("." + key) for other in saved):
+                continue
+            raise ValueError(f"model {folder.parent}: {folder.name} lacks the tensor {key} {tuple(value.shape)}")
+        if saved[key] != tuple(value.shape):
+            raise ValueError(f"model {folder.parent}: {folder.name}: {key} is {saved[key]}, expected {tuple(value.shape)}")
+
+
+def replace_folder(final: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a folder aside, then put it in the place of `final`: no half is ever seen there."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    before = aside.with_name(aside.name + "-before")
+    try:
+        write(aside)
+        aside.chmod(0o755)
+        if final.exists():
+            os.replace(final, before)
+        os.replace(aside, final)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(before, ignore_errors=True)

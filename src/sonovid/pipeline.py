@@ -1,0 +1,427 @@
+"""SoundingVideoPipeline: text, pictures or sound in, a sounding video out; one class for all systems and tasks."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils import BaseOutput
+from einops import rearrange
+from torch import Tensor
+
+from sonovid import folders, media, windows
+from sonovid.arguments import Generators, check_prompts, generators, positive, read_schedule, which_task
+from sonovid.av import AV, Task
+from sonovid.clip import Clip
+from sonovid.condition import Condition
+from sonovid.diffusion import guidance, noise, sampler
+from sonovid.diffusion import schedule as schedules
+from sonovid.geometry import Geometry, count, duration
+
+COMPONENTS = ("denoiser", "video_codec", "audio_codec", "text_encoder")
+STEPS = {"ddim": sampler.ddim, "dpm_solver": sampler.dpm_solver}
+OUTPUTS = ("clip", "np", "pt", "latent")
+DEFAULTS = {"num_inference_steps": 25, "guidance_scale": 3.0, "audio_guidance_scale": 3.0, "shift": 1.0}
+
+Given = str | os.PathLike | Clip | None
+
+
+@dataclass
+class SoundingVideoOutput(BaseOutput):
+    """What a pipeline returns.
+
+    clips: pictures and sound of each clip; what was given is in them as it was given. frames: float [b t h w 3] in [0, 1] as
+    numpy array, or [b t 3 h w] as tensor. audio: float [b c n] in [-1, 1]. latents: final latents, AV of [b c t h w] and
+    [b c l f], the windows of a long clip one after another on the time axis. seeds: of each clip, None where a generator was
+    given. sampling_rate: of the sound, in samples per second. fps: frames per second, exactly.
+    """
+
+    clips: list[Clip] | None = None
+    frames: Any = None
+    audio: Any = None
+    latents: AV | None = None
+    seeds: list[int | None] | None = None
+    sampling_rate: int = 0
+    fps: Fraction | None = None
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How long the result is, in frames of the model, and where its windows begin; `source` is the given clip, if any."""
+
+    num_frames: int
+    starts: list[int]
+    source: Clip | None = None
+    seconds: Fraction | None = None
+
+    def num_samples(self, geometry: Geometry) -> int:
+        """Samples of the result at the model's rate: a given clip's own length, which is seldom a whole number of frames."""
+        return count(self.seconds or duration(self.num_frames, geometry.fps), geometry.sample_rate)
+
+
+class SoundingVideoPipeline(DiffusionPipeline):
+    """Generates pictures, sound, or both.
+
+        pipe = SoundingVideoPipeline.from_pretrained()          # the model inside the package; or a folder, or OWNER/NAME
+        clip = pipe("a wooden stick hits a metal can", generator=0).clips[0]
+
+    Args:
+        denoiser: the network, pair to pair. video_codec, audio_codec: see codecs/base. text_encoder: prompts to embedded words.
+        geometry: what the model was trained on, as `Geometry` or its config.
+        schedule: one schedule for both streams or an AV of two, as objects or as [name, arguments].
+        predict: what the network's output stands for. step: "ddim" or "dpm_solver".
+        options: num_inference_steps, guidance_scale and audio_guidance_scale, used unless the call says otherwise; shift: how far
+            the sampling times lean toward the noise (1: evenly spaced).
+        system: the model's name, written into files.
+    """
+
+    model_cpu_offload_seq = "text_encoder->denoiser"
+    _exclude_from_cpu_offload = ["video_codec", "audio_codec"]  # noqa: RUF012
+    _optional_components: list[str] = []  # noqa: RUF012
+
+    def __init__(
+        self,
+        denoiser: Any,
+        video_codec: Any,
+        audio_codec: Any,
+        text_encoder: Any,
+        geometry: "Geometry | dict | None" = None,
+        schedule: Any = None,
+        predict: str = "v",
+        step: str = "ddim",
+        options: "dict | None" = None,
+        system: str = "uniform",
+    ):
+        super().__init__()
+        if geometry is None:
+            raise ValueError("SoundingVideoPipeline: geometry is needed: what the model was trained on")
+        self.geometry = geometry if isinstance(geometry, Geometry) else Geometry.from_config(dict(geometry))
+        self.schedule = read_schedule(schedule)
+        if predict not in schedules.PREDICTIONS or step not in STEPS:
+            raise ValueError(f"{predict=} {step=}: expected one of {schedules.PREDICTIONS} and of {tuple(STEPS)}")
+        self.options = {**DEFAULTS, **(options or {})}
+        if unknown := set(self.options) - set(DEFAULTS):
+            raise ValueError(f"options {sorted(unknown)}: expected {sorted(DEFAULTS)}")
+        self.register_modules(denoiser=denoiser, video_codec=video_codec, audio_codec=audio_codec, text_encoder=text_encoder)
+        self.register_to_config(
+            geometry=self.geometry.to_config(),
+            schedule=[[type(one).__name__, dataclasses.asdict(one)] for one in self.schedule],
+            predict=predict,
+            step=step,
+            options=self.options,
+            system=system,
+        )
+        for name in COMPONENTS:
+            if isinstance(component := getattr(self, name), torch.nn.Module):
+                component.eval()
+
+    # --- folders -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: "str | os.PathLike | None" = None,
+        *,
+        dtype: torch.dtype | None = None,
+        torch_dtype: torch.dtype | None = None,
+        **components: Any,
+    ) -> "SoundingVideoPipeline":
+        """A pipeline from the packaged model (no argument), a folder, or a repository of the Hub.
+
+        dtype: what the network computes in; torch_dtype is its former name. Components may be given as objects.
+
+        Deviation: diffusers loads a component whose tensors are missing or are pickles; here either is an error.
+
+        Raises:
+            ValueError: no such model, a pickle in it, a tensor missing or of the wrong shape, or a foreign class.
+        """
+        folder = folders.locate(model)
+        index = folders.read_index(folder)
+        if missing := [name for name in COMPONENTS if name not in index and name not in components]:
+            raise ValueError(f"model {folder}: {folders.INDEX} names no {' and no '.join(missing)}")
+        settings = {
+            name: index[name] for name in ("geometry", "schedule", "predict", "step", "options", "system") if name in index
+        }
+        parts = {name: components.pop(name, None) or folders.load_component(folder, name, index[name]) for name in COMPONENTS}
+        if components:
+            raise TypeError(f"from_pretrained: {sorted(components)} are no components; expected {COMPONENTS}")
+        try:
+            pipe = cls(**parts, **settings)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"model {folder}: {folders.INDEX} does not fit this version: {error}") from error
+        pipe.register_to_config(_name_or_path=str(folder))
+        return pipe.to(dtype=dtype or torch_dtype)
+
+    def save_pretrained(self, save_directory: "str | os.PathLike", **options: Any) -> None:
+        """Write the pipeline as a folder: model_index.json, and a folder for each component, all weights as safetensors.
+
+        The folder appears whole or not at all; one that is there is replaced.
+        """
+
+        def write(folder: Path) -> None:
+            for name in COMPONENTS:
+                getattr(self, name).save_pretrained(folder / name)
+            self.save_config(folder)
+
+        folders.replace_folder(Path(save_directory), write)
+
+    def to(self, *args: Any, **kwargs: Any) -> "SoundingVideoPipeline":
+        """Move to a device, a dtype, or both, as in diffusers.
+
+        The dtype is that of the network and of the text encoder. Codecs stay in single precision: half precision is audible in
+        the phases of a vocoder, and their share of the time is small.
+        """
+        dtype = kwargs.pop("dtype", None) or next((a for a in args if isinstance(a, torch.dtype)), None)
+        device = kwargs.pop("device", None) or next((a for a in args if a is not None and not isinstance(a, torch.dtype)), None)
+        if device is not None:
+            super().to(device=device, **kwargs)
+        if dtype is not None:
+            for component in (self.denoiser, self.text_encoder):
+                if isinstance(component, torch.nn.Module):
+                    component.to(dtype)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(iter(self.denoiser.parameters())).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in."""
+        return next(iter(self.denoiser.parameters())).dtype
+
+    # --- generating ----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prompt: "str | Sequence[str] | None" = None,
+        video: Given = None,
+        audio: Given = None,
+        negative_prompt: str | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | int | None = None,
+        audio_guidance_scale: float | int | None = None,
+        num_outputs_per_prompt: int = 1,
+        seconds: "Fraction | float | int | None" = None,
+        generator: Generators = None,
+        output_type: str = "clip",
+        callback_on_step_end: "Callable[[Any, int, AV, dict], dict] | None" = None,
+        return_dict: bool = True,
+    ) -> "SoundingVideoOutput | tuple":
+        """Pictures and sound for words; sound for given pictures; pictures for a given sound.
+
+        prompt: words, or several prompts. video, audio: at most one of them, a file or a Clip; the other stream is generated. A
+            given clip longer than the model's is worked through in overlapping windows, which are faded into each other.
+        negative_prompt: what guidance leads away from, in place of no words at all.
+        guidance_scale, audio_guidance_scale: of the pictures and of the sound; 1 is none. The second follows the first where only
+            that is given. Without words there is nothing to guide by, and no second evaluation.
+        num_outputs_per_prompt: clips for each prompt, one after another.
+        seconds: the length of the result, at most the model's; of a given clip, how much of it is used.
+        generator: a seed, of which clip i takes seed + i; a torch.Generator, from which clips draw in turn; or one for each clip.
+            A clip's latents are the same bit for bit however many are asked for, since each runs through the network alone.
+        output_type: "clip", "np", "pt" or "latent", see SoundingVideoOutput.
+        callback_on_step_end: called with the pipeline, the number of the step, the times it went to as AV, and a dictionary of
+            latents, x0, clip and window; the latents of the dictionary it returns, if any, are gone on with.
+        return_dict: False gives the tuple (frames, audio), or (clips,), or (latents,).
+
+        Raises:
+            ValueError: options that contradict each other or that the model cannot satisfy.
+        """
+        if output_type not in OUTPUTS:
+            raise ValueError(f"{output_type=}: expected one of {OUTPUTS}")
+        task = which_task(video, audio)
+        count_each = positive("num_outputs_per_prompt", num_outputs_per_prompt)
+        prompts = [words for words in check_prompts(prompt, negative_prompt) for _ in range(count_each)]
+        steps = positive("num_inference_steps", num_inference_steps or self.options["num_inference_steps"])
+        scale = self._scale(guidance_scale, audio_guidance_scale)
+        extent = self._extent(task, video, audio, seconds)
+        given = [self._given(task, extent, begin) for begin in extent.starts]
+        draws, seeds = generators(generator, len(prompts))
+        results = []
+        with self.progress_bar(total=len(prompts) * len(given) * steps) as bar:
+            for number, (words, draw) in enumerate(zip(prompts, draws, strict=True)):
+                condition, null = self._conditions(words, negative_prompt, task)
+                latents = []
+                for window, known in enumerate(given):
+                    after = self._after_step(bar, callback_on_step_end, steps, clip=number, window=window)
+                    denoise = self._denoise(condition, null, known, scale)
+                    step = STEPS[self.config.step]
+                    latents.append(sampler.sample(denoise, self._noise(draw), self.schedule, self._times(steps), step, after))
+                results.append(latents)
+        output = self._output(task, extent, results, output_type, prompts)
+        output.seeds = seeds
+        if return_dict:
+            return output
+        return (output.frames, output.audio) if output_type in ("np", "pt") else (output.clips or output.latents,)
+
+    def _scale(self, video: float | int | None, audio: float | int | None) -> AV:
+        """The guidance scales: those of the call, else the model's own."""
+        own = AV(self.options["guidance_scale"], self.options["audio_guidance_scale"])
+        scale = AV(own.video if video is None else video, audio)
+        scale = AV(scale.video, (own.audio if video is None else video) if audio is None else audio)
+        for name, value in zip(("guidance_scale", "audio_guidance_scale"), scale, strict=True):
+            if not 0 <= value <= 100:
+                raise ValueError(f"{name}={value}: expected a number from 0 to 100; 1 is no guidance")
+        return scale
+
+    def _times(self, steps: int) -> AV:
+        """The sampling times of both streams, from where their schedules can begin down to clean."""
+        return self.schedule.map(lambda one: sampler.shifted(steps, self.options["shift"], one.start(self.config.predict)))
+
+    def _extent(self, task: Task, video: Given, audio: Given, seconds: "Fraction | float | int | None") -> Extent:
+        """How long the result is.
+
+        Raises:
+            ValueError: more was asked for than the model makes, or the given clip lacks what it was given for.
+        """
+        own = self.geometry
+        if seconds is not None and not 0 < seconds < float("inf"):
+            raise ValueError(f"seconds={seconds}: expected a length above zero")
+        if task is Task.JOINT:
+            length = own.seconds if seconds is None else Fraction(seconds)
+            if length > own.seconds:
+                raise ValueError(
+                    f"seconds={float(length):g}: this model makes {float(own.seconds):g} s at most without a given clip"
+                )
+            return Extent(windows.num_frames(length, own.fps), [0])
+        source, length = self._read(task, video if task is Task.VIDEO_TO_AUDIO else audio, seconds)
+        length = length if seconds is None else min(length, Fraction(seconds))
+        # Nearest to the length: half a frame over is not worth another window, and is held, or silent.
+        begins = windows.starts(max(1, count(length, own.fps)), own.num_frames)
+        return Extent(windows.num_frames(length, own.fps), begins, source, length)
+
+    def _read(self, task: Task, given: Given, seconds: "Fraction | float | int | None") -> tuple[Clip, Fraction]:
+        """The given clip and its exact length: pictures from a file at the model's rate and size, sound as it is."""
+        own = self.geometry
+        if isinstance(given, Clip):
+            if (given.frames if task is Task.VIDEO_TO_AUDIO else given.waveform) is None:
+                raise ValueError("the given clip lacks the pictures or the sound that it was given for")
+            clip = given if task is Task.VIDEO_TO_AUDIO else dataclasses.replace(given, frames=None)
+            length = clip.seconds
+        else:
+            assert given is not None
+            if task is Task.VIDEO_TO_AUDIO:
+                clip = media.read(given, fps=own.fps, size=(own.height, own.width), audio=False, seconds=seconds)
+                # At the model's rate a length is rounded to a frame; the file's own is what the sound has to last.
+                length = max(clip.seconds, min(media.probe(given).duration, clip.seconds + 1 / own.fps))
+            else:
+                clip = media.read(given, video=False, seconds=seconds)
+                length = clip.seconds
+        if task is Task.AUDIO_TO_VIDEO:
+            assert clip.waveform is not None
+            windows.check_sound(clip.waveform)
+        if length == 0:
+            raise ValueError("video: the given clip has no pictures")
+        return clip, length
+
+    def _given(self, task: Task, extent: Extent, begin: int) -> AV:
+        """Final latents of the given stream in the window that begins at frame `begin`, None for what is generated."""
+        clip, own = extent.source, self.geometry
+        if clip is None:
+            return AV(None, None)
+        if task is Task.VIDEO_TO_AUDIO:
+            assert clip.frames is not None
+            frames = windows.fit_frames(clip.frames, clip.fps, own, begin + own.num_frames)[begin:]
+            x = rearrange(torch.from_numpy(frames), "t h w c -> 1 c t h w").to(self.device).float() / 127.5 - 1
+            return AV(self.video_codec.whiten(self.video_codec.encode(x)).float(), None)
+        assert clip.waveform is not None
+        sound = windows.fit_sound(clip.waveform, clip.sample_rate, own, begin + own.num_frames)
+        x = torch.from_numpy(sound[-own.num_samples :].copy())[None].to(self.device)
+        return AV(None, self.audio_codec.whiten(self.audio_codec.encode(x)).float())
+
+    def _noise(self, draw: torch.Generator) -> AV:
+        """Unit noise for one clip and window."""
+        shapes = AV(self.video_codec, self.audio_codec).map(lambda codec: codec.latent_shape(self.geometry))
+        return noise.draw_pair([draw], shapes).map(lambda x: x.to(self.device))
+
+    def _conditions(self, words: str, negative: str | None, task: Task) -> tuple[Condition, Condition | None]:
+        """What the network is told, and what guidance leads away from: None where there is nothing to guide by."""
+        text, mask = self.text_encoder([words])
+        condition = Condition(text.to(self.device), mask.to(self.device), AV(None, None)).for_task(task)
+        if not words and not negative:
+            return condition, None
+        if not negative:
+            return condition, condition.without_text()
+        text, mask = self.text_encoder([negative])
+        return condition, Condition(text.to(self.device), mask.to(self.device), AV(None, None)).for_task(task)
+
+    def _denoise(self, condition: Condition, null: Condition | None, given: AV, scale: AV) -> sampler.Denoise:
+        """The network under its conditions: guided where that changes anything, with the given stream held clean."""
+
+        def under(one: Condition) -> sampler.Denoise:
+            return sampler.denoiser(self.denoiser, self.schedule, self.config.predict, one, dtype=self.dtype)
+
+        # Guidance of a given stream is thrown away, so it must not cost a second evaluation.
+        scale = scale.map(lambda s, g: s if g is None else 1.0, given)
+        denoise = under(condition)
+        if null is not None:
+            denoise = guidance.classifier_free(denoise, under(null), scale)
+        return denoise if given == AV(None, None) else guidance.given_clean(denoise, given)
+
+    def _after_step(self, bar: Any, callback: Callable | None, steps: int, *, clip: int, window: int) -> sampler.Callback:
+        """What happens after each step: the bar moves on, and the caller's function may change the latents."""
+        times = self._times(steps)
+
+        def after(index: int, x: AV, x0: AV) -> AV | None:
+            bar.update()
+            if callback is None:
+                return None
+            told = {"latents": x, "x0": x0, "clip": clip, "window": window}
+            return (callback(self, index, times.map(lambda stream: stream[index + 1]), told) or {}).get("latents")
+
+        return after
+
+    # --- what comes out ------------------------------------------------------------------------------------------------
+
+    def _output(self, task: Task, extent: Extent, results: list[list[AV]], kind: str, prompts: list[str]) -> SoundingVideoOutput:
+        """Latents to what was asked for."""
+        own = self.geometry
+        latents = AV(*(torch.cat([torch.cat([x[i] for x in clip], dim=2) for clip in results]) for i in range(2)))
+        output = SoundingVideoOutput(latents=latents, sampling_rate=own.sample_rate, fps=own.fps)
+        if kind == "latent":
+            return output
+        frames, sounds = zip(*(self._decode(extent, windows_of_clip) for windows_of_clip in results), strict=True)
+        if kind == "clip":
+            output.clips = [self._clip(task, extent, *pair) for pair in zip(frames, sounds, prompts, strict=True)]
+        elif kind == "pt":
+            output.frames, output.audio = rearrange(list(frames), "b t h w c -> b t c h w"), torch.stack(sounds)[:, None]
+        else:
+            output.frames, output.audio = torch.stack(frames).cpu().numpy(), torch.stack(sounds)[:, None].cpu().numpy()
+        return output
+
+    def _decode(self, extent: Extent, latents: list[AV]) -> tuple[Tensor, Tensor]:
+        """Frames [t h w 3] in [0, 1] and sound [n] in [-1, 1] of one clip, its windows joined and cut to length."""
+        own = self.geometry
+        pictures, sounds = [], []
+        for x in latents:
+            frames = self.video_codec.decode(self.video_codec.unwhiten(x.video))[:, :, : own.num_frames]
+            pictures.append(rearrange(frames.float().clamp(-1, 1) * 0.5 + 0.5, "1 c t h w -> t h w c"))
+            sounds.append(self.audio_codec.decode(self.audio_codec.unwhiten(x.audio), own.num_samples)[0].float().clamp(-1, 1))
+        at = [count(duration(begin, own.fps), own.sample_rate) for begin in extent.starts]
+        frames = windows.join(pictures, extent.starts, axis=0, equal_power=False)[: extent.num_frames]
+        held = frames[-1:].expand(extent.num_frames - len(frames), -1, -1, -1)
+        sound = windows.join(sounds, at, axis=0, equal_power=True)[: extent.num_samples(own)].clamp(-1, 1)
+        return torch.cat([frames, held]), torch.nn.functional.pad(sound, (0, extent.num_samples(own) - len(sound)))
+
+    def _clip(self, task: Task, extent: Extent, frames: Tensor, sound: Tensor, caption: str) -> Clip:
+        """One result as a Clip, with the given stream as it was given."""
+        own, source = self.geometry, extent.source
+        pictures, fps = (frames * 255).round().to(torch.uint8).cpu().numpy(), own.fps
+        waveform, rate = sound[None].cpu().numpy().astype(np.float32), own.sample_rate
+        if source is not None and task is Task.VIDEO_TO_AUDIO:
+            assert source.frames is not None
+            fps = source.fps
+            pictures = source.frames[: windows.num_frames(extent.seconds or source.seconds, fps)]
+        if source is not None and task is Task.AUDIO_TO_VIDEO:
+            assert source.waveform is not None
+            rate = source.sample_rate
+            waveform = source.waveform[:, : count(extent.seconds or source.seconds, rate)]
+        return Clip(pictures, waveform, fps=fps, sample_rate=rate, caption=caption)

@@ -1,0 +1,46 @@
+"""Real components, as small as they come, with fixed random weights: what the tests of whole pipelines share."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline():
+    """A pipeline that has learnt nothing: 16x16 pictures, 8 frames at 8 per second, 8 kHz."""
+    from sonovid.codecs.audio import MelAutoencoder
+    from sonovid.codecs.mel import LogMel
+    from sonovid.codecs.spectrogram import SpectrogramCodec
+    from sonovid.codecs.text import HashedText
+    from sonovid.codecs.video import FrameAutoencoder
+    from sonovid.codecs.vocoder import SpectralVocoder
+    from sonovid.denoisers.uniform import UniForm
+    from sonovid.geometry import Geometry
+    from sonovid.pipeline import SoundingVideoPipeline
+
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(0)
+        video = FrameAutoencoder(latent_channels=4, patch=2, widths=(8,), blocks=1)
+        log_mel = LogMel(sample_rate=8000, bins=16, n_fft=256, window=256, hop=125, high=4000.0)
+        vocoder = SpectralVocoder(bins=16, n_fft=256, hop=125, width=16, depth=1)
+        audio = SpectrogramCodec(MelAutoencoder(bins=16, latent_channels=4, width=16, blocks=1), vocoder, log_mel)
+        denoiser = UniForm(depth=1, width=16, heads=2, patch_size=(2, 2, 2), video=(4, 8, 8), audio=(4, 1, 2), text_width=32)
+        # A network starts silent; a test that cannot tell one input from another would prove nothing.
+        for parameter in denoiser.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+        text = HashedText(width=32)
+    geometry = Geometry(8, Fraction(8), 16, 16, 8000)
+    pipe = SoundingVideoPipeline(denoiser, video, audio, text, geometry=geometry, options={"num_inference_steps": 3})
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny_pipeline, tmp_path_factory):
+    """The tiny pipeline, saved."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_pipeline.save_pretrained(folder)
+    return folder
