@@ -86,7 +86,8 @@ def variational_bound(
     Deviation: latents are continuous, so the last step (to t = 0) is the density -log N(x_0; mean, variance) and not the
     likelihood of one of 256 grey levels. It can be negative, and is bounded below while the variance keeps to its limits.
     """
-    s = (t - 1 / num_steps).clamp(min=0)
+    # Between the table's entries a step would end at just above zero, where the limits of the variance fly apart.
+    s = torch.where(t < 1.5 / num_steps, 0.0, t - 1 / num_steps)
     of_x, of_x0, variance, _ = posterior(schedule, t, s)
     mean = like(of_x, x) * x + like(of_x0, x) * x0
     model_mean = like(of_x, x) * x + like(of_x0, x) * estimate.detach()

@@ -1,0 +1,163 @@
+import pytest
+import torch
+from gaussian import CORRELATION, basis, gain, perfect_denoiser
+
+from sonovid.av import AV, Task
+from sonovid.diffusion.guidance import classifier_free, given_clean, given_frames, given_replaced, reconstruction
+from sonovid.diffusion.sampler import sample, uniform
+from sonovid.diffusion.schedule import Cosine, RectifiedFlow, target, to_x0
+
+STRAIGHT, ROUND = RectifiedFlow(), Cosine()
+SCHEDULES = {"straight": AV(STRAIGHT, STRAIGHT), "round": AV(ROUND, ROUND), "one of each": AV(STRAIGHT, ROUND)}
+EVERY_SCHEDULE = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+
+
+def times(steps):
+    return AV(uniform(steps), uniform(steps))
+
+
+def random_pair(b=5):
+    return AV(*torch.randn(2, b, 1, dtype=torch.float64))
+
+
+def correlation_with_the_given_video(schedule, steps, scale):
+    video, noise_v, noise_a = basis(3)
+    given, noise = AV(video, None), AV(noise_v, noise_a)
+    denoise = reconstruction(perfect_denoiser(schedule), given, schedule, scale)
+    end = sample(given_replaced(denoise, given, schedule, noise), noise, schedule, times(steps))
+    return (end.video.T @ end.audio).item()
+
+
+@EVERY_SCHEDULE
+def test_replacing_the_given_stream_loses_correlation_whatever_the_steps(schedule):
+    """Known of the method, not of the code: a replaced stream keeps its noise, so the pair is under-correlated."""
+    found = [correlation_with_the_given_video(schedule, steps, 0.0) for steps in (100, 200)]
+    assert all(0.1 < c < CORRELATION - 0.1 for c in found), found
+    assert abs(found[0] - found[1]) < 0.02
+
+
+def test_reconstruction_guidance_gives_correlation_back():
+    found = [correlation_with_the_given_video(SCHEDULES["round"], 100, scale) for scale in (0.0, 0.5, 1.0)]
+    assert found == sorted(found)
+    assert found[2] - found[0] > 0.15
+
+
+@EVERY_SCHEDULE
+@pytest.mark.parametrize("task", [Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO], ids=lambda task: task.name)
+def test_given_streams_come_out_untouched(schedule, task):
+    clean, noise = random_pair(), random_pair()
+    given = clean.map(lambda c, generated: None if generated else c, task.value)
+    perfect = perfect_denoiser(schedule)
+    replaced = given_replaced(reconstruction(perfect, given, schedule, 0.5), given, schedule, noise)
+    doubled = classifier_free(perfect, lambda x, t, previous: x, AV(3.0, 2.0))
+    for denoise in (given_clean(perfect, given), given_clean(doubled, given), replaced):
+        end = sample(denoise, noise, schedule, times(3))
+        for before, after, generated in zip(clean, end, task.value, strict=True):
+            assert torch.equal(before, after) != generated
+
+
+def test_a_clean_stream_is_shown_clean_and_at_time_zero():
+    given, seen = AV(None, torch.full((2, 1), 7.0)), []
+
+    def denoise(x, t, previous):
+        seen.append((x, t))
+        return x
+
+    sample(given_clean(denoise, given), AV(*torch.randn(2, 2, 1)), SCHEDULES["straight"], times(2))
+    for x, t in seen:
+        assert torch.equal(x.audio, given.audio)
+        assert (t.audio == 0).all()
+    assert [t.video.tolist() for _, t in seen] == [[1.0, 1.0], [0.5, 0.5]]
+
+
+def test_a_replaced_stream_is_noised_by_one_noise_throughout():
+    clean, noise, seen = torch.randn(2, 1), torch.randn(2, 1), []
+
+    def denoise(x, t, previous):
+        seen.append(x.video)
+        return x
+
+    schedule = SCHEDULES["straight"]
+    given = AV(clean, None)
+    sample(given_replaced(denoise, given, schedule, AV(noise, noise)), AV(noise, noise), schedule, times(4))
+    for x, t in zip(seen, uniform(4), strict=False):
+        torch.testing.assert_close(x, (1 - t) * clean + t * noise)
+
+
+@pytest.mark.parametrize("predict", ["eps", "v", "flow"])
+def test_classifier_free_guidance_is_the_same_on_every_prediction(predict):
+    x, conditional, null = torch.randn(3, 4, 2, dtype=torch.float64)
+    t = torch.tensor([0.2, 0.4, 0.6, 0.8], dtype=torch.float64)
+
+    def pair(value):
+        return lambda *_: AV(value, value)
+
+    guided = classifier_free(pair(conditional), pair(null), AV(7.5, 2.5))(AV(x, x), AV(t, t))
+    for scale, got in zip((7.5, 2.5), guided, strict=True):
+        alpha, sigma = (c[:, None] for c in ROUND.coefficients(t))
+        outs = [target(ROUND, predict, x0, (x - alpha * x0) / sigma, t) for x0 in (conditional, null)]
+        torch.testing.assert_close(to_x0(ROUND, predict, outs[1] + scale * (outs[0] - outs[1]), x, t), got)
+
+
+def test_a_scale_of_one_asks_nothing_of_the_unconditional_denoiser():
+    def refuse(x, t, previous):
+        raise AssertionError("called")
+
+    perfect = perfect_denoiser(SCHEDULES["round"])
+    noise = random_pair()
+    plain = sample(perfect, noise, SCHEDULES["round"], times(3))
+    assert torch.equal(sample(classifier_free(perfect, refuse, AV(1.0, 1.0)), noise, SCHEDULES["round"], times(3)).video, plain.video)
+
+
+def test_reconstruction_is_the_gradient_worked_out_by_hand():
+    """For x_0 = G x, the gradient of (g - (G x)_video)^2 is -2 (g - (G x)_video) G[video]."""
+    schedule, scale = SCHEDULES["one of each"], 0.7
+    x, clean = random_pair(), random_pair()
+    t = AV(*(torch.full((5,), u, dtype=torch.float64) for u in (0.6, 0.3)))
+    g = gain(schedule, AV(0.6, 0.3))
+    x0 = torch.cat(x, 1) @ g.T
+    gradient = -2 * (clean.video - x0[:, :1]) * g[:1]
+    alpha = torch.stack([sch.coefficients(u[0])[0] for sch, u in zip(schedule, t, strict=True)])
+    found = reconstruction(perfect_denoiser(schedule), AV(clean.video, None), schedule, scale)(x, t)
+    torch.testing.assert_close(torch.cat(found, 1), x0 - scale * alpha * gradient)
+    assert not any(u.requires_grad for u in found)
+
+
+def test_reconstruction_of_a_sample_does_not_depend_on_its_neighbours():
+    schedule = SCHEDULES["round"]
+    x, clean = random_pair(), random_pair()
+    t = AV(*torch.full((2, 5), 0.5, dtype=torch.float64))
+
+    def guided(rows):
+        x_, t_, clean_ = (pair.map(lambda u: u[rows]) for pair in (x, t, clean))
+        return reconstruction(perfect_denoiser(schedule), AV(None, clean_.audio), schedule, 1.0)(x_, t_).video
+
+    torch.testing.assert_close(guided(slice(5))[2:3], guided(slice(2, 3)))
+
+
+def test_reconstruction_without_anything_given_or_any_effect_is_harmless():
+    denoise = perfect_denoiser(SCHEDULES["round"])
+    assert reconstruction(denoise, AV(None, None), SCHEDULES["round"], 1.0) is denoise
+    x, t = random_pair(), AV(*torch.full((2, 5), 0.5, dtype=torch.float64))
+    apart = reconstruction(lambda x, t, previous: x.map(lambda u: 2 * u), AV(x.video, None), SCHEDULES["round"], 1.0)
+    assert torch.equal(apart(x, t).audio, 2 * x.audio)  # an audio estimate that does not see the video is not corrected
+
+
+def test_known_frames_are_kept_and_shown_at_time_zero():
+    seen = []
+
+    def denoise(x, t, previous):
+        seen.append((x, t))
+        return x.map(torch.zeros_like)
+
+    noise = AV(torch.randn(2, 3, 4, 2, 2), torch.randn(2, 3, 8, 1))
+    given = AV(torch.full((2, 3, 4, 2, 2), 5.0), None)
+    known = AV(torch.tensor([[True, True, False, False], [False, False, False, True]]), None)
+    end = sample(given_frames(denoise, given, known), noise, SCHEDULES["straight"], times(3))
+    for b, frames in enumerate(known.video):
+        assert (end.video[b][:, frames] == 5).all()
+        assert (end.video[b][:, ~frames] == 0).all()
+        for x, t in seen:
+            assert (x.video[b][:, frames] == 5).all()
+            assert ((t.video[b] == 0) == frames).all()
+            assert t.audio.shape == (2,)

@@ -1,0 +1,136 @@
+import pytest
+import torch
+from diffusers import DDPMScheduler
+
+from sonovid.diffusion.schedule import (
+    PREDICTIONS,
+    Cosine,
+    RectifiedFlow,
+    Schedule,
+    Tabulated,
+    diffuse,
+    error_gain,
+    like,
+    target,
+    to_x0,
+)
+
+SCHEDULES = {
+    "straight": RectifiedFlow(),
+    "round": Cosine(),
+    "round, offset": Cosine(0.008),
+    "linear": Tabulated(),
+    "scaled": Tabulated("scaled_linear", 0.0015, 0.0195),
+}
+EVERY_SCHEDULE = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+
+
+def offers(schedule, predict):
+    return predict != "flow" or schedule in (RectifiedFlow(), Cosine())
+
+
+@pytest.mark.parametrize(
+    ("betas", "first", "last"), [("linear", 1e-4, 0.02), ("linear", 0.00085, 0.012), ("scaled_linear", 0.0015, 0.0195)]
+)
+def test_a_table_is_that_of_diffusers(betas, first, last):
+    table = DDPMScheduler(beta_schedule=betas, beta_start=first, beta_end=last).alphas_cumprod
+    alpha, sigma = Tabulated(betas, first, last).coefficients(torch.arange(1, 1001) / 1000)
+    torch.testing.assert_close(alpha**2, table, rtol=3e-6, atol=0)
+    torch.testing.assert_close(sigma**2, 1 - table, rtol=3e-4, atol=0)  # the table of diffusers is what cancels here
+
+
+def test_a_table_between_its_entries_halves_the_log_snr():
+    schedule = Tabulated()
+
+    def log_snr(t):
+        alpha, sigma = schedule.coefficients(torch.tensor(t, dtype=torch.float64))
+        return 2 * (alpha / sigma).log()
+
+    torch.testing.assert_close(log_snr([0.3005]), (log_snr([0.3]) + log_snr([0.301])) / 2)
+    torch.testing.assert_close(log_snr([0.0005]), log_snr([0.001]) + torch.tensor([2.0], dtype=torch.float64).log())
+
+
+def test_the_cosine_with_its_offset_is_that_of_diffusers():
+    table = DDPMScheduler(beta_schedule="squaredcos_cap_v2").alphas_cumprod
+    alpha, _ = Cosine(0.008).coefficients(torch.arange(1, 1001) / 1000)
+    torch.testing.assert_close(alpha[:-1] ** 2, table[:-1], rtol=1e-3, atol=1e-6)  # its last beta is clipped
+
+
+@EVERY_SCHEDULE
+def test_noise_grows_from_nothing(schedule):
+    alpha, sigma = schedule.coefficients(torch.linspace(0, 1, 3001))
+    assert isinstance(schedule, Schedule)
+    assert (alpha[0], sigma[0]) == (1, 0)
+    assert (alpha.diff() <= 0).all()
+    assert (sigma / alpha.clamp(min=1e-12)).diff().min() > 0
+    assert alpha[-1] < 0.02
+
+
+@EVERY_SCHEDULE
+def test_time_zero_is_clean_to_the_bit(schedule):
+    x0, eps, t = torch.randn(3, 4, 5), torch.randn(3, 4, 5), torch.tensor([0.0, 0.5, 0.0])
+    x = diffuse(schedule, x0, eps, t)
+    assert torch.equal(x[::2], x0[::2])
+    for predict in PREDICTIONS[1:]:
+        if offers(schedule, predict):
+            torch.testing.assert_close(to_x0(schedule, predict, eps, x, t)[::2], x0[::2])
+
+
+@EVERY_SCHEDULE
+@pytest.mark.parametrize("predict", PREDICTIONS)
+@pytest.mark.parametrize("per_frame", [False, True])
+def test_every_prediction_recovers_x0(schedule, predict, per_frame):
+    if not offers(schedule, predict):
+        with pytest.raises(ValueError, match="predict"):
+            target(schedule, predict, torch.zeros(1, 1), torch.zeros(1, 1), torch.zeros(1))
+        return
+    x0, eps = torch.randn(2, 4, 3, 5, 2, dtype=torch.float64)
+    t = torch.rand(4, 5, dtype=torch.float64) * 0.9 if per_frame else torch.rand(4, dtype=torch.float64) * 0.9
+    x = diffuse(schedule, x0, eps, t)
+    torch.testing.assert_close(to_x0(schedule, predict, target(schedule, predict, x0, eps, t), x, t), x0)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 2, 2), (2, 3, 4, 1)])
+def test_a_time_per_frame_is_each_frame_at_its_own_time(shape):
+    x0, eps, t = torch.randn(shape), torch.randn(shape), torch.rand(2, 4)
+    whole = diffuse(Cosine(), x0, eps, t)
+    for i in range(4):
+        assert torch.equal(whole[:, :, i], diffuse(Cosine(), x0[:, :, i], eps[:, :, i], t[:, i]))
+
+
+def test_times_for_other_frames_are_refused():
+    with pytest.raises(ValueError, match="axis 2"):
+        like(torch.rand(2, 5), torch.randn(2, 3, 4, 1))
+
+
+@pytest.mark.parametrize("schedule", [RectifiedFlow(), Cosine()])
+def test_derivatives_are_those_of_the_coefficients(schedule):
+    t = torch.linspace(0.05, 0.95, 7, dtype=torch.float64, requires_grad=True)
+    for value, derivative in zip(schedule.coefficients(t), schedule.derivatives(t), strict=True):
+        torch.testing.assert_close(torch.autograd.grad(value.sum(), t, retain_graph=True)[0], derivative)
+
+
+@EVERY_SCHEDULE
+@pytest.mark.parametrize("predict", PREDICTIONS)
+def test_error_gain_is_how_errors_of_x0_appear_in_the_prediction(schedule, predict):
+    if not offers(schedule, predict):
+        return
+    out, x = torch.randn(2, 5, 1, dtype=torch.float64)
+    t = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9], dtype=torch.float64)
+    moved = to_x0(schedule, predict, out + 1, x, t) - to_x0(schedule, predict, out, x, t)
+    torch.testing.assert_close(moved[:, 0].abs() * error_gain(schedule, predict, t), torch.ones(5, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("schedule", [RectifiedFlow(), Cosine(), Cosine(0.008)])
+def test_a_sampler_starts_where_an_error_of_the_network_stays_small(schedule):
+    for predict in PREDICTIONS:
+        if offers(schedule, predict):
+            start = torch.tensor([schedule.start(predict)])
+            assert 1 / error_gain(schedule, predict, start) < 25
+    assert 1 / error_gain(schedule, "eps", torch.tensor([0.999])) > 500
+
+
+def test_tables_that_cannot_be_are_refused():
+    for wrong in ({"betas": "sqrt_linear"}, {"beta_start": 0.0}, {"num_steps": 1}):
+        with pytest.raises((ValueError, TypeError), match="expected|betas"):
+            Tabulated(**wrong)
