@@ -30,7 +30,8 @@ def numbered(num_frames: int, size: tuple[int, int] = SIZE) -> np.ndarray:
 
 def number_of(picture: np.ndarray, num_frames: int) -> int:
     """Which of the `numbered` pictures this is."""
-    return int(np.abs(np.linspace(20, 235, num_frames) - picture.mean()).argmin())
+    levels = np.linspace(20, 235, num_frames).astype(np.uint8)
+    return int(np.abs(levels - picture.mean()).argmin())
 
 
 def make(
@@ -57,6 +58,7 @@ def make(
             video.height, video.width = frames.shape[1:3]
             video.pix_fmt = {"ffv1": "bgr0", "gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
             video.codec_context.time_base = base
+            video.codec_context.thread_count = 1
             if aspect is not None:
                 video.codec_context.sample_aspect_ratio = aspect
             if matrix is not None:
@@ -65,13 +67,16 @@ def make(
             audio = out.add_stream(audio_codec, rate=rate, layout=layout)
         if video is not None:
             for index, picture in enumerate(frames):
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=video.pix_fmt)
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=video.pix_fmt, threads=1)
                 frame.pts, frame.time_base = (stamps[index] if stamps is not None else index), base
                 out.mux(video.encode(frame))
             out.mux(video.encode(None))
         if audio is not None:
             kind = audio.format.name
-            samples = waveform if "flt" in kind else np.round(waveform * 32767).astype(np.int16)
+            samples = waveform
+            if "flt" not in kind:
+                bits = int(kind.strip("sp"))
+                samples = np.round(waveform * (2.0 ** (bits - 1) - 1)).astype(f"int{bits}")
             for first in range(0, samples.shape[1], 1024):
                 block = samples[:, first : first + 1024]
                 block = block if kind.endswith("p") else block.T.reshape(1, -1)

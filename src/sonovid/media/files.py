@@ -29,11 +29,11 @@ class Limits:
     max_seconds: length read. max_pixels: height x width of a picture as stored. max_bytes: memory for the pictures read.
     """
 
-    max_seconds: float = 600
+    max_seconds: "int | float" = 600
     max_pixels: int = 4096 * 2304
     max_bytes: int = 8 * 2**30
 
-    def check_seconds(self, path: Path, seconds: "Fraction | float") -> None:
+    def check_seconds(self, path: Path, seconds: "Fraction | int | float") -> None:
         if seconds > self.max_seconds:
             raise MediaError(
                 f"{path}: {float(seconds):.1f} s is above the limit of {self.max_seconds:g} s "
@@ -91,6 +91,12 @@ def audio_stream(container: InputContainer) -> "AudioStream | None":
     streams = [s for s in container.streams.audio if s.codec_context is not None]
     best = container.streams.best("audio")
     return best if best in streams else (streams[0] if streams else None)
+
+
+def spare_threads(stream: VideoStream) -> None:
+    """One thread for small pictures: on a busy machine waiting for others costs a hundred times what they save."""
+    if stream.height * stream.width <= 640 * 480:
+        stream.codec_context.thread_count = 1
 
 
 @contextmanager

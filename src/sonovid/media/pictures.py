@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from sonovid.geometry import as_rate, duration
-from sonovid.media.files import MediaError, opened, video_stream
+from sonovid.media.files import MediaError, opened, spare_threads, video_stream
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ def decoded(
     """
     base = stream.time_base
     assert base is not None
+    spare_threads(stream)
     first = Fraction(stream.start_time or 0) * base
     if start - first > 1:
         try:
@@ -205,5 +206,5 @@ def fitted(picture: np.ndarray, size: tuple[int, int], shape: "tuple[int, int] |
 def as_shown(frame: VideoFrame, aspect: "Fraction | None", size: "tuple[int, int] | None") -> np.ndarray:
     """A decoded picture as uint8 [h w 3], RGB, turned, with square pixels, and of `size` (h, w) where one is wished."""
     shape = displayed_size(frame, aspect)
-    picture = turned(frame.to_ndarray(format="rgb24"), display_matrix(frame))
+    picture = turned(frame.reformat(format="rgb24", threads=1).to_ndarray(), display_matrix(frame))
     return np.ascontiguousarray(fitted(picture, size or shape, shape))

@@ -22,8 +22,8 @@ def read(
     size: "tuple[int, int] | None" = None,
     sample_rate: "int | None" = None,
     mono: bool = False,
-    start: "Fraction | float" = 0,
-    seconds: "Fraction | float | None" = None,
+    start: "Fraction | int | float" = 0,
+    seconds: "Fraction | int | float | None" = None,
     video: bool = True,
     audio: bool = True,
     limits: "Limits | None" = None,
@@ -80,7 +80,7 @@ def read(
     return Clip(frames, waveform, fps=rate, sample_rate=sample_rate or 16000)
 
 
-def _seconds(name: str, value: "Fraction | float") -> Fraction:
+def _seconds(name: str, value: "Fraction | int | float") -> Fraction:
     try:
         seconds = Fraction(value)
     except (TypeError, ValueError, OverflowError):

@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 
 from sonovid.clip import Clip
 from sonovid.geometry import count
-from sonovid.media.files import MediaError, in_place
+from sonovid.media.files import MediaError, in_place, spare_threads
 from sonovid.media.sound import lasting, resampled
 
 AAC_RATES = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -160,6 +160,7 @@ def add_pictures(
     stream.height, stream.width = height, width
     stream.pix_fmt = "bgr0" if lossless else "yuv420p"
     stream.codec_context.time_base = 1 / fps
+    spare_threads(stream)
     if not lossless:
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = BT709
@@ -176,9 +177,10 @@ def encoded_pictures(stream: VideoStream, frames: Iterable[np.ndarray], fps: Fra
             picture = np.pad(picture, pad, mode="edge")
         frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         if lossless:
-            frame = frame.reformat(format="bgr0")
+            frame = frame.reformat(format="bgr0", threads=1)
         else:
-            frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+            colours = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
+            frame = frame.reformat(format="yuv420p", threads=1, **colours)
         # The muxer changes the stream's time base once it has begun; the encoder's clock stays one tick per picture.
         frame.pts, frame.time_base = index, 1 / fps
         yield from _lasting_one(stream.encode(frame))
