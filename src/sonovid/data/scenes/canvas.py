@@ -56,9 +56,9 @@ def box(left: Value, top: Value, right: Value, bottom: Value, round: Value = 0.0
     """An upright rectangle whose corners are rounded by a radius."""
 
     def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
-        l, t, r, b, k = at(left), at(top), at(right), at(bottom), at(round)
-        dx = np.abs(x - (l + r) / 2) - (r - l) / 2 + k
-        dy = np.abs(y - (t + b) / 2) - (b - t) / 2 + k
+        x0, y0, x1, y1, k = at(left), at(top), at(right), at(bottom), at(round)
+        dx = np.abs(x - (x0 + x1) / 2) - (x1 - x0) / 2 + k
+        dy = np.abs(y - (y0 + y1) / 2) - (y1 - y0) / 2 + k
         return np.hypot(np.maximum(dx, 0.0), np.maximum(dy, 0.0)) + np.minimum(np.maximum(dx, dy), 0.0) - k
 
     return Shape((left, top, right, bottom), distance)
@@ -105,6 +105,16 @@ def dots(cx: np.ndarray, cy: np.ndarray, r: np.ndarray) -> Shape:
         return nearest
 
     return Shape(bounds, distance)
+
+
+def ripple(surface: Shape, cx: float, cy: float, radius: Value, thick: float) -> Shape:
+    """A ring that spreads on a water surface seen from the side (its height is radius / 3.6), cut off where the surface ends."""
+
+    def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
+        ring = np.abs(np.hypot(x - cx, (y - cy) * 3.6) - at(radius)) - thick
+        return np.maximum(ring, surface.distance(x, y, at))
+
+    return Shape(surface.bounds, distance)
 
 
 class Canvas:

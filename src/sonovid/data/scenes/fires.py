@@ -34,7 +34,7 @@ def paint_thunder(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
         flash = np.maximum(flash, np.where(age >= 0, strength * lit, 0.0))
     canvas.image += (np.array((0.75, 0.78, 0.95)) - canvas.image) * (0.75 * np.minimum(flash, 1.0))[:, None, None, None]
     near = 0.65 - thunder_delay(it)
-    for k, (_, strength) in enumerate(it.events):
+    for k in range(len(it.events)):
         age = it.since(t, k)
         shown = np.where(age >= 0, np.clip(1.35 - np.maximum(age, 0) / 0.2, 0, 1), 0.0)
         bolt = it.draws.sub("bolt", k)
@@ -45,9 +45,9 @@ def paint_thunder(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
             if step in (2, 4):
                 canvas.fill(stroke(nx + 0 * t, ny, nx + bolt.uniform(-0.16, 0.16), ny + 0.12, 0.009), (0.95, 0.95, 1.0), shown)
             x, y = nx, ny
-    dark = (1 + 1.5 * np.minimum(flash, 1.0))[:, None]
     ground = Shape((-99.0, 0.2, 99.0, 99.0), lambda x, y, at: 0.7 * (0.33 + 0.04 * np.sin(5 * x + 1) + 0.02 * np.sin(13 * x) - y))
-    canvas.fill(ground, lambda x, y, at: np.array((0.06, 0.09, 0.08)) * at(dark[:, 0])[..., None] + 0 * (x + y)[..., None])
+    canvas.fill(ground, (0.05, 0.08, 0.07))
+    canvas.fill(ground, (0.12, 0.18, 0.16), np.minimum(flash, 1.0))
 
 
 def play_thunder(track: Track, it: Setting) -> None:
@@ -202,6 +202,10 @@ def paint_explosion(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
         grown = (0.16 + 0.16 * strength) * (1 - np.exp(-up / 0.12))
         smoke = np.where(age >= 0, np.clip(1.25 - up / 1.3, 0.0, 1.0), 0.0)
         fire = np.where(age >= 0, np.clip(1.3 - up / 0.45, 0.0, 1.0), 0.0)
+        number = 10
+        way, fast = ball.uniforms(number, -1.2, 1.2)[:, None], ball.uniforms(number, 0.7, 1.4)[:, None] * (0.5 + 0.5 * strength)
+        px, py = x + fast * np.sin(way) * up, y - fast * np.cos(way) * up + 1.1 * up**2
+        canvas.fill(dots(px, py, np.where((age >= 0) & (py < 0.32), 0.016, 0.0)), (0.2, 0.15, 0.12))
         puffs = [(ball.uniform(-0.8, 0.8), ball.uniform(-1.0, 0.1), ball.uniform(0.45, 0.7)) for _ in range(7)]
         for dx, dy, r in puffs:
             canvas.fill(
@@ -213,10 +217,6 @@ def paint_explosion(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
         for dx, dy, r in puffs:
             canvas.fill(disc(x + 0.8 * dx * grown, y + 0.8 * dy * grown - 0.1 * up, r * grown), (0.97, 0.45, 0.08), fire, 2.0)
         canvas.fill(disc(x, y - 0.35 * grown, 0.6 * grown), (1.0, 0.9, 0.45), fire**2, 3.0)
-        number = 10
-        way, fast = ball.uniforms(number, -1.2, 1.2)[:, None], ball.uniforms(number, 0.7, 1.4)[:, None] * (0.5 + 0.5 * strength)
-        px, py = x + fast * np.sin(way) * up, y - fast * np.cos(way) * up + 1.1 * up**2
-        canvas.fill(dots(px, py, np.where((age >= 0) & (py < 0.32), 0.016, 0.0)), (0.2, 0.15, 0.12))
 
 
 def play_explosion(track: Track, it: Setting) -> None:

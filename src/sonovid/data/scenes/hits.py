@@ -53,7 +53,7 @@ def attributes(seed: int) -> dict[str, str]:
 
 
 def blows(seed: int, until: float) -> list[tuple[float, float]]:
-    """Every blow that starts before `until`, and one more: its time, its strength in [0.3, 1]. At most four in any two seconds."""
+    """Every blow before `until`, and one more: its time, its strength in [0.3, 1]. At most four in any two seconds."""
     draws = Draws("hits", seed, "blows")
     made: list[tuple[float, float]] = []
     time, pace = draws.uniform(0.2, 0.9), draws.uniform(0.4, 1.5)

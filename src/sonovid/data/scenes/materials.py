@@ -12,9 +12,10 @@ from sonovid.data.scenes.track import Track
 class Modal:
     """What a material's sound is drawn from.
 
-    base: lowest and highest fundamental, Hz. ratios: of its modes. ring: time to -60 dB of the fundamental, seconds, low and high.
-    damping: how much faster high modes die, as a power of their ratio. noise: band of the contact noise, Hz.
-    noise_gain, noise_seconds: of it. cutoff: where the spectrum of a full blow starts to fall, Hz.
+    base: lowest and highest fundamental, Hz. ratios: of its modes.
+    ring: time to -60 dB of the fundamental, seconds, low and high. damping: how much faster high modes die, as a power of their
+    ratio. noise: band of the contact noise, Hz. noise_gain, noise_seconds: of it. cutoff: where the spectrum of a full blow
+    starts to fall, Hz.
     """
 
     base: tuple[float, float]

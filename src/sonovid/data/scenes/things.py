@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sonovid.data.scenes.canvas import Canvas, Colour, Field, Shape, box, bucket, dots, ellipse, leaf, mix, shade, stroke
+from sonovid.data.scenes.canvas import Canvas, Colour, Field, Shape, box, bucket, dots, ellipse, leaf, mix, ripple, shade, stroke
 from sonovid.data.scenes.draws import Draws
 
 TABLE = 0.2
@@ -290,12 +290,7 @@ def water_basin(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]
         for lag in (0.0, 0.16):
             since = t - time - lag
             grown = np.maximum(since, 0.0) * 0.5 + 0.03
-            ring = Shape(
-                surface.bounds,
-                lambda x, y, at, grown=grown: np.maximum(
-                    np.abs(np.hypot(x - spot[0], (y - spot[1]) * 3.6) - at(grown)) - 0.018, surface.distance(x, y, at)
-                ),
-            )
+            ring = ripple(surface, *spot, grown, 0.018)
             canvas.fill(ring, (0.85, 0.94, 1.0), np.where(since >= 0, strength * np.exp(-np.maximum(since, 0) / 0.35), 0.0))
     canvas.fill(dots(*sprays(it, t, 7, 1.25, 0.02, spot)), (0.75, 0.88, 1.0))
     return spot[0], spot[1] + 0.02

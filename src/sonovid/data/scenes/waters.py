@@ -60,6 +60,16 @@ def ridge(top: np.ndarray, bottom: np.ndarray, phase: float) -> Shape:
     return Shape((-99.0, top - 0.02, 99.0, bottom + 0.02), distance)
 
 
+def wash(reach: np.ndarray, phase: float, foam: np.ndarray | None = None) -> Shape:
+    """The water that has run up the beach as far as y=`reach`, or only the foam along its edge, of a half width."""
+
+    def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
+        past = y - at(reach) - 0.02 * np.sin(11 * x + phase)
+        return np.maximum(past, 0.12 - y) if foam is None else np.abs(past) - at(foam)
+
+    return Shape((-99.0, 0.05 + 0 * reach, 99.0, reach + 0.1), distance)
+
+
 def paint_waves(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
     top, low = sky(it.look)
     dark = 0.5 if it.look == "night" else 1.0
@@ -83,18 +93,8 @@ def paint_waves(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
         swept = np.maximum(age, 0.0)
         reach = 0.18 + (0.08 + 0.2 * strength) * np.sin(np.minimum(swept / 1.1, 1.0) * np.pi * 0.62)
         white = np.where(age >= 0, np.exp(-swept / 0.55), 0.0)
-        wavy = 2.3 * k
-        front = Shape(
-            (-99.0, 0.05 + 0 * t, 99.0, reach + 0.04),
-            lambda x, y, at, reach=reach, wavy=wavy: np.maximum(y - at(reach) - 0.02 * np.sin(11 * x + wavy), 0.12 - y),
-        )
-        canvas.fill(front, shade(sea, 1.15), np.minimum(1.0, white * 1.8))
-        edge = Shape(
-            front.bounds,
-            lambda x, y, at, reach=reach, wavy=wavy, swept=swept, strength=strength: (
-                np.abs(y - at(reach) - 0.02 * np.sin(11 * x + wavy)) - (0.02 + 0.06 * strength) * np.exp(-at(swept) / 0.5)
-            ),
-        )
+        canvas.fill(wash(reach, 2.3 * k), shade(sea, 1.15), np.minimum(1.0, white * 1.8))
+        edge = wash(reach, 2.3 * k, (0.02 + 0.06 * strength) * np.exp(-swept / 0.5))
         canvas.fill(edge, foam, np.minimum(1.0, white * 1.6))
 
 
@@ -168,12 +168,12 @@ def paint_bubbles(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
         born = np.clip(age / 0.05, 0.0, 1.0)
         r = (0.03 + 0.055 * strength) * born
         up = np.maximum(age, 0.0)
-        x = source + aside.uniform(-0.2, 0.2) * np.minimum(up, 1.2) + 0.03 * np.sin(7 * up + aside.uniform(0, 6))
+        along = source + aside.uniform(-0.2, 0.2) * np.minimum(up, 1.2) + 0.03 * np.sin(7 * up + aside.uniform(0, 6))
         y = 0.4 - 0.62 * up * (0.8 + 0.3 * strength)
         here = (age >= 0).astype(float)
-        canvas.fill(disc(x, y, r), (0.85, 0.95, 1.0), here * 0.9)
-        canvas.fill(disc(x, y, np.maximum(r - 0.016, 0.0)), shade(tone, 1.3), here * 0.9)
-        canvas.fill(disc(x - 0.35 * r, y - 0.35 * r, 0.3 * r), (1.0, 1.0, 1.0), here)
+        canvas.fill(disc(along, y, r), (0.85, 0.95, 1.0), here * 0.9)
+        canvas.fill(disc(along, y, np.maximum(r - 0.016, 0.0)), shade(tone, 1.3), here * 0.9)
+        canvas.fill(disc(along - 0.35 * r, y - 0.35 * r, 0.3 * r), (1.0, 1.0, 1.0), here)
 
 
 def play_bubbles(track: Track, it: Setting) -> None:
@@ -208,12 +208,7 @@ def paint_squish(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
     for k, (_, strength) in enumerate(it.events):
         age = it.since(t, k)
         grown = 0.12 + 0.5 * np.maximum(age, 0)
-        ring = Shape(
-            puddle.bounds,
-            lambda x, y, at, grown=grown: np.maximum(
-                np.abs(np.hypot(x - spot, (y - 0.37) * 3.6) - at(grown)) - 0.02, puddle.distance(x, y, at)
-            ),
-        )
+        ring = ripple(puddle, spot, 0.37, grown, 0.02)
         canvas.fill(ring, (0.85, 0.92, 0.96), np.where(age >= 0, strength * np.exp(-np.maximum(age, 0) / 0.3), 0.0))
     sole = ground - height
     canvas.fill(box(spot - 0.1, sole - 0.7, spot + 0.05, sole - 0.02), boot)
