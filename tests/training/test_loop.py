@@ -15,7 +15,8 @@ from tiny_run import Tiny, job
 from torch import nn
 
 from sonovid.training import checkpoint, logs
-from sonovid.training.loop import Order, Settings, learning_rate, seed_of, train
+from sonovid.training.loop import Order, learning_rate, seed_of, train
+from sonovid.training.settings import Settings
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
 
@@ -25,9 +26,8 @@ def run(*arguments: object, processes: int = 1) -> subprocess.CompletedProcess:
     if processes > 1:
         launch += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(
-        [*launch, str(SCRIPT), *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=120
-    )
+    command = [*launch, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
 def told(out: Path) -> list[dict]:
@@ -69,14 +69,12 @@ def test_two_processes_train_what_one_trains_in_two_accumulated_batches(tmp_path
 
 
 def test_training_lowers_the_loss_and_true_pairs_come_out_below_shuffled_ones(tmp_path):
-    settings = dict(
-        steps=400, batch_size=32, learning_rate=1e-2, log_every=50, checkpoint_every=400, validate_every=400, validate_size=12
-    )
-    train(job(dropout=0.0, **settings), tmp_path)
+    often = {"log_every": 50, "checkpoint_every": 400, "validate_every": 400}
+    train(job(dropout=0.0, steps=400, batch_size=32, learning_rate=1e-2, **often), tmp_path)
     lines = logs.read(tmp_path / "log.jsonl")
     assert lines[-1]["loss/audio"] < 0.8 * lines[0]["loss/audio"]
     held_out = logs.read(tmp_path / "log.jsonl", "validation")[-1]
-    assert held_out["pairs/audio_true"] < held_out["pairs/audio_shuffled"]
+    assert held_out["true/loss/audio"] < held_out["shuffled/loss/audio"]
     assert any(name.startswith("loss_given_at/audio/") for name in lines[-1])
     assert "loss_given/video" not in lines[-1]
 
@@ -122,9 +120,10 @@ def test_an_adversary_is_trained_and_resumed_with_the_model(tmp_path):
 
     train(with_adversary(), tmp_path / "whole")
     before = Squared.__call__(with_adversary().adversary, torch.ones(1, 4))
+    interrupted = with_adversary()
+    stopping = replace(interrupted, batch=lambda indices: stop_after(12, indices, interrupted))
     with pytest.raises(KeyboardInterrupt):
-        interrupted = with_adversary()
-        train(replace(interrupted, batch=lambda indices: stop_after(12, indices, interrupted)), tmp_path / "parts")
+        train(stopping, tmp_path / "parts")
     train(with_adversary(), tmp_path / "parts", resume="latest")
     same(tmp_path / "whole" / "checkpoint-000020", tmp_path / "parts" / "checkpoint-000020")
     trained = with_adversary().adversary

@@ -1,10 +1,14 @@
-"""A tiny run for the tests of the loop: a pair of correlated vectors, a denoiser with dropout. Run as a script to be killed or distributed."""
+"""A tiny run for the tests of the loop: a pair of correlated vectors and a denoiser with dropout.
+
+Run as a script where it is to be killed or distributed.
+"""
 
 import argparse
 import os
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -12,7 +16,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from sonovid.av import AV
-from sonovid.training.loop import Job, Settings, train
+from sonovid.training.loop import Job, train
+from sonovid.training.settings import Settings
 
 
 class Tiny(ModelMixin, ConfigMixin):
@@ -57,12 +62,18 @@ class Flow:
         return Scored({"video": error.video.masked_fill(given, torch.nan), "audio": error.audio}, times)
 
 
-def pairs(model, batch, generator) -> dict[str, Tensor]:
+class Pairing(NamedTuple):
+    true: tuple
+    shuffled: tuple
+
+
+def pairs(model, batch, generator) -> Pairing:
     shuffled = {**batch, "x0": AV(batch["x0"].video, batch["x0"].audio.roll(1, 0))}
     state = generator.get_state()
-    true = Flow()(model, batch, generator).losses["audio"]
+    true = Flow()(model, batch, generator)
     generator.set_state(state)
-    return {"audio_true": true, "audio_shuffled": Flow()(model, shuffled, generator).losses["audio"]}
+    other = Flow()(model, shuffled, generator)
+    return Pairing((true.losses, true.times), (other.losses, other.times))
 
 
 def vectors(indices) -> dict:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -24,54 +24,13 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from sonovid.diffusion.objective import total
+from sonovid.av import AV
+from sonovid.diffusion.objective import Scored, total
 from sonovid.training import checkpoint
 from sonovid.training.logs import Log, Meter
+from sonovid.training.settings import Settings
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a run is trained.
-
-    batch_size: samples of one process in one pass; `accumulate` passes make one step. max_minutes: the run ends with a checkpoint
-    after so long, resumed runs counted together, and a decay then follows the time where that is further on than the steps (such
-    a run is not exactly repeatable). warm_up: steps of rising rate. final_rate: the share of the rate that a decay ends at.
-    average: the decay of the averaged weights. keep: how many checkpoints stay. ahead: threads that prepare batches ahead.
-    validate_size: samples of the held-out part that are scored each time.
-    """
-
-    steps: int = 10_000
-    batch_size: int = 32
-    accumulate: int = 1
-    max_minutes: float | None = None
-    learning_rate: float = 3e-4
-    adversary_learning_rate: float = 2e-4
-    warm_up: int = 200
-    decay: Literal["constant", "cosine"] = "cosine"
-    final_rate: float = 0.02
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.99)
-    clip: float = 1.0
-    precision: Literal["no", "bf16"] = "no"
-    average: float = 0.999
-    seed: int = 0
-    log_every: int = 50
-    validate_every: int = 1000
-    validate_size: int = 256
-    checkpoint_every: int = 500
-    keep: int = 2
-    ahead: int = 2
-    compile: bool = False
-
-    def __post_init__(self) -> None:
-        counts = ("steps", "batch_size", "accumulate", "log_every", "validate_every", "validate_size", "checkpoint_every", "keep")
-        for name in (*counts, "ahead"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: expected a whole number above zero")
-        if not 0 <= self.average < 1:
-            raise ValueError(f"average={self.average}: expected a decay of the averaged weights in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -96,7 +55,7 @@ class Job:
     size: int
     validation: Callable[[Sequence[int]], Any] | None = None
     validation_size: int = 0
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     weights: dict[str, float] = field(default_factory=dict)
     adversary: nn.Module | None = None
     pairs: Callable[..., Any] | None = None
@@ -149,7 +108,9 @@ class _Scoring(nn.Module):
 
     def forward(self, batch: Any, generator: torch.Generator) -> tuple:
         scored = self.objective(self.model, batch, generator)
-        return total(scored, self.weights), scored.losses, getattr(scored, "times", None), getattr(scored, "made", None)
+        times = getattr(scored, "times", None)
+        loss = total(Scored(scored.losses, times or AV(None, None)), self.weights)
+        return loss, scored.losses, times, getattr(scored, "made", None)
 
 
 class _Judging(nn.Module):

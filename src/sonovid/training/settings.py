@@ -1,0 +1,47 @@
+"""Settings: how a run is trained. Plain values, so that recipes can be listed without loading torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a run is trained.
+
+    batch_size: samples of one process in one pass; `accumulate` passes make one step. max_minutes: the run ends with a checkpoint
+    after so long, resumed runs counted together, and a decay then follows the time where that is further on than the steps (such
+    a run is not exactly repeatable). warm_up: steps of rising rate. final_rate: the share of the rate that a decay ends at.
+    average: the decay of the averaged weights. keep: how many checkpoints stay. ahead: threads that prepare batches ahead.
+    validate_size: samples of the held-out part that are scored each time.
+    """
+
+    steps: int = 10_000
+    batch_size: int = 32
+    accumulate: int = 1
+    max_minutes: float | None = None
+    learning_rate: float = 3e-4
+    adversary_learning_rate: float = 2e-4
+    warm_up: int = 200
+    decay: Literal["constant", "cosine"] = "cosine"
+    final_rate: float = 0.02
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: float = 1.0
+    precision: Literal["no", "bf16"] = "no"
+    average: float = 0.999
+    seed: int = 0
+    log_every: int = 50
+    validate_every: int = 1000
+    validate_size: int = 256
+    checkpoint_every: int = 500
+    keep: int = 2
+    ahead: int = 2
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        counts = ("steps", "batch_size", "accumulate", "log_every", "validate_every", "validate_size", "checkpoint_every", "keep")
+        for name in (*counts, "ahead"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: expected a whole number above zero")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average={self.average}: expected a decay of the averaged weights in [0, 1)")
