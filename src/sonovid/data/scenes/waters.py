@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sonovid.data.scenes.canvas import At, Canvas, Colour, Shape, box, disc, dots, ellipse, shade, stroke
+from sonovid.data.scenes.canvas import At, Canvas, Colour, Shape, box, disc, dots, ellipse, ripple, shade, stroke
 from sonovid.data.scenes.setting import Kind, Setting, hiss, sample_times, sky
 from sonovid.data.scenes.track import Track
 
