@@ -57,7 +57,7 @@ def scan(path: "str | os.PathLike") -> Timeline:
         if not stamps:
             raise MediaError(f"{path}: its video stream holds no pictures (cut short?)")
         if container.duration:
-            declared_end = Fraction(container.duration + (container.start_time or 0), av.time_base)
+            declared_end = Fraction(container.duration, av.time_base)
             if declared_end - reached > max(Fraction(1, 2), declared_end / 20):
                 raise MediaError(
                     f"{path}: ends early, at {float(reached):.2f} s of {float(declared_end):.2f} s (damaged, or cut short)"
