@@ -1,0 +1,250 @@
+"""Prompts to embedded words: hashed, with no weights at all, or by a released text encoder."""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+CONFIG = "config.json"
+# Letters and digits of any script; an apostrophe within a word belongs to it.
+WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+# Characters of one word that are looked at: no word of a language is longer, and prompts may hold anything.
+LONGEST_WORD = 48
+NEIGHBOUR, POSITION = 0.4, 0.2
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """Prompts to vectors of their words [b k d] and which of them are there, True, [b k]; `width` is d.
+
+    A prompt without words has an all-False mask. k is that of the longest prompt of the batch, at least one.
+    """
+
+    @property
+    def width(self) -> int: ...
+
+    def __call__(self, prompts: Sequence[str]) -> tuple[Float[Tensor, "b k d"], Bool[Tensor, "b k"]]: ...
+
+
+class HashedText:
+    """Words as sums of random signs drawn by a hash: no weights, no download, the same numbers on every machine.
+
+    Each word is its own signs and, in all as heavy, those of its pieces of three to five characters, so that inflections lie
+    near each other (Bojanowski et al. 2017, with hashing instead of training). Its neighbours are mixed in, shifted to either
+    side, so that "red ball" and "ball ... red" differ, and its place in the prompt as a few waves.
+
+    width: channels, a multiple of 8. max_words: words beyond are cut, with a warning in the log.
+    """
+
+    def __init__(self, width: int = 256, max_words: int = 32):
+        if width < 8 or width % 8 or max_words < 1:
+            raise ValueError(f"HashedText: {width=}, {max_words=}; expected a multiple of 8 and at least one word")
+        self._width, self.max_words = width, max_words
+
+    @property
+    def width(self) -> int:
+        return self._width
+
+    def __call__(self, prompts: Sequence[str]) -> tuple[Float[Tensor, "b k d"], Bool[Tensor, "b k"]]:
+        lists = [self._cut(words_of(prompt)) for prompt in _checked(prompts)]
+        longest = max([1, *map(len, lists)])
+        text, mask = np.zeros((len(lists), longest, self.width), np.float32), np.zeros((len(lists), longest), bool)
+        for row, there, words in zip(text, mask, lists, strict=True):
+            if words:
+                row[: len(words)] = embed_words(words, self.width)
+                there[: len(words)] = True
+        return torch.from_numpy(text), torch.from_numpy(mask)
+
+    def _cut(self, words: list[str]) -> list[str]:
+        if len(words) > self.max_words:
+            log.warning("prompt of %d words: only the first %d are heeded", len(words), self.max_words)
+        return words[: self.max_words]
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"_class_name": type(self).__name__, "width": self.width, "max_words": self.max_words}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "HashedText":
+        return cls(**{name: value for name, value in config.items() if not name.startswith("_")})
+
+    def save_pretrained(self, folder: "str | os.PathLike", **_: Any) -> None:
+        """Write the settings, all there is."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        aside = path / (CONFIG + ".tmp")
+        aside.write_text(json.dumps(self.to_config(), indent=2) + "\n")
+        os.replace(aside, path / CONFIG)
+
+    @classmethod
+    def from_pretrained(cls, folder: "str | os.PathLike", **_: Any) -> "HashedText":
+        """Read what `save_pretrained` wrote.
+
+        Raises:
+            ValueError: no settings there, or of something else.
+        """
+        path = Path(folder) / CONFIG
+        if not path.is_file():
+            raise ValueError(f"{folder}: no {CONFIG} of a text encoder there")
+        config = json.loads(path.read_text())
+        if config.get("_class_name") != cls.__name__:
+            raise ValueError(f"{path}: settings of {config.get('_class_name')!r}, expected {cls.__name__}")
+        return cls.from_config(config)
+
+
+def _checked(prompts: Sequence[str]) -> Sequence[str]:
+    """Raises ValueError for a single string, which is a sequence of strings too."""
+    if isinstance(prompts, str):
+        raise ValueError(f"text encoder: got the one string {prompts[:40]!r}; expected a list of prompts")
+    return prompts
+
+
+def words_of(prompt: str) -> list[str]:
+    """Lower-cased words in order, without punctuation."""
+    return WORD.findall(unicodedata.normalize("NFKC", prompt).casefold().replace("’", "'"))
+
+
+def embed_words(words: Sequence[str], width: int) -> np.ndarray:
+    """Vectors of a prompt's words, float32 [k d], with a root mean square near one."""
+    own = np.stack([word_vector(word[:LONGEST_WORD], width) for word in words])
+    mixed = own.copy()
+    # Rolled by one channel to either side, a neighbour is told from the word itself, and left from right.
+    mixed[1:] += NEIGHBOUR * np.roll(own[:-1], 1, axis=1)
+    mixed[:-1] += NEIGHBOUR * np.roll(own[1:], -1, axis=1)
+    return (mixed + POSITION * places(len(words), width)).astype(np.float32)
+
+
+@lru_cache(maxsize=1 << 14)
+def word_vector(word: str, width: int) -> np.ndarray:
+    """One word's vector, float64 [d], root mean square one."""
+    marked = f"<{word}>"
+    pieces = [marked[i : i + n] for n in (3, 4, 5) for i in range(len(marked) - n + 1)]
+    # Whole numbers until the one division, so that no order of summing can change a bit.
+    total = math.isqrt(len(pieces)) * signs("word:" + word, width)
+    for piece in pieces:
+        total = total + signs("piece:" + piece, width)
+    vector = total / math.sqrt(int((total * total).sum()) / width)
+    vector.setflags(write=False)
+    return vector
+
+
+def signs(text: str, width: int) -> np.ndarray:
+    """+1 and -1, int64 [d], drawn by the BLAKE2b hash of a text."""
+    blocks = [hashlib.blake2b(f"{i}:{text}".encode()).digest() for i in range(-(-width // 512))]
+    return 2 * np.unpackbits(np.frombuffer(b"".join(blocks), np.uint8))[:width].astype(np.int64) - 1
+
+
+@lru_cache(maxsize=8)
+def places(num_words: int, width: int) -> np.ndarray:
+    """Sines and cosines of each place, float64 [k d]; rounded, since libraries differ in a sine's last bits."""
+    frequency = 100.0 ** (-np.arange(width // 2) / (width // 2))
+    angle = np.arange(num_words)[:, None] * frequency
+    return np.round(np.concatenate([np.sin(angle), np.cos(angle)], axis=1) * 1024) / 1024
+
+
+# What a checkpoint's config calls itself, and the class of transformers that is its text half.
+ENCODERS = {
+    "t5": "T5EncoderModel",
+    "mt5": "MT5EncoderModel",
+    "umt5": "UMT5EncoderModel",
+    "clip": "CLIPTextModel",
+    "clip_text_model": "CLIPTextModel",
+    "clap": "ClapTextModelWithProjection",
+    "clap_text_model": "ClapTextModelWithProjection",
+}
+
+
+class PretrainedText(nn.Module):
+    """A released text encoder (T5, CLIP, CLAP) of transformers, frozen; its last hidden states are the words.
+
+    max_words: tokens at most; what is longer, or longer than the encoder can take, is cut, with a warning in the log.
+    """
+
+    def __init__(self, encoder: nn.Module, tokenizer: Any, max_words: int = 300):
+        super().__init__()
+        self.encoder, self.tokenizer = encoder.requires_grad_(False).eval(), tokenizer
+        limits = [max_words, tokenizer.model_max_length]
+        config: Any = encoder.config
+        if (positions := getattr(config, "max_position_embeddings", None)) is not None:
+            # RoBERTa, the text half of CLAP, counts its places from behind the padding's.
+            limits.append(positions - (config.pad_token_id + 1 if config.model_type == "clap_text_model" else 0))
+        self.max_words = min(limits)
+
+    @property
+    def width(self) -> int:
+        config: Any = self.encoder.config
+        return config.hidden_size
+
+    def train(self, mode: bool = True) -> "PretrainedText":
+        """Stays frozen: dropout in an encoder that does not learn would be noise in the condition."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, prompts: Sequence[str]) -> tuple[Float[Tensor, "b k d"], Bool[Tensor, "b k"]]:
+        prompts = _checked(prompts)
+        spoken = [bool(prompt.strip()) for prompt in prompts]
+        options = {"padding": True, "return_tensors": "pt", "max_length": self.max_words}
+        lengths = [len(ids) for ids in self.tokenizer(list(prompts))["input_ids"]] if prompts else []
+        if lengths and max(lengths) > self.max_words:
+            log.warning("prompt of %d tokens: only the first %d are heeded", max(lengths), self.max_words)
+        tokens = self.tokenizer(list(prompts), truncation=True, **options)
+        device = next(self.encoder.parameters()).device
+        ids, mask = tokens["input_ids"].to(device), tokens["attention_mask"].to(device)
+        if ids.shape[1] == 0:
+            # A tokenizer that marks no end gives nothing at all for prompts without words.
+            return torch.zeros(len(prompts), 1, self.width, device=device), torch.zeros(len(prompts), 1, device=device) > 0
+        hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        return hidden, mask.bool() & torch.tensor(spoken, device=device)[:, None]
+
+    def save_pretrained(self, folder: "str | os.PathLike", **options: Any) -> None:
+        """Write the encoder and its tokenizer as transformers does."""
+        encoder: Any = self.encoder
+        encoder.save_pretrained(folder, **options)
+        self.tokenizer.save_pretrained(folder)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: "str | os.PathLike",
+        *,
+        subfolder: str = "",
+        tokenizer_subfolder: str | None = None,
+        max_words: int = 300,
+        dtype: "torch.dtype | None" = None,
+        **_: Any,
+    ) -> "PretrainedText":
+        """Load by hub id or local folder, safetensors only; the config names the encoder.
+
+        subfolder, tokenizer_subfolder: where they lie in a diffusers pipeline ("text_encoder", "tokenizer").
+
+        Raises:
+            ValueError: not an encoder of `ENCODERS`, or weights are missing.
+        """
+        import transformers
+
+        config = transformers.AutoConfig.from_pretrained(source, subfolder=subfolder)
+        if config.model_type not in ENCODERS:
+            raise ValueError(f"{source}: a {config.model_type!r}; expected one of {', '.join(ENCODERS)}")
+        encoder, found = getattr(transformers, ENCODERS[config.model_type]).from_pretrained(
+            source, subfolder=subfolder, dtype=dtype, use_safetensors=True, output_loading_info=True
+        )
+        if found["missing_keys"]:
+            raise ValueError(f"{source}: no weights for {sorted(found['missing_keys'])[0]}; the checkpoint is not whole")
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            source, subfolder=subfolder if tokenizer_subfolder is None else tokenizer_subfolder
+        )
+        return cls(encoder, tokenizer, max_words)
