@@ -26,7 +26,7 @@ def as_rate(value: "Fraction | int | float | str") -> Fraction:
     return rate
 
 
-def count(seconds: "Fraction | float", rate: "Fraction | int") -> int:
+def count(seconds: "Fraction | float | int", rate: "Fraction | int") -> int:
     """How many frames, samples or steps of `rate` per second lie in `seconds`: the nearest whole number."""
     return round(Fraction(seconds) * Fraction(rate))
 
@@ -63,7 +63,7 @@ class Geometry:
     def num_samples(self) -> int:
         return count(self.seconds, self.sample_rate)
 
-    def lasting(self, seconds: "Fraction | float") -> "Geometry":
+    def lasting(self, seconds: "Fraction | float | int") -> "Geometry":
         """The same rates and size, with the number of frames nearest to `seconds`, at least one."""
         return replace(self, num_frames=max(1, count(seconds, self.fps)))
 
