@@ -8,7 +8,7 @@ import torch
 from sonovid.av import AV, Task
 from sonovid.condition import Condition
 from sonovid.denoisers.base import Denoiser
-from sonovid.denoisers.uniform import UniForm
+from sonovid.denoisers.uniform import UniForm, paper, spine, tiny
 
 COLUMNS = {
     "layout": "columns", "depth": 1, "width": 16, "heads": 2,
@@ -308,3 +308,29 @@ def test_what_cannot_be_fused_is_refused(config):
 def test_configurations_that_cannot_be_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         UniForm(**{**COLUMNS, **change})
+
+
+def test_paper_has_the_published_size():
+    """STDiT3-XL/2 with UniForm's own parts, counted by hand from section 4.2 of its description and on the meta device."""
+    with torch.device("meta"):
+        model = UniForm(**paper())
+    d, patch = 1152, 4 * 1 * 2 * 2
+    attention, cross, mlp = (d * 3 * d + 3 * d) + (d * d + d) + 2 * 72, 4 * (d * d + d), 8 * d * d + 5 * d
+    blocks = 2 * 28 * (attention + cross + mlp + 6 * d)
+    embedders = 2 * (256 * d + d + d * d + d) + (4096 * d + d + d * d + d) + (patch * d + d)
+    ends = (6 * d * d + 6 * d) + 2 * d + (d * 2 * patch + 2 * patch)
+    own = 3 * 128 + 4096
+    total = sum(p.numel() for p in model.parameters())
+    assert total == blocks + embedders + ends + own
+    assert 1.20e9 < total < 1.22e9
+    x = AV(torch.empty(1, 4, 20, 32, 32, device="meta"), torch.empty(1, 8, 100, 16, device="meta"))
+    assert model.grid.pack(x, torch.zeros(1, dtype=torch.long, device="meta")).shape == (1, 20, 16 * 19, d)
+
+
+@pytest.mark.parametrize("config", [spine(), tiny()], ids=["spine", "tiny"])
+def test_named_sizes_fit_the_packaged_latents(config):
+    model = UniForm(**config).eval()
+    x = AV(torch.randn(1, 8, 16, 8, 8), torch.randn(1, 16, 32, 1))
+    with torch.no_grad():
+        assert model(x, times(b=1)).prediction.map(lambda y: y.shape) == x.map(lambda y: y.shape)
+    assert model.grid.pack(x, torch.zeros(1, dtype=torch.long)).shape[1:3] == (8, 21)

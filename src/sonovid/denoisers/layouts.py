@@ -150,8 +150,8 @@ class Columns(Layout):
         fused = rearrange(self.fuse(x, task), "b c (t pt) (h ph) (w pw) -> b t (w h) (c pt ph pw)", pt=pt, ph=ph, pw=pw)
         rows, columns = self.video_grid(x, fused.device)
         lead = (self.audio[2] + 1) // pw
-        # Only the video's columns are interpolated; the others keep the places they were trained at.
-        columns = torch.cat([torch.arange(lead, device=fused.device, dtype=torch.float32), lead + columns])
+        # The video's columns count from zero, as in a model of video or pictures alone, and only they are interpolated.
+        columns = torch.cat([torch.arange(-lead, 0, device=fused.device, dtype=torch.float32), columns])
         tokens = self.embed(fused)
         places = rearrange(sincos_2d(rows, columns, tokens.shape[-1]), "h w d -> (w h) d")
         return tokens + places.to(tokens.dtype)

@@ -5,6 +5,7 @@ Docs: docs/uniform.md names the function for each equation and lists where we pa
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -181,3 +182,40 @@ def per_token(streams: Float[Tensor, "b g 2 d"], lead: int, num_tokens: int) -> 
     """
     audio, video = streams.split(1, dim=2)
     return torch.cat([audio.expand(-1, -1, lead, -1), video.expand(-1, -1, num_tokens - lead, -1)], dim=2)
+
+
+def paper() -> dict[str, Any]:
+    """The published size: STDiT3-XL/2 on 4 s of 256 x 256 at 17 fps, Open-Sora and AudioLDM latents, T5-XXL's words."""
+    return {
+        "layout": "columns",
+        "depth": 28,
+        "width": 1152,
+        "heads": 16,
+        "patch_size": (1, 2, 2),
+        "video": (4, 32, 32),
+        "audio": (8, 16, 5),
+        "text_width": 4096,
+        "learn_variance": True,
+        "fps": 17.0,
+    }
+
+
+def spine() -> dict[str, Any]:
+    """The packaged model's size: 2 s of 64 x 64 at 8 fps in 8 steps of 21 tokens, hashed words."""
+    return {
+        "layout": "tokens",
+        "depth": 5,
+        "width": 256,
+        "heads": 4,
+        "patch_size": (2, 2, 2),
+        "video": (8, 8, 8),
+        "audio": (16, 1, 2),
+        "text_width": 256,
+        "learn_variance": False,
+        "fps": 8.0,
+    }
+
+
+def tiny() -> dict[str, Any]:
+    """Small enough to train and sample on a CPU in seconds, on the packaged model's latents."""
+    return {**spine(), "depth": 1, "width": 32, "heads": 2}
