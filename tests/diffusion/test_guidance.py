@@ -31,13 +31,13 @@ def correlation_with_the_given_video(schedule, steps, scale):
 @EVERY_SCHEDULE
 def test_replacing_the_given_stream_loses_correlation_whatever_the_steps(schedule):
     """Known of the method, not of the code: a replaced stream keeps its noise, so the pair is under-correlated."""
-    found = [correlation_with_the_given_video(schedule, steps, 0.0) for steps in (100, 200)]
+    found = [correlation_with_the_given_video(schedule, steps, 0.0) for steps in (50, 100)]
     assert all(0.1 < c < CORRELATION - 0.1 for c in found), found
-    assert abs(found[0] - found[1]) < 0.02
+    assert abs(found[0] - found[1]) < 0.03
 
 
 def test_reconstruction_guidance_gives_correlation_back():
-    found = [correlation_with_the_given_video(SCHEDULES["round"], 100, scale) for scale in (0.0, 0.5, 1.0)]
+    found = [correlation_with_the_given_video(SCHEDULES["round"], 50, scale) for scale in (0.0, 0.5, 1.0)]
     assert found == sorted(found)
     assert found[2] - found[0] > 0.15
 
@@ -106,7 +106,9 @@ def test_a_scale_of_one_asks_nothing_of_the_unconditional_denoiser():
     perfect = perfect_denoiser(SCHEDULES["round"])
     noise = random_pair()
     plain = sample(perfect, noise, SCHEDULES["round"], times(3))
-    assert torch.equal(sample(classifier_free(perfect, refuse, AV(1.0, 1.0)), noise, SCHEDULES["round"], times(3)).video, plain.video)
+    assert torch.equal(
+        sample(classifier_free(perfect, refuse, AV(1.0, 1.0)), noise, SCHEDULES["round"], times(3)).video, plain.video
+    )
 
 
 def test_reconstruction_is_the_gradient_worked_out_by_hand():

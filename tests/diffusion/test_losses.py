@@ -78,7 +78,9 @@ def test_kl_and_nll_are_those_of_torch():
 def test_the_learnt_variance_runs_between_its_limits():
     t, s = double(0.5, 0.001, 1.0), double(0.499, 0.0, 0.999)
     *_, lower, upper = posterior(Tabulated(), t, s)
-    lower[1] = posterior(Tabulated(), double(0.002), double(0.001))[2][0]  # where the step ends at zero, the step before stands in
+    lower[1] = posterior(Tabulated(), double(0.002), double(0.001))[2][
+        0
+    ]  # where the step ends at zero, the step before stands in
     for learnt, wanted in ((-1.0, lower.log()), (1.0, upper.log()), (0.0, (lower * upper).sqrt().log())):
         got = reverse_log_variance(Tabulated(), torch.full((3, 2), learnt, dtype=torch.float64), t, s)
         torch.testing.assert_close(got, wanted[:, None].expand(3, 2))

@@ -132,5 +132,5 @@ def test_a_sampler_starts_where_an_error_of_the_network_stays_small(schedule):
 
 def test_tables_that_cannot_be_are_refused():
     for wrong in ({"betas": "sqrt_linear"}, {"beta_start": 0.0}, {"num_steps": 1}):
-        with pytest.raises((ValueError, TypeError), match="expected|betas"):
+        with pytest.raises((ValueError, TypeError), match=r"expected|betas"):
             Tabulated(**wrong)

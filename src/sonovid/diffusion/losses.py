@@ -15,7 +15,7 @@ def mean_square(prediction: Float[Tensor, "b *axes"], wanted: Float[Tensor, "b *
     return reduce((prediction.to(wanted.dtype) - wanted).square(), "b ... -> b", "mean")
 
 
-def min_snr(schedule: Schedule, predict: Predict, t: Float[Tensor, "b"], gamma: float = 5.0) -> Float[Tensor, "b"]:
+def min_snr(schedule: Schedule, predict: Predict, t: Float[Tensor, "b"], gamma: float | int = 5.0) -> Float[Tensor, "b"]:
     """Weights of the squared error that make it min(SNR, gamma) in units of x_0 (Hang et al. 2023, section 3.4).
 
     t: times above zero. For x0 that is the paper's weight; for the other predictions it is divided by the square of their gain,

@@ -1,0 +1,231 @@
+"""Samplers against a Gaussian pair, whose perfect denoiser is known, and against diffusers."""
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
+from gaussian import COVARIANCE, Answer, basis, perfect_denoiser
+
+from sonovid.av import AV
+from sonovid.diffusion.guidance import given_clean
+from sonovid.diffusion.noise import draw_pair, generators
+from sonovid.diffusion.sampler import Ancestral, ddim, denoiser, dpm_solver, from_diffusers, sample, shifted, uniform, warped
+from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Tabulated
+
+STRAIGHT, ROUND = RectifiedFlow(), Cosine()
+SCHEDULES = {"straight": AV(STRAIGHT, STRAIGHT), "round": AV(ROUND, ROUND), "one of each": AV(STRAIGHT, ROUND)}
+EVERY_SCHEDULE = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+EVERY_WARP = pytest.mark.parametrize("gamma", [1.0, 1.5])
+LINEAR = {"beta_schedule": "linear", "beta_start": 0.00085, "beta_end": 0.012}
+SCALED = {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}
+TABLES = AV(Tabulated("linear", 0.00085, 0.012), Tabulated("scaled_linear", 0.0015, 0.0195))
+
+
+def joint_covariance(schedule, times, step=ddim):
+    m = torch.cat(sample(perfect_denoiser(schedule), AV(*basis(2)), schedule, times, step), dim=1)
+    return m.T @ m
+
+
+def covariance_for_a_clean_video(schedule, times, step=ddim):
+    video, noise_v, noise_a = basis(3)
+    denoise = given_clean(perfect_denoiser(schedule), AV(video, None))
+    m = torch.cat(sample(denoise, AV(noise_v, noise_a), schedule, times, step), dim=1)
+    return m.T @ m
+
+
+def errors(covariance, schedule, gamma, step, counts):
+    return [(covariance(schedule, warped(uniform(n), gamma), step) - COVARIANCE).abs().max() for n in counts]
+
+
+@EVERY_WARP
+@EVERY_SCHEDULE
+@pytest.mark.parametrize("covariance", [joint_covariance, covariance_for_a_clean_video])
+def test_ddim_converges_at_first_order(covariance, schedule, gamma):
+    coarse, fine = errors(covariance, schedule, gamma, ddim, (40, 80))
+    assert fine < 0.05
+    assert 1.8 < coarse / fine < 2.2
+
+
+@pytest.mark.parametrize("name", ["straight", "round"])
+def test_dpm_solver_converges_at_second_order(name):
+    """Between two noisy times the exact flow is known: each principal axis keeps its place among standard deviations."""
+    schedule, (start, end) = SCHEDULES[name], (0.95, 0.05)
+    variances, axes = torch.linalg.eigh(COVARIANCE)
+    alpha, sigma = schedule.video.coefficients(torch.tensor([start, end], dtype=torch.float64))
+    deviations = [(a**2 * variances + s**2).sqrt() for a, s in zip(alpha, sigma, strict=True)]
+    exact = axes @ torch.diag(deviations[1] / deviations[0]) @ axes.T
+
+    def error(steps):
+        times = uniform(steps, start, end)
+        found = sample(perfect_denoiser(schedule), AV(*basis(2)), schedule, AV(times, times), dpm_solver)
+        return (torch.cat(found, dim=1).T - exact).abs().max()
+
+    assert error(80) < 5e-4
+    assert 3.6 < error(40) / error(80) < 4.2
+
+
+@EVERY_SCHEDULE
+@pytest.mark.parametrize("covariance", [joint_covariance, covariance_for_a_clean_video])
+def test_dpm_solver_from_noise_to_data_needs_far_fewer_steps(covariance, schedule):
+    """At the ends, where the log-SNR is infinite, it is of first order for one step each, which costs it a little."""
+    coarse, fine = errors(covariance, schedule, 1.0, dpm_solver, (20, 60))
+    assert coarse < 0.03
+    assert fine < 0.005
+    assert fine < errors(covariance, schedule, 1.0, ddim, (60,))[0] / 5
+
+
+@pytest.mark.parametrize(
+    ("step", "scheduler"),
+    [(ddim, DDIMScheduler), (dpm_solver, DPMSolverMultistepScheduler)],
+    ids=["ddim", "dpm_solver"],
+)
+def test_steps_agree_with_diffusers_on_two_tables_at_once(step, scheduler):
+    """Both streams of SVG, whose tables differ; the scheduler of diffusers is run in its own loop."""
+    extra = {"clip_sample": False} if scheduler is DDIMScheduler else {"lower_order_final": False}
+    theirs = AV(
+        *(scheduler(**table, prediction_type="sample", timestep_spacing="trailing", **extra) for table in (LINEAR, SCALED))
+    )
+    for one in theirs:
+        one.set_timesteps(10)
+    assert theirs.video.timesteps.tolist() == theirs.audio.timesteps.tolist()
+    noise = AV(*torch.randn(2, 4, 1, dtype=torch.float64))
+    denoise, x = perfect_denoiser(TABLES), noise
+    for n in theirs.video.timesteps:
+        t = (n + 1).double().expand(4) / 1000
+        x0 = denoise(x, AV(t, t))
+        x = theirs.map(lambda one, x0i, xi, n=n: one.step(x0i, n, xi).prev_sample, x0, x)
+    times = [(int(n) + 1) / 1000 for n in theirs.video.timesteps] + [0.0]
+    ours = sample(denoise, noise, TABLES, AV(times, times), step)
+    for mine, other in zip(ours, x, strict=True):
+        torch.testing.assert_close(mine, other, atol=2e-5, rtol=1e-4)
+
+
+def test_a_scheduler_of_diffusers_can_be_the_step_time_and_again():
+    pairs = []
+    for table, schedule in zip((LINEAR, SCALED), TABLES, strict=True):
+        scheduler = DPMSolverMultistepScheduler(**table, prediction_type="sample", timestep_spacing="trailing")
+        pairs.append(from_diffusers(scheduler, schedule, 25))
+    steps, times = (AV(*values) for values in zip(*pairs, strict=True))
+    first, again = (sample(perfect_denoiser(TABLES), AV(*basis(2)), TABLES, times, steps) for _ in range(2))
+    assert torch.equal(first.video, again.video)
+    m = torch.cat(first, dim=1)
+    assert (m.T @ m - COVARIANCE).abs().max() < 0.06  # a table's last entry is not all noise
+    given = AV(torch.randn(2, 1, dtype=torch.float64), None)
+    end = sample(given_clean(perfect_denoiser(TABLES), given), AV(*basis(2)), TABLES, times, steps)
+    assert torch.equal(end.video, given.video)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "complaint"),
+    [
+        (DDIMScheduler(**LINEAR), "prediction_type"),
+        (DDIMScheduler(**LINEAR, prediction_type="sample", clip_sample=True), "clip"),
+        (DDIMScheduler(**SCALED, prediction_type="sample", clip_sample=False), "betas"),
+        (EulerDiscreteScheduler(**LINEAR, prediction_type="sample"), "scale"),
+    ],
+)
+def test_schedulers_that_would_do_something_else_are_refused(scheduler, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        from_diffusers(scheduler, TABLES.video, 5)
+
+
+@pytest.mark.parametrize("learnt", [None, 0.0, 1.0])
+def test_the_ancestral_chain_has_the_variance_that_its_steps_add_up_to(learnt):
+    """Unit-variance data: x_s = alpha_t / alpha_s x_t + noise, so variances follow a recursion; its fixed point for beta is 1."""
+    noise = AV(*torch.randn(2, 2, 20000, dtype=torch.float64))
+    schedule, times = AV(ROUND, ROUND), uniform(6, 0.99)
+
+    def denoise(x, t, previous):
+        return schedule.map(lambda sch, xi, ti: sch.coefficients(ti)[0][:, None] * xi, x, t)
+
+    said = None if learnt is None else lambda: torch.full((2, 20000), learnt)
+    steps = AV(*(Ancestral(generators([1, 2], name), said) for name in AV._fields))
+    wanted = 1.0
+    alphas, sigmas = ROUND.coefficients(torch.tensor(times, dtype=torch.float64))
+    for i in range(5):
+        scale = alphas[i] / alphas[i + 1]
+        beta = sigmas[i] ** 2 - scale**2 * sigmas[i + 1] ** 2
+        least = beta * sigmas[i + 1] ** 2 / sigmas[i] ** 2
+        share = 0.0 if learnt is None else (learnt + 1) / 2
+        wanted = scale**2 * wanted + beta**share * least ** (1 - share)
+    wanted = alphas[-2] ** 2 * wanted  # the step to zero is the estimate of x_0
+    end = sample(denoise, noise, schedule, AV(times, times), steps)
+    for x in end:
+        assert abs(x.var() / wanted - 1) < 0.03
+
+
+def test_ancestral_samples_do_not_depend_on_their_neighbours():
+    schedule, times = AV(ROUND, ROUND), uniform(4, 0.99)
+
+    def run(seeds):
+        steps = AV(*(Ancestral(generators(seeds, f"{name} steps")) for name in AV._fields))
+        noise = draw_pair(seeds, AV((3,), (3,)))
+        return sample(lambda x, t, previous: x.map(torch.tanh), noise, schedule, AV(times, times), steps)
+
+    for together, alone in zip(run([4, 5, 6]), run([5]), strict=True):
+        assert torch.equal(together[1:2], alone)
+
+
+def test_a_network_is_asked_in_its_own_type_and_shown_its_last_estimate():
+    asked = []
+
+    def network(x, t, condition, previous):
+        asked.append((x.video.dtype, t.video.dtype, condition, previous))
+        return Answer(x.map(lambda u: u / 2), AV(t.video, t.audio))
+
+    seen = []
+    denoise = denoiser(network, SCHEDULES["straight"], "flow", "told", dtype=torch.bfloat16, observe=seen.append)
+    noise = draw_pair([1], AV((2,), (2,)))
+    end = sample(denoise, noise, SCHEDULES["straight"], AV(uniform(2), uniform(2)))
+    assert end.video.dtype == torch.float32
+    assert [(a[0], a[1], a[2]) for a in asked] == [(torch.bfloat16, torch.float32, "told")] * 2
+    assert asked[0][3] is None
+    torch.testing.assert_close(asked[1][3].video.float(), noise.video / 2, rtol=1e-2, atol=1e-2)  # x - t x / 2 at t = 1
+    assert [answer.variance.video.item() for answer in seen] == [1.0, 0.5]
+
+
+def test_the_callback_sees_every_step_and_may_change_the_pair():
+    seen = []
+
+    def callback(index, x, x0):
+        seen.append((index, x0.video.clone()))
+        return x.map(torch.zeros_like) if index == 1 else None
+
+    def denoise(x, t, previous):
+        return x.map(lambda u: u + 1)
+
+    end = sample(denoise, AV(*torch.ones(2, 1, 1)), SCHEDULES["straight"], AV(uniform(3), uniform(3)), callback=callback)
+    assert [index for index, _ in seen] == [0, 1, 2]
+    assert end.video.item() == 1  # zero after the second step, and one more in the last estimate
+
+
+def test_warped_times_are_those_of_the_paper():
+    """SVG, eq. 9, 25 steps, gamma 1.5, in thousandths."""
+    video, audio = warped(uniform(25), 1.5)
+    assert [round(1000 * t) for t in video[:4] + video[-3:]] == [1000, 951, 903, 855, 45, 19, 0]
+    assert [round(1000 * t) for t in audio[:4] + audio[-3:]] == [1000, 967, 934, 901, 127, 72, 0]
+    same = warped(uniform(7), 1.0)
+    assert same.video == same.audio == uniform(7)
+
+
+def test_times_begin_and_end_where_asked():
+    assert uniform(4, 0.8, 0.4) == pytest.approx([0.8, 0.7, 0.6, 0.5, 0.4])
+    for by in (0.5, 3.0):
+        times = shifted(5, by, 0.9, 0.1)
+        assert (times[0], times[-1], len(times)) == (0.9, 0.1, 6)
+    assert shifted(2, 3.0)[1] == pytest.approx(0.75)
+    assert shifted(4, 1.0) == pytest.approx(uniform(4))
+
+
+@pytest.mark.parametrize(
+    "times", [AV([1.0, 0.0], [1.0, 0.5, 0.0]), AV([1.0], [1.0]), AV([0.0, 1.0], [1.0, 0.0]), AV([1.5, 0.0], [1.0, 0.0])]
+)
+def test_times_that_do_not_fall_together_are_refused(times):
+    with pytest.raises(ValueError, match="times"):
+        sample(perfect_denoiser(SCHEDULES["round"]), AV(*basis(2)), SCHEDULES["round"], times)
+
+
+def test_nonsense_is_refused():
+    with pytest.raises(ValueError, match="steps=0"):
+        uniform(0)
+    with pytest.raises(ValueError, match="gamma"):
+        warped([1.0, 0.0], 0.0)
