@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from sonovid.av import AV
 from sonovid.clip import Clip
-from sonovid.data.clips import BOTH, Window, place, stream
+from sonovid.data.clips import BOTH, Window, load, place, stream
 from sonovid.geometry import Geometry
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,16 @@ def fingerprint(*parts: Any) -> str:
 
 
 def key_of(sought: Sequence[Window], geometry: Geometry, *parts: Any) -> str:
-    """The key of a cache: the windows with their files' sizes and times of change, the geometry, and what encodes them."""
+    """The key of a cache: the windows with their files' sizes and times of change, the geometry, and what encodes them.
+
+    Of scenes, the first of each world is rendered into it, so that it follows a change of the worlds themselves.
+    """
     digest = hashlib.blake2b(digest_size=16)
+    first = {window.entry.scene[0]: window for window in reversed(sought) if window.entry.scene is not None}
+    for window in first.values():
+        clip = load(window, geometry)
+        assert clip.frames is not None and clip.waveform is not None
+        digest.update(repr((clip.caption, clip.label, clip.events)).encode() + clip.frames.tobytes() + clip.waveform.tobytes())
     for window in sought:
         entry = asdict(window.entry)
         state = None

@@ -1,1 +1,65 @@
-"""Whole configurations by name: the only place where the parts meet."""
+"""Whole configurations by name: the only place where the parts meet.
+
+recipes.names()                                            all names, with what each trains
+recipes.get("uniform.scenes", {"training.steps": "100"})   a recipe with some values replaced
+recipes.run("uniform.scenes", {"data": "clips", "out": "run"})   the whole training
+"""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sonovid.recipes import base, codec, uniform
+
+RECIPES: dict[str, Callable[[], Any]] = {
+    "uniform.scenes": uniform.scenes,
+    "uniform.paper": uniform.paper,
+    "uniform.tiny": uniform.tiny,
+    "codec.frames": codec.frames,
+    "codec.mel": codec.mel,
+    "codec.vocoder": codec.vocoder,
+    "codec.frames.tiny": codec.frames_tiny,
+    "codec.mel.tiny": codec.mel_tiny,
+    "codec.vocoder.tiny": codec.vocoder_tiny,
+}
+Overrides = Mapping[str, str] | Sequence[str] | None
+# "data=FOLDER" is what everyone writes first.
+SHORT = {"data": "data.path"}
+
+
+def names() -> dict[str, str]:
+    """The names of all recipes, with one line on each."""
+    return {name: (recipe.__doc__ or "").strip().splitlines()[0] for name, recipe in RECIPES.items()}
+
+
+def get(name: str, overrides: Overrides = None) -> Any:
+    """The recipe of this name, with some of its values replaced: a mapping from key to value, or words "key=value".
+
+    Raises:
+        ValueError: no such recipe or key, with the nearest one, or a value of another kind.
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, 1, 0.4)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(RECIPES)}"
+        raise ValueError(f"no recipe {name!r}; {hint}")
+    given = overrides if isinstance(overrides, Mapping) else base.parse_pairs(overrides or ())
+    pairs = {SHORT.get(key, key): value for key, value in given.items()}
+    return base.override(RECIPES[name](), pairs)
+
+
+def run(name: str, overrides: Overrides = None) -> Path:
+    """Train a recipe: cache what is trained on, train, and leave what can be loaded in `out/model`, which is returned.
+
+    Raises:
+        ValueError: what is wrong with the recipe, the data, or the folder.
+    """
+    recipe = get(name, overrides)
+    if not recipe.out:
+        raise ValueError(f"{name}: out=FOLDER is needed: where the run is kept")
+    if not recipe.data.path:
+        raise ValueError(f"{name}: data=FOLDER_OR_MANIFEST is needed: what to train on")
+    from sonovid.recipes import codec_training, uniform_training
+
+    train = uniform_training.run if isinstance(recipe, uniform.UniFormRecipe) else codec_training.run
+    return train(recipe, {"name": name, **base.plain(recipe)})

@@ -11,9 +11,9 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -354,8 +354,8 @@ def _step(run: _Run, queue: Callable, rate: float) -> Tensor:
     for turn in range(settings.accumulate):
         batch, slot, _ = queue()
         seed = seed_of(settings.seed, "noise", run.step, slot)
-        torch.manual_seed(seed)
         generator = torch.Generator(run.device).manual_seed(seed)
+        _for_dropout(generator)
         if run.adversary is not None:
             run.adversary.requires_grad_(False)
         with accelerator.no_sync(run.scoring) if turn + 1 < settings.accumulate else nullcontext():
@@ -373,6 +373,22 @@ def _step(run: _Run, queue: Callable, rate: float) -> Tensor:
             run.meter.add({f"adversary_{name}": value for name, value in losses.items()}, None)
         _update(run, run.judging, run.adversary_optimizer, rate * settings.adversary_learning_rate)
     return norm
+
+
+@contextmanager
+def drawn_from(seed: int) -> Iterator[None]:
+    """Within, networks are initialised from a seed; the global random state comes back afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        _for_dropout(torch.Generator().manual_seed(seed))
+        yield
+
+
+def _for_dropout(generator: torch.Generator) -> None:
+    """Put the global random state, from which dropout alone draws, where `generator` is; `train` puts it back in the end."""
+    if generator.device.type == "cuda":
+        torch.cuda.set_rng_state(generator.get_state(), generator.device)
+    else:
+        torch.set_rng_state(generator.get_state())
 
 
 def _update(run: _Run, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> Tensor:
@@ -422,7 +438,6 @@ def validate(model: nn.Module, job: Job, device: torch.device) -> dict[str, floa
     for i, first in enumerate(range(0, count, settings.batch_size)):
         batch = _to(job.validation(range(first, min(count, first + settings.batch_size))), device)
         seed = seed_of(settings.seed, "validation", i)
-        torch.manual_seed(seed)
         scored = job.objective(model, batch, torch.Generator(device).manual_seed(seed))
         losses.add(scored.losses, getattr(scored, "times", None))
         if job.pairs is not None and len(next(iter(scored.losses.values()))) > 1:

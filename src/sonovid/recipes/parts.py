@@ -1,0 +1,155 @@
+"""Parts that a training takes over: codecs and text encoders, from this library's folders, model folders or repositories."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from sonovid import folders, shipped
+from sonovid.av import AV
+from sonovid.clip import Clip
+from sonovid.codecs.audio import MelAutoencoder
+from sonovid.codecs.mel import LogMel
+from sonovid.codecs.pretrained import PretrainedVideo, audioldm
+from sonovid.codecs.spectrogram import SpectrogramCodec
+from sonovid.codecs.text import HashedText, PretrainedText
+from sonovid.codecs.video import FrameAutoencoder
+from sonovid.codecs.vocoder import SpectralVocoder
+from sonovid.data import clips, latents, manifest
+from sonovid.geometry import Geometry
+from sonovid.recipes.codec import Mel
+from sonovid.recipes.uniform import Codecs, Data
+from sonovid.training.loop import drawn_from
+
+TINY = "tiny"
+
+
+def video_codec(codecs: Codecs) -> Any:
+    """The video codec that a recipe names.
+
+    Raises:
+        ValueError: it names none, or what it names is no video codec.
+    """
+    if codecs.video == TINY:
+        with drawn_from(0):
+            return FrameAutoencoder(widths=(16, 16), blocks=1).eval()
+    folder = _component(codecs.video, "video_codec")
+    if folder is None:
+        return PretrainedVideo.from_pretrained(codecs.video)
+    kind = _class_name(folder)
+    return (FrameAutoencoder if kind == FrameAutoencoder.__name__ else PretrainedVideo).from_pretrained(folder).eval()
+
+
+def audio_codec(codecs: Codecs) -> Any:
+    """The audio codec that a recipe names: a whole one, or a mel autoencoder with the vocoder of `codecs.vocoder`.
+
+    Raises:
+        ValueError: it names none, or what it names is no audio codec.
+    """
+    if codecs.audio == TINY:
+        with drawn_from(0):
+            parts = MelAutoencoder(width=32, blocks=1), SpectralVocoder(width=32, depth=1)
+        return SpectrogramCodec(*parts, log_mel(Mel(), 16000)).eval()
+    folder = _component(codecs.audio, "audio_codec")
+    if folder is None:
+        return audioldm(codecs.audio).eval()
+    if _class_name(folder) == MelAutoencoder.__name__:
+        if not codecs.vocoder:
+            raise ValueError(f"codecs.audio={codecs.audio}: a mel autoencoder alone; name a vocoder by codecs.vocoder=FOLDER")
+        vocoder = SpectralVocoder.from_pretrained(codecs.vocoder, use_safetensors=True)
+        return SpectrogramCodec(MelAutoencoder.from_pretrained(folder, use_safetensors=True), vocoder, trained_mel(folder)).eval()
+    return SpectrogramCodec.from_pretrained(folder).eval()
+
+
+def text_encoder(codecs: Codecs) -> Any:
+    """The text encoder that a recipe names."""
+    if codecs.text == "hashed":
+        return HashedText(codecs.text_width, codecs.text_words)
+    return PretrainedText.from_pretrained(codecs.text, max_words=codecs.text_words)
+
+
+def log_mel(mel: Mel, sample_rate: int) -> LogMel:
+    """The spectrogram of a codec's recipe."""
+    return LogMel(sample_rate, mel.bins, mel.n_fft, mel.n_fft, mel.hop, 0.0, sample_rate / 2, mel.floor)
+
+
+def trained_mel(folder: Path) -> LogMel:
+    """The spectrogram that a mel autoencoder or a vocoder was trained on, from the recipe beside its weights.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = Path(folder) / "recipe.json"
+    if not path.is_file():
+        raise ValueError(
+            f"{folder}: no recipe.json beside the weights, so its spectrogram is unknown; take a folder that training left"
+        )
+    recipe = json.loads(path.read_text())
+    return log_mel(Mel(**recipe["mel"]), recipe["geometry"]["sample_rate"])
+
+
+def _component(source: str, name: str) -> Path | None:
+    """The folder of one codec: that of a model folder's component, or the one named itself; None: a repository of the Hub."""
+    if not source:
+        raise ValueError(
+            f"codecs.{name.split('_')[0]} is empty: name a codec's folder, a model's folder, a repository or 'shipped'"
+        )
+    if source != shipped.NAME and not Path(source).is_dir():
+        if source.count("/") == 1 and not source.startswith((".", "/", "~")):
+            return None
+        raise ValueError(f"codecs.{name.split('_')[0]}={source}: no such folder")
+    folder = folders.locate(source)
+    return folder / name if (folder / folders.INDEX).is_file() and (folder / name).is_dir() else folder
+
+
+def _class_name(folder: Path) -> str:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{folder}: no config.json of a codec there")
+    return json.loads(path.read_text()).get("_class_name", "")
+
+
+def whiten_by(codec: Any, statistics: dict[str, list[float]] | None) -> None:
+    """Give a codec that has no whitening the one of its latents' statistics; a released codec keeps its own."""
+    if statistics is None:
+        return
+    values = {"latents_mean": statistics["mean"], "latents_std": statistics["std"]}
+    if isinstance(codec, FrameAutoencoder):
+        if len(codec.config.latents_std) == 1:
+            codec.register_to_config(**values)
+    elif isinstance(codec, SpectrogramCodec) and codec.latents_std == [1.0]:
+        codec.latents_mean, codec.latents_std = values["latents_mean"], values["latents_std"]
+
+
+def caches(
+    data: Data, geometry: Geometry, out: Path, encode: Callable[[list[Clip]], AV], *key: Any, streams: AV = clips.BOTH
+) -> tuple[latents.Latents, latents.Latents | None, list[clips.Window]]:
+    """The caches of the training and the held-out clips, written where they are not there yet, and the held-out windows.
+
+    Processes of one run share the work.
+    """
+    state = PartialState(cpu=not torch.cuda.is_available())
+    entries = manifest.read(data.path, sound_only=not streams.video)
+    root = Path(data.cache) if data.cache else out / "latents"
+    opened: list[latents.Latents | None] = []
+    windows: list[clips.Window] = []
+    for name, part in zip(("train", "held_out"), manifest.split(entries, data.held_out), strict=True):
+        if not part:
+            opened.append(None)
+            continue
+        windows = clips.windows(part, geometry, streams=streams, most=data.most, workers=data.workers)
+        whole = latents.key_of(windows, geometry, *key)
+        folder = root / f"{name}-{whole[:12]}"
+        share = (state.process_index, state.num_processes)
+        options: dict[str, Any] = {"streams": streams, "shard": data.shard, "workers": data.workers, "part": share}
+        latents.write(folder, windows, geometry, encode, key=whole, **options)
+        state.wait_for_everyone()
+        if state.is_main_process:
+            latents.finish(folder)
+        state.wait_for_everyone()
+        opened.append(latents.open_latents(folder))
+    assert opened[0] is not None
+    return opened[0], opened[1], windows if opened[1] else []

@@ -1,0 +1,224 @@
+"""UniForm's training from its recipe: latents cached, the network trained, a pipeline left that can be loaded."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sonovid import media
+from sonovid.av import AV, Task
+from sonovid.clip import Clip
+from sonovid.condition import Condition
+from sonovid.data import clips, latents
+from sonovid.denoisers.uniform import UniForm
+from sonovid.diffusion.objective import LogitNormal, MultiTask, Uniform
+from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Schedule, Tabulated
+from sonovid.geometry import Geometry
+from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.recipes import parts
+from sonovid.recipes.uniform import Regression, UniFormRecipe
+from sonovid.training.loop import Job, drawn_from, train
+
+log = logging.getLogger(__name__)
+
+SCHEDULES: dict[str, Callable[[], Schedule]] = {"flow": RectifiedFlow, "cosine": Cosine, "linear": Tabulated}
+# Embedded words of all captions are kept up to this many numbers; beyond, they are embedded batch by batch.
+MOST_NUMBERS = 1 << 30
+
+
+def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
+    """Train, and return the folder of the pipeline."""
+    out = Path(recipe.out)
+    codecs = AV(parts.video_codec(recipe.codecs), parts.audio_codec(recipe.codecs))
+    text = parts.text_encoder(recipe.codecs)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for codec in codecs:
+        codec.to(device)
+    encode = partial(encoded, codecs=codecs, device=device, precision=recipe.data.precision)
+    # Of an audio codec only what encodes is in the key: another vocoder gives the same latents.
+    key = (codecs.video, codecs.audio.autoencoder, codecs.audio.log_mel.to_config(), recipe.data.precision)
+    training, held_out, windows = parts.caches(recipe.data, recipe.geometry, out, encode, *key)
+    for codec, name in zip(codecs, AV._fields, strict=True):
+        parts.whiten_by(codec, training.statistics.get(name))
+    return train(job(recipe, codecs, text, training, held_out, windows, resolved), out, resume=recipe.resume)
+
+
+def encoded(given: list[Clip], *, codecs: AV, device: torch.device, precision: str) -> AV:
+    """Raw latents of some clips."""
+    frames = torch.from_numpy(np.stack([clip.frames for clip in given if clip.frames is not None])).to(device)
+    sound = torch.from_numpy(np.stack([clip.waveform for clip in given if clip.waveform is not None])).to(device)
+    frames = frames.movedim(-1, 1).float() / 127.5 - 1
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        return AV(codecs.video.encode(frames).float(), codecs.audio.encode(sound.mean(1)).float())
+
+
+def network(recipe: UniFormRecipe, codecs: AV) -> UniForm:
+    """The network that fits the codecs.
+
+    Raises:
+        ValueError: the audio latents do not fall evenly on the video latents.
+    """
+    c, t, h, w = codecs.video.latent_shape(recipe.geometry)
+    channels, steps, bins = codecs.audio.latent_shape(recipe.geometry)
+    if steps % t:
+        raise ValueError(f"{steps} audio latent steps do not fall evenly on {t} latent frames; change geometry or codecs")
+    own = recipe.network
+    with drawn_from(recipe.training.seed):
+        return UniForm(
+            layout=own.layout,
+            depth=own.depth,
+            width=own.width,
+            heads=own.heads,
+            patch_size=own.patch_size,
+            video=(c, h, w),
+            audio=(channels, bins, steps // t),
+            text_width=recipe.codecs.text_width,
+            learn_variance=own.learn_variance,
+            fps=float(recipe.geometry.fps * t / recipe.geometry.num_frames),
+        )
+
+
+def objective(regression: Regression) -> MultiTask:
+    """What is regressed; video to audio at noisier times than the rest, as far as the recipe says."""
+    schedule = SCHEDULES[regression.schedule]()
+    law: Any = {"uniform": Uniform(), "table": Uniform(1000)}.get(regression.law)
+    noisy = law
+    if law is None:
+        law, noisy = (LogitNormal(mean, regression.std) for mean in (regression.mean, regression.mean + regression.noisy))
+    shares = {
+        Task.JOINT: regression.joint,
+        Task.VIDEO_TO_AUDIO: regression.video_to_audio,
+        Task.AUDIO_TO_VIDEO: regression.audio_to_video,
+    }
+    return MultiTask(
+        schedule=AV(schedule, schedule),
+        predict=regression.predict,
+        tasks=shares,
+        times=regression.times,
+        law=AV(law, law),
+        law_for={Task.VIDEO_TO_AUDIO: AV(law, noisy)},
+        text_dropout=regression.text_dropout,
+        bound=regression.bound,
+    )
+
+
+class Captions:
+    """Captions to embedded words; each distinct one is embedded once, where they fit into memory."""
+
+    def __init__(self, encoder: Any, captions: Sequence[str]) -> None:
+        self.encoder = encoder
+        self.places: dict[str, int] = {}
+        distinct = sorted(set(captions))
+        text, _ = self._embed(distinct[:1] or [""])
+        self.kept: tuple[Tensor, Tensor] | None = None
+        if len(distinct) * 32 * text.shape[-1] <= MOST_NUMBERS:
+            pieces = [self._embed(distinct[i : i + 256]) for i in range(0, len(distinct), 256)]
+            longest = max(mask.shape[1] for _, mask in pieces)
+            padded = [(_padded(text.half(), longest), _padded(mask, longest)) for text, mask in pieces]
+            self.kept = (torch.cat([text for text, _ in padded]), torch.cat([mask for _, mask in padded]))
+            self.places = {caption: i for i, caption in enumerate(distinct)}
+
+    @torch.no_grad()
+    def _embed(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        text, mask = self.encoder(list(captions))
+        return text.cpu(), mask.cpu()
+
+    def __call__(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Words [b k d] in float32 and which are there [b k]; k is that of the longest caption of all."""
+        if self.kept is None:
+            text, mask = self._embed(captions)
+            return text.float(), mask
+        at = torch.tensor([self.places[caption] for caption in captions])
+        return self.kept[0][at].float(), self.kept[1][at]
+
+
+def _padded(x: Tensor, longest: int) -> Tensor:
+    """x [b k ...] with zeros behind, to k = longest."""
+    filled = x.new_zeros(x.shape[0], longest, *x.shape[2:])
+    filled[:, : x.shape[1]] = x
+    return filled
+
+
+def batches(cache: latents.Latents, codecs: AV, text: Any) -> Callable[[Sequence[int]], dict[str, Any]]:
+    """From indices to final latents and their conditions."""
+    words = Captions(text, [row["caption"] for row in cache.rows])
+
+    def batch(indices: Sequence[int]) -> dict[str, Any]:
+        raw = cache.batch(indices).map(torch.Tensor.float)
+        embedded, mask = words([cache.rows[index]["caption"] for index in indices])
+        generated = AV(*(torch.ones(len(mask), dtype=torch.bool) for _ in AV._fields))
+        return {"x0": codecs.map(lambda codec, x: codec.whiten(x), raw), "condition": Condition(embedded, mask, generated)}
+
+    return batch
+
+
+def job(
+    recipe: UniFormRecipe,
+    codecs: AV,
+    text: Any,
+    training: latents.Latents,
+    held_out: latents.Latents | None,
+    windows: Sequence[clips.Window],
+    resolved: dict[str, Any],
+) -> Job:
+    """The whole training, for the loop."""
+    regress = objective(recipe.regression)
+
+    def pipeline(model: nn.Module) -> SoundingVideoPipeline:
+        sampling = recipe.sampling
+        options = {
+            "num_inference_steps": sampling.steps,
+            "guidance_scale": sampling.guidance,
+            "audio_guidance_scale": sampling.guidance,
+            "shift": sampling.shift,
+        }
+        schedule = regress.schedule
+        return SoundingVideoPipeline(
+            model, *codecs, text, recipe.geometry, schedule, recipe.regression.predict, sampling.step, options
+        )
+
+    return Job(
+        model=network(recipe, codecs),
+        objective=regress,
+        batch=batches(training, codecs, text),
+        size=len(training),
+        validation=batches(held_out, codecs, text) if held_out else None,
+        validation_size=len(held_out) if held_out else 0,
+        settings=recipe.training,
+        weights={"audio": recipe.regression.audio_weight},
+        pairs=regress.paired_and_shuffled,
+        sample=lambda model, folder, step: samples(
+            pipeline(model), windows[: recipe.sampling.validation_clips], recipe.geometry, folder
+        ),
+        export=lambda model, folder: pipeline(model).save_pretrained(folder),
+        recipe=resolved,
+    )
+
+
+def samples(pipe: SoundingVideoPipeline, windows: Sequence[clips.Window], geometry: Geometry, folder: Path) -> None:
+    """For some held-out clips: the clip itself, both streams from its words, and each stream from the other."""
+    pipe.set_progress_bar_config(disable=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def made(*given: Any, **options: Any) -> Clip:
+        output: Any = pipe(*given, **options)
+        return output.clips[0]
+
+    with torch.autocast(pipe.device.type, enabled=False):
+        for number, window in enumerate(windows):
+            clip = clips.load(window, geometry)
+            shown = {
+                "true": clip,
+                "text_to_both": made(clip.caption, generator=number),
+                "video_to_audio": made(clip.caption, video=replace(clip, waveform=None), generator=number),
+                "audio_to_video": made(clip.caption, audio=replace(clip, frames=None), generator=number),
+            }
+            for name, one in shown.items():
+                media.write(folder / f"{number}-{name}.mp4", one, overwrite=True)
+            (folder / f"{number}.txt").write_text(clip.caption + "\n")
