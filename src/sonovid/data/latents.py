@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 META, INDEX = "cache.json", "index.jsonl"
 # Whitening is applied when latents are read, and decoding does not matter to them.
-NOT_IN_KEY = ("latents_mean", "latents_std", "_name_or_path", "_diffusers_version")
+NOT_IN_KEY = ("latents_mean", "latents_std")
 HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -38,7 +38,9 @@ def fingerprint(*parts: Any) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, nn.Module):
-            config = {k: v for k, v in dict(getattr(part, "config", None) or {}).items() if k not in NOT_IN_KEY}
+            config = dict(getattr(part, "config", None) or {})
+            # What begins with an underline is diffusers' own book-keeping, some of it in an order that changes from run to run.
+            config = {k: v for k, v in config.items() if k not in NOT_IN_KEY and not k.startswith("_")}
             digest.update(repr((type(part).__name__, sorted(config.items()))).encode())
             for name, value in sorted(part.state_dict().items()):
                 digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -57,7 +59,8 @@ def key_of(sought: Sequence[Window], geometry: Geometry, *parts: Any) -> str:
     first = {window.entry.scene[0]: window for window in reversed(sought) if window.entry.scene is not None}
     for window in first.values():
         clip = load(window, geometry)
-        assert clip.frames is not None and clip.waveform is not None
+        assert clip.frames is not None
+        assert clip.waveform is not None
         digest.update(repr((clip.caption, clip.label, clip.events)).encode() + clip.frames.tobytes() + clip.waveform.tobytes())
     for window in sought:
         entry = asdict(window.entry)
