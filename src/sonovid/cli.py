@@ -24,7 +24,10 @@ class Parser(argparse.ArgumentParser):
         if "unrecognized arguments: " in message:
             words, known = message.split("arguments: ")[1].split(), list(self.options())
         elif "invalid choice: " in message:
-            words, known = [message.split("invalid choice: ")[1].split("'")[1]], message.split("choose from ")[-1].strip(")").split(", ")
+            words, known = (
+                [message.split("invalid choice: ")[1].split("'")[1]],
+                message.split("choose from ")[-1].strip(")").split(", "),
+            )
         else:
             return ""
         near = [m for word in words for m in difflib.get_close_matches(word.split("=")[0], [k.strip("'") for k in known], 1, 0.5)]

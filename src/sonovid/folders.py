@@ -3,10 +3,11 @@
 import importlib
 import json
 import logging
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,6 @@ def load_component(folder: Path, name: str, entry: Any) -> Any:
     if isinstance(component, torch.nn.Module):
         component.eval().requires_grad_(False)
         check_weights(component, folder / name)
-        for tensor in (*component.parameters(), *component.buffers()):
-            # Tensors of a mapped file lie at odd addresses, where CPU kernels round otherwise: the same weights give the same bits.
-            tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
     return component
 
 
@@ -115,6 +113,11 @@ def headers(folder: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(path, "pt") as file:
             shapes |= {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     return shapes
+
+
+def num_values(shapes: Iterable[tuple[int, ...]]) -> int:
+    """How many numbers tensors of these shapes hold."""
+    return sum(math.prod(shape) for shape in shapes)
 
 
 def fault(folder: Path) -> str | None:
@@ -149,15 +152,20 @@ def check_weights(module: torch.nn.Module, folder: Path) -> None:
             raise ValueError(f"model {folder.parent}: {folder.name} has no safetensors file")
         return
     state = module.state_dict()
-    known = {value.data_ptr() for key, value in state.items() if key in saved}
+    # Tied weights are saved once, under one of their names.
+    present = {value.data_ptr() for key, value in state.items() if saved_name(key, saved) is not None}
     for key, value in state.items():
-        if key not in saved:
-            # Tied weights are saved once, under one of their names. transformers keeps its models one level down.
-            if value.data_ptr() in known or any(key.endswith("." + other) or other.endswith("." + key) for other in saved):
-                continue
+        name = saved_name(key, saved)
+        if name is None and value.data_ptr() not in present:
             raise ValueError(f"model {folder.parent}: {folder.name} lacks the tensor {key} {tuple(value.shape)}")
-        if saved[key] != tuple(value.shape):
-            raise ValueError(f"model {folder.parent}: {folder.name}: {key} is {saved[key]}, expected {tuple(value.shape)}")
+        if name is not None and saved[name] != tuple(value.shape):
+            raise ValueError(f"model {folder.parent}: {folder.name}: {key} is {saved[name]}, expected {tuple(value.shape)}")
+
+
+def saved_name(key: str, saved: Container[str]) -> str | None:
+    """The name under which a tensor is saved: its own, or without the names of the classes that wrap a released network."""
+    parts = key.split(".")
+    return next((name for i in range(min(3, len(parts))) if (name := ".".join(parts[i:])) in saved), None)
 
 
 def replace_folder(final: Path, write: Callable[[Path], None]) -> None:

@@ -2,7 +2,8 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -179,12 +180,9 @@ class SoundingVideoPipeline(DiffusionPipeline):
         """
         dtype = kwargs.pop("dtype", None) or next((a for a in args if isinstance(a, torch.dtype)), None)
         device = kwargs.pop("device", None) or next((a for a in args if a is not None and not isinstance(a, torch.dtype)), None)
-        if device is not None:
-            super().to(device=device, **kwargs)
-        if dtype is not None:
-            for component in (self.denoiser, self.text_encoder):
-                if isinstance(component, torch.nn.Module):
-                    component.to(dtype)
+        for name in COMPONENTS:
+            if isinstance(component := getattr(self, name), torch.nn.Module):
+                component.to(device=device, dtype=dtype if name in ("denoiser", "text_encoder") else None)
         return self
 
     @property
@@ -240,13 +238,14 @@ class SoundingVideoPipeline(DiffusionPipeline):
         task = which_task(video, audio)
         count_each = positive("num_outputs_per_prompt", num_outputs_per_prompt)
         prompts = [words for words in check_prompts(prompt, negative_prompt) for _ in range(count_each)]
-        steps = positive("num_inference_steps", num_inference_steps or self.options["num_inference_steps"])
+        steps = self.options["num_inference_steps"] if num_inference_steps is None else num_inference_steps
+        steps = positive("num_inference_steps", steps)
         scale = self._scale(guidance_scale, audio_guidance_scale)
         extent = self._extent(task, video, audio, seconds)
         given = [self._given(task, extent, begin) for begin in extent.starts]
         draws, seeds = generators(generator, len(prompts))
         results = []
-        with self.progress_bar(total=len(prompts) * len(given) * steps) as bar:
+        with frozen(self.denoiser), self.progress_bar(total=len(prompts) * len(given) * steps) as bar:
             for number, (words, draw) in enumerate(zip(prompts, draws, strict=True)):
                 condition, null = self._conditions(words, negative_prompt, task)
                 latents = []
@@ -311,7 +310,9 @@ class SoundingVideoPipeline(DiffusionPipeline):
             if task is Task.VIDEO_TO_AUDIO:
                 clip = media.read(given, fps=own.fps, size=(own.height, own.width), audio=False, seconds=seconds)
                 # At the model's rate a length is rounded to a frame; the file's own is what the sound has to last.
-                length = max(clip.seconds, min(media.probe(given).duration, clip.seconds + 1 / own.fps))
+                length = media.probe(given).duration
+                if abs(length - clip.seconds) > 1 / own.fps:
+                    length = clip.seconds
             else:
                 clip = media.read(given, video=False, seconds=seconds)
                 length = clip.seconds
@@ -425,3 +426,16 @@ class SoundingVideoPipeline(DiffusionPipeline):
             rate = source.sample_rate
             waveform = source.waveform[:, : count(extent.seconds or source.seconds, rate)]
         return Clip(pictures, waveform, fps=fps, sample_rate=rate, caption=caption)
+
+
+@contextmanager
+def frozen(network: Any) -> Iterator[None]:
+    """A network none of whose weights asks for a gradient: on a CPU, matrix products round otherwise where one does."""
+    asking = [weight for weight in network.parameters() if weight.requires_grad]
+    for weight in asking:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in asking:
+            weight.requires_grad_(True)

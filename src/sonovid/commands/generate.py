@@ -139,8 +139,8 @@ def check_inputs(args: argparse.Namespace) -> None:
         raise ValueError(f"--audio {path}: no sound in it; for sound to pictures give --video")
     if args.video and args.seconds is not None and args.seconds < info.duration:
         raise ValueError(
-            f"--seconds {float(args.seconds):g}: the video's own pictures stay as they are, all {float(info.duration):.2f} s of them; "
-            "leave --seconds out, or cut the video first"
+            f"--seconds {float(args.seconds):g}: the video's own pictures stay as they are, all {float(info.duration):.2f} s of "
+            "them; leave --seconds out, or cut the video first"
         )
 
 

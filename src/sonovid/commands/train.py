@@ -1,0 +1,54 @@
+"""sonovid train and sonovid recipes: a named configuration, changed by key=value, run; and what there is."""
+
+import argparse
+import inspect
+from typing import Any
+
+DESCRIPTION = """\
+Train what a recipe describes, with some of its values changed.
+
+  sonovid train uniform.scenes data=FOLDER_OR_MANIFEST out=DIR steps=20000
+  sonovid train uniform.scenes out=DIR resume=latest
+  accelerate launch -m sonovid.cli train uniform.scenes data=FOLDER out=DIR
+
+sonovid recipes lists the recipes, and sonovid recipes NAME the values of one.
+"""
+
+
+def add(commands: Any) -> None:
+    """Add both commands to the parser."""
+    parser = commands.add_parser(
+        "train",
+        help="train a model or a codec by a recipe",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("recipe", metavar="RECIPE", help="see sonovid recipes")
+    parser.add_argument("values", nargs="*", metavar="key=value", help="values that differ from the recipe's")
+    parser = commands.add_parser("recipes", help="list recipes, or the values of one", allow_abbrev=False)
+    parser.set_defaults(run=show)
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train."""
+    from sonovid import recipes
+
+    for value in args.values:
+        if "=" not in value:
+            raise ValueError(f"{value!r}: expected key=value, such as steps=20000 (see sonovid recipes {args.recipe})")
+    recipes.run(args.recipe, args.values)
+
+
+def show(args: argparse.Namespace) -> None:
+    """Name the recipes, or say what one holds."""
+    from sonovid import recipes
+
+    if args.recipe is None:
+        for name in recipes.names():
+            print(name)
+        return
+    recipe = recipes.get(args.recipe)
+    print(inspect.getdoc(recipe) or args.recipe)
