@@ -177,8 +177,16 @@ class Block(nn.Module):
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = both.chunk(6, dim=-1)
         x = torch.addcmul(x, gate_a, self.attention(modulate(x, shift_a, scale_a), rope))
         x = x + self.cross(x, text, mask)
-        hidden = F.gelu(self.mlp_in(modulate(x, shift_m, scale_m)), approximate="tanh")
+        hidden = gelu(self.mlp_in(modulate(x, shift_m, scale_m)))
         return torch.addcmul(x, gate_m, self.mlp_out(hidden))
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU by its tanh approximation."""
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu":
+        # The exact one takes a third of the time there, and the two differ by less (5e-4) than a bfloat16 near one can tell.
+        return F.gelu(x)
+    return F.gelu(x, approximate="tanh")
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
