@@ -230,6 +230,8 @@ def write(args: argparse.Namespace, target: Target, clip: Any, metadata: dict[st
     else:
         media.write(target.clip, clip, **options)
     if target.preview is not None:
+        from sonovid.media.files import in_place
         from sonovid.preview import preview
 
-        preview(clip, target.preview, overwrite=args.overwrite)
+        with in_place(target.preview, overwrite=args.overwrite) as beside:
+            preview(clip).save(beside)

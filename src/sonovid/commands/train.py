@@ -1,7 +1,6 @@
 """sonovid train and sonovid recipes: a named configuration, changed by key=value, run; and what there is."""
 
 import argparse
-import inspect
 from typing import Any
 
 DESCRIPTION = """\
@@ -36,19 +35,29 @@ def run(args: argparse.Namespace) -> None:
     """Train."""
     from sonovid import recipes
 
-    for value in args.values:
-        if "=" not in value:
-            raise ValueError(f"{value!r}: expected key=value, such as steps=20000 (see sonovid recipes {args.recipe})")
-    recipes.run(args.recipe, args.values)
+    print(recipes.run(args.recipe, args.values))
 
 
 def show(args: argparse.Namespace) -> None:
     """Name the recipes, or say what one holds."""
     from sonovid import recipes
+    from sonovid.recipes import base
 
     if args.recipe is None:
-        for name in recipes.names():
-            print(name)
+        width = max(map(len, recipes.names()))
+        for name, what in recipes.names().items():
+            print(f"{name:{width}}  {what}")
         return
-    recipe = recipes.get(args.recipe)
-    print(inspect.getdoc(recipe) or args.recipe)
+    for key, value in flat(base.plain(recipes.get(args.recipe))).items():
+        print(f"{key}={value}")
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted key, lists as they are written on the command line."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = ",".join(map(str, value)) if isinstance(value, list) else value
+    return found

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from av.stream import Stream
 from sonovid.clip import Clip
 from sonovid.geometry import as_rate, count, duration
 from sonovid.media.files import Limits, MediaError, audio_stream, in_place, opened, video_stream
-from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, on_screen, scan
+from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, on_screen, scan, stored_in_order
 from sonovid.media.reader import read
 from sonovid.media.sound import frames_of
 from sonovid.media.writer import (
@@ -49,11 +49,14 @@ def mux(
     overwrite: bool = False,
     quality: int = 18,
     limits: "Limits | None" = None,
+    metadata: "Mapping[str, str] | None" = None,
 ) -> Path:
     """Somebody's own pictures with a new sound [c n], cut or filled with silence to last exactly as long as the pictures.
 
     The pictures are copied, not encoded again: full resolution, every byte and stamp, rotation included. Where their codec cannot
     lie in the container that `out` names (a gif in mp4), they are encoded at `quality`, and the log says so.
+
+    metadata: as in `write`.
 
     Raises: as `read` and `write` do.
     """
@@ -70,7 +73,7 @@ def mux(
         if codec in COPIED_PICTURES.get(container.format, (codec,)):
             sound = checked_sound(out, waveform, count(line.seconds, sample_rate))
             try:
-                _copy_pictures(path, line, sound, sample_rate, beside, out, container)
+                _copy_pictures(path, line, sound, sample_rate, beside, out, container, metadata)
                 return out
             except (MediaError, av.FFmpegError, ValueError) as error:
                 reason = str(error)
@@ -79,7 +82,7 @@ def mux(
         log.warning("%s: its pictures are encoded anew for %s: %s", path, out, reason)
         num_frames = max(1, count(line.seconds, line.rate))
         sound = checked_sound(out, waveform, count(duration(num_frames, line.rate), sample_rate))
-        with muxer(beside, out, container, rates=(line.rate, sample_rate)) as target:
+        with muxer(beside, out, container, metadata, rates=(line.rate, sample_rate)) as target:
             frames = _shown(path, line, num_frames)
             height, width = next(frames).shape[:2]
             video = add_pictures(target, container, (height, width), line.rate, quality)
@@ -96,6 +99,7 @@ def replace_pictures(
     *,
     overwrite: bool = False,
     quality: int = 18,
+    metadata: "Mapping[str, str] | None" = None,
 ) -> Path:
     """New pictures, uint8 [t h w 3], with somebody's own sound, which is cut to last exactly as long as they do.
 
@@ -116,7 +120,7 @@ def replace_pictures(
         rates = (fps, sound.sample_rate)
         if whole:
             try:
-                with muxer(beside, out, container, rates=rates) as target:
+                with muxer(beside, out, container, metadata, rates=rates) as target:
                     copy = target.add_stream_from_template(sound)
                     video = add_pictures(target, container, frames.shape[1:3], fps, quality)
                     tracks = [encoded_pictures(video, frames, fps), _handed_to(packets, copy)]
@@ -129,7 +133,7 @@ def replace_pictures(
         assert own.waveform is not None
         channels = own.waveform if len(own.waveform) in (1, 2, 6) else own.waveform[:2]
         waveform = checked_sound(out, channels, count(clip.seconds, own.sample_rate))
-        with muxer(beside, out, container, rates=(fps, own.sample_rate)) as target:
+        with muxer(beside, out, container, metadata, rates=(fps, own.sample_rate)) as target:
             video = add_pictures(target, container, frames.shape[1:3], fps, quality)
             tracks = [encoded_pictures(video, frames, fps), sound_track(target, container, waveform, own.sample_rate)]
             mux_in_order(target, tracks)
@@ -145,30 +149,57 @@ def _film(out: Path) -> Container:
 
 
 def _copy_pictures(
-    path: Path, line: Timeline, sound: np.ndarray, sample_rate: int, beside: Path, out: Path, container: Container
+    path: Path,
+    line: Timeline,
+    sound: np.ndarray,
+    sample_rate: int,
+    beside: Path,
+    out: Path,
+    container: Container,
+    metadata: "Mapping[str, str] | None",
 ) -> None:
     with opened(path) as source:
         pictures = video_stream(source)
         assert pictures is not None
         base = pictures.time_base
         assert base is not None
-        with muxer(beside, out, container, rates=(1 / base, sample_rate)) as target:
+        with muxer(beside, out, container, metadata, rates=(1 / base, sample_rate)) as target:
             copy = target.add_stream_from_template(pictures, opaque=True)
             if pictures.codec_context.codec.canonical_name == "hevc" and container.format in ("mp4", "mov"):
                 copy.codec_context.codec_tag = "hvc1"  # The form that QuickTime opens.
-            track = _handed_to(_moved(source.demux(pictures), round(line.zero / base)), copy)
+            moved = _moved(source.demux(pictures), round(line.zero / base), _decoding_times(path))
+            track = _handed_to(moved, copy)
             mux_in_order(target, [track, sound_track(target, container, sound, sample_rate)])
 
 
-def _moved(packets: Iterator[Packet], ticks: int) -> Iterator[Packet]:
+def _decoding_times(path: Path) -> Iterator[int]:
+    """When each picture has to be decoded, in the order they are stored. Some containers (mkv) keep only when they are shown.
+
+    Raises:
+        ValueError: the file does not tell when its pictures are shown.
+    """
+    with opened(path) as source:
+        if stored_in_order(source):
+            raise ValueError("avi does not keep in which order pictures are shown")
+        stamps = [(packet.pts, packet.dts) for packet in source.demux(video_stream(source)) if packet.size]
+    shown = [pts for pts, _ in stamps if pts is not None]
+    if len(shown) < len(stamps):
+        raise ValueError("some of its pictures carry no time")
+    given = [dts for _, dts in stamps if dts is not None]
+    if len(given) == len(stamps):
+        return iter(given)
+    # The n-th picture to be decoded is due when the n-th is shown, less the most that any comes before its turn.
+    due = sorted(shown)
+    ahead = max(turn - own for turn, own in zip(due, shown, strict=True))
+    return iter([turn - ahead for turn in due])
+
+
+def _moved(packets: Iterator[Packet], ticks: int, decoding: Iterator[int]) -> Iterator[Packet]:
     """Packets moved so that time zero lies at `ticks` of their clock. What comes before it stays, and is not shown."""
     for packet in packets:
-        if not packet.size:
-            continue
-        if packet.pts is None or packet.dts is None:
-            raise ValueError("its pictures carry no time stamps of their own")
-        packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
-        yield packet
+        if packet.size and packet.pts is not None:
+            packet.pts, packet.dts = packet.pts - ticks, next(decoding) - ticks
+            yield packet
 
 
 def _handed_to(packets: "Iterator[Packet] | list[Packet]", stream: Stream) -> Iterator[Packet]:
