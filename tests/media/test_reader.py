@@ -246,6 +246,11 @@ def test_a_part_from_the_middle(tmp_path, start):
     assert len(read(path, start=5.5, seconds=3).frames) == 5
 
 
+def test_a_part_of_a_transport_stream(tmp_path):
+    path = make(tmp_path / "a.ts", frames=numbered(30), base=Fraction(1, 10), codec="libx264", options={"crf": "1"})
+    assert [number_of(picture, 30) for picture in read(path, start=1.5, seconds=0.5).frames] == list(range(15, 20))
+
+
 def test_limits(tmp_path):
     path = make(tmp_path / "a.mkv", frames=numbered(25), waveform=np.zeros((1, 16000), np.float32))
     with pytest.raises(MediaError, match=r"48x32 is above the limit of 100 pixels.*raise it with"):

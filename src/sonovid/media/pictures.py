@@ -1,6 +1,7 @@
 """Pictures out of a file: their time stamps, the one on screen at a given time, turned and scaled as it is shown."""
 
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -47,7 +48,7 @@ def scan(path: "str | os.PathLike") -> Timeline:
         base = stream.time_base
         stamps, lengths, reached = [], [], Fraction(0)
         for packet in container.demux():
-            stamp = packet.pts if packet.pts is not None else packet.dts
+            stamp = packet.dts if packet.pts is None or stored_in_order(container) else packet.pts
             if not packet.size or stamp is None or packet.time_base is None:
                 continue
             reached = max(reached, (stamp + (packet.duration or 0)) * packet.time_base)
@@ -66,6 +67,11 @@ def scan(path: "str | os.PathLike") -> Timeline:
     assert base is not None
     order = np.argsort(stamps, kind="stable")
     return timeline(np.asarray(stamps, np.int64)[order], int(lengths[order[-1]]), base, declared)
+
+
+def stored_in_order(container: InputContainer) -> bool:
+    """Whether a container counts its packets and no more (avi): their times are right, which picture has which is not told."""
+    return container.format.name == "avi"
 
 
 def timeline(stamps: np.ndarray, last: int, base: Fraction, declared: list[Fraction]) -> Timeline:
@@ -103,7 +109,8 @@ def decoded(
     assert base is not None
     spare_threads(stream)
     first = Fraction(stream.start_time or 0) * base
-    if start - first > 1:
+    # Only these two hold an index of key pictures; elsewhere (transport streams) a seek lands where nothing can be decoded.
+    if start - first > 1 and container.format.name.split(",")[0] in ("mov", "matroska"):
         try:
             container.seek(int(start / base), stream=stream)
             yield from _frames(container, stream, base, not_after=start)
@@ -121,13 +128,19 @@ def _frames(
     container: InputContainer, stream: VideoStream, base: Fraction, not_after: "Fraction | None" = None
 ) -> Iterator[tuple[Fraction, VideoFrame]]:
     time, gap = None, 1 / Fraction(stream.average_rate or 25)
+    counted = deque[int]() if stored_in_order(container) else None
     for packet in container.demux(stream):
+        if counted is not None and packet.size and packet.dts is not None:
+            counted.append(packet.dts)
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:
             continue  # One damaged packet does not spoil a file; a file that ends early is found by its length.
         for frame in frames:
-            if frame.pts is not None:
+            if counted:
+                # Pictures come out of the decoder in the order they are shown, which is the order of the packets' times.
+                time = counted.popleft() * base
+            elif frame.pts is not None:
                 time = frame.pts * base
             else:
                 time = time + gap if time is not None else Fraction(stream.start_time or 0) * base
