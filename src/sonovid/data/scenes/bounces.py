@@ -6,7 +6,7 @@ import numpy as np
 
 from sonovid.clip import Clip
 from sonovid.data.scenes.canvas import Canvas, Colour, Field, box, disc, ellipse, mix, shade, stroke
-from sonovid.data.scenes.draws import Draws
+from sonovid.data.scenes.draws import Draws, Number
 from sonovid.data.scenes.materials import struck
 from sonovid.data.scenes.track import Track
 from sonovid.data.scenes.world import World, frame_times, within
@@ -54,16 +54,16 @@ class Flight:
     start: when it appears, at height `drop` above the floor. settle: when it stops bouncing and starts to roll away.
     """
 
-    start: float
-    end: float
-    settle: float
-    x: float
-    drift: float
-    leave: float
-    gravity: float
-    drop: float
-    times: tuple[float, ...]
-    speeds: tuple[float, ...]
+    start: Number
+    end: Number
+    settle: Number
+    x: Number
+    drift: Number
+    leave: Number
+    gravity: Number
+    drop: Number
+    times: tuple[Number, ...]
+    speeds: tuple[Number, ...]
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ class Scene:
     material: str
     colour: str
     floor: str
-    radius: float
-    gravity: float
-    drop: float
-    restitution: float
+    radius: Number
+    gravity: Number
+    drop: Number
+    restitution: Number
     balls: int
     wall: Colour
-    light: float
+    light: Number
 
 
 def scene(seed: int) -> Scene:
@@ -110,7 +110,7 @@ def attributes(seed: int) -> dict[str, str]:
     }
 
 
-def flights(seed: int, ball: int, until: float) -> list[Flight]:
+def flights(seed: int, ball: int, until: Number) -> list[Flight]:
     """All throws of one ball that start before `until`: falls, contacts until the bounces are too small, rolling away."""
     it = scene(seed)
     made: list[Flight] = []
@@ -178,7 +178,7 @@ def paint_floor(canvas: Canvas, it: Scene) -> None:
         canvas.fill(box(-99, 0.42, 99, 0.46), (0.85, 0.72, 0.45))
 
 
-def surface(material: str, base: Colour, cx: np.ndarray, cy: np.ndarray, r: float, turn: np.ndarray) -> Field:
+def surface(material: str, base: Colour, cx: np.ndarray, cy: np.ndarray, r: Number, turn: np.ndarray) -> Field:
     """The colours of a ball lit from the upper left, by material."""
 
     def field(x: np.ndarray, y: np.ndarray, at) -> np.ndarray:
@@ -273,7 +273,7 @@ def caption(seed: int) -> str:
     )
 
 
-def contacts(seed: int, until: float) -> list[tuple[float, float, int]]:
+def contacts(seed: int, until: Number) -> list[tuple[Number, Number, int]]:
     """Every contact before `until`: its time, its strength in (0, 1], the ball."""
     it, found = scene(seed), []
     for ball in range(it.balls):
@@ -305,7 +305,7 @@ def render(seed: int, geometry: Geometry) -> Clip:
     )
 
 
-def strike(track: Track, seed: int, it: Scene, number: int, time: float, strength: float, ball: int) -> None:
+def strike(track: Track, seed: int, it: Scene, number: int, time: Number, strength: Number, ball: int) -> None:
     """The sound of one contact: mostly the ball's, and the floor answers."""
     event = Draws("bounces", seed, "contact", number)
     muffled = 0.75 if it.floor == "carpet" else 1.0

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Value = float | np.ndarray
+from sonovid.data.scenes.draws import Number
+
+Value = Number | np.ndarray
 At = Callable[[Value], Value]  # takes a parameter to the frames being painted, ready to meet pixel grids
 Field = Callable[[np.ndarray, np.ndarray, At], np.ndarray]
-Colour = tuple[float, float, float]
+Colour = tuple[Number, Number, Number]
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def dots(cx: np.ndarray, cy: np.ndarray, r: np.ndarray) -> Shape:
     return Shape(bounds, distance)
 
 
-def ripple(surface: Shape, cx: float, cy: float, radius: Value, thick: float) -> Shape:
+def ripple(surface: Shape, cx: Number, cy: Number, radius: Value, thick: Number) -> Shape:
     """A ring that spreads on a water surface seen from the side (its height is radius / 3.6), cut off where the surface ends."""
 
     def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
@@ -130,7 +132,7 @@ class Canvas:
         """What was painted so far stands still in all frames; what comes after may move."""
         self.image = np.repeat(self.image, num_frames, 0)
 
-    def backdrop(self, top: Colour, bottom: Colour, floor: float | None = None, floor_near: Colour = (0, 0, 0)) -> None:
+    def backdrop(self, top: Colour, bottom: Colour, floor: Number | None = None, floor_near: Colour = (0, 0, 0)) -> None:
         """A wall that grades from `top` to `bottom`, and below y=`floor` a floor that grades towards `floor_near`."""
         depth = np.clip(self.y + 0.5, 0.0, 1.0)[:, None]
         rows = np.array(top) * (1 - depth) + np.array(bottom) * depth
@@ -138,7 +140,7 @@ class Canvas:
         if floor is not None:
             self.fill(box(-99.0, floor, 99.0, 99.0), floor_near)
 
-    def fill(self, shape: Shape, colour: Colour | Field, alpha: Value = 1.0, soft: float = 1.0) -> None:
+    def fill(self, shape: Shape, colour: Colour | Field, alpha: Value = 1.0, soft: Number = 1.0) -> None:
         """Paints a shape. alpha: its opacity, in [0, 1]. soft: width of its edge in pixels."""
         count = len(self.image)
         bounds = [np.broadcast_to(np.asarray(edge, float), (count,)) for edge in shape.bounds]
@@ -180,7 +182,7 @@ def mix(a: Colour, b: Colour, amount: np.ndarray) -> np.ndarray:
     return np.array(a) * (1 - share) + np.array(b) * share
 
 
-def shade(colour: Colour, factor: float) -> Colour:
+def shade(colour: Colour, factor: Number) -> Colour:
     """Darker (factor below 1) or lighter, towards white (factor above 1, at most 2)."""
     if factor <= 1:
         return (colour[0] * factor, colour[1] * factor, colour[2] * factor)

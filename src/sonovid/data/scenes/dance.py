@@ -6,7 +6,7 @@ import numpy as np
 
 from sonovid.clip import Clip
 from sonovid.data.scenes.canvas import Canvas, Colour, Value, box, disc, ellipse, shade, stroke
-from sonovid.data.scenes.draws import Draws
+from sonovid.data.scenes.draws import Draws, Number
 from sonovid.data.scenes.music import Song, play, song
 from sonovid.data.scenes.track import Track
 from sonovid.data.scenes.world import World, frame_times, within
@@ -58,7 +58,7 @@ class Scene:
     hair: Colour
     wall: Colour
     long_hair: bool
-    x: float
+    x: Number
     routine: tuple[tuple[int, bool], ...]  # a pose and whether it is mirrored, for each of eight beats
 
 
@@ -99,11 +99,11 @@ def poses(it: Scene, t: np.ndarray) -> np.ndarray:
     return pose
 
 
-def limb(canvas: Canvas, a: tuple[Value, Value], b: tuple[Value, Value], thick: float, colour: Colour) -> None:
+def limb(canvas: Canvas, a: tuple[Value, Value], b: tuple[Value, Value], thick: Number, colour: Colour) -> None:
     canvas.fill(stroke(a[0], a[1], b[0], b[1], thick), colour)
 
 
-def joint(a: tuple[Value, Value], b: tuple[Value, Value], length: float, side: float) -> tuple[Value, Value]:
+def joint(a: tuple[Value, Value], b: tuple[Value, Value], length: Number, side: Number) -> tuple[Value, Value]:
     """The knee between hip a and foot b, both bones of one length, bent to one side."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     gap = np.hypot(dx, dy)

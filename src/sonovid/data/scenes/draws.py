@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 T = TypeVar("T")
+Number = int | float  # what `float` means to type checkers, but not to the one that runs in the tests
 
 
 class Draws:
@@ -24,17 +25,17 @@ class Draws:
         """An independent stream, the same however much was drawn from this one."""
         return Draws(*self.keys, *keys)
 
-    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
+    def uniform(self, low: Number = 0.0, high: Number = 1.0) -> float:
         return low + (high - low) * float(self.bits.random())
 
-    def uniforms(self, count: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    def uniforms(self, count: int, low: Number = 0.0, high: Number = 1.0) -> np.ndarray:
         return low + (high - low) * self.bits.random(count)
 
     def noise(self, count: int) -> np.ndarray:
         """White noise of zero mean and unit variance: uniform, since the ear cannot tell it from normal."""
         return (self.bits.random(count) * 2.0 - 1.0) * 3.0**0.5
 
-    def chance(self, probability: float) -> bool:
+    def chance(self, probability: Number) -> bool:
         return float(self.bits.random()) < probability
 
     def pick(self, choices: Sequence[T]) -> T:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sonovid.data.scenes.canvas import Canvas, Colour, Shape, box, disc, dots, ellipse, leaf, shade, stroke
+from sonovid.data.scenes.draws import Number
 from sonovid.data.scenes.setting import Kind, Setting, hiss, sample_times, sky
 from sonovid.data.scenes.track import Track
 
@@ -139,7 +140,7 @@ def paint_fire(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
             wide = 0.085 * size**0.6
             sway = 0.25 * tall * np.sin(2 * np.pi * (draws.uniform(1.2, 2.4) * t + draws.uniform()))
 
-            def flame(x: np.ndarray, y: np.ndarray, at, x0: float = x, tall=tall, wide: float = wide, sway=sway) -> np.ndarray:
+            def flame(x: np.ndarray, y: np.ndarray, at, x0: Number = x, tall=tall, wide: Number = wide, sway=sway) -> np.ndarray:
                 up = (0.34 - y) / at(tall)
                 half = wide * np.sqrt(np.clip(up + 0.25, 0.0, 2.0)) * np.clip(1 - up, 0.0, 1.0) * 1.5
                 return np.maximum(np.abs(x - x0 - at(sway) * np.clip(up, 0, 1) ** 2) - half, -0.2 - up) * 0.6

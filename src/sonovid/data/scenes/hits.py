@@ -6,7 +6,7 @@ import numpy as np
 
 from sonovid.clip import Clip
 from sonovid.data.scenes.canvas import Canvas, Colour, disc, shade, stroke
-from sonovid.data.scenes.draws import Draws
+from sonovid.data.scenes.draws import Draws, Number
 from sonovid.data.scenes.materials import struck
 from sonovid.data.scenes.things import TABLE, THINGS, Blows
 from sonovid.data.scenes.track import Track
@@ -24,9 +24,9 @@ class Scene:
     material: str
     thing: str
     colour: str
-    size: float
-    x: float
-    side: float
+    size: Number
+    x: Number
+    side: Number
     wall: Colour
     ground: Colour
 
@@ -52,10 +52,10 @@ def attributes(seed: int) -> dict[str, str]:
     return {"world": "hits", "material": it.material, "object": it.thing, "colour": it.colour}
 
 
-def blows(seed: int, until: float) -> list[tuple[float, float]]:
+def blows(seed: int, until: Number) -> list[tuple[Number, Number]]:
     """Every blow before `until`, and one more: its time, its strength in [0.3, 1]. At most four in any two seconds."""
     draws = Draws("hits", seed, "blows")
-    made: list[tuple[float, float]] = []
+    made: list[tuple[Number, Number]] = []
     time, pace = draws.uniform(0.2, 0.9), draws.uniform(0.4, 1.5)
     while True:
         made.append((time, draws.uniform(0.3, 1.0)))
@@ -66,7 +66,7 @@ def blows(seed: int, until: float) -> list[tuple[float, float]]:
             time = max(time, made[-4][0] + 2.0)
 
 
-def swing(times: np.ndarray, hits: list[tuple[float, float]]) -> np.ndarray:
+def swing(times: np.ndarray, hits: list[tuple[Number, Number]]) -> np.ndarray:
     """How high the stick is raised: 0 at each blow, up to the strength of the coming blow before it. [t]."""
     height = np.full(times.shape, hits[0][1])
     before, rest = -9.0, hits[0][1]
@@ -82,7 +82,7 @@ def swing(times: np.ndarray, hits: list[tuple[float, float]]) -> np.ndarray:
     return np.where(times >= before, rest * 0.6 * (1 - (1 - rise) ** 2), height)
 
 
-def paint_stick(canvas: Canvas, it: Scene, height: np.ndarray, contact: tuple[float, float]) -> None:
+def paint_stick(canvas: Canvas, it: Scene, height: np.ndarray, contact: tuple[Number, Number]) -> None:
     """A drumstick that turns about a hand outside the picture."""
     tip, thick = 0.034, 0.02
     cx, cy = contact[0], contact[1] - tip

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sonovid.data.scenes.canvas import Canvas, Colour, box, bucket, disc, dots, ellipse, mix, shade, stroke
+from sonovid.data.scenes.draws import Number
 from sonovid.data.scenes.materials import struck
 from sonovid.data.scenes.setting import Kind, Setting, hiss, kinds_world, sample_times
 from sonovid.data.scenes.track import Track
@@ -32,7 +33,7 @@ def room(canvas: Canvas) -> None:
     canvas.fill(box(-99, 0.22, 99, 0.24), shade(COUNTER, 1.3))
 
 
-def lifted(t: np.ndarray, it: Setting, high: float, still: float) -> np.ndarray:
+def lifted(t: np.ndarray, it: Setting, high: Number, still: Number) -> np.ndarray:
     """A height that is 0 at each event, rests for the share `still` of the time to the next, rises and drops on it: [t]."""
     height = high * (1 - np.clip((t - it.events[0][0]) / 0.25 + 1.0, 0.0, 1.0) ** 2)
     for (time, _), (following, _) in zip(it.events, it.events[1:], strict=False):

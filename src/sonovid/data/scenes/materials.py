@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sonovid.data.scenes.draws import Draws
+from sonovid.data.scenes.draws import Draws, Number
 from sonovid.data.scenes.track import Track
 
 
@@ -18,14 +18,14 @@ class Modal:
     starts to fall, Hz.
     """
 
-    base: tuple[float, float]
-    ratios: tuple[float, ...]
-    ring: tuple[float, float]
-    damping: float
-    noise: tuple[float, float]
-    noise_gain: float
-    noise_seconds: float
-    cutoff: float
+    base: tuple[Number, Number]
+    ratios: tuple[Number, ...]
+    ring: tuple[Number, Number]
+    damping: Number
+    noise: tuple[Number, Number]
+    noise_gain: Number
+    noise_seconds: Number
+    cutoff: Number
 
 
 MODAL = {
@@ -40,7 +40,9 @@ MODAL = {
 }
 
 
-def struck(track: Track, time: float, material: str, strength: float, voice: Draws, event: Draws, *, gain: float = 1.0) -> None:
+def struck(
+    track: Track, time: Number, material: str, strength: Number, voice: Draws, event: Draws, *, gain: Number = 1.0
+) -> None:
     """Adds the sound of one blow.
 
     material: one of wood, metal, glass, plastic, rubber, stone, carpet, cloth, water, leaves, dirt.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sonovid.data.scenes.draws import Draws
+from sonovid.data.scenes.draws import Draws, Number
 from sonovid.data.scenes.track import Track
 
 STEPS = 16  # sixteenth notes in a bar of four beats
@@ -28,9 +28,9 @@ class Song:
     """style: a key of DRUMS. bpm: beats per minute. first: the time of a first beat of a bar, in seconds. root: Hz."""
 
     style: str
-    bpm: float
-    first: float
-    root: float
+    bpm: Number
+    first: Number
+    root: Number
     progression: tuple[int, ...]
 
     @property
@@ -38,7 +38,7 @@ class Song:
         """Seconds between beats."""
         return 60.0 / self.bpm
 
-    def beats(self, until: float) -> list[float]:
+    def beats(self, until: Number) -> list[Number]:
         """The times of all beats from 0 to before `until`."""
         lowest = int(np.ceil(-self.first / self.beat))
         highest = int(np.ceil((until - self.first) / self.beat))
@@ -54,17 +54,17 @@ def song(draws: Draws) -> Song:
     return Song(style, bpm, first, 55.0 * 2 ** (draws.uniform(-4, 6) / 12), draws.pick(PROGRESSIONS))
 
 
-def pitch(song: Song, degree: int, octave: float) -> float:
+def pitch(song: Song, degree: int, octave: Number) -> float:
     return song.root * 2 ** (octave + degree // 7 + MINOR[degree % 7] / 12)
 
 
-def note(track: Track, time: float, frequency: float, *, harmonics: int, seconds: float, gain: float, tilt: float) -> None:
+def note(track: Track, time: Number, frequency: Number, *, harmonics: int, seconds: Number, gain: Number, tilt: Number) -> None:
     """A plucked note: harmonics that fall as a power `tilt` and die the faster the higher they are."""
     k = np.arange(1, harmonics + 1, dtype=float)
     track.modes(time, frequency * k, seconds / k**0.5, gain / k**tilt)
 
 
-def kick(track: Track, time: float, gain: float) -> None:
+def kick(track: Track, time: Number, gain: Number) -> None:
     first, late = track.start(time)
     if first < len(track.sound):
         t = np.arange(track.length(0.22)) / track.rate + late

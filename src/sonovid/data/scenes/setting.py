@@ -8,7 +8,7 @@ from scipy.signal import butter, sosfilt
 
 from sonovid.clip import Clip
 from sonovid.data.scenes.canvas import Canvas, Colour
-from sonovid.data.scenes.draws import Draws
+from sonovid.data.scenes.draws import Draws, Number
 from sonovid.data.scenes.track import Track
 from sonovid.data.scenes.world import World, frame_times, within
 from sonovid.geometry import Geometry
@@ -23,11 +23,11 @@ class Setting:
 
     kind: str
     look: str
-    strength: float
+    strength: Number
     draws: Draws
-    events: list[tuple[float, float]] = field(default_factory=list)
+    events: list[tuple[Number, Number]] = field(default_factory=list)
 
-    def intensity(self, t: np.ndarray, pace: float = 0.45) -> np.ndarray:
+    def intensity(self, t: np.ndarray, pace: Number = 0.45) -> np.ndarray:
         """A smooth curve in [0.15, 1] times `strength`, by which both picture and sound are driven: [t]. pace: Hz."""
         draws = self.draws.sub("intensity")
         total = np.zeros_like(t)
@@ -36,7 +36,7 @@ class Setting:
             total = total + np.sin(2 * np.pi * (rate * t + draws.uniform())) / (1 + k)
         return self.strength * (0.15 + 0.85 * np.clip(0.5 + 0.36 * total, 0.0, 1.0))
 
-    def since(self, t: np.ndarray, k: int, lag: float = 0.0) -> np.ndarray:
+    def since(self, t: np.ndarray, k: int, lag: Number = 0.0) -> np.ndarray:
         """Time since event k plus `lag`, -1 before it: [t]."""
         age = t - self.events[k][0] - lag
         return np.where(age >= 0, age, -1.0)
@@ -52,15 +52,15 @@ class Kind:
     phrases: tuple[str, ...]
     paint: Callable[[Canvas, np.ndarray, Setting], None]
     play: Callable[[Track, Setting], None]
-    gaps: tuple[float, float] | None = None
-    echo: Callable[[Setting], float] | None = None
+    gaps: tuple[Number, Number] | None = None
+    echo: Callable[[Setting], Number] | None = None
 
 
 def sample_times(track: Track) -> np.ndarray:
     return np.arange(len(track.sound)) / track.rate
 
 
-def hiss(track: Track, draws: Draws, band: tuple[float, float], loud: np.ndarray | float) -> None:
+def hiss(track: Track, draws: Draws, band: tuple[Number, Number], loud: np.ndarray | Number) -> None:
     """Adds steady noise in a band (Hz) under an envelope `loud`, [n] or one number.
 
     The noise is drawn in order and filtered causally, so that a longer track begins as a shorter one does.
@@ -86,7 +86,7 @@ def sky(look: str) -> tuple[Colour, Colour]:
 def kinds_world(name: str, kinds: dict[str, Kind]) -> World:
     """A world whose scenes are each of one kind."""
 
-    def setting(seed: int, until: float) -> Setting:
+    def setting(seed: int, until: Number) -> Setting:
         draws = Draws(name, seed)
         key = draws.pick(sorted(kinds))
         kind = kinds[key]

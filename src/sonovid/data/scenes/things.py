@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sonovid.data.scenes.canvas import Canvas, Colour, Field, Shape, box, bucket, dots, ellipse, leaf, mix, ripple, shade, stroke
-from sonovid.data.scenes.draws import Draws
+from sonovid.data.scenes.draws import Draws, Number
 
 TABLE = 0.2
 BASE = 0.4  # where things stand
@@ -33,18 +33,18 @@ COLOURS: dict[str, Colour] = {
 class Blows:
     """What a thing needs to know to be painted: the blows (time, strength), its colour, size, place, and own randomness."""
 
-    hits: list[tuple[float, float]]
+    hits: list[tuple[Number, Number]]
     colour: str
-    size: float
-    x: float
-    side: float
+    size: Number
+    x: Number
+    side: Number
     draws: Draws
 
     @property
     def rgb(self) -> Colour:
         return COLOURS[self.colour]
 
-    def shiver(self, t: np.ndarray, rate: float, decay: float) -> np.ndarray:
+    def shiver(self, t: np.ndarray, rate: Number, decay: Number) -> np.ndarray:
         """A damped swing after each blow, in [-1, 1]: [t]."""
         total = np.zeros_like(t)
         for time, strength in self.hits:
@@ -52,7 +52,7 @@ class Blows:
             total = total + np.where(t >= time, strength * np.exp(-since / decay) * np.cos(2 * np.pi * rate * since), 0.0)
         return total
 
-    def press(self, t: np.ndarray, decay: float) -> np.ndarray:
+    def press(self, t: np.ndarray, decay: Number) -> np.ndarray:
         """How far a blow still presses in: jumps to its strength (within 15 ms before it) and dies away. [t]."""
         total = np.zeros_like(t)
         for time, strength in self.hits:
@@ -63,7 +63,7 @@ class Blows:
         return total
 
 
-Paint = Callable[[Canvas, np.ndarray, Blows], tuple[float, float]]
+Paint = Callable[[Canvas, np.ndarray, Blows], tuple[Number, Number]]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Thing:
     plural: bool = False
 
 
-def round_body(base: Colour, cx: float | np.ndarray, half: float, gloss: float) -> Field:
+def round_body(base: Colour, cx: Number | np.ndarray, half: Number, gloss: Number) -> Field:
     """Shading of an upright cylinder lit from the left."""
 
     def field(x: np.ndarray, y: np.ndarray, at) -> np.ndarray:
@@ -88,11 +88,11 @@ def round_body(base: Colour, cx: float | np.ndarray, half: float, gloss: float) 
     return field
 
 
-def ground_shadow(canvas: Canvas, cx: float | np.ndarray, half: float) -> None:
+def ground_shadow(canvas: Canvas, cx: Number | np.ndarray, half: Number) -> None:
     canvas.fill(ellipse(cx, BASE, half * 1.15, 0.045), (0.05, 0.05, 0.06), 0.4, 3.0)
 
 
-def wooden_block(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+def wooden_block(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[Number, Number]:
     w, h = 0.24 * it.size, 0.25 * it.size
     ground_shadow(canvas, it.x, w)
     canvas.animate(len(t))
@@ -108,7 +108,7 @@ def wooden_block(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float
     return it.x + 0.04 * it.side, BASE - h
 
 
-def wooden_box(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+def wooden_box(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[Number, Number]:
     w, h = 0.21 * it.size, 0.3 * it.size
     ground_shadow(canvas, it.x, w)
     canvas.animate(len(t))
@@ -124,7 +124,7 @@ def wooden_box(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
     return it.x + 0.04 * it.side, BASE - h
 
 
-def metal_can(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+def metal_can(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[Number, Number]:
     w, h = 0.15 * it.size, 0.34 * it.size
     ground_shadow(canvas, it.x, w)
     canvas.animate(len(t))
@@ -140,7 +140,7 @@ def metal_can(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
     return it.x + 0.03 * it.side, top - 0.015
 
 
-def metal_pan(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+def metal_pan(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[Number, Number]:
     w, h = 0.24 * it.size, 0.2 * it.size
     ground_shadow(canvas, it.x, w * 0.9)
     canvas.animate(len(t))
@@ -164,7 +164,7 @@ def glass_edges(canvas: Canvas, shape: Shape, inner: Shape, rgb: Colour) -> None
     canvas.fill(rim, shade(rgb, 0.55), 0.9)
 
 
-def glass_bottle(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+def glass_bottle(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[Number, Number]:
     w, h = 0.12 * it.size, 0.48 * it.size
     ground_shadow(canvas, it.x, w)
     canvas.animate(len(t))
@@ -172,7 +172,7 @@ def glass_bottle(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float
     top, neck, rim = BASE - h, 0.045, 0.018
     shoulder = top + 0.2 * h
 
-    def outline(grow: float) -> Shape:
+    def outline(grow: Number) -> Shape:
         body = box(cx - w - grow, shoulder + 0.02 - grow, cx + w + grow, BASE + 0.02 + grow, 0.07)
         throat = box(cx - neck - grow, top - grow, cx + neck + grow, shoulder + 0.1)
         return Shape(
@@ -185,7 +185,7 @@ def glass_bottle(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float
     return it.x + 0.01 * it.side, top - 0.005
 
 
-def glass_jar(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+def glass_jar(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[Number, Number]:
     w, h = 0.17 * it.size, 0.32 * it.size
     ground_shadow(canvas, it.x, w)
     canvas.animate(len(t))
@@ -200,7 +200,7 @@ def glass_jar(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
     return it.x + 0.75 * w * it.side, top
 
 
-def plastic_bucket(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+def plastic_bucket(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[Number, Number]:
     w, h = 0.22 * it.size, 0.34 * it.size
     ground_shadow(canvas, it.x, w * 0.8)
     canvas.animate(len(t))
@@ -213,7 +213,7 @@ def plastic_bucket(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, flo
     return it.x + 0.03 * it.side, top - 0.01
 
 
-def plastic_cup(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+def plastic_cup(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[Number, Number]:
     w, h = 0.16 * it.size, 0.32 * it.size
     ground_shadow(canvas, it.x, w * 0.8)
     canvas.animate(len(t))
@@ -226,7 +226,7 @@ def plastic_cup(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]
     return it.x + 0.8 * w * it.side, top - 0.02
 
 
-def cushion(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+def cushion(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[Number, Number]:
     w, h = 0.27 * it.size, 0.26 * it.size
     ground_shadow(canvas, it.x, w)
     canvas.animate(len(t))
@@ -244,7 +244,7 @@ def cushion(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
     return it.x + 0.02 * it.side, top
 
 
-def folded_cloth(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+def folded_cloth(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[Number, Number]:
     w, h = 0.27 * it.size, 0.23 * it.size
     ground_shadow(canvas, it.x, w)
     canvas.animate(len(t))
@@ -259,7 +259,7 @@ def folded_cloth(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float
 
 
 def sprays(
-    it: Blows, t: np.ndarray, number: int, speed: float, size: float, at: tuple[float, float]
+    it: Blows, t: np.ndarray, number: int, speed: Number, size: Number, at: tuple[Number, Number]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Particles thrown up by each blow: x, y, radius [p t]; radius 0 when not in the air."""
     xs, ys, rs = [], [], []
@@ -276,7 +276,7 @@ def sprays(
     return np.array(xs), np.array(ys), np.array(rs)
 
 
-def water_basin(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+def water_basin(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[Number, Number]:
     w = 0.34 * it.size
     water: Colour = (0.2, 0.5, 0.82)
     ground_shadow(canvas, it.x, w)
@@ -296,7 +296,7 @@ def water_basin(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]
     return spot[0], spot[1] + 0.02
 
 
-def leaf_pile(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+def leaf_pile(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[Number, Number]:
     w, h = 0.32 * it.size, 0.2 * it.size
     tones = [shade(it.rgb, f) for f in (0.6, 0.8, 1.0, 1.2, 1.4)]
     ground_shadow(canvas, it.x, w)
@@ -328,7 +328,7 @@ def leaf_pile(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
     return top
 
 
-def dirt_mound(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[float, float]:
+def dirt_mound(canvas: Canvas, t: np.ndarray, it: Blows) -> tuple[Number, Number]:
     w, h = 0.34 * it.size, 0.2 * it.size
     ground_shadow(canvas, it.x, w)
     canvas.fill(

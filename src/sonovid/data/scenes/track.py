@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sonovid.data.scenes.draws import Draws
+from sonovid.data.scenes.draws import Draws, Number
 from sonovid.geometry import Geometry, count
 
 ROUND = 32768.0
@@ -16,10 +16,10 @@ class Track:
         self.rate = geometry.sample_rate
         self.sound = np.zeros(geometry.num_samples)
 
-    def length(self, seconds: float) -> int:
+    def length(self, seconds: Number) -> int:
         return max(1, count(seconds, self.rate))
 
-    def start(self, time: float) -> tuple[int, float]:
+    def start(self, time: Number) -> tuple[int, Number]:
         """The first sample at or after `time`, and how long after, in seconds."""
         first = int(np.ceil(time * self.rate - 1e-9))
         return first, first / self.rate - time
@@ -30,7 +30,7 @@ class Track:
         if end > begin:
             self.sound[begin:end] += sound[begin - first : end - first]
 
-    def modes(self, time: float, frequencies: np.ndarray, t60: np.ndarray, gains: np.ndarray) -> None:
+    def modes(self, time: Number, frequencies: np.ndarray, t60: np.ndarray, gains: np.ndarray) -> None:
         """Struck modes: sum of g sin(2 pi f t) 10^(-3 t / t60). All [m]; frequencies in Hz, t60 (time to -60 dB) in seconds."""
         first, late = self.start(time)
         if first >= len(self.sound):
@@ -48,7 +48,7 @@ class Track:
         self.add(first, (rows.real @ columns.imag.T + rows.imag @ columns.real.T).reshape(-1))
 
     def burst(
-        self, time: float, draws: Draws, *, band: tuple[float, float], seconds: float, gain: float, grains: float = 0.0
+        self, time: Number, draws: Draws, *, band: tuple[Number, Number], seconds: Number, gain: Number, grains: Number = 0.0
     ) -> None:
         """Noise in a band (Hz, low and high) that starts at once and decays by 60 dB in `seconds`.
 
@@ -81,7 +81,7 @@ class Track:
             envelope = envelope * (0.15 + 0.85 * np.minimum(rough, 1.0))
         self.add(first, gain * noise * envelope)
 
-    def chirp(self, time: float, *, low: float, high: float, seconds: float, gain: float) -> None:
+    def chirp(self, time: Number, *, low: Number, high: Number, seconds: Number, gain: Number) -> None:
         """A bubble: a decaying tone that glides from `low` to `high` Hz (Minnaert resonance of a rising, shrinking bubble)."""
         first, late = self.start(time)
         n = self.length(seconds)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sonovid.data.scenes.canvas import At, Canvas, Colour, Shape, box, disc, dots, ellipse, ripple, shade, stroke
+from sonovid.data.scenes.draws import Number
 from sonovid.data.scenes.setting import Kind, Setting, hiss, sample_times, sky
 from sonovid.data.scenes.track import Track
 
@@ -33,7 +34,7 @@ def paint_rain(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
         canvas.fill(ripple, (0.95, 0.97, 1.0), (1 - age) * np.clip((level - k / 9) * 5 + 0.3, 0, 1))
 
 
-def mix_sky(low: Colour, grey: float) -> Colour:
+def mix_sky(low: Colour, grey: Number) -> Colour:
     return shade(low, 0.8 * grey)
 
 
@@ -50,7 +51,7 @@ def play_rain(track: Track, it: Setting) -> None:
             track.chirp(time, low=drops.uniform(900, 2500), high=drops.uniform(2500, 4500), seconds=0.03, gain=0.12 * loud)
 
 
-def ridge(top: np.ndarray, bottom: np.ndarray, phase: float) -> Shape:
+def ridge(top: np.ndarray, bottom: np.ndarray, phase: Number) -> Shape:
     """A wavy bar across the whole picture."""
 
     def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
@@ -60,7 +61,7 @@ def ridge(top: np.ndarray, bottom: np.ndarray, phase: float) -> Shape:
     return Shape((-99.0, top - 0.02, 99.0, bottom + 0.02), distance)
 
 
-def wash(reach: np.ndarray, phase: float, foam: np.ndarray | None = None) -> Shape:
+def wash(reach: np.ndarray, phase: Number, foam: np.ndarray | None = None) -> Shape:
     """The water that has run up the beach as far as y=`reach`, or only the foam along its edge, of a half width."""
 
     def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sonovid.clip import Clip
+from sonovid.data.scenes.draws import Number
 from sonovid.geometry import Geometry, duration
 
 
@@ -23,6 +24,6 @@ def frame_times(geometry: Geometry) -> np.ndarray:
     return np.array([float(duration(i, geometry.fps)) for i in range(geometry.num_frames)])
 
 
-def within(times: list[float], geometry: Geometry) -> tuple[float, ...]:
+def within(times: list[Number], geometry: Geometry) -> tuple[Number, ...]:
     """The times that lie in the clip, sorted."""
     return tuple(sorted(t for t in times if 0 <= t < geometry.seconds))
