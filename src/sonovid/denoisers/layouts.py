@@ -77,7 +77,10 @@ class Layout(nn.Module):
             raise ValueError(f"UniForm: latent video of {t} x {h} x {w} is not whole patches of {self.patch}; change the size")
 
     def video_grid(self, x: AV, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Row and column coordinates of the video's tokens; a size other than the model's is interpolated to its extent."""
+        """Row and column coordinates of the video's tokens; a size other than the model's is interpolated to its extent.
+
+        Deviation: counted in patches, as in PixArt at 256 pixels; STDiT3 halves them there.
+        """
         axes = []
         for axis in (1, 2):
             made_for, got = self.video[axis] // self.patch[axis], x.video.shape[axis + 2] // self.patch[axis]

@@ -76,7 +76,10 @@ class UniForm(ModelMixin, ConfigMixin):
         self._start()
 
     def _start(self) -> None:
-        """The starting values that are not the modules' own: small modulations, no rate, a silent output."""
+        """The starting values that are not the modules' own: small modulations, no rate, a silent output.
+
+        Deviation: STDiT3's output starts by Xavier's rule; from zero, as in DiT, the first steps are not spent on unlearning it.
+        """
         for linear in (self.modulation, self.text_in, self.text_out):
             nn.init.normal_(linear.weight, std=0.02)
             nn.init.zeros_(linear.bias)
@@ -100,6 +103,8 @@ class UniForm(ModelMixin, ConfigMixin):
         zero is clean; each [b], or per latent frame, video [b t] and audio [b l]; what falls into one step of the grid is
         averaged. A given stream enters clean and with its time zero. condition: None is joint generation without text.
         previous: not used. fps: frames per second, where they are not the model's own.
+
+        Deviation: equations 1 and 2 write a given stream noisy; whoever wants it so gives it so, with its time.
 
         Raises:
             ValueError: the streams cannot be fused with each other or do not fit the model.
