@@ -36,7 +36,7 @@ class Draws:
         return (self.bits.random(count) * 2.0 - 1.0) * 3.0**0.5
 
     def chance(self, probability: Number) -> bool:
-        return float(self.bits.random()) < probability
+        return bool(self.bits.random() < probability)
 
     def pick(self, choices: Sequence[T]) -> T:
         return choices[int(float(self.bits.random()) * len(choices))]
