@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -197,7 +196,7 @@ class Latents:
     folder: Path
     rows: list[dict[str, Any]]
     statistics: dict[str, dict[str, list[float]]]
-    places: np.ndarray
+    places: list[tuple[int, int]]
     shards: list[dict[str, Any]]
 
     def __len__(self) -> int:
@@ -218,7 +217,7 @@ class Latents:
         return AV(*found)
 
     def _one(self, name: str, shard: int, row: int) -> Tensor:
-        return self.shards[shard][name][int(row)]
+        return self.shards[shard][name][row]
 
 
 class _OnDisk:
@@ -261,7 +260,7 @@ def open_latents(folder: "str | Path", *, memory_gb: float = 8.0) -> Latents:
     if not rows:
         raise ValueError(f"{folder}: the cache holds no clips; none of the files could be read")
     statistics = json.loads((folder / "statistics.json").read_text())
-    return Latents(folder, rows, statistics, np.array(places), shards)
+    return Latents(folder, rows, statistics, places, shards)
 
 
 def _shards(count: int, shard: int) -> int:

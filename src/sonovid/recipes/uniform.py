@@ -44,14 +44,18 @@ class Codecs:
 
 @dataclass(frozen=True)
 class Network:
-    """The transformer's own settings; sizes that follow from the codecs are taken from them."""
+    """The transformer's own settings; sizes that follow from the codecs are taken from them.
+
+    pixart: a PixArt-alpha by hub id or folder whose weights are begun from.
+    """
 
     layout: Literal["tokens", "columns"] = "tokens"
-    depth: int = 6
+    depth: int = 5
     width: int = 256
     heads: int = 4
     patch_size: tuple[int, int, int] = (2, 2, 2)
     learn_variance: bool = False
+    pixart: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class UniFormRecipe:
 
 
 def paper() -> UniFormRecipe:
-    """The published model: 256x256 at 17 frames per second, 4 s, 1.2 billion parameters.
+    """The published model: 256x256 at 17 frames per second, 4 s, 1.2 billion parameters, begun from PixArt.
 
     Deviation: the paper does not say the steps, the averaging or the law of the times; those of Open-Sora and of improved DDPM
     are taken. Its video autoencoder, Open-Sora's, is not in diffusers: one with the same grid, 5 latents a second of 4 channels,
@@ -117,7 +121,15 @@ def paper() -> UniFormRecipe:
     return UniFormRecipe(
         geometry=Geometry(68, Fraction(17), 256, 256, 16000),
         codecs=Codecs(video="", audio="cvssp/audioldm-m-full", text="google/t5-v1_1-xxl", text_width=4096, text_words=300),
-        network=Network(layout="columns", depth=28, width=1152, heads=16, patch_size=(1, 2, 2), learn_variance=True),
+        network=Network(
+            layout="columns",
+            depth=28,
+            width=1152,
+            heads=16,
+            patch_size=(1, 2, 2),
+            learn_variance=True,
+            pixart="PixArt-alpha/PixArt-XL-2-512x512",
+        ),
         regression=Regression(
             schedule="linear",
             predict="eps",

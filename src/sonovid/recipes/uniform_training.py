@@ -16,6 +16,7 @@ from sonovid.av import AV, Task
 from sonovid.clip import Clip
 from sonovid.condition import Condition
 from sonovid.data import clips, latents
+from sonovid.denoisers.pixart import init_from_pixart, load_pixart
 from sonovid.denoisers.uniform import UniForm
 from sonovid.diffusion.objective import LogitNormal, MultiTask, Uniform
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Schedule, Tabulated
@@ -34,9 +35,11 @@ MOST_NUMBERS = 1 << 30
 
 def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
     """Train, and return the folder of the pipeline."""
-    out = Path(recipe.out)
+    out, shown = Path(recipe.out), recipe.sampling.validation_clips
     codecs = AV(parts.video_codec(recipe.codecs), parts.audio_codec(recipe.codecs))
     text = parts.text_encoder(recipe.codecs)
+    # What does not fit is said before hours are spent on latents.
+    model, regress = network(recipe, codecs), objective(recipe.regression)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for codec in codecs:
         codec.to(device)
@@ -46,7 +49,25 @@ def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
     training, held_out, windows = parts.caches(recipe.data, recipe.geometry, out, encode, *key)
     for codec, name in zip(codecs, AV._fields, strict=True):
         parts.whiten_by(codec, training.statistics.get(name))
-    return train(job(recipe, codecs, text, training, held_out, windows, resolved), out, resume=recipe.resume)
+
+    def pipeline(network: nn.Module) -> SoundingVideoPipeline:
+        return assembled(recipe, network, codecs, text, regress.schedule)
+
+    ready = Job(
+        model=model,
+        objective=regress,
+        batch=batches(training, codecs, text),
+        size=len(training),
+        validation=batches(held_out, codecs, text) if held_out else None,
+        validation_size=len(held_out) if held_out else 0,
+        settings=recipe.training,
+        weights={"audio": recipe.regression.audio_weight},
+        pairs=regress.paired_and_shuffled,
+        sample=lambda network, folder, step: samples(pipeline(network), windows[:shown], recipe.geometry, folder),
+        export=lambda network, folder: pipeline(network).save_pretrained(folder),
+        recipe=resolved,
+    )
+    return train(ready, out, resume=recipe.resume)
 
 
 def encoded(given: list[Clip], *, codecs: AV, device: torch.device, precision: str) -> AV:
@@ -70,7 +91,7 @@ def network(recipe: UniFormRecipe, codecs: AV) -> UniForm:
         raise ValueError(f"{steps} audio latent steps do not fall evenly on {t} latent frames; change geometry or codecs")
     own = recipe.network
     with drawn_from(recipe.training.seed):
-        return UniForm(
+        model = UniForm(
             layout=own.layout,
             depth=own.depth,
             width=own.width,
@@ -80,8 +101,12 @@ def network(recipe: UniFormRecipe, codecs: AV) -> UniForm:
             audio=(channels, bins, steps // t),
             text_width=recipe.codecs.text_width,
             learn_variance=own.learn_variance,
-            fps=float(recipe.geometry.fps * t / recipe.geometry.num_frames),
+            fps=float(recipe.geometry.fps),
         )
+    if own.pixart:
+        left = init_from_pixart(model, load_pixart(own.pixart))
+        log.info("begun from %s; %d tensors that it does not know are new", own.pixart, len(left))
+    return model
 
 
 def objective(regression: Regression) -> MultiTask:
@@ -158,47 +183,17 @@ def batches(cache: latents.Latents, codecs: AV, text: Any) -> Callable[[Sequence
     return batch
 
 
-def job(
-    recipe: UniFormRecipe,
-    codecs: AV,
-    text: Any,
-    training: latents.Latents,
-    held_out: latents.Latents | None,
-    windows: Sequence[clips.Window],
-    resolved: dict[str, Any],
-) -> Job:
-    """The whole training, for the loop."""
-    regress = objective(recipe.regression)
-
-    def pipeline(model: nn.Module) -> SoundingVideoPipeline:
-        sampling = recipe.sampling
-        options = {
-            "num_inference_steps": sampling.steps,
-            "guidance_scale": sampling.guidance,
-            "audio_guidance_scale": sampling.guidance,
-            "shift": sampling.shift,
-        }
-        schedule = regress.schedule
-        return SoundingVideoPipeline(
-            model, *codecs, text, recipe.geometry, schedule, recipe.regression.predict, sampling.step, options
-        )
-
-    return Job(
-        model=network(recipe, codecs),
-        objective=regress,
-        batch=batches(training, codecs, text),
-        size=len(training),
-        validation=batches(held_out, codecs, text) if held_out else None,
-        validation_size=len(held_out) if held_out else 0,
-        settings=recipe.training,
-        weights={"audio": recipe.regression.audio_weight},
-        pairs=regress.paired_and_shuffled,
-        sample=lambda model, folder, step: samples(
-            pipeline(model), windows[: recipe.sampling.validation_clips], recipe.geometry, folder
-        ),
-        export=lambda model, folder: pipeline(model).save_pretrained(folder),
-        recipe=resolved,
-    )
+def assembled(recipe: UniFormRecipe, network: nn.Module, codecs: AV, text: Any, schedule: AV) -> SoundingVideoPipeline:
+    """The pipeline of a network with the recipe's ways of sampling."""
+    sampling = recipe.sampling
+    options = {
+        "num_inference_steps": sampling.steps,
+        "guidance_scale": sampling.guidance,
+        "audio_guidance_scale": sampling.guidance,
+        "shift": sampling.shift,
+    }
+    predict = recipe.regression.predict
+    return SoundingVideoPipeline(network, *codecs, text, recipe.geometry, schedule, predict, sampling.step, options)
 
 
 def samples(pipe: SoundingVideoPipeline, windows: Sequence[clips.Window], geometry: Geometry, folder: Path) -> None:
@@ -213,12 +208,16 @@ def samples(pipe: SoundingVideoPipeline, windows: Sequence[clips.Window], geomet
     with torch.autocast(pipe.device.type, enabled=False):
         for number, window in enumerate(windows):
             clip = clips.load(window, geometry)
-            shown = {
-                "true": clip,
-                "text_to_both": made(clip.caption, generator=number),
-                "video_to_audio": made(clip.caption, video=replace(clip, waveform=None), generator=number),
-                "audio_to_video": made(clip.caption, audio=replace(clip, frames=None), generator=number),
+            ways: dict[str, Callable[[], Clip]] = {
+                "true": partial(clips.load, window, geometry),
+                "text_to_both": partial(made, clip.caption, generator=number),
+                "video_to_audio": partial(made, clip.caption, video=replace(clip, waveform=None), generator=number),
+                "audio_to_video": partial(made, clip.caption, audio=replace(clip, frames=None), generator=number),
             }
-            for name, one in shown.items():
-                media.write(folder / f"{number}-{name}.mp4", one, overwrite=True)
+            for name, make in ways.items():
+                try:
+                    media.write(folder / f"{number}-{name}.mp4", make(), overwrite=True)
+                except ValueError as error:
+                    # A held-out clip may be silent, which a pipeline refuses to make pictures from; training goes on.
+                    log.warning("no sample %s of %s: %s", name, window.entry.name, error)
             (folder / f"{number}.txt").write_text(clip.caption + "\n")
