@@ -86,7 +86,7 @@ def timeline(stamps: np.ndarray, last: int, base: Fraction, declared: list[Fract
     if last <= 0:
         last = round(gap) if gap else (round(1 / (declared[0] * base)) if declared else 1)
     span = (int(ticks[-1]) + last) * base
-    average = as_rate((len(ticks) / span).limit_denominator(1001))
+    average = as_rate(len(ticks) / span if span > len(ticks) else (len(ticks) / span).limit_denominator(1001))
     seconds_of = ticks.astype(np.float64) * float(base)
     for rate in [*map(as_rate, declared), average]:
         # A quarter of a frame: jitter stays inside, a rate that is wrong by a frame in the whole file does not.

@@ -83,9 +83,10 @@ def mux(
         num_frames = max(1, count(line.seconds, line.rate))
         sound = checked_sound(out, waveform, count(duration(num_frames, line.rate), sample_rate))
         with muxer(beside, out, container, metadata, rates=(line.rate, sample_rate)) as target:
-            frames = _shown(path, line, num_frames)
-            height, width = next(frames).shape[:2]
-            video = add_pictures(target, container, (height, width), line.rate, quality)
+            first = next(_shown(path, line, 1), None)
+            if first is None:
+                raise MediaError(f"{path}: none of its pictures can be decoded (damaged, or cut short)")
+            video = add_pictures(target, container, first.shape[:2], line.rate, quality)
             packets = encoded_pictures(video, _shown(path, line, num_frames), line.rate)
             mux_in_order(target, [packets, sound_track(target, container, sound, sample_rate)])
     return out
