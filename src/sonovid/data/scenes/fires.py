@@ -143,9 +143,10 @@ def paint_fire(canvas: Canvas, t: np.ndarray, it: Setting) -> None:
             def flame(x: np.ndarray, y: np.ndarray, at, x0: Number = x, tall=tall, wide: Number = wide, sway=sway) -> np.ndarray:
                 up = (0.34 - y) / at(tall)
                 half = wide * np.sqrt(np.clip(up + 0.25, 0.0, 2.0)) * np.clip(1 - up, 0.0, 1.0) * 1.5
-                return np.maximum(np.abs(x - x0 - at(sway) * np.clip(up, 0, 1) ** 2) - half, -0.2 - up) * 0.6
+                side = np.abs(x - x0 - at(sway) * np.clip(up, 0, 1) ** 2) - half
+                return np.maximum(side, np.maximum(-0.2 - up, up - 1.0) * 0.2) * 0.6
 
-            canvas.fill(Shape((x - 0.3, 0.34 - 1.05 * tall, x + 0.3, 0.37), flame), colour, 0.9)
+            canvas.fill(Shape((x - 0.3, 0.34 - 1.15 * tall, x + 0.3, 0.36 + 0.3 * tall), flame), colour, 0.9)
     for ax, ay, bx, by in ((-0.24, 0.4, 0.2, 0.34), (0.24, 0.4, -0.2, 0.34), (-0.2, 0.41, 0.22, 0.42)):
         canvas.fill(stroke(ax, ay, bx, by, 0.032), (0.28, 0.16, 0.09))
         canvas.fill(disc(ax, ay, 0.024), (0.5, 0.33, 0.2))

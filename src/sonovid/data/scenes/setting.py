@@ -68,7 +68,9 @@ def hiss(track: Track, draws: Draws, band: tuple[Number, Number], loud: np.ndarr
     warm = track.length(0.05)
     nyquist = track.rate / 2
     low, high = band[0] / nyquist, min(band[1] / nyquist, 0.97)
-    shape = butter(1, [low, high], "band", output="sos") if low < high else butter(1, low, "high", output="sos")
+    if low >= high:
+        return  # the band lies above what this sample rate can hold
+    shape = butter(1, [low, high], "band", output="sos")
     noise = sosfilt(shape, draws.noise(warm + len(track.sound)))[warm:]
     track.sound += noise * (loud / np.sqrt(max(high - low, 0.01)))
 

@@ -104,7 +104,9 @@ def play_waves(track: Track, it: Setting) -> None:
     roar, spray = np.full_like(t, 0.02), np.zeros_like(t)
     for time, strength in it.events:
         age = t - time
-        swell = np.where(age < 0, 0.22 * np.exp(np.minimum(age, 0) / 0.35), np.exp(-np.maximum(age, 0) / 0.35))
+        # A wave is heard no earlier than it is seen.
+        coming = 0.22 * np.exp(np.minimum(age, 0) / 0.35) * np.clip((age + 1.6) / 1.6, 0.0, 1.0)
+        swell = np.where(age < 0, coming, np.exp(-np.maximum(age, 0) / 0.35))
         roar += 0.2 * strength * swell
         spray += 0.16 * strength * np.where(age >= 0, np.exp(-np.maximum(age, 0) / 0.6), 0.0)
     hiss(track, it.draws.sub("roar"), (90, 700), 0.7 * roar)
