@@ -12,10 +12,10 @@ from sonovid.geometry import Geometry
 
 SMALL = Geometry(8, Fraction(8), 24, 24, 8000)
 PINNED = {
-    "hits": "43aaaf07810007d3",
-    "bounces": "2e23b1a1bb016af1",
-    "dance": "d2b98a070e8b9179",
-    "landscape": "be1b0932e18cae8a",
+    "hits": "1efe99b26f645a45",
+    "bounces": "617e54b64bcabedd",
+    "dance": "811d84339bd18ff8",
+    "landscape": "829fd74dc161e4c6",
     "kitchen": "e85f6689a9ff338f",
 }
 

@@ -140,8 +140,9 @@ class Canvas:
         if floor is not None:
             self.fill(box(-99.0, floor, 99.0, 99.0), floor_near)
 
-    def fill(self, shape: Shape, colour: Colour | Field, alpha: Value = 1.0, soft: Number = 1.0) -> None:
-        """Paints a shape. alpha: its opacity, in [0, 1]. soft: width of its edge in pixels."""
+    def fill(self, shape: Shape, colour: Colour | Field, alpha: Value = 1.0, soft: Number = 0.0) -> None:
+        """Paints a shape. alpha: its opacity, in [0, 1]. soft: width of its edge, in 64ths of the unit, at least one pixel."""
+        soft = max(1.0, soft * self.scale / 64)
         count = len(self.image)
         bounds = [np.broadcast_to(np.asarray(edge, float), (count,)) for edge in shape.bounds]
         margin = soft
