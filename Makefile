@@ -32,14 +32,16 @@ $(VENV)/.torch:
 	  echo "using the PyTorch that $(PYTHON) has"; $(PYTHON) -m venv --system-site-packages $(VENV); \
 	else $(PYTHON) -m venv $(VENV); fi
 	@set -e; $(BIN)/python -c 'import torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 6)' 2>/dev/null || \
-	  $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
+	  { echo "installing PyTorch into $(VENV)"; $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch; }
 	@$(BIN)/python -c 'import torch; print("torch==" + torch.__version__)' > $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.torch
+	@echo "installing sonovid into $(VENV)"
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c $(VENV)/.torch -e .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.torch
+	@echo "installing sonovid and what its tests need into $(VENV)"
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c $(VENV)/.torch -e '.[dev]'
 	@touch $@ $(VENV)/.installed
 

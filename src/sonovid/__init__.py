@@ -1,4 +1,80 @@
-"""Sonovid: models of sounding video, trained, run and measured in one place."""
+"""Sonovid: models of sounding video, trained, run and measured in one place.
+
+The map, in the order in which imports may point:
+
+    av.py                       the pair that travels through the whole library, and the tasks that say which half is noise
+    geometry.py                 seconds, frames, samples, mel frames and latent steps
+    clip.py                     Clip: pictures and their sound with what is known about them
+    condition.py                what a denoiser is told beside the noisy pair: text, and which streams are generated
+    media/files.py              files as such: opening what somebody brought, and putting an output in place in one step
+    media/info.py               what a media file holds, found without decoding more than its first picture
+    media/pictures.py           pictures out of a file: their time stamps, the one on screen at a given time
+    media/reader.py             a media file to a Clip
+    media/remux.py              one half of somebody's file kept as it is, packet by packet, beside a new other half
+    media/sound.py              sound out of a file: samples placed by their time stamps, mixed to one channel, resampled
+    media/writer.py             a Clip to a media file: pictures and sound of exactly the same length, and never half a file
+    preview.py                  a clip as one picture: frames in a row above the log-mel spectrogram of its sound
+    data/clips.py               entries to clips of one geometry: windows of files and rendered scenes, by a pool of processes
+    data/latents.py             the latent cache: raw latents of all clips in sharded safetensors
+    data/manifest.py            what there is to train on: a folder, a CSV or JSONL manifest, or a specification of scenes
+    data/scenes/bounces.py      bounces: a ball of some material and colour falls and bounces under a gravity that varies
+    data/scenes/canvas.py       shapes given by signed distances, painted with smooth edges on all frames at once
+    data/scenes/dance.py        dance: a figure whose movements arrive on the beats of the music it hears (after AIST++)
+    data/scenes/draws.py        random values of a scene, the same on every machine and under every version of numpy
+    data/scenes/fires.py        thunder with its lightning, wind, a crackling fire, explosions
+    data/scenes/hits.py         hits: a wooden stick strikes things of eight materials (after Greatest Hits, Owens et al. 2016)
+    data/scenes/kitchen.py      kitchen: chopping, a running tap, sizzling and the clatter of a lid (after EPIC-Sounds)
+    data/scenes/landscape.py    landscape: nine kinds of sounding nature (after Lee et al. 2022)
+    data/scenes/materials.py    how struck things sound
+    data/scenes/music.py        drums, bass and chords on a beat, synthesised for the dancers
+    data/scenes/setting.py      what one landscape is made of
+    data/scenes/things.py       what the stick strikes in hits, how it looks and how it answers a blow
+    data/scenes/track.py        a sound being put together from modes and noises
+    data/scenes/waters.py       rain, waves, a waterfall, bubbles under water, a boot that squishes in a puddle
+    data/scenes/world.py        a family of scenes: each a function of its seed alone, sampled by a geometry
+    codecs/audio.py             sound to latents and back: a mel spectrogram, an autoencoder of it, and a vocoder
+    codecs/base.py              the one signature of all codecs: data to raw latents and back
+    codecs/mel.py               waveforms to log-mel spectrograms
+    codecs/pretrained.py        released autoencoders and vocoders behind this package's codecs, by hub id or local folder
+    codecs/spectrogram.py       SpectrogramCodec: waveform to log-mel, autoencoder and vocoder as one audio codec
+    codecs/text.py              prompts to embedded words: hashed, with no weights at all, or by a released text encoder
+    codecs/video.py             frames to latents: a light autoencoder of single frames, small enough to train and run on a CPU
+    codecs/vocoder.py           log-mel frames to a waveform: a network in the spectral domain
+    codecs/whitening.py         raw latents to final ones and back: one mean and one standard deviation per channel
+    denoisers/base.py           the one signature of all denoisers: a noisy pair and its times in, a predicted pair out
+    denoisers/blocks.py         transformer blocks over a grid of tokens [b t s d]
+    denoisers/layouts.py        two ways to lay a pair of latents out as one grid of tokens
+    denoisers/pixart.py         UniForm from the weights of PixArt-alpha, an image model of the same blocks
+    denoisers/uniform.py        UniForm: one diffusion transformer over the tokens of both streams (Zhao et al. 2025)
+    diffusion/guidance.py       functions from denoisers to a denoiser
+    diffusion/losses.py         what is compared, and how: one value per sample throughout
+    diffusion/noise.py          noise that belongs to the sample, whatever the batch size and the device
+    diffusion/objective.py      what one training batch asks of a denoiser
+    diffusion/sampler.py        the joint sampling loop, the rules that take one step of it, and lists of times
+    diffusion/schedule.py       x_t = alpha(t) x_0 + sigma(t) eps, with t = 0 the data and t = 1 the noise
+    training/checkpoint.py      checkpoints: written aside and renamed, read back whole or not at all
+    training/logs.py            what a run writes down: means of losses by stream, by noise level and by what was given
+    training/loop.py            the one training loop, for every recipe
+    training/reconstruction.py  what the codecs regress: frames, mel spectrograms and waveforms from what is left of them
+    training/settings.py        how a run is trained, as plain values
+    shipped.py                  where the model lies that comes inside the package
+    folders.py                  model folders: found, checked and read; nothing in one is run
+    arguments.py                what a pipeline was given, checked and brought to one form
+    windows.py                  given pictures and sounds at a model's size and rates, the windows they are cut into
+    pipeline.py                 SoundingVideoPipeline: text, pictures or sound in, a sounding video out
+    metrics/alignment.py        events in a sound and in its pictures, and how well two lists of events agree
+    recipes/base.py             recipes as nested frozen dataclasses: changed by "key=value", with near misses named
+    recipes/codec.py            the light codecs' trainings: frames, mel spectrograms, and waveforms from them
+    recipes/codec_training.py   the light codecs' trainings from their recipes, on clips that are cached as they are
+    recipes/parts.py            parts that a training takes over: codecs and text encoders, from this library's folders
+    recipes/uniform.py          UniForm in three sizes: the published one, the one in the package, a toy
+    recipes/uniform_training.py UniForm's training from its recipe: latents cached, the network trained, a pipeline left
+    commands/generate.py        sonovid generate: words, a video or a sound to a sounding video
+    commands/inform.py          sonovid info: what a media file holds, or what a model makes
+    commands/scenes.py          sonovid scenes: procedural sounding clips with known event times, as files
+    commands/train.py           sonovid train and sonovid recipes: a named configuration, changed by key=value, run
+    cli.py                      the command line: one parser, and one clear line for every error
+"""
 
 from typing import Any
 
