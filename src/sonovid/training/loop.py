@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from sonovid.av import AV
 from sonovid.diffusion.objective import Scored, total
-from sonovid.training import checkpoint
+from sonovid.training import checkpoint, optimizers
 from sonovid.training.logs import Log, Meter
 from sonovid.training.settings import Settings
 
@@ -154,14 +154,16 @@ class _Run:
         if settings.compile:
             self.model.compile()
         self.model.train()
-        self.optimizer = _adamw(self.model, settings.learning_rate, settings, self.device)
+        self.optimizer = optimizers.optimizer(self.model, settings.learning_rate, settings, self.device)
         prepare = self.accelerator.prepare
         self.scoring = prepare(_Scoring(self.model, job.objective, job.weights))
         self.average = EMAModel(self.model.parameters(), decay=settings.average, foreach=True)
         if self.adversary is not None:
             self.adversary = self.adversary.to(self.device).train()
             self.judging = prepare(_Judging(self.adversary, job.objective))
-            self.adversary_optimizer = _adamw(self.adversary, settings.adversary_learning_rate, settings, self.device)
+            self.adversary_optimizer = optimizers.optimizer(
+                self.adversary, settings.adversary_learning_rate, settings, self.device
+            )
         self.order = Order(job.size, settings.seed)
         self.step, self.minutes_before, self.began = 0, 0.0, time.monotonic()
         self.meter = Meter(self.device)
@@ -245,16 +247,6 @@ class _Run:
         finally:
             self.average.restore(self.model.parameters())
             self.model.train()
-
-
-def _adamw(model: nn.Module, rate: float, settings: Settings, device: torch.device) -> torch.optim.AdamW:
-    """AdamW; matrices and kernels decay, biases, norms and embeddings of one axis do not."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=rate, betas=settings.betas, fused=device.type == "cuda")
 
 
 def train(job: Job, out: Path | str, *, resume: str | Path | None = None) -> Path:
@@ -393,7 +385,7 @@ def _for_dropout(generator: torch.Generator) -> None:
 
 def _update(run: _Run, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> Tensor:
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("scale", 1.0)
     norm = torch.nn.utils.clip_grad_norm_(module.parameters(), run.settings.clip or math.inf)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

@@ -11,6 +11,7 @@ class Settings:
     batch_size: samples of one process in one pass; `accumulate` passes make one step. max_minutes: the run ends with a checkpoint
     after so long, resumed runs counted together, and a decay then follows the time where that is further on than the steps (such
     a run is not exactly repeatable). warm_up: steps of rising rate. final_rate: the share of the rate that a decay ends at.
+    optimizer: "muon" is Muon for the matrices inside blocks, at `matrix_rate` times the rate, and AdamW for the rest.
     average: the decay of the averaged weights. keep: how many checkpoints stay. ahead: threads that prepare batches ahead.
     validate_size: samples of the held-out part that are scored each time.
     """
@@ -19,7 +20,9 @@ class Settings:
     batch_size: int = 32
     accumulate: int = 1
     max_minutes: float | None = None
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 3e-4
+    matrix_rate: float = 2.5
     adversary_learning_rate: float = 2e-4
     warm_up: int = 200
     decay: Literal["constant", "cosine"] = "cosine"

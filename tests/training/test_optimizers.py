@@ -1,0 +1,84 @@
+import torch
+from torch import nn
+
+from sonovid.training import checkpoint
+from sonovid.training.optimizers import MuonWithAdamW, optimizer
+from sonovid.training.settings import Settings
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(6, 8)
+        self.blocks = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+        self.last = nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + torch.tanh(block(x))
+        return self.last(x)
+
+
+def made(kind):
+    torch.manual_seed(0)
+    network = Network()
+    settings = Settings(optimizer=kind, learning_rate=1e-2, weight_decay=0.0)
+    return network, optimizer(network, settings.learning_rate, settings, torch.device("cpu"))
+
+
+def steps(network, opt, count, first=0):
+    for i in range(first, first + count):
+        generator = torch.Generator().manual_seed(i)
+        x = torch.randn(16, 6, generator=generator)
+        loss = (network(x) - x[:, :3] ** 2).square().mean()
+        loss.backward()
+        opt.step()
+        opt.zero_grad()
+    return float(loss.detach())
+
+
+def test_muon_takes_the_matrices_inside_blocks_and_nothing_else():
+    network, opt = made("muon")
+    assert isinstance(opt, MuonWithAdamW)
+    assert {id(p) for p in opt.muon.param_groups[0]["params"]} == {id(b.weight) for b in network.blocks}
+    covered = [id(p) for group in opt.param_groups for p in group["params"]]
+    assert sorted(covered) == sorted(id(p) for p in network.parameters())
+
+
+def test_a_step_of_muon_moves_a_matrix_alike_in_many_directions():
+    """Its update is the gradient with its singular values brought near one; the gradient itself is nearly of rank one here."""
+
+    def spread(kind):
+        network, opt = made(kind)
+        before = network.blocks[0].weight.detach().clone()
+        x = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
+        (network(x) - x[:, :3] ** 2).square().mean().backward()
+        gradient = torch.linalg.svdvals(network.blocks[0].weight.grad)
+        opt.step()
+        moved = torch.linalg.svdvals(network.blocks[0].weight.detach() - before)
+        return moved[3] / moved[0], gradient[3] / gradient[0]
+
+    moved, gradient = spread("muon")
+    assert gradient < 0.4 < 0.6 < moved
+
+
+def test_both_learn():
+    for kind in ("adamw", "muon"):
+        network, opt = made(kind)
+        first = steps(network, opt, 1)
+        assert steps(network, opt, 60, 1) < 0.5 * first
+
+
+def test_going_on_from_a_checkpoint_is_going_on():
+    network, opt = made("muon")
+    steps(network, opt, 3)
+    tensors, rest = checkpoint.flatten_optimizer(opt)
+    weights = {name: value.clone() for name, value in network.state_dict().items()}
+    tensors = {name: value.clone() for name, value in tensors.items()}
+    steps(network, opt, 3, 3)
+    other, resumed = made("muon")
+    other.load_state_dict(weights)
+    checkpoint.restore_optimizer(resumed, tensors, rest)
+    steps(other, resumed, 3, 3)
+    assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
