@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 META, INDEX = "cache.json", "index.jsonl"
 # Whitening is applied when latents are read, and decoding does not matter to them.
 NOT_IN_KEY = ("latents_mean", "latents_std")
-HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
 def fingerprint(*parts: Any) -> str:
@@ -81,22 +80,20 @@ def write(
     streams: AV = BOTH,
     batch: int = 8,
     shard: int = 256,
-    dtype: str = "float16",
     workers: int = 0,
     part: tuple[int, int] = (0, 1),
 ) -> None:
     """Write what of a cache is not there yet, shard by shard, each renamed into place when it is whole.
 
-    encode: clips to an AV of tensors, the first axis being the clips'; None for a stream that is not kept. Those of floating
-    point are kept as `dtype`: float16 has eight times the resolution of bfloat16 at the same size, and latents of order one never
-    leave its range. part: (i, n): every n-th shard from the i-th on, where n processes share the work. `finish` must follow.
+    encode: clips to an AV of tensors, the first axis being the clips'; None for a stream that is not kept. They are kept in the
+    dtype they come in. part: (i, n): every n-th shard from the i-th on, where n processes share the work. `finish` must follow.
 
     Raises:
         ValueError: the folder holds another cache.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    meta = {"key": key, "windows": len(sought), "shard": shard, "dtype": dtype, "geometry": geometry.to_config()}
+    meta = {"key": key, "windows": len(sought), "shard": shard, "geometry": geometry.to_config()}
     if (folder / META).is_file() and (found := json.loads((folder / META).read_text())) != meta:
         raise ValueError(f"{folder}: holds a cache with the key {found.get('key')}, not {key}; take another folder")
     place(folder / META, json.dumps(meta, indent=1))
@@ -109,7 +106,7 @@ def write(
     clips = stream(chosen, geometry, streams=streams, workers=workers)
     for i in todo:
         count = len(sought[i * shard : (i + 1) * shard])
-        tensors, rows = _encode(((next(clips)) for _ in range(count)), encode, batch, HALVES[dtype], bar)
+        tensors, rows = _encode(((next(clips)) for _ in range(count)), encode, batch, bar)
         aside = folder / f".{i:05d}.{os.getpid()}.tmp"
         save_file(tensors, aside)
         # The rows go first: a shard that is seen has its rows.
@@ -119,7 +116,7 @@ def write(
 
 
 def _encode(
-    pairs: Iterator[tuple[Window, Clip | None]], encode: Callable[[list[Clip]], AV], batch: int, dtype: torch.dtype, bar: Any
+    pairs: Iterator[tuple[Window, Clip | None]], encode: Callable[[list[Clip]], AV], batch: int, bar: Any
 ) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     made: dict[str, list[Tensor]] = {name: [] for name in AV._fields}
@@ -131,7 +128,7 @@ def _encode(
                 encoded = encode(waiting)
             for name, value in zip(AV._fields, encoded, strict=True):
                 if value is not None:
-                    made[name].append((value.to(dtype) if value.is_floating_point() else value).cpu())
+                    made[name].append(value.cpu())
             waiting.clear()
 
     for window, clip in pairs:

@@ -33,7 +33,7 @@ class MelNetwork:
     """See `codecs.audio.MelAutoencoder`."""
 
     latent_channels: int = 16
-    width: int = 256
+    width: int = 192
     blocks: int = 2
     levels: int = 2
 
@@ -56,7 +56,7 @@ class FramesRecipe:
     geometry: Geometry = field(default_factory=lambda: Geometry(16, Fraction(8), 64, 64, 16000))
     data: Data = field(default_factory=Data)
     network: FrameNetwork = field(default_factory=FrameNetwork)
-    frames: int = 2
+    frames: int = 1
     kl: float = 1e-4
     edge: float = 1.0
     training: Settings = field(default_factory=Settings)
@@ -92,7 +92,7 @@ class VocoderRecipe:
     mel: Mel = field(default_factory=Mel)
     network: VocoderNetwork = field(default_factory=VocoderNetwork)
     through: str = ""
-    adversary: bool = True
+    adversary: bool = False
     seconds: float = 1.0
     training: Settings = field(default_factory=Settings)
 
@@ -107,18 +107,22 @@ SMALL = Geometry(4, Fraction(8), 32, 32, 16000)
 
 def frames() -> FramesRecipe:
     """The frame autoencoder of the shipped model: 64x64 to 8 channels at an eighth of the size."""
-    return FramesRecipe(data=SCENES, training=Settings(steps=8000, batch_size=32, learning_rate=1e-3, precision="bf16"))
+    return FramesRecipe(
+        data=SCENES, training=Settings(steps=8000, batch_size=16, learning_rate=1e-3, weight_decay=0.0, precision="bf16")
+    )
 
 
 def mel() -> MelRecipe:
     """The mel autoencoder of the shipped model: 64 bins to 16 channels, a quarter of the frames."""
-    return MelRecipe(data=SCENES, training=Settings(steps=8000, batch_size=32, learning_rate=1e-3, precision="bf16"))
+    return MelRecipe(
+        data=SCENES, training=Settings(steps=8000, batch_size=16, learning_rate=1e-3, weight_decay=0.0, precision="bf16")
+    )
 
 
 def vocoder() -> VocoderRecipe:
-    """The vocoder of the shipped model, with a discriminator at several resolutions."""
+    """The vocoder of the shipped model; adversary=true adds a discriminator at several resolutions."""
     return VocoderRecipe(
-        data=SCENES, training=Settings(steps=10_000, batch_size=16, learning_rate=5e-4, betas=(0.8, 0.99), precision="bf16")
+        data=SCENES, training=Settings(steps=10_000, batch_size=16, learning_rate=5e-4, weight_decay=0.0, precision="bf16")
     )
 
 
@@ -134,4 +138,12 @@ def mel_tiny() -> MelRecipe:
 
 def vocoder_tiny() -> VocoderRecipe:
     """A toy vocoder with its discriminator, trained in seconds."""
-    return replace(vocoder(), geometry=SMALL, data=TOY, network=VocoderNetwork(width=32, depth=1), seconds=0.5, training=SHORT)
+    return replace(
+        vocoder(),
+        geometry=SMALL,
+        data=TOY,
+        network=VocoderNetwork(width=32, depth=1),
+        adversary=True,
+        seconds=0.5,
+        training=SHORT,
+    )

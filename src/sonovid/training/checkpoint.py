@@ -1,4 +1,7 @@
-"""Checkpoints: written aside and renamed, read back whole or not at all. Tensors are safetensors, the rest is JSON; no pickle is read."""
+"""Checkpoints: written aside and renamed, read back whole or not at all.
+
+Tensors are safetensors and the rest is JSON; no pickle is written or read.
+"""
 
 import json
 import logging
@@ -102,9 +105,7 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """
     path = Path(path)
     if not path.is_dir():
-        raise ValueError(
-            f"resume: no checkpoint folder at {path}; give 'latest', or a folder checkpoint-<step> of an earlier run"
-        )
+        raise ValueError(f"resume: no checkpoint folder at {path}; give 'latest', or a folder checkpoint-<step>")
     if fault := damage(path):
         raise ValueError(f"resume: {path} is not a whole checkpoint: {fault}; 'latest' takes the last whole one")
     state = json.loads((path / _STATE).read_text())
@@ -114,7 +115,8 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of an optimiser's state by "<parameter>.<name>", and the rest of it as plain values."""
     state = optimizer.state_dict()
-    tensors, plain = {}, {}
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, Any] = {}
     for index, values in state["state"].items():
         for name, value in values.items():
             (tensors if isinstance(value, Tensor) else plain)[f"{index}.{name}"] = value

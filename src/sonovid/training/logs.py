@@ -20,8 +20,8 @@ BINS = 8
 class Meter:
     """Sums of per-sample losses, on the device, until they are asked for: nothing waits for a step to end.
 
-    A loss named "video" or "audio", or beginning so ("audio_bound"), is also told apart by its stream's noise time, in eight equal bins
-    of [0, 1], and by whether the other stream was given clean.
+    A loss named "video" or "audio", or beginning so ("audio_bound"), is also told apart by its stream's noise time, in eight
+    equal bins of [0, 1], and by whether the other stream was given clean.
     """
 
     def __init__(self, device: torch.device) -> None:
