@@ -45,7 +45,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
 def optimizer(model: nn.Module, rate: float, settings: Settings, device: torch.device) -> torch.optim.Optimizer:
     """The optimiser that the settings name; matrices and kernels decay, biases, norms and embeddings of one axis do not.
 
-    Muon takes the weights of linear maps inside lists of blocks; the first and last maps are left to AdamW, as its authors advise.
+    Muon takes the weights of linear maps in lists of blocks; the first and last maps are left to AdamW, as its authors advise.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     inner = {
