@@ -4,7 +4,7 @@
 
 For each task the figure stands between its floor (another clip's partner) and its ceiling (the true partner). Events are those
 that the scenes know; found events are onsets of the sound, or what a reader trained on scenes finds in the pictures
-(benchmarks/readers.py), and peaks of the change between frames, which need no network. F1 counts one-to-one matches within 100 ms.
+(benchmarks/readers.py), or peaks of the change between frames. F1 counts one-to-one matches within 100 ms.
 """
 
 import argparse
