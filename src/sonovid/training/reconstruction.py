@@ -146,9 +146,9 @@ class SpectrogramJudge(nn.Module):
 class Vocoding:
     """Waveforms from their log-mel frames: mel and multi-resolution distances, and an adversary where one is given.
 
-    batch: a mapping with `waveform`, float [b n] in [-1, 1]. The adversary's part is least-squares with feature matching (Kumar et al.
-    2019; Kong et al. 2020, eqs. 1-5). through: an autoencoder that the mel frames pass first, so that the vocoder learns the frames
-    it will get. mel, adversarial, matching: weights.
+    batch: a mapping with `waveform`, float [b n] in [-1, 1]. The adversary's part is least-squares with feature matching
+    (Kumar et al. 2019; Kong et al. 2020, eqs. 1-5). through: an autoencoder that half of the mel frames pass first, so that the
+    vocoder learns the frames it will get. mel, adversarial, matching: weights.
     """
 
     log_mel: LogMel = field(default_factory=LogMel)
