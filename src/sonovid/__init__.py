@@ -55,6 +55,7 @@ The map, in the order in which imports may point:
     training/checkpoint.py      checkpoints: written aside and renamed, read back whole or not at all
     training/logs.py            what a run writes down: means of losses by stream, by noise level and by what was given
     training/loop.py            the one training loop, for every recipe
+    training/optimizers.py      the optimisers of a run, and which weights each of them moves
     training/reconstruction.py  what the codecs regress: frames, mel spectrograms and waveforms from what is left of them
     training/settings.py        how a run is trained, as plain values
     shipped.py                  where the model lies that comes inside the package

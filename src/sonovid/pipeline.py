@@ -182,7 +182,15 @@ class SoundingVideoPipeline(DiffusionPipeline):
         device = kwargs.pop("device", None) or next((a for a in args if a is not None and not isinstance(a, torch.dtype)), None)
         for name in COMPONENTS:
             if isinstance(component := getattr(self, name), torch.nn.Module):
-                component.to(device=device, dtype=dtype if name in ("denoiser", "text_encoder") else None)
+                if device is not None:
+                    component.to(device)
+                if (
+                    dtype is not None
+                    and name in ("denoiser", "text_encoder")
+                    and any(w.dtype != dtype for w in component.parameters())
+                ):
+                    # Not the method of diffusers, which warns of layers to be kept in single precision where there are none.
+                    torch.nn.Module.to(component, dtype=dtype)
         return self
 
     @property
