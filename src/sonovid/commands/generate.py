@@ -198,13 +198,18 @@ def run(args: argparse.Namespace) -> None:
     for target, clip, seed in zip(places, result.clips, result.seeds, strict=True):
         write(args, target, clip, provenance(args, pipe, seed))
         if not args.quiet:
-            print(f"{target.clip}: {describe(clip)}, seed {seed}" + (f"; {target.preview}" if target.preview else ""))
+            print(f"{target.clip}: {describe(target.clip)}, seed {seed}" + (f"; {target.preview}" if target.preview else ""))
 
 
-def describe(clip: Any) -> str:
-    """A clip's extent in words."""
-    height, width = clip.frames.shape[1:3]
-    return f"{float(clip.seconds):g} s, {width}x{height} at {float(clip.fps):g} fps, {clip.sample_rate} Hz"
+def describe(path: Path) -> str:
+    """A file's extent in words."""
+    from sonovid import media
+
+    info = media.probe(path)
+    parts = [f"{float(info.duration):g} s"]
+    if info.size is not None and info.fps is not None:
+        parts.append(f"{info.size[1]}x{info.size[0]} at {float(info.fps):g} fps")
+    return ", ".join([*parts, f"{info.sample_rate} Hz"])
 
 
 def provenance(args: argparse.Namespace, pipe: Any, seed: int) -> dict[str, str]:
@@ -213,7 +218,9 @@ def provenance(args: argparse.Namespace, pipe: Any, seed: int) -> dict[str, str]
 
     what = "sound" if args.video else "pictures" if args.audio else "pictures and sound"
     steps = args.steps or pipe.options["num_inference_steps"]
-    parts = [f"AI-generated {what}", f"sonovid {sonovid.__version__}", f"model {args.model or 'shipped'} ({pipe.config.system})"]
+    # The name of a folder, not where it lies: files travel.
+    model = Path(args.model).name if args.model and Path(args.model).is_dir() else args.model or "shipped"
+    parts = [f"AI-generated {what}", f"sonovid {sonovid.__version__}", f"model {model} ({pipe.config.system})"]
     parts += [f"prompt: {args.prompt}"] if args.prompt else []
     parts += [f"seed {seed}", f"{steps} steps"]
     return {"comment": "; ".join(parts)} | ({"title": args.prompt} if args.prompt else {})
