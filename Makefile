@@ -33,7 +33,7 @@ $(VENV)/.torch:
 	else $(PYTHON) -m venv $(VENV); fi
 	@set -e; $(BIN)/python -c 'import torch; assert tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 6)' 2>/dev/null || \
 	  { echo "installing PyTorch into $(VENV)"; $(BIN)/python -m pip install --disable-pip-version-check -q $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch; }
-	@$(BIN)/python -c 'import torch; print("torch==" + torch.__version__)' > $@
+	@$(BIN)/python -W ignore -c 'import torch; print("torch==" + torch.__version__)' > $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.torch
 	@echo "installing sonovid into $(VENV)"
