@@ -1,6 +1,6 @@
 """Released autoencoders and vocoders behind this package's codecs, by hub id or local folder, safetensors only."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import diffusers
 import torch
@@ -13,7 +13,7 @@ from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.codecs.whitening import channelwise
 from sonovid.geometry import Geometry
 
-Source = "str | os.PathLike"
+Source: TypeAlias = "str | os.PathLike"
 
 
 def _mode(encoded: Any) -> Tensor:
@@ -149,6 +149,8 @@ class PretrainedVideo(nn.Module):
 class MelImageAutoencoder(nn.Module):
     """An autoencoder of mel spectrograms as one-channel pictures, time downwards (AudioLDM): latents [b c l f]."""
 
+    autoencoder: Any
+
     def __init__(self, autoencoder: Any):
         super().__init__()
         self.autoencoder = autoencoder
@@ -219,9 +221,7 @@ class HifiGanVocoder(nn.Module):
 
 def audioldm(source: Source, *, dtype: torch.dtype | None = None) -> SpectrogramCodec:
     """AudioLDM's autoencoder and vocoder from its pipeline's folder or hub id (subfolders vae and vocoder)."""
-    parts = [
-        kind.from_pretrained(source, subfolder=name, torch_dtype=dtype)
-        for kind, name in ((MelImageAutoencoder, "vae"), (HifiGanVocoder, "vocoder"))
-    ]
-    scale = parts[0].autoencoder.config.scaling_factor
-    return SpectrogramCodec(parts[0], parts[1], LogMel(), latents_std=(1 / scale,))
+    autoencoder = MelImageAutoencoder.from_pretrained(source, subfolder="vae", torch_dtype=dtype)
+    vocoder = HifiGanVocoder.from_pretrained(source, subfolder="vocoder", torch_dtype=dtype)
+    scale = autoencoder.autoencoder.config.scaling_factor
+    return SpectrogramCodec(autoencoder, vocoder, LogMel(), latents_std=(1 / scale,))

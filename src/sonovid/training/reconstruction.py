@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +55,7 @@ class FrameReconstruction:
         frames = batch["frames"]
         mean, log_variance = model.posterior(frames)
         made = model.decode(draw_latents(mean, log_variance, generator)).float()
-        sharp = sum(per_sample((a - b).abs()) for a, b in zip(edges(made), edges(frames), strict=True))
+        sharp = torch.stack([per_sample((a - b).abs()) for a, b in zip(edges(made), edges(frames), strict=True)]).sum(0)
         losses = {
             "pixels": per_sample((made - frames).abs()),
             "edges": self.edge * sharp,
@@ -131,11 +131,11 @@ class SpectrogramJudge(nn.Module):
     def forward(self, wave: Float[Tensor, "b n"]) -> list[list[Tensor]]:
         """For each resolution, the features of every layer, the last being the verdict."""
         found = []
-        for size, network in zip(self.sizes, self.networks, strict=True):
+        for size, layers in zip(self.sizes, self.networks, strict=True):
             with torch.autocast(wave.device.type, enabled=False):
                 x = spectral_magnitudes(wave.float(), size)[:, None].clamp(min=1e-4).log() / 4
-            features = []
-            for i, layer in enumerate(network):
+            features: list[Tensor] = []
+            for i, layer in enumerate(cast(nn.ModuleList, layers)):
                 x = layer(x if i == 0 else F.leaky_relu(x, 0.1))
                 features.append(x)
             found.append(features)
