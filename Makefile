@@ -8,13 +8,13 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
-# One thread in each of two workers: on two cores that is faster than two threads in each.
-export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint clean
 demo: $(VENV)/.installed
-	OMP_NUM_THREADS= $(BIN)/sonovid generate "a wooden stick hits a metal can twice" -o demo.mp4 --preview demo.png --overwrite
+	$(BIN)/sonovid generate "a wooden stick hits a metal can twice" -o demo.mp4 --preview demo.png --overwrite
 
+# One thread in each of two workers: on two cores that is faster than two threads in each.
+test: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest -n 2
 
