@@ -40,10 +40,11 @@ def test_pictures_are_copied_bit_for_bit(tmp_path, fps):
     assert abs(heard_at(out) - float(flash / fps)) <= 1 / 1000
 
 
-@pytest.mark.parametrize("codec", ["libx265", "libvpx-vp9", "mpeg4"])
+@pytest.mark.parametrize("codec", ["libsvtav1", "libvpx-vp9", "mpeg4"])
 def test_other_codecs_are_copied(tmp_path, codec):
+    # Not libx265: the encoder in PyAV's wheel ends the process now and then, and a sample has to be encoded first.
     suffix = ".webm" if codec == "libvpx-vp9" else ".mp4"
-    options = {"x265-params": "log-level=none:pools=1"} if codec == "libx265" else {}
+    options = {"svtav1-params": "lp=1", "preset": "12", "crf": "10"} if codec == "libsvtav1" else {}
     own = make(tmp_path / f"own{suffix}", frames=numbered(10), base=Fraction(1, 10), codec=codec, options=options)
     out = mux(own, click(0.5), 16000, tmp_path / "out.mp4")
     assert packets_of(out, "video") == packets_of(own, "video")
