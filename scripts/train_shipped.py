@@ -17,6 +17,7 @@ import json
 import time
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -194,24 +195,28 @@ def codecs(out: Path) -> AV:
     return AV(video, SpectrogramCodec(*parts, LOG_MEL, **whitening).eval())
 
 
-def objective() -> MultiTask:
-    """All three tasks; a stream made from the other at noisier times than the pair, for that is where it is decided."""
-    near, noisy = LogitNormal(0.3, 1.0), LogitNormal(0.8, 1.2)
+def objective(phase: int) -> MultiTask:
+    """All three tasks. The first phase learns sound for pictures; the second gives pictures the time, at noisier levels."""
+    if phase == 0:
+        shares, near, clean, from_audio = (0.3, 0.45, 0.25), LogitNormal(0.3, 1.0), LogitNormal(0.3, 1.0), LogitNormal(0.8, 1.2)
+    else:
+        shares, near, clean, from_audio = (0.46, 0.14, 0.4), LogitNormal(1.2, 1.2), LogitNormal(0.8, 1.2), LogitNormal(1.8, 1.2)
+    from_video = LogitNormal(0.8, 1.2)
     return MultiTask(
         schedule=AV(RectifiedFlow(), RectifiedFlow()),
         predict="flow",
-        tasks={Task.JOINT: 0.3, Task.VIDEO_TO_AUDIO: 0.45, Task.AUDIO_TO_VIDEO: 0.25},
-        law=AV(near, near),
-        law_for={Task.VIDEO_TO_AUDIO: AV(near, noisy), Task.AUDIO_TO_VIDEO: AV(noisy, near)},
+        tasks=dict(zip((Task.JOINT, Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO), shares, strict=True)),
+        law=AV(near, clean),
+        law_for={Task.VIDEO_TO_AUDIO: AV(near, from_video), Task.AUDIO_TO_VIDEO: AV(from_audio, clean)},
         text_dropout=0.3,
     )
 
 
-def true_and_shuffled(model, batch, generator) -> Pairing:
+def true_and_shuffled(phase: int, model, batch, generator) -> Pairing:
     """The losses of true and of shuffled pairs, each task apart."""
     true, shuffled = {}, {}
     for task in Task:
-        found = replace(objective(), tasks={task: 1.0}).paired_and_shuffled(model, batch, torch.Generator().manual_seed(1))
+        found = replace(objective(phase), tasks={task: 1.0}).paired_and_shuffled(model, batch, torch.Generator().manual_seed(1))
         for name, loss in found.true.losses.items():
             if not loss.isnan().any():
                 true[f"{task.name.lower()}_{name}"] = loss
@@ -237,24 +242,29 @@ def stage_uniform(out: Path, minutes: list[float]) -> None:
         layout="tokens", depth=5, width=192, heads=3, patch_size=(2, 2, 2), video=(8, 8, 8), audio=(16, 1, 2), fps=8.0
     )
     count = CLIPS - HELD_OUT
-    settings = Settings(
-        steps=OPEN,
-        max_minutes=minutes[0],
-        batch_size=24,
-        learning_rate=8e-4,
-        precision="bf16",
-        average=0.998,
-        validate_every=500,
-        validate_size=192,
-        weight_decay=0.02,
-    )
-    job = Job(model, objective(), batch, count, lambda i: batch(i, count), HELD_OUT, settings, pairs=true_and_shuffled)
-    train(job, out / "uniform", resume="latest")
+    phases = [
+        Settings(steps=1500, decay="constant", batch_size=24),
+        Settings(steps=OPEN, batch_size=32, optimizer="muon", warm_up=30),
+    ]
+    for number, (phase, limit) in enumerate(zip(phases, minutes, strict=True)):
+        settings = replace(
+            phase,
+            max_minutes=limit,
+            learning_rate=8e-4,
+            precision="bf16",
+            average=0.998,
+            validate_every=500,
+            validate_size=192,
+            weight_decay=0.02,
+        )
+        pairs = partial(true_and_shuffled, number)
+        job = Job(model, objective(number), batch, count, lambda i: batch(i, count), HELD_OUT, settings, pairs=pairs)
+        train(job, out / f"uniform-{number}", resume="latest")
 
 
 def stage_assemble(out: Path, folder: Path) -> None:
     """One pipeline folder, in half precision."""
-    model = UniForm.from_pretrained(out / "uniform" / "model")
+    model = UniForm.from_pretrained(out / "uniform-1" / "model")
     schedule = AV(RectifiedFlow(), RectifiedFlow())
     pipe = SoundingVideoPipeline(model, *codecs(out), HashedText(width=256), GEOMETRY, schedule, "flow")
     for part in (pipe.denoiser, pipe.video_codec, pipe.audio_codec):
@@ -272,7 +282,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    used = {"frames": [13, 10], "mel": [6.5], "vocoder": [14, 30], "uniform": [84]}
+    used = {"frames": [13, 10], "mel": [6.5], "vocoder": [14, 30], "uniform": [84, 54]}
     minutes = options.minutes or used.get(options.stage)
     began = time.monotonic()
     match options.stage:

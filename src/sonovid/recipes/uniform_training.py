@@ -113,13 +113,14 @@ def network(recipe: UniFormRecipe, codecs: AV) -> UniForm:
 
 
 def objective(regression: Regression) -> MultiTask:
-    """What is regressed; a stream made from the other at noisier times than the pair, as far as the recipe says."""
+    """What is regressed; a stream made from the other at times of its own, as the recipe says."""
     schedule = SCHEDULES[regression.schedule]()
-    law: Any = {"uniform": Uniform(), "table": Uniform(1000)}.get(regression.law)
-    noisy = law
-    if law is None:
-        law = LogitNormal(regression.mean, regression.std)
-        noisy = LogitNormal(regression.given_mean, regression.given_std)
+    one: Any = {"uniform": Uniform(), "table": Uniform(1000)}.get(regression.law)
+    law, from_audio, from_video = AV(one, one), one, one
+    if one is None:
+        law = AV(regression.video_mean, regression.audio_mean).map(lambda mean: LogitNormal(mean, regression.std))
+        from_audio = LogitNormal(regression.given_audio_mean, regression.std)
+        from_video = LogitNormal(regression.given_video_mean, regression.std)
     shares = {
         Task.JOINT: regression.joint,
         Task.VIDEO_TO_AUDIO: regression.video_to_audio,
@@ -130,8 +131,8 @@ def objective(regression: Regression) -> MultiTask:
         predict=regression.predict,
         tasks=shares,
         times=regression.times,
-        law=AV(law, law),
-        law_for={Task.VIDEO_TO_AUDIO: AV(law, noisy), Task.AUDIO_TO_VIDEO: AV(noisy, law)},
+        law=law,
+        law_for={Task.VIDEO_TO_AUDIO: AV(law.video, from_video), Task.AUDIO_TO_VIDEO: AV(from_audio, law.audio)},
         text_dropout=regression.text_dropout,
         bound=regression.bound,
     )
