@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sonovid import recipes
-from sonovid.av import AV
+from sonovid.av import AV, Task
 from sonovid.data import clips
 from sonovid.denoisers import uniform as sizes
 from sonovid.geometry import Geometry
@@ -87,7 +87,8 @@ def test_the_objective_follows_the_recipe():
     assert len(set(regress.tasks.values())) == 1
     u = torch.linspace(0.01, 0.99, 99)
     noisy = uniform_training.objective(recipes.get("uniform.scenes").regression)
-    assert (next(iter(noisy.law_for.values())).audio(u) > noisy.law.audio(u)).all()
+    assert (noisy.law_for[Task.AUDIO_TO_VIDEO].video(u) > noisy.law.video(u)).all()
+    assert (noisy.law.video(u) > noisy.law.audio(u)).all()
 
 
 def test_captions_are_embedded_once_and_alike():
