@@ -61,3 +61,12 @@ def test_lengths_and_rates_that_do_not_fit_are_refused():
         settings.num_frames(Geometry(68, Fraction(17), 256, 256, 44100))
     with pytest.raises(ValueError, match="hops of 160"):
         settings.num_frames(Geometry(67, Fraction(17), 256, 256, 16000))
+
+
+def test_a_first_call_in_inference_mode_does_not_spoil_later_gradients():
+    settings = LogMel(bins=37)
+    with torch.inference_mode():
+        settings(torch.zeros(1, 4000))
+    wave = torch.randn(1, 4000, requires_grad=True)
+    settings(wave).sum().backward()
+    assert wave.grad.abs().sum() > 0

@@ -23,8 +23,12 @@ def mel_to_hz(mel: Float[Tensor, "*m"]) -> Float[Tensor, "*m"]:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def filterbank(sample_rate: int, n_fft: int, bins: int, low: float, high: float) -> Tensor:
-    """Triangular filters of equal area, [bins, n_fft // 2 + 1]."""
+    """Triangular filters of equal area, [bins, n_fft // 2 + 1].
+
+    Kept for later calls, which may ask for gradients: so never an inference tensor, whatever mode the first call is made in.
+    """
     edges = mel_to_hz(torch.linspace(hz_to_mel(low), hz_to_mel(high), bins + 2, dtype=torch.float64))
     hz = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
     rising = (hz - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
