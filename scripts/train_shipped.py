@@ -47,6 +47,7 @@ GEOMETRY = Geometry(16, Fraction(8), 64, 64, 16000)
 WORLDS, CLIPS, FIRST_SEED = ("hits", "bounces"), 16_000, 0
 HELD_OUT = 256
 LOG_MEL = LogMel(hop=250, floor=1e-3)
+OPTIONS = {"num_inference_steps": 25, "guidance_scale": 2.0, "audio_guidance_scale": 2.0, "shift": 1.0}
 # Of the stages that end by the clock the number of steps is left open.
 OPEN = 1_000_000
 
@@ -266,7 +267,7 @@ def stage_assemble(out: Path, folder: Path) -> None:
     """One pipeline folder, in half precision."""
     model = UniForm.from_pretrained(out / "uniform-1" / "model")
     schedule = AV(RectifiedFlow(), RectifiedFlow())
-    pipe = SoundingVideoPipeline(model, *codecs(out), HashedText(width=256), GEOMETRY, schedule, "flow")
+    pipe = SoundingVideoPipeline(model, *codecs(out), HashedText(width=256), GEOMETRY, schedule, "flow", "dpm_solver", OPTIONS)
     for part in (pipe.denoiser, pipe.video_codec, pipe.audio_codec):
         part.half()
     pipe.save_pretrained(folder)
