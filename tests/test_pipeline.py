@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sonovid import SoundingVideoPipeline, media
+from sonovid import SoundingVideoPipeline, media, shipped
 from sonovid.arguments import MAX_PROMPT, read_schedule
 from sonovid.av import AV
 from sonovid.clip import Clip
@@ -350,3 +350,18 @@ def test_schedules_are_pairs_however_they_are_written():
     assert read_schedule(["Cosine", {"offset": 0.008}]) == AV(Cosine(0.008), Cosine(0.008))
     assert read_schedule([["Cosine", {"offset": 0.0}], ["RectifiedFlow", {}]]) == AV(Cosine(), RectifiedFlow())
     assert read_schedule(AV(Cosine(), RectifiedFlow())) == AV(Cosine(), RectifiedFlow())
+
+
+def test_a_saved_folder_does_not_say_where_its_parts_came_from(tiny_folder, tmp_path):
+    SoundingVideoPipeline.from_pretrained(tiny_folder).save_pretrained(tmp_path / "again")
+    settings = list((tmp_path / "again").rglob("*.json"))
+    assert len(settings) > 4
+    assert not [path for path in settings if str(tiny_folder) in path.read_text()]
+
+
+def test_the_packaged_model_loads_and_names_no_place():
+    packaged = SoundingVideoPipeline.from_pretrained()
+    assert packaged.geometry.seconds == 2
+    folder = shipped.folder()
+    assert not [path for path in folder.rglob("*.json") if "_name_or_path" in path.read_text()]
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 60e6

@@ -168,6 +168,14 @@ def saved_name(key: str, saved: Container[str]) -> str | None:
     return next((name for i in range(min(3, len(parts))) if (name := ".".join(parts[i:])) in saved), None)
 
 
+def forget_origins(folder: Path) -> None:
+    """Take from all settings in a folder where its parts were loaded from: a path of somebody's machine, of use to nobody else."""
+    for path in (folder / INDEX, *folder.rglob("config.json")):
+        settings = json.loads(path.read_text())
+        if settings.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+
 def replace_folder(final: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a folder aside, then put it in the place of `final`: no half is ever seen there."""
     final.parent.mkdir(parents=True, exist_ok=True)

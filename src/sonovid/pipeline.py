@@ -169,6 +169,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
             for name in COMPONENTS:
                 getattr(self, name).save_pretrained(folder / name)
             self.save_config(folder)
+            folders.forget_origins(folder)
 
         folders.replace_folder(Path(save_directory), write)
 
