@@ -169,7 +169,7 @@ def saved_name(key: str, saved: Container[str]) -> str | None:
 
 
 def forget_origins(folder: Path) -> None:
-    """Take from all settings in a folder where its parts were loaded from: a path of somebody's machine, of use to nobody else."""
+    """Take from all settings in a folder where its parts were loaded from: a path of somebody's machine, of no use to others."""
     for path in (folder / INDEX, *folder.rglob("config.json")):
         settings = json.loads(path.read_text())
         if settings.pop("_name_or_path", None) is not None:
