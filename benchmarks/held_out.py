@@ -1,6 +1,6 @@
 """How well the shipped model's sound and pictures belong together, on scenes it has never seen.
 
-    python benchmarks/held_out.py [--model DIR] [--count 128] [--steps 25] [--json FILE]
+    python benchmarks/held_out.py [--model DIR] [--count 48] [--steps 25] [--json FILE]
 
 For each task the figure stands between its floor (another clip's partner) and its ceiling (the true partner). Events are those
 that the scenes know; found events are onsets of the sound, or what a reader trained on scenes finds in the pictures
@@ -66,12 +66,12 @@ def by_world(name: str, pairs: list, table: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model")
-    parser.add_argument("--count", type=int, default=128)
+    parser.add_argument("--count", type=int, default=48)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance", type=float, default=None)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--reader-clips", type=int, default=3000)
-    parser.add_argument("--reader-epochs", type=int, default=10)
+    parser.add_argument("--reader-clips", type=int, default=1200)
+    parser.add_argument("--reader-epochs", type=int, default=8)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     pipe = SoundingVideoPipeline.from_pretrained(options.model)
