@@ -71,7 +71,8 @@ def _full(given: str, known: Mapping[str, Any]) -> str:
         return ends[0]
     if ends:
         raise ValueError(f"{given}: could be {' or '.join(ends)}; write one of them")
-    near = difflib.get_close_matches(given, [*known, *(key.split(".")[-1] for key in known)], 1, 0.6)
+    words = {word for key in known for word in (key, key.split(".")[-1], key.split(".")[0])}
+    near = difflib.get_close_matches(given, sorted(words), 1, 0.6)
     hint = f"did you mean {near[0]!r}?" if near else f"the recipe's keys are {', '.join(known)}"
     raise ValueError(f"no key {given!r} in this recipe; {hint}")
 
