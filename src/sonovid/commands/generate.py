@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
     what.add_argument("--negative", metavar="WORDS", help="what is not to be seen and heard")
     out = parser.add_argument_group("what comes out")
     out.add_argument("-o", "--output", metavar="FILE", default="out.mp4", help=f"{', '.join(WRITES)}; default: out.mp4")
-    out.add_argument("--preview", metavar="PNG", help="also draw frames in a row above the mel spectrogram")
+    out.add_argument("--preview", metavar="PNG", help="also draw frames in a row above the mel spectrogram, its onsets marked")
     out.add_argument("--overwrite", action="store_true", help="replace files that exist")
     out.add_argument("--count", type=whole, default=1, metavar="N", help="N clips, out-0.mp4 to out-(N-1).mp4, of seeds SEED + i")
     out.add_argument("--seconds", type=seconds, metavar="S", help="length; of a given file, how much of it is used")
@@ -240,7 +240,9 @@ def write(args: argparse.Namespace, target: Target, clip: Any, metadata: dict[st
         media.write(target.clip, clip, **options)
     if target.preview is not None:
         from sonovid.media.files import in_place
+        from sonovid.metrics.alignment import sound_onsets
         from sonovid.preview import preview
 
         with in_place(target.preview, overwrite=args.overwrite) as beside:
-            preview(clip).save(beside)
+            onsets = () if clip.waveform is None else sound_onsets(clip.waveform.mean(0).astype(float), clip.sample_rate).tolist()
+            preview(clip, events=onsets).save(beside)

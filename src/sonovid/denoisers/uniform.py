@@ -210,8 +210,8 @@ def spine() -> dict[str, Any]:
     return {
         "layout": "tokens",
         "depth": 5,
-        "width": 256,
-        "heads": 4,
+        "width": 192,
+        "heads": 3,
         "patch_size": (2, 2, 2),
         "video": (8, 8, 8),
         "audio": (16, 1, 2),
