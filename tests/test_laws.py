@@ -93,7 +93,9 @@ def test_imports_point_one_way(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_package_that_breaks_installations_is_imported(name):
     tops = {n.split(".")[0] for n in imported(TREES[name])}
-    assert not tops & {"torchvision", "torchaudio", "librosa", "pickle", "dill", "cv2", "moviepy", "decord"}
+    assert not tops & {"torchvision", "torchaudio", "pickle", "dill", "moviepy", "decord"}
+    # The published onsets, beats and optical flow are those of these two; an extra of the measuring part alone.
+    assert part(name) == "metrics" or not tops & {"librosa", "cv2"}
 
 
 def test_the_map_names_every_file_and_no_other():

@@ -63,6 +63,7 @@ The map, in the order in which imports may point:
     arguments.py                what a pipeline was given, checked and brought to one form
     windows.py                  given pictures and sounds at a model's size and rates, the windows they are cut into
     pipeline.py                 SoundingVideoPipeline: text, pictures or sound in, a sounding video out
+    metrics/base.py             what a metric is made of: how files are read, what is extracted, what is computed from that
     metrics/alignment.py        events in a sound and in its pictures, and how well two lists of events agree
     recipes/base.py             recipes as nested frozen dataclasses: changed by "key=value", with near misses named
     recipes/codec.py            the light codecs' trainings: frames, mel spectrograms, and waveforms from them
