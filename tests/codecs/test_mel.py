@@ -28,6 +28,18 @@ def test_every_hop_is_one_frame():
         assert LogMel(hop=hop)(torch.randn(1, n)).shape == (1, 64, n // hop)
 
 
+def test_a_last_part_of_a_hop_is_refused_or_dropped():
+    """CMMD's 18 frames at 10 per second are 112.5 hops."""
+    geometry = Geometry(18, Fraction(10), 64, 64, 16000)
+    settings = {"bins": 80, "n_fft": 512, "window": 512, "hop": 256}
+    with pytest.raises(ValueError, match="not a whole number of hops of 256"):
+        LogMel(**settings).num_frames(geometry)
+    assert LogMel(**settings, partial=True).num_frames(geometry) == 112
+    assert LogMel(**settings, partial=True)(torch.zeros(1, geometry.num_samples)).shape == (1, 80, 112)
+    assert "partial" not in LogMel(**settings).to_config()
+    assert LogMel(**LogMel(**settings, partial=True).to_config()).partial
+
+
 @pytest.mark.parametrize(("hop", "window", "n_fft"), [(250, 1024, 1024), (160, 1024, 1024), (256, 512, 512)])
 def test_a_click_lies_in_the_middle_of_its_frame(hop, window, n_fft):
     """Frame j is centred on sample (j + 1/2) hop."""

@@ -8,7 +8,7 @@ from sonovid.codecs.audio import IdentityMel, MelAutoencoder
 from sonovid.codecs.base import AudioCodec
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.spectrogram import SpectrogramCodec
-from sonovid.codecs.vocoder import SpectralVocoder
+from sonovid.codecs.vocoder import GriffinLim, SpectralVocoder
 from sonovid.geometry import Geometry
 
 
@@ -59,3 +59,13 @@ def test_mel_frames_themselves_can_be_the_latents(tmp_path):
     codec.save_pretrained(tmp_path)
     wave = torch.randn(1, 256 * 112) * 0.1
     assert torch.equal(codec.encode(wave), SpectrogramCodec.from_pretrained(tmp_path).encode(wave))
+
+
+def test_a_vocoder_without_weights_is_saved_too(tmp_path):
+    settings = LogMel(bins=80, n_fft=512, window=512, hop=256, partial=True)
+    codec = SpectrogramCodec(IdentityMel(80), GriffinLim(settings, iterations=3), settings, latents_mean=[-5.5], latents_std=[6.0])
+    codec.save_pretrained(tmp_path)
+    again = SpectrogramCodec.from_pretrained(tmp_path)
+    assert again.log_mel == settings
+    latents = codec.encode(torch.randn(1, 4096) * 0.1)
+    assert torch.equal(codec.decode(latents, 4096), again.decode(latents, 4096))

@@ -42,7 +42,8 @@ class LogMel:
     """Natural logarithm of the mel magnitudes, floored.
 
     The defaults are AudioLDM's (16 kHz, 64 bins, window 1024, hop 160, 0-8000 Hz, floor 1e-5). Frame j is centred on sample
-    (j + 1/2) hop, the ends being reflected, as in HiFi-GAN.
+    (j + 1/2) hop, the ends being reflected, as in HiFi-GAN. partial: whether a clip may end within a hop, whose samples then have no
+    frame: CMMD's 1.8 s are 112.5 hops of 256 and 112 frames.
     """
 
     sample_rate: int = 16000
@@ -53,6 +54,7 @@ class LogMel:
     low: float = 0.0
     high: float = 8000.0
     floor: float = 1e-5
+    partial: bool = False
 
     def num_frames(self, geometry: Geometry) -> int:
         """Mel frames of a clip.
@@ -62,7 +64,7 @@ class LogMel:
         """
         if geometry.sample_rate != self.sample_rate:
             raise ValueError(f"sound at {geometry.sample_rate} Hz: this spectrogram needs {self.sample_rate} Hz")
-        if geometry.num_samples % self.hop:
+        if geometry.num_samples % self.hop and not self.partial:
             raise ValueError(
                 f"{geometry.num_samples} samples ({geometry.num_frames} frames at {geometry.fps} per second) are not a whole "
                 f"number of hops of {self.hop}: choose another length"
@@ -86,4 +88,5 @@ class LogMel:
         return (filters @ self.magnitudes(waveform)).clamp(min=self.floor).log()
 
     def to_config(self) -> dict:
-        return asdict(self)
+        """Plain values; without `partial` where it is not set, so that what was keyed by a spectrogram before it existed still is."""
+        return {name: value for name, value in asdict(self).items() if name != "partial" or value}

@@ -22,6 +22,7 @@ PARTS = {
     "IdentityMel": "sonovid.codecs.audio",
     "MelImageAutoencoder": "sonovid.codecs.pretrained",
     "SpectralVocoder": "sonovid.codecs.vocoder",
+    "GriffinLim": "sonovid.codecs.vocoder",
     "HifiGanVocoder": "sonovid.codecs.pretrained",
 }
 
@@ -106,9 +107,7 @@ class SpectrogramCodec(nn.Module):
         }
         for name in ("autoencoder", "vocoder"):
             getattr(self, name).save_pretrained(path / name, **options)
-        aside = path / (CONFIG + ".tmp")
-        aside.write_text(json.dumps(config, indent=2) + "\n")
-        os.replace(aside, path / CONFIG)
+        atomic.write_text(path / CONFIG, json.dumps(config, indent=2) + "\n")
 
     @classmethod
     def from_pretrained(cls, folder: "str | os.PathLike", *, dtype: torch.dtype | None = None, **_: Any) -> "SpectrogramCodec":

@@ -1,5 +1,10 @@
 """Log-mel frames to a waveform: a network in the spectral domain, and the classical iteration as its yardstick."""
 
+import json
+import os
+from pathlib import Path
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
@@ -79,6 +84,19 @@ class GriffinLim(nn.Module):
     def __init__(self, log_mel: LogMel, iterations: int = 32, momentum: float = 0.99):
         super().__init__()
         self.log_mel, self.iterations, self.momentum = log_mel, iterations, momentum
+
+    def save_pretrained(self, folder: "str | os.PathLike", **_: Any) -> None:
+        """Write the settings; there are no weights."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        config = {"log_mel": self.log_mel.to_config(), "iterations": self.iterations, "momentum": self.momentum}
+        (path / "config.json").write_text(json.dumps({"_class_name": type(self).__name__, **config}, indent=2) + "\n")
+
+    @classmethod
+    def from_pretrained(cls, folder: "str | os.PathLike", **_: Any) -> "GriffinLim":
+        """Read what `save_pretrained` wrote."""
+        config = json.loads((Path(folder) / "config.json").read_text())
+        return cls(LogMel(**config["log_mel"]), config["iterations"], config["momentum"])
 
     def forward(self, log_mel: Float[Tensor, "b f l"]) -> Float[Tensor, "b n"]:
         """Natural-logarithm mel frames to a waveform of l hop samples."""
