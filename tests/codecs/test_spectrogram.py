@@ -63,7 +63,8 @@ def test_mel_frames_themselves_can_be_the_latents(tmp_path):
 
 def test_a_vocoder_without_weights_is_saved_too(tmp_path):
     settings = LogMel(bins=80, n_fft=512, window=512, hop=256, partial=True)
-    codec = SpectrogramCodec(IdentityMel(80), GriffinLim(settings, iterations=3), settings, latents_mean=[-5.5], latents_std=[6.0])
+    affine = {"latents_mean": [-5.5], "latents_std": [6.0]}
+    codec = SpectrogramCodec(IdentityMel(80), GriffinLim(settings, iterations=3), settings, **affine)
     codec.save_pretrained(tmp_path)
     again = SpectrogramCodec.from_pretrained(tmp_path)
     assert again.log_mel == settings

@@ -42,8 +42,8 @@ class LogMel:
     """Natural logarithm of the mel magnitudes, floored.
 
     The defaults are AudioLDM's (16 kHz, 64 bins, window 1024, hop 160, 0-8000 Hz, floor 1e-5). Frame j is centred on sample
-    (j + 1/2) hop, the ends being reflected, as in HiFi-GAN. partial: whether a clip may end within a hop, whose samples then have no
-    frame: CMMD's 1.8 s are 112.5 hops of 256 and 112 frames.
+    (j + 1/2) hop, the ends being reflected, as in HiFi-GAN. partial: whether a clip may end within a hop, whose samples then have
+    no frame: CMMD's 1.8 s are 112.5 hops of 256 and 112 frames.
     """
 
     sample_rate: int = 16000
@@ -88,5 +88,5 @@ class LogMel:
         return (filters @ self.magnitudes(waveform)).clamp(min=self.floor).log()
 
     def to_config(self) -> dict:
-        """Plain values; without `partial` where it is not set, so that what was keyed by a spectrogram before it existed still is."""
+        """Plain values, without `partial` where it is not set: what was keyed by a spectrogram before it existed still is."""
         return {name: value for name, value in asdict(self).items() if name != "partial" or value}
