@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 
@@ -126,13 +126,23 @@ class Extractor(ABC):
         return list(prepared)
 
 
+class SetFacts(TypedDict):
+    """What the files of a set are like as they lie on disk, medians over the clips; None where they have no such stream."""
+
+    clips: int
+    seconds: float
+    fps: float | None
+    size: tuple[int, int] | None
+    sample_rate: int | None
+
+
 @dataclass(frozen=True)
 class Metric:
     """What all kinds have in common.
 
     name: with the extractor's name in it. family: what `--metrics` selects several by. what: one line. better: which way is good.
-    unit: of the value, "" for none. source: the paper. warn: from the record of a set (fps, seconds, size) to a line where the
-    metric is known not to work at that setting, or "".
+    unit: of the value, "" for none. source: the paper. warn: from what is known of the files of a set (`SetFacts`) to a line
+    where the metric is known not to work at that setting, or "".
     """
 
     name: str
@@ -141,7 +151,7 @@ class Metric:
     better: Better
     source: str = ""
     unit: str = ""
-    warn: Callable[[Mapping[str, Any]], str] = field(default=lambda record: "", kw_only=True)
+    warn: Callable[[SetFacts], str] = field(default=lambda facts: "", kw_only=True)
 
     @property
     def extractors(self) -> tuple[type[Extractor], ...]:
