@@ -2,9 +2,11 @@
 
 The map, in the order in which imports may point:
 
+    atomic.py                   files and folders that appear whole or not at all: written beside their place, then renamed
     av.py                       the pair that travels through the whole library, and the tasks that say which half is noise
     geometry.py                 seconds, frames, samples, mel frames and latent steps
     clip.py                     Clip: pictures and their sound with what is known about them
+    processes.py                a `map` by spawned processes that keeps order, whatever their number
     condition.py                what a denoiser is told beside the noisy pair: text, and which streams are generated
     media/files.py              files as such: opening what somebody brought, and putting an output in place in one step
     media/info.py               what a media file holds, found without decoding more than its first picture
@@ -43,8 +45,11 @@ The map, in the order in which imports may point:
     codecs/whitening.py         raw latents to final ones and back: one mean and one standard deviation per channel
     denoisers/base.py           the one signature of all denoisers: a noisy pair and its times in, a predicted pair out
     denoisers/blocks.py         transformer blocks over a grid of tokens [b t s d]
+    denoisers/cmmd.py           CMMD: a dual U-Net over frame latents and a mel spectrogram, joined by easy fusion
+    denoisers/fusion.py         easy fusion: each stream's self-attention sees the other stream beside itself (CMMD, eq. 6)
     denoisers/layouts.py        two ways to lay a pair of latents out as one grid of tokens
     denoisers/pixart.py         UniForm from the weights of PixArt-alpha, an image model of the same blocks
+    denoisers/residual.py       residual blocks of a dual U-Net, channels last: 2D+1D for pictures, 1-D for sound
     denoisers/uniform.py        UniForm: one diffusion transformer over the tokens of both streams (Zhao et al. 2025)
     diffusion/guidance.py       functions from denoisers to a denoiser
     diffusion/losses.py         what is compared, and how: one value per sample throughout

@@ -5,9 +5,7 @@ import json
 import logging
 import math
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -174,19 +172,3 @@ def forget_origins(folder: Path) -> None:
         settings = json.loads(path.read_text())
         if settings.pop("_name_or_path", None) is not None:
             path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
-
-
-def replace_folder(final: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a folder aside, then put it in the place of `final`: no half is ever seen there."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
-    before = aside.with_name(aside.name + "-before")
-    try:
-        write(aside)
-        aside.chmod(0o755)
-        if final.exists():
-            os.replace(final, before)
-        os.replace(aside, final)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(before, ignore_errors=True)

@@ -16,7 +16,7 @@ from diffusers.utils import BaseOutput
 from einops import rearrange
 from torch import Tensor
 
-from sonovid import folders, media, windows
+from sonovid import atomic, folders, media, windows
 from sonovid.arguments import Generators, check_prompts, generators, positive, read_schedule, which_task
 from sonovid.av import AV, Task
 from sonovid.clip import Clip
@@ -171,7 +171,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
             self.save_config(folder)
             folders.forget_origins(folder)
 
-        folders.replace_folder(Path(save_directory), write)
+        atomic.replace_folder(save_directory, write)
 
     def to(self, *args: Any, **kwargs: Any) -> "SoundingVideoPipeline":
         """Move to a device, a dtype, or both, as in diffusers.

@@ -86,19 +86,3 @@ def test_an_optimiser_goes_on_as_if_nothing_had_happened(tmp_path):
         step(other, later, seed)
     for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-
-
-def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path):
-    final = tmp_path / "model"
-    checkpoint.replace_folder(final, lambda folder: (folder / "a").write_text("1"))
-
-    def failing(folder):
-        (folder / "a").write_text("2")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        checkpoint.replace_folder(final, failing)
-    assert (final / "a").read_text() == "1"
-    checkpoint.replace_folder(final, lambda folder: (folder / "b").write_text("3"))
-    assert [path.name for path in final.iterdir()] == ["b"]
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]

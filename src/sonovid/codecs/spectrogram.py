@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sonovid import atomic
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.whitening import unwhiten, whiten
 from sonovid.geometry import Geometry

@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from sonovid import atomic
+
 log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
@@ -86,9 +88,7 @@ class HashedText:
         """Write the settings, all there is."""
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
-        aside = path / (CONFIG + ".tmp")
-        aside.write_text(json.dumps(self.to_config(), indent=2) + "\n")
-        os.replace(aside, path / CONFIG)
+        atomic.write_text(path / CONFIG, json.dumps(self.to_config(), indent=2) + "\n")
 
     @classmethod
     def from_pretrained(cls, folder: "str | os.PathLike", **_: Any) -> "HashedText":

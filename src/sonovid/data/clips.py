@@ -3,11 +3,8 @@
 import json
 import logging
 import math
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -17,12 +14,13 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from sonovid import media
+from sonovid import atomic, media
 from sonovid.av import AV
 from sonovid.clip import Clip
 from sonovid.data import scenes
 from sonovid.data.manifest import Entry
 from sonovid.geometry import Geometry, duration
+from sonovid.processes import pool
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +44,7 @@ def windows(
     """
     found: list[Window] = []
     left_out: dict[str, list[str]] = {}
-    with _pool(workers) as run:
+    with pool(workers) as run:
         lengths = run(partial(_usable, streams=streams), entries)
         for entry, length in zip(
             entries, tqdm(lengths, desc="files", total=len(entries), disable=len(entries) < 200), strict=True
@@ -128,7 +126,7 @@ def stream(
     sought: Sequence[Window], geometry: Geometry, *, streams: AV = BOTH, workers: int = 0
 ) -> Iterator[tuple[Window, Clip | None]]:
     """Each window with its clip, in order whatever the number of processes; None where the file turned out to be faulty."""
-    with _pool(workers) as run:
+    with pool(workers) as run:
         yield from zip(sought, run(partial(_try_load, geometry=geometry, streams=streams), sought), strict=True)
 
 
@@ -138,37 +136,6 @@ def _try_load(window: Window, geometry: Geometry, streams: AV) -> Clip | None:
     except ValueError as error:
         log.warning("left out: %s", error)
         return None
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[Any]:
-    """A `map` that keeps order and never holds more than a few results per process; in this process for no workers.
-
-    Processes are spawned, never forked: a fork of a process with threads may hang. Nothing here imports torch, so they begin
-    quickly, each with one thread.
-    """
-    if workers <= 0:
-        yield map
-        return
-    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(before, "1"))
-    executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-    try:
-        yield partial(_ordered, executor, 4 * workers)
-    finally:
-        executor.shutdown(cancel_futures=True)
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-
-
-def _ordered(executor: ProcessPoolExecutor, ahead: int, function: Any, items: Sequence[Any]) -> Iterator[Any]:
-    waiting: list[Any] = []
-    for item in items:
-        waiting.append(executor.submit(function, item))
-        if len(waiting) >= ahead:
-            yield waiting.pop(0).result()
-    for future in waiting:
-        yield future.result()
 
 
 def write_scenes(
@@ -189,7 +156,7 @@ def write_scenes(
     out.mkdir(parents=True, exist_ok=True)
     _one_extent(out, geometry)
     render = partial(_write_scene, out=str(out), world=world, geometry=geometry)
-    with _pool(workers) as run:
+    with pool(workers) as run:
         numbers = tqdm(run(render, range(seed, seed + count)), desc=f"scenes {world}", total=count, unit="clip", disable=quiet)
         for _ in numbers:
             pass
@@ -198,7 +165,7 @@ def write_scenes(
         if path.with_suffix(".mp4").is_file():
             facts = json.loads(path.read_text())
             lines.append(json.dumps({"path": path.with_suffix(".mp4").name, **facts}) + "\n")
-    place(out / "manifest.jsonl", "".join(lines))
+    atomic.write_text(out / "manifest.jsonl", "".join(lines))
     return out / "manifest.jsonl"
 
 
@@ -207,7 +174,7 @@ def _one_extent(out: Path, geometry: Geometry) -> None:
     path, wanted = out / ".geometry", geometry.to_config()
     if path.is_file() and (found := json.loads(path.read_text())) != wanted:
         raise ValueError(f"{out}: holds scenes of {found}, not {wanted}; take another folder")
-    place(path, json.dumps(wanted))
+    atomic.write_text(path, json.dumps(wanted))
 
 
 def _write_scene(number: int, out: str, world: str, geometry: Geometry) -> None:
@@ -217,14 +184,9 @@ def _write_scene(number: int, out: str, world: str, geometry: Geometry) -> None:
         return
     clip = scenes.render(world, number, geometry)
     media.write(path, clip, overwrite=True)
-    place(path.with_suffix(".txt"), clip.caption + "\n")
+    atomic.write_text(path.with_suffix(".txt"), clip.caption + "\n")
     # Last, so that a scene with its facts is a whole one.
     known = {"caption": clip.caption, "label": clip.label, "events": list(clip.events)}
-    place(facts, json.dumps({**known, "world": world, "seed": number, "attributes": scenes.attributes(world, number)}))
-
-
-def place(path: Path, text: str) -> None:
-    """Write a text beside its place and rename it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    aside.write_text(text)
-    os.replace(aside, path)
+    atomic.write_text(
+        facts, json.dumps({**known, "world": world, "seed": number, "attributes": scenes.attributes(world, number)})
+    )

@@ -19,9 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from sonovid import atomic
 from sonovid.av import AV
 from sonovid.clip import Clip
-from sonovid.data.clips import BOTH, Window, load, place, stream
+from sonovid.data.clips import BOTH, Window, load, stream
 from sonovid.geometry import Geometry
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ def write(
     meta = {"key": key, "windows": len(sought), "shard": shard, "geometry": geometry.to_config()}
     if (folder / META).is_file() and (found := json.loads((folder / META).read_text())) != meta:
         raise ValueError(f"{folder}: holds a cache with the key {found.get('key')}, not {key}; take another folder")
-    place(folder / META, json.dumps(meta, indent=1))
+    atomic.write_text(folder / META, json.dumps(meta, indent=1))
     numbers = range(part[0], _shards(len(sought), shard), part[1])
     todo = [i for i in numbers if not _path(folder, i).is_file()]
     if not todo:
@@ -107,11 +108,10 @@ def write(
     for i in todo:
         count = len(sought[i * shard : (i + 1) * shard])
         tensors, rows = _encode(((next(clips)) for _ in range(count)), encode, batch, bar)
-        aside = folder / f".{i:05d}.{os.getpid()}.tmp"
-        save_file(tensors, aside)
         # The rows go first: a shard that is seen has its rows.
-        place(_path(folder, i).with_suffix(".jsonl"), "".join(json.dumps(row) + "\n" for row in rows))
-        os.replace(aside, _path(folder, i))
+        atomic.write_text(_path(folder, i).with_suffix(".jsonl"), "".join(json.dumps(row) + "\n" for row in rows))
+        with atomic.new_file(_path(folder, i)) as aside:
+            save_file(tensors, aside)
     bar.close()
 
 
@@ -159,8 +159,8 @@ def finish(folder: "str | Path") -> Path:
     if missing:
         raise ValueError(f"{folder}: {len(missing)} of {len(paths)} shards are not written yet; call write again")
     if not (folder / INDEX).is_file():
-        place(folder / "statistics.json", json.dumps(_statistics(paths), indent=1))
-        place(folder / INDEX, "".join(path.with_suffix(".jsonl").read_text() for path in paths))
+        atomic.write_text(folder / "statistics.json", json.dumps(_statistics(paths), indent=1))
+        atomic.write_text(folder / INDEX, "".join(path.with_suffix(".jsonl").read_text() for path in paths))
     return folder
 
 

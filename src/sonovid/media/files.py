@@ -1,9 +1,8 @@
 """Files as such: opening what somebody brought, and putting an output in place in one step."""
 
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +12,8 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
+
+from sonovid import atomic
 
 # Play lists (HLS, concat) name other files and hosts: a file that somebody brought must not make this program open those.
 DEMUXERS = "mov,matroska,webm,avi,gif,wav,w64,flac,mp3,ogg,aac,mpegts,mpeg,flv,asf,aiff"
@@ -114,16 +115,11 @@ def in_place(path: "str | os.PathLike", *, overwrite: bool) -> Iterator[Path]:
         raise FileExistsError(f"{path} exists already (allow overwriting it, or choose another name)")
     if not path.parent.is_dir():
         raise MediaError(f"{path}: the folder {path.parent} does not exist (create it first)")
-    beside = path.with_name(f".{path.stem[:80]}.{secrets.token_hex(4)}{path.suffix}")
-    try:
-        # Created here and not by the muxer, so that a folder without leave to write is told apart from a fault of encoding.
-        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except OSError as error:
-        raise MediaError(f"{path}: cannot write in the folder {path.parent.absolute()} ({error.strerror})") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            beside = stack.enter_context(atomic.new_file(path))
+        except OSError as error:
+            raise MediaError(f"{path}: cannot write in the folder {path.parent.absolute()} ({error.strerror})") from None
         yield beside
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists already (it was made while this one was written)")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

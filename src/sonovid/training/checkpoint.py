@@ -130,16 +130,3 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": rest["groups"]})
-
-
-def replace_folder(final: Path, write: Any) -> None:
-    """Let `write(folder)` fill a folder aside, then put it in the place of `final`, of which no half is ever seen."""
-    aside, before = final.with_name(final.name + ".tmp"), final.with_name(final.name + ".before")
-    for path in (aside, before):
-        shutil.rmtree(path, ignore_errors=True)
-    aside.mkdir(parents=True)
-    write(aside)
-    if final.exists():
-        os.replace(final, before)
-    os.replace(aside, final)
-    shutil.rmtree(before, ignore_errors=True)

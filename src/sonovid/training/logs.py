@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sonovid import atomic
 from sonovid.av import AV
 
 log = logging.getLogger(__name__)
@@ -74,9 +75,7 @@ class Log:
         self.path = out / "log.jsonl"
         lines = self.path.read_text().splitlines() if step and self.path.exists() else []
         kept = [line for line in lines if _step_of(line) <= step]
-        aside = self.path.with_name("log.jsonl.tmp")
-        aside.write_text("".join(line + "\n" for line in kept))
-        aside.replace(self.path)
+        atomic.write_text(self.path, "".join(line + "\n" for line in kept))
         self.board = _board(out / "tensorboard", step)
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from sonovid import atomic
 from sonovid.av import AV
 from sonovid.diffusion.objective import Scored, total
 from sonovid.training import checkpoint, optimizers
@@ -204,7 +205,7 @@ class _Run:
                 judge = checkpoint.flatten_optimizer(self.adversary_optimizer)
                 tensors["adversary_optimizer"], state["adversary_optimizer"] = judge
             checkpoint.save(self.out, self.step, tensors, state, keep=self.settings.keep)
-            self.averaged(lambda model: checkpoint.replace_folder(self.out / "model", lambda folder: self.export(model, folder)))
+            self.averaged(lambda model: atomic.replace_folder(self.out / "model", lambda folder: self.export(model, folder)))
         self.accelerator.wait_for_everyone()
 
     def export(self, model: nn.Module, folder: Path) -> None:
