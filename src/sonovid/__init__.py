@@ -51,6 +51,7 @@ The map, in the order in which imports may point:
     denoisers/pixart.py         UniForm from the weights of PixArt-alpha, an image model of the same blocks
     denoisers/residual.py       residual blocks of a dual U-Net, channels last: 2D+1D for pictures, 1-D for sound
     denoisers/uniform.py        UniForm: one diffusion transformer over the tokens of both streams (Zhao et al. 2025)
+    diffusion/contrastive.py    the loss that also asks for pairs that do not belong together to be denoised badly (CMMD)
     diffusion/guidance.py       functions from denoisers to a denoiser
     diffusion/losses.py         what is compared, and how: one value per sample throughout
     diffusion/noise.py          noise that belongs to the sample, whatever the batch size and the device

@@ -1,0 +1,205 @@
+"""The contrastive loss against its sum written out pair by pair, and its negatives against what they are said to be."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+from gaussian import Answer, condition
+from torch import nn
+
+from sonovid.av import AV, Task
+from sonovid.diffusion.contrastive import Contrastive, Middle, spliced, windows
+from sonovid.diffusion.objective import MultiTask, total
+from sonovid.diffusion.schedule import Cosine, diffuse, target
+
+ROUND = Cosine()
+# Four frames of margin round eight at 10 per second; sound of 25 steps per second.
+MIDDLE = Middle(AV(4, 10), AV(8, 20), AV(Fraction(10), Fraction(25)))
+PLAIN = MultiTask(schedule=AV(ROUND, ROUND), predict="v", tasks={Task.JOINT: 1.0})
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def crops(b, seed=0):
+    """Latents that say where they come from: sample times 1000 plus the step, in every cell."""
+    number = 1000.0 * torch.arange(b).reshape(b, 1, 1)
+    video = (number + torch.arange(16.0)).reshape(b, 1, 16, 1, 1).expand(-1, 2, -1, 2, 2)
+    audio = (number + torch.arange(40.0)).reshape(b, 1, 40, 1).expand(-1, 1, -1, 3)
+    return AV(video.contiguous(), audio.contiguous())
+
+
+class Mixed(nn.Module):
+    """A network in which each stream's answer depends on both streams and on the time."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor([0.5, -0.3, 0.2, 0.7]))
+
+    def forward(self, x, t, condition=None, previous=None):
+        a, b, c, d = self.scale
+        seen = x.map(lambda z: z.flatten(1).mean(1))
+        video = a * x.video + (b * seen.audio * t.audio).reshape(-1, 1, 1, 1, 1)
+        audio = c * x.audio.tanh() + (d * seen.video * t.video).reshape(-1, 1, 1, 1)
+        return Answer(AV(video, audio))
+
+
+def random_crops(b):
+    return AV(torch.randn(b, 2, 16, 2, 2, generator=generator(1)), torch.randn(b, 1, 40, 3, generator=generator(2)))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_loss_is_its_sum_written_out_pair_by_pair(count):
+    """Eq. 9 and algorithm 1, one pair after the other through the network."""
+    kinds = {"shift": 1.0, "segment": 1.0, "swap": 1.0}
+    objective = Contrastive(plain=PLAIN, middle=MIDDLE, kinds=kinds, seconds=(0.1, 0.4), count=count, eta=0.3)
+    network, crop, b = Mixed(), random_crops(4), 4
+    x0 = MIDDLE(crop)
+    drawn, negatives = PLAIN.draw(x0, generator()), objective.draw(crop, generator(5))
+    scored = objective.at(drawn, negatives, network, x0, condition(b))
+    got = total(scored, objective.weights)
+
+    def pair_loss(clean, eps, i):
+        """The squared error of v of one pair: a mean within each stream, their sum."""
+        t = drawn.times.map(lambda u: u[i : i + 1])
+        x = AV(diffuse(ROUND, clean.video, eps.video, t.video), diffuse(ROUND, clean.audio, eps.audio, t.audio))
+        out = network(x, t).prediction
+        wanted = clean.map(lambda z, e, u: target(ROUND, "v", z, e, u), eps, t)
+        return sum((o - w).square().mean() for o, w in zip(out, wanted, strict=True))
+
+    summed = 0
+    for i in range(b):
+        own, eps = (pair.map(lambda z, i=i: z[i : i + 1]) for pair in (x0, drawn.eps))
+        loss = pair_loss(own, eps, i)
+        for k in range(count):
+            other, its = (pair.map(lambda z, i=i, k=k: z[k, i : i + 1]) for pair in negatives)
+            loss = loss - 0.3 / count * pair_loss(AV(own.video, other.audio), AV(eps.video, its.audio), i)
+            loss = loss - 0.3 / count * pair_loss(AV(other.video, own.audio), AV(its.video, eps.audio), i)
+        summed = summed + loss / b
+    torch.testing.assert_close(got, summed)
+    (gradient,), (wanted,) = (torch.autograd.grad(value, network.parameters()) for value in (got, summed))
+    torch.testing.assert_close(gradient, wanted)
+
+
+def test_without_weight_the_negatives_change_nothing():
+    plain, contrastive = Mixed(), Mixed()
+    objective = Contrastive(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4), eta=0.0)
+    batch = {"x0": random_crops(3), "condition": condition(3)}
+    total(objective(contrastive, batch, generator()), objective.weights).backward()
+    total(PLAIN(plain, {**batch, "x0": MIDDLE(batch["x0"])}, generator())).backward()
+    torch.testing.assert_close(plain.scale.grad, contrastive.scale.grad)
+
+
+def test_shifts_are_cut_from_the_longer_crop_and_never_wrap():
+    objective = Contrastive(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4), count=200)
+    crop = crops(2)
+    video, audio = objective.draw(crop, generator()).x0
+    for made, start, length, wanted in ((video, 4, 8, {2, 3, 4}), (audio, 10, 20, {5, 6, 7, 8, 9, 10})):
+        for i in range(2):
+            cells = made[:, i].flatten(2)[:, 0]
+            first = cells[:, 0] if made is audio else made[:, i, 0, :, 0, 0][:, 0]
+            shift = (first - 1000 * i - start).long()
+            assert set(shift.abs().tolist()) == wanted
+            assert {int(s) for s in shift.sign()} == {-1, 1}
+            steps = made[:, i, 0].reshape(200, length, -1)[..., 0] - 1000 * i
+            assert torch.equal(steps, (start + shift)[:, None] + torch.arange(float(length)))
+
+
+def test_swaps_are_the_middle_of_another_sample_of_any():
+    objective = Contrastive(plain=PLAIN, middle=MIDDLE, kinds={"swap": 1}, count=100)
+    crop, (video, audio) = crops(4), objective.draw(crops(4), generator()).x0
+    own = MIDDLE(crop)
+    for made, clean in zip((video, audio), own, strict=True):
+        for i in range(4):
+            partners = {int(first) // 1000 for first in made[:, i].flatten(1)[:, 0]}
+            assert partners == {0, 1, 2, 3} - {i}
+            assert all(any(torch.equal(x, clean[j]) for j in partners) for x in made[:10, i])
+
+
+def test_segments_are_one_sample_s_beginning_and_another_s_end():
+    objective = Contrastive(plain=PLAIN, middle=MIDDLE, kinds={"segment": 1}, count=300)
+    made = objective.draw(crops(2), generator()).x0.audio[:, 0, 0, :, 0]
+    owner, step = (made // 1000).long(), made % 1000
+    assert torch.equal(step, torch.arange(10.0, 30.0).expand(300, -1))
+    changes = (owner.diff(dim=1) != 0).sum(1)
+    assert (changes == 1).all()
+    assert set(owner[:, 0].tolist()) == {0, 1}
+    assert len(set((owner.diff(dim=1) != 0).long().argmax(1).tolist())) == 19
+
+
+def test_pieces_are_cut_and_joined_as_asked():
+    x = torch.arange(12.0).reshape(2, 1, 6, 1)
+    cut = windows(x, torch.tensor([0, 3]), 3)
+    assert cut[:, 0, :, 0].tolist() == [[0, 1, 2], [9, 10, 11]]
+    joined = spliced(x[:1], 10 + x[:1], torch.tensor([2]), torch.tensor([True]))
+    assert joined.flatten().tolist() == [10, 11, 2, 3, 4, 5]
+    joined = spliced(x[:1], 10 + x[:1], torch.tensor([2]), torch.tensor([False]))
+    assert joined.flatten().tolist() == [0, 1, 12, 13, 14, 15]
+
+
+def test_a_negative_has_a_noise_of_its_own_and_its_pair_s_time():
+    seen = []
+
+    class Watching(Mixed):
+        def forward(self, x, t, condition=None, previous=None):
+            seen.append((x, t))
+            return super().forward(x, t)
+
+    objective = Contrastive(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4))
+    objective(Watching(), {"x0": random_crops(3), "condition": condition(3)}, generator())
+    ((x, t),) = seen
+    for times in t:
+        assert torch.equal(*times.reshape(3, 3)[[0, 1]])
+        assert torch.equal(*times.reshape(3, 3)[[0, 2]])
+    true, wrong_sound, wrong_pictures = (AV(x.video[i : i + 3], x.audio[i : i + 3]) for i in (0, 3, 6))
+    assert torch.equal(true.video, wrong_sound.video)
+    assert torch.equal(true.audio, wrong_pictures.audio)
+    assert not torch.isclose(true.audio, wrong_sound.audio).any()
+    assert not torch.isclose(true.video, wrong_pictures.video).any()
+
+
+def test_a_given_stream_is_scored_in_no_pair():
+    hearing = MultiTask(schedule=AV(ROUND, ROUND), predict="v", tasks={Task.VIDEO_TO_AUDIO: 1.0})
+    objective = Contrastive(plain=hearing, middle=MIDDLE, seconds=(0.2, 0.4))
+    scored = objective(Mixed(), {"x0": random_crops(3), "condition": condition(3)}, generator())
+    assert scored.losses["video"].isnan().all()
+    assert all(scored.losses[name].isfinite().all() for name in ("audio", "negative_audio", "negative_video"))
+
+
+def test_true_pairs_are_compared_with_shuffled_ones():
+    objective = Contrastive(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4))
+    batch = {"x0": random_crops(3), "condition": condition(3)}
+    pairing = objective.paired_and_shuffled(Mixed(), batch, generator())
+    assert pairing.true.losses.keys() == {"video", "audio"}
+    assert not torch.equal(pairing.true.losses["video"], pairing.shuffled.losses["video"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"seconds": (0.2, 0.5)}, "a shift of up to 0.5 s is 5 latent steps of video, but the crop has 4 before"),
+        ({"seconds": (0.01, 0.2)}, "no latent step of video"),
+        ({"seconds": (0.4, 0.2)}, "seconds="),
+        ({"kinds": {}}, "kinds="),
+        ({"kinds": {"roll": 1}}, "kinds="),
+        ({"kinds": {"swap": 0}}, "kinds="),
+        ({"count": 0}, "count=0"),
+    ],
+)
+def test_what_cannot_be_is_refused(options, said):
+    with pytest.raises(ValueError, match=said):
+        Contrastive(plain=PLAIN, middle=MIDDLE, **options)
+
+
+def test_a_crop_that_is_too_short_and_a_batch_of_one_are_refused():
+    batch = {"x0": random_crops(2), "condition": condition(2)}
+    objective = Contrastive(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4))
+    short = {**batch, "x0": AV(batch["x0"].video, batch["x0"].audio[:, :, :38])}
+    with pytest.raises(ValueError, match="is 10 latent steps of audio, but the crop has 8 after"):
+        objective(Mixed(), short, generator())
+    one = {"x0": random_crops(1), "condition": condition(1)}
+    objective(Mixed(), one, generator())
+    for kind in ("segment", "swap"):
+        with pytest.raises(ValueError, match="batch of 1 has no other sample"):
+            Contrastive(plain=PLAIN, middle=MIDDLE, kinds={kind: 1})(Mixed(), one, generator())
