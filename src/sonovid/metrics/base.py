@@ -1,9 +1,10 @@
 """What a metric is made of: how files are read, what is extracted from them, and what is computed from that.
 
 An `Extractor` turns a clip into named arrays, which are cached by the file's hash. A metric is a computation on the arrays of two
-sets of clips, in one of four kinds, so that intervals, floors and ceilings are made in one place and alike for all:
+sets of clips, in one of five kinds, so that intervals, floors and ceilings are made in one place and alike for all:
 
     Distance      two sets of rows -> one number             FVD, KVD, FAD, ...     floor: two halves of the reference
+    ClipDistance  rows of one clip, a set -> number          per-sample FAD         floor: clips of one half, the other half
     SetScore      one set of rows -> one number              inception score
     PairedScore   a clip and its partner by name -> number   KL, beats              floor: another clip's partner
     ClipScore     streams of one clip -> one number          AV-Align, CLAP score   floor: streams of two clips
@@ -40,7 +41,8 @@ class Reading:
     """How an extractor wants files read (the arguments of `media.read`); None is the file's own.
 
     video, audio, text: what it looks at. fps: frames per second. size: (h, w). sample_rate: in Hz. mono: whether channels are
-    mixed down on reading. seconds: the most that is read.
+    mixed down on reading. seconds: the most that is read. placed: whether sound lies where its time stamps put it beside the
+    pictures; False: its samples from the first on (`media.read_as_decoded`; sound alone), as published programs hear a file.
     """
 
     video: bool = False
@@ -51,6 +53,7 @@ class Reading:
     sample_rate: int | None = None
     mono: bool = True
     seconds: Fraction | None = None
+    placed: bool = True
 
     def to_record(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -61,6 +64,7 @@ class Reading:
             "sample_rate": self.sample_rate,
             "channels": "mixed to one" if self.mono else "as they are",
             "seconds": None if self.seconds is None else str(self.seconds),
+            "sound": "by its time stamps" if self.placed else "as decoded",
         }
 
 
@@ -171,6 +175,23 @@ class Distance(Metric):
     key: str = field(default="features", kw_only=True)
     distance: Callable[[np.ndarray, np.ndarray], float] = field(kw_only=True)
     by_size: bool = field(default=False, kw_only=True)
+
+    @property
+    def extractors(self) -> tuple[type[Extractor], ...]:
+        return (self.extractor,)
+
+
+@dataclass(frozen=True)
+class ClipDistance(Metric):
+    """A distance of each generated clip's own rows from the rows of the whole reference; the set's value is the mean.
+
+    distances: (the rows [k d] of each clip, reference [m d]) -> one number per clip. least: rows that a clip needs.
+    """
+
+    extractor: type[Extractor] = field(kw_only=True)
+    key: str = field(default="features", kw_only=True)
+    distances: Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray] = field(kw_only=True)
+    least: int = field(default=2, kw_only=True)
 
     @property
     def extractors(self) -> tuple[type[Extractor], ...]:
