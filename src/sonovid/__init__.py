@@ -71,6 +71,14 @@ The map, in the order in which imports may point:
     pipeline.py                 SoundingVideoPipeline: text, pictures or sound in, a sounding video out
     metrics/base.py             what a metric is made of: how files are read, what is extracted, what is computed from that
     metrics/alignment.py        events in a sound and in its pictures, and how well two lists of events agree
+    metrics/rows.py             rows of features as the distances take them: finite, float64, each with the clip it came from
+    metrics/frechet.py          the Fréchet distance, from features or streaming moments, exact without a matrix root
+    metrics/kernels.py          distances by a kernel: KVD, KID, KAD, JEDi's MMD
+    metrics/sizes.py            what the number of clips does to a distance: matched subsets, halves, the limit of many
+    metrics/scores.py           IS, KL, cosines, AVHScore, JavisScore, DeSync, from what a network says of clips
+    metrics/statistics.py       intervals over clips or raters, paired tests, effect sizes, many comparisons
+    metrics/extractors/front_ends.py what networks see: log-mel spectrograms and resizing rules, as their authors have them
+    metrics/extractors/weights.py published weights: found, checked by their hash, read without running what is in them
     recipes/base.py             recipes as nested frozen dataclasses: changed by "key=value", with near misses named
     recipes/codec.py            the light codecs' trainings: frames, mel spectrograms, and waveforms from them
     recipes/codec_training.py   the light codecs' trainings from their recipes, on clips that are cached as they are
