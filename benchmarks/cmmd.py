@@ -117,9 +117,8 @@ def main() -> None:
             r = one(kind, size)
             print(f"  forward and backward, {kind}: {r['seconds']:.2f} s, peak {r['peak']:.0f} MiB", flush=True)
     if len(seconds) > 1:
-        print(
-            f"{options.sizes[-1]}x{options.sizes[-1]} takes {seconds[-1] / seconds[0]:.1f} times {options.sizes[0]}x{options.sizes[0]}"
-        )
+        first, last = options.sizes[0], options.sizes[-1]
+        print(f"{last}x{last} takes {seconds[-1] / seconds[0]:.1f} times as long as {first}x{first}")
 
 
 if __name__ == "__main__":
