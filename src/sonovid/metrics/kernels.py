@@ -1,0 +1,173 @@
+"""Distances of two sets of features by a kernel (MMD): behind KVD, KID, KAD and JEDi. Unbiased ones may be below zero.
+
+Kernel matrices are summed block by block and never kept, so that memory does not grow with the square of the number of rows.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+from sonovid.metrics.rows import checked, checked_pair
+
+# The most values of a kernel matrix that are held at a time: 32 MB.
+BLOCK = 1 << 22
+Kernel = Callable[[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m _"]], Float64[np.ndarray, "n m"]]
+
+
+class Subsets(NamedTuple):
+    """Mean and standard deviation (ddof 0) over subsets, and how they were drawn."""
+
+    mean: float
+    std: float
+    subsets: int
+    size: int
+    seed: int
+
+
+def polynomial(degree: int = 3, gamma: float | None = None, coef0: float | int = 1.0) -> Kernel:
+    """k(x, y) = (gamma <x, y> + coef0)^degree, with gamma one over the width where None."""
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return (x @ y.T * (1 / x.shape[1] if gamma is None else gamma) + coef0) ** degree
+
+    return kernel
+
+
+def gaussian(bandwidth: float) -> Kernel:
+    """k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2))."""
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.exp(squared_distances(x, y) / (-2 * bandwidth**2))
+
+    return kernel
+
+
+def squared_distances(x: np.ndarray, y: np.ndarray) -> Float64[np.ndarray, "n m"]:
+    """|x_i - y_j|^2 of all pairs, never below zero."""
+    # About a common point: the three terms cancel the less the nearer the rows are to the origin.
+    centre = y.mean(0)
+    x, y = x - centre, y - centre
+    return np.maximum((x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * (x @ y.T), 0)
+
+
+def mmd2(
+    generated: Shaped[np.ndarray, "n d"],
+    reference: Shaped[np.ndarray, "m _"],
+    kernel: Kernel,
+    *,
+    unbiased: bool = True,
+    block: int = BLOCK,
+) -> float:
+    """The squared maximum mean discrepancy (Gretton et al. 2012, eq. 3 unbiased, eq. 5 biased).
+
+    Unbiased: the kernel of a row with itself is left out within each set, but none between the sets, so that two equal sets give
+    a value below zero. block: the most kernel values held at a time.
+
+    Raises:
+        ValueError: fewer than two rows, NaN or infinity, or two widths.
+    """
+    x, y = checked_pair(generated, reference)
+    n, m = len(x), len(y)
+    own = [_sum_within(rows, kernel, block, diagonal=not unbiased) for rows in (x, y)]
+    across = sum(float(kernel(x[i:j], y).sum()) for i, j in _spans(n, m, block))
+    less = 1 if unbiased else 0
+    return own[0] / (n * (n - less)) + own[1] / (m * (m - less)) - 2 * across / (n * m)
+
+
+def kvd(generated: Shaped[np.ndarray, "n d"], reference: Shaped[np.ndarray, "m _"]) -> float:
+    """Kernel video distance: unbiased MMD^2 of whole sets, cubic kernel with gamma 1/d and coef0 1 (Unterthiner et al. 2019)."""
+    return mmd2(generated, reference, polynomial(3))
+
+
+def kid(
+    generated: Shaped[np.ndarray, "n d"],
+    reference: Shaped[np.ndarray, "m _"],
+    *,
+    subsets: int = 100,
+    size: int = 1000,
+    seed: int = 2020,
+) -> Subsets:
+    """The kernel distance over random subsets (Bińkowski et al. 2018, section 4), with the cubic kernel of `kvd`.
+
+    Subsets are drawn without replacement, first from `generated`, then from `reference`, by the legacy generator that
+    torch-fidelity and audioldm_eval use, so that a seed gives their subsets. size: no more than the smaller set has.
+    """
+    x, y = checked_pair(generated, reference)
+    size = min(size, len(x), len(y))
+    if subsets < 1 or size < 2:
+        raise ValueError(f"subsets={subsets}, size={size}: expected at least one subset of at least two rows")
+    state = np.random.RandomState(seed)
+    values = [
+        kvd(x[state.choice(len(x), size, replace=False)], y[state.choice(len(y), size, replace=False)]) for _ in range(subsets)
+    ]
+    return Subsets(float(np.mean(values)), float(np.std(values)), subsets, size, seed)
+
+
+def kad(generated: Shaped[np.ndarray, "n d"], reference: Shaped[np.ndarray, "m _"], *, bandwidth: float | None = None) -> float:
+    """Kernel audio distance: 100 times unbiased MMD^2 with a Gaussian kernel (Chung et al. 2025, section 3).
+
+    bandwidth: the median distance of two rows of the *reference* where None, as the paper says; kadtk's command line takes it
+    from the generated set.
+    """
+    x, y = checked_pair(generated, reference)
+    bandwidth = median_distance(y) if bandwidth is None else bandwidth
+    if not bandwidth > 0:
+        raise ValueError("reference: more than half of its pairs of rows are equal, so their median distance is no bandwidth")
+    return 100 * mmd2(x, y, gaussian(bandwidth))
+
+
+def jedi(generated: Shaped[np.ndarray, "n d"], reference: Shaped[np.ndarray, "m _"]) -> float:
+    """JEDi's distance: 100 times biased MMD^2, quadratic kernel with gamma 1/d and coef0 0 (Luo et al. 2025, section 4)."""
+    # Kernel sums cancel in three terms of like size; what is biased and below zero is rounding.
+    return max(100 * mmd2(generated, reference, polynomial(2, coef0=0.0), unbiased=False), 0.0)
+
+
+def median_distance(rows: Shaped[np.ndarray, "n d"], *, block: int = BLOCK) -> float:
+    """The median Euclidean distance of two different rows, over all pairs, exactly, without holding all pairs.
+
+    For an even number of pairs it is the lower of the middle two, as torch.median and so kadtk take it.
+    """
+    rows = checked(rows, "reference")
+    return float(np.sqrt(_ranked(rows, (len(rows) * (len(rows) - 1) // 2 - 1) // 2, block)))
+
+
+def _ranked(rows: np.ndarray, rank: int, block: int) -> float:
+    """The squared distance of this rank among all pairs: the range around it is narrowed until what is in it can be sorted."""
+    low, high = 0.0, 4 * float(((rows - rows.mean(0)) ** 2).sum(1).max())
+    below, count = 0, len(rows) * (len(rows) - 1) // 2
+    while count > block:
+        if high - low <= 2048 * np.spacing(high):
+            return low  # nothing but rounding is between what is left
+        counts = np.zeros(1024, np.int64)
+        for distances in _pairs(rows, block):
+            counts += np.histogram(distances, len(counts), (low, high))[0]
+        place = int(np.searchsorted(np.cumsum(counts), rank - below, side="right"))
+        edges = np.linspace(low, high, len(counts) + 1)
+        below, count = below + int(counts[:place].sum()), int(counts[place])
+        low, high = float(edges[place]), float(edges[place + 1])
+    inside = np.concatenate([d[(d >= low) & (d <= high)] for d in _pairs(rows, block)])
+    return float(np.partition(inside, rank - below)[rank - below])
+
+
+def _pairs(rows: np.ndarray, block: int) -> Iterator[np.ndarray]:
+    """Squared distances of all pairs of different rows, each pair once, in parts."""
+    for i, j in _spans(len(rows), len(rows), block):
+        later = np.arange(i, len(rows)) > np.arange(i, j)[:, None]
+        yield squared_distances(rows[i:j], rows[i:])[later]
+
+
+def _sum_within(rows: np.ndarray, kernel: Kernel, block: int, *, diagonal: bool) -> float:
+    """The sum of a set's kernel matrix, with or without the kernel of each row with itself."""
+    total = 0.0
+    for i, j in _spans(len(rows), len(rows), block):
+        values = kernel(rows[i:j], rows)
+        total += float(values.sum()) - (0.0 if diagonal else float(np.diagonal(values, i).sum()))
+    return total
+
+
+def _spans(count: int, width: int, block: int) -> Iterator[tuple[int, int]]:
+    """Stretches of rows whose part of a matrix so wide is no larger than a block."""
+    step = max(1, block // width)
+    return ((i, min(i + step, count)) for i in range(0, count, step))
