@@ -70,6 +70,16 @@ The map, in the order in which imports may point:
     windows.py                  given pictures and sounds at a model's size and rates, the windows they are cut into
     pipeline.py                 SoundingVideoPipeline: text, pictures or sound in, a sounding video out
     metrics/base.py             what a metric is made of: how files are read, what is extracted, what is computed from that
+    metrics/sets.py             a set of clips to be measured: from a folder or a list, named, hashed, faulty files left out
+    metrics/cache.py            features kept on disk, taken only where all that they depend on is the same
+    metrics/extraction.py       files to features: read once, prepared by processes, embedded in batches, cached
+    metrics/resampling.py       how far a number of whole sets varies with its clips: the bootstrap, affordably
+    metrics/computing.py        from features to a number with its interval, floor and ceiling, for each kind of metric
+    metrics/results.py          what a measurement leaves behind, as plain values in JSON
+    metrics/record.py           what stands beside every number, and how the records of two numbers differ
+    metrics/reconstruction.py   how near reconstructions are to what was reconstructed: metrics of codecs
+    metrics/catalogue.py        all metrics by name and by family, and what each needs
+    metrics/evaluate.py         sets of clips and metrics to results, for one or several systems
     metrics/alignment.py        events in a sound and in its pictures, and how well two lists of events agree
     metrics/rows.py             rows of features as the distances take them: finite, float64, each with the clip it came from
     metrics/frechet.py          the Fréchet distance, from features or streaming moments, exact without a matrix root
@@ -80,8 +90,11 @@ The map, in the order in which imports may point:
     metrics/extractors/front_ends.py what networks see: log-mel spectrograms and resizing rules, as their authors have them
     metrics/extractors/weights.py published weights: found, checked by their hash, read without running what is in them
     recipes/base.py             recipes as nested frozen dataclasses: changed by "key=value", with near misses named
+    recipes/cmmd.py             CMMD in three sizes, with and without its contrastive loss
+    recipes/cmmd_training.py    CMMD's training from its recipe: longer crops cached, the network trained, a pipeline left
     recipes/codec.py            the light codecs' trainings: frames, mel spectrograms, and waveforms from them
     recipes/codec_training.py   the light codecs' trainings from their recipes, on clips that are cached as they are
+    recipes/latent_training.py  what the trainings of all networks on latents share
     recipes/parts.py            parts that a training takes over: codecs and text encoders, from this library's folders
     recipes/uniform.py          UniForm in three sizes: the published one, the one in the package, a toy
     recipes/uniform_training.py UniForm's training from its recipe: latents cached, the network trained, a pipeline left

@@ -1,0 +1,102 @@
+"""All metrics by name and by family, and what each needs."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from sonovid.metrics.base import ClipDistance, Distance, Metric, Missing, PairedScore
+from sonovid.metrics.extraction import ready
+
+# Where METRICS are defined, in the order of tables.
+MODULES = ("video", "audio", "semantic", "synchrony", "scenes", "reconstruction")
+# Only for reconstructions, or too slow or too near to another to be computed without being named.
+NOT_BY_DEFAULT = frozenset(["reconstruction"])
+
+
+@cache
+def metrics() -> dict[str, Metric]:
+    """All metrics by name."""
+    found: dict[str, Metric] = {}
+    for module in MODULES:
+        if find_spec(f"sonovid.metrics.{module}") is None:
+            continue
+        for metric in import_module(f"sonovid.metrics.{module}").METRICS:
+            assert metric.name not in found, f"two metrics are named {metric.name}"
+            found[metric.name] = metric
+    assert not set(found) & {metric.family for metric in found.values()} - set(found), "a family has a metric's name"
+    return found
+
+
+def families() -> dict[str, list[str]]:
+    """The names of the metrics of each family."""
+    found: dict[str, list[str]] = {}
+    for metric in metrics().values():
+        found.setdefault(metric.family, []).append(metric.name)
+    return found
+
+
+def select(words: "str | Sequence[str] | None" = None) -> list[Metric]:
+    """The metrics that some names and families stand for, "NAME,FAMILY,..." or a list; None: all but those of reconstructions.
+
+    Raises:
+        ValueError: no such metric or family, and which come near.
+    """
+    if words is None:
+        return [metric for metric in metrics().values() if metric.family not in NOT_BY_DEFAULT]
+    chosen: dict[str, Metric] = {}
+    for word in [w.strip() for w in words.split(",")] if isinstance(words, str) else words:
+        names = families().get(word, [])
+        if word in metrics() and word not in names:
+            names = [word]
+        if not names:
+            known = [*metrics(), *families()]
+            near = (
+                difflib.get_close_matches(word, known, 3, 0.5)
+                or [name for name in known if word and name.startswith(word[:3])][:3]
+            )
+            did = f"did you mean {', '.join(near)}?" if near else f"families: {', '.join(families())}"
+            raise ValueError(f"metric {word!r}: no such metric or family; {did} (sonovid metrics lists all)")
+        chosen |= {name: metrics()[name] for name in names}
+    return list(chosen.values())
+
+
+def of_reconstructions(chosen: Sequence[Metric]) -> list[Metric]:
+    """The same functions on reconstructions: distances under the names that papers give them there, rFVD, rKVD, rFAD."""
+    return [
+        replace(metric, name=f"r{metric.name}", what=f"{metric.what}; of reconstructions")
+        if isinstance(metric, Distance)
+        else metric
+        for metric in chosen
+    ]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a metric asks for beside the generated clips. missing: what is not at hand, in one line, or ""."""
+
+    reference: bool
+    pairs: bool
+    captions: bool
+    weights: tuple[str, ...]
+    missing: str
+
+
+def needs(metric: Metric, folder: "str | Path | None" = None) -> Needs:
+    """What a metric needs, and whether its weights are at hand."""
+    missing = ""
+    try:
+        for kind in metric.extractors:
+            ready(kind, folder)
+    except (Missing, ValueError) as error:
+        missing = str(error)
+    return Needs(
+        reference=isinstance(metric, Distance | ClipDistance | PairedScore),
+        pairs=isinstance(metric, PairedScore),
+        captions=any(kind.reading.text for kind in metric.extractors),
+        weights=tuple(f"{file.name} from {file.source}" for kind in metric.extractors for file in kind.weights),
+        missing=missing,
+    )
