@@ -51,6 +51,10 @@ The map, in the order in which imports may point:
     denoisers/pixart.py         UniForm from the weights of PixArt-alpha, an image model of the same blocks
     denoisers/residual.py       residual blocks of a dual U-Net, channels last: 2D+1D for pictures, 1-D for sound
     denoisers/uniform.py        UniForm: one diffusion transformer over the tokens of both streams (Zhao et al. 2025)
+    denoisers/svg/connector.py  connectors: what one stream tells the other, as one vector per step of its time
+    denoisers/svg/joins.py      joins: the modules set into the frozen U-Nets, where one stream takes in the other's context
+    denoisers/svg/joint.py      SVG: a video and an audio U-Net that were trained apart, joined (Ishii et al. 2024)
+    denoisers/svg/released.py   the authors' trained checkpoint in this package's names
     diffusion/contrastive.py    the loss that also asks for pairs that do not belong together to be denoised badly (CMMD)
     diffusion/guidance.py       functions from denoisers to a denoiser
     diffusion/losses.py         what is compared, and how: one value per sample throughout
@@ -80,6 +84,12 @@ The map, in the order in which imports may point:
     metrics/reconstruction.py   how near reconstructions are to what was reconstructed: metrics of codecs
     metrics/catalogue.py        all metrics by name and by family, and what each needs
     metrics/evaluate.py         sets of clips and metrics to results, for one or several systems
+    metrics/compare.py          systems side by side: which differ, and which only seem to
+    metrics/report/cells.py     what stands in a table, in words, the same everywhere
+    metrics/report/terminal.py  tables in the terminal
+    metrics/report/markdown.py  tables as Markdown
+    metrics/report/drawing.py   plots of results as SVG: values between floor and ceiling, histograms of single clips
+    metrics/report/page.py      one page of HTML with everything in it, the best and the worst clips to play
     metrics/alignment.py        events in a sound and in its pictures, and how well two lists of events agree
     metrics/rows.py             rows of features as the distances take them: finite, float64, each with the clip it came from
     metrics/frechet.py          the Fréchet distance, from features or streaming moments, exact without a matrix root
@@ -87,6 +97,12 @@ The map, in the order in which imports may point:
     metrics/sizes.py            what the number of clips does to a distance: matched subsets, halves, the limit of many
     metrics/scores.py           IS, KL, cosines, AVHScore, JavisScore, DeSync, from what a network says of clips
     metrics/statistics.py       intervals over clips or raters, paired tests, effect sizes, many comparisons
+    metrics/rating/questions.py what raters are asked, by the kind of generation, as CMMD and MM-LDM ask it
+    metrics/rating/page.py      a rating study as one web page that asks nothing of a network
+    metrics/rating/study.py     a rating study: clips of several systems, blinded and shuffled, and the key to them
+    metrics/rating/answers.py   the raters' files to ratings by system, refused where they are not of the study
+    metrics/rating/analysis.py  ratings to mean opinion scores with intervals over raters, and tests of each pair
+    metrics/rating/tables.py    the result of a study as text, Markdown, JSON, HTML and box plots
     metrics/extractors/front_ends.py what networks see: log-mel spectrograms and resizing rules, as their authors have them
     metrics/extractors/weights.py published weights: found, checked by their hash, read without running what is in them
     recipes/base.py             recipes as nested frozen dataclasses: changed by "key=value", with near misses named
@@ -98,8 +114,12 @@ The map, in the order in which imports may point:
     recipes/parts.py            parts that a training takes over: codecs and text encoders, from this library's folders
     recipes/uniform.py          UniForm in three sizes: the published one, the one in the package, a toy
     recipes/uniform_training.py UniForm's training from its recipe: latents cached, the network trained, a pipeline left
+    commands/evaluate.py        sonovid evaluate and sonovid metrics: folders of clips to numbers, and which numbers there are
+    commands/compare.py         sonovid compare: systems side by side, and which of their differences mean something
+    commands/reconstructions.py a model's codecs put to the test: clips of a reference and what its codecs leave of them
     commands/generate.py        sonovid generate: words, a video or a sound to a sounding video
     commands/inform.py          sonovid info: what a media file holds, or what a model makes
+    commands/rate.py            sonovid rate: a blinded rating study as one offline web page, and the report of its answers
     commands/scenes.py          sonovid scenes: procedural sounding clips with known event times, as files
     commands/train.py           sonovid train and sonovid recipes: a named configuration, changed by key=value, run
     cli.py                      the command line: one parser, and one clear line for every error

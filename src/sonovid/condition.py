@@ -14,12 +14,20 @@ class Condition:
     """One batch of conditions.
 
     text: embedded words, [b k d]. text_mask: True where a word stands, [b k]; a sample without a single word has no text, and a
-    denoiser uses its learnt null there. generated: for each stream, True [b] where it is generated and not given.
+    denoiser uses its null there. generated: for each stream, True [b] where it is generated and not given. pooled: one vector for
+    all words of a sample, [b e], where the text encoder gives one.
     """
 
     text: Float[Tensor, "b k d"]
     text_mask: Bool[Tensor, "b k"]
     generated: AV
+    pooled: Float[Tensor, "b e"] | None = None
+
+    @classmethod
+    def wordless(cls, generated: AV) -> "Condition":
+        """Conditions for a network that takes no words: one place in which none stands."""
+        mask = torch.zeros_like(generated.video[:, None])
+        return cls(torch.zeros(*mask.shape, 1, device=mask.device), mask, generated)
 
     def without_text(self, dropped: Bool[Tensor, "b"] | None = None) -> "Condition":
         """The same with the text of the `dropped` samples, or of all, taken away."""

@@ -1,0 +1,354 @@
+"""SVG: a video and an audio U-Net that were trained apart, joined by connectors and joins (Ishii et al. 2024, Fig. 1)."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from diffusers import ConfigMixin, ModelMixin, UNet2DConditionModel, UNetMotionModel
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.unets.unet_motion_model import UpBlockMotion
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sonovid.av import AV
+from sonovid.condition import Condition
+from sonovid.denoisers.base import Output
+from sonovid.denoisers.svg.connector import Connector, context_of_clip, context_over_time
+from sonovid.denoisers.svg.joins import CMCPE, NORM_GROUPS, CrossAttention, Join
+
+Variant = Literal["cmc_pe", "cross_attention"]
+# After these blocks of either U-Net a join sits: the last two on the way down, the first two on the way up.
+DOWN, UP = (-2, -1), (0, 1)
+# What both base models were trained with: a time in [0, 1] is entry t * 1000 - 1 of their tables.
+NUM_STEPS = 1000
+
+
+class SVG(ModelMixin, ConfigMixin):
+    """The joint model. With its joins as they begin, silent, its output is that of the two base models.
+
+    video, audio: the settings of a `UNetMotionModel` and of a `UNet2DConditionModel` whose class embedding takes the text's
+    vector (AudioLDM). variant: "cmc_pe", the paper's, or "cross_attention", its baseline after CoDi. context_channels: of what
+    connectors send. mults: of the U-Net's first width, per level of a connector. head_width: of the joins' attention heads, per
+    stream. text_words: places of the null text. pad_audio: fill the audio's steps with zeros to what the U-Net can halve, and cut
+    the result; otherwise such a length is an error. as_released: three slips of the released code, which weights that were
+    trained with it need: see CMCPE, TemporalBlock and context_over_time.
+    """
+
+    _supports_gradient_checkpointing = True
+    null_text: Tensor
+    null_pooled: Tensor
+
+    @register_to_config
+    def __init__(
+        self,
+        video: dict[str, Any],
+        audio: dict[str, Any],
+        *,
+        variant: Variant = "cmc_pe",
+        context_channels: int = 1280,
+        mults: Sequence[int] = (2, 4),
+        head_width: Sequence[int] = (8, 8),
+        text_words: int = 77,
+        pad_audio: bool = True,
+        as_released: bool = False,
+    ):
+        super().__init__()
+        if variant not in ("cmc_pe", "cross_attention"):
+            raise ValueError(f"SVG: variant {variant!r}; expected 'cmc_pe' or 'cross_attention'")
+        settings = AV(video, audio)
+        check_bases(settings)
+        self.unets = nn.ModuleDict({"video": build(UNetMotionModel, video), "audio": build(UNet2DConditionModel, audio)})
+        if as_released:
+            # The diffusers that the weights were trained with gave these norms 32 groups, whatever the U-Net's own number.
+            blocks: Any = self.unets["video"].up_blocks
+            for motion in (m for up in blocks if type(up) is UpBlockMotion for m in up.motion_modules):
+                motion.norm.num_groups = NORM_GROUPS
+        make = partial(Connector, mults=tuple(mults), out_channels=context_channels, as_released=as_released)
+        self.connectors, self.joins = nn.ModuleDict(), nn.ModuleDict()
+        for name, own, head in zip(AV._fields, settings, head_width, strict=True):
+            widths = list(own["block_out_channels"])
+            self.connectors[name] = make(2 * own["in_channels"], widths[0], time_width=4 * widths[0], along_time=name == "video")
+            sites = {f"down_{len(widths) + i}": widths[i] for i in DOWN} | {f"up_{i}": widths[-1 - i] for i in UP}
+
+            def block(channels: int, head: int = head) -> nn.Module:
+                if variant == "cmc_pe":
+                    return CMCPE(channels, context_channels, head, as_released=as_released)
+                return CrossAttention(channels, context_channels, head)
+
+            self.joins[name] = nn.ModuleDict(
+                {site: Join(channels, block(channels), within_steps=name == "video") for site, channels in sites.items()}
+            )
+            for site in sites:
+                way, index = site.split("_")
+                blocks = getattr(self.unets[name], f"{way}_blocks")
+                # Partials of a method, not closures: a copied model then calls its own joins.
+                blocks[int(index)].register_forward_hook(partial(self._join, name, site))
+        words = video["cross_attention_dim"]
+        self.register_buffer("null_text", torch.zeros(text_words, words))
+        self.register_buffer("null_pooled", torch.zeros(audio["projection_class_embeddings_input_dim"]))
+        self.gradient_checkpointing = False
+        self._sent: AV | None = None
+        self._num_frames = 0
+
+    # --- from base models ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_bases(cls, video: nn.Module, audio: nn.Module, **options: Any) -> "SVG":
+        """A joint model with these U-Nets' weights, copied; everything else as it begins.
+
+        Raises:
+            ValueError: U-Nets of another kind.
+        """
+        for unet, kind, hint in (
+            (video, UNetMotionModel, "make one from a picture U-Net with UNetMotionModel.from_unet2d(unet, motion_adapter)"),
+            (audio, UNet2DConditionModel, "AudioLDM's is one"),
+        ):
+            if not isinstance(unet, kind):
+                raise ValueError(f"SVG: got a {type(unet).__name__} where a {kind.__name__} is needed: {hint}")
+        model = cls(plain(video.config), plain(audio.config), **options)  # type: ignore[arg-type]
+        for name, unet in zip(AV._fields, (video, audio), strict=True):
+            model.unets[name].load_state_dict(unet.state_dict())
+        return model
+
+    def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What is trained: connectors, joins and the video's motion layers (Sec. IV-A)."""
+        for name, parameter in self.named_parameters():
+            if not name.startswith("unets.") or "motion" in name:
+                yield name, parameter
+
+    def freeze_bases(self) -> "SVG":
+        """Ask for gradients of what is trained, and of nothing else."""
+        self.requires_grad_(False)
+        for _, parameter in self.trainable():
+            parameter.requires_grad_(True)
+        return self
+
+    def set_null(self, text: Tensor, pooled: Tensor) -> None:
+        """What the frozen text encoders give for no words, [k d] and [e]: it stands wherever a sample has none."""
+        self.null_text, self.null_pooled = text.to(self.null_text), pooled.to(self.null_pooled)
+
+    # --- forward ---------------------------------------------------------------------------------------------------------
+
+    def forward(self, x: AV, t: AV, condition: Condition | None = None, previous: AV | None = None) -> Output:
+        """The predicted noise of both streams.
+
+        x: video [b c t h w], audio [b c l f]. t: times in [0, 1] of each stream, [b]. condition: words for the video and, pooled,
+        one vector for the audio. previous: the last estimate of the clean pair, zeros at the first step (Chen et al. 2023).
+
+        Raises:
+            ValueError: more frames than the motion layers know, or lengths that cannot be halved as often as they must be.
+        """
+        self.check(x)
+        given = x.map(torch.zeros_like) if previous is None else previous
+        steps, length = x.audio.shape[2], self.audio_length(x.audio.shape[2])
+        x, given = (AV(pair.video, F.pad(pair.audio, (0, 0, 0, length - steps))) for pair in (x, given))
+        entries = t.map(table_entries)
+        words, pooled = self.texts(condition, len(x.video))
+        contexts = x.map(self._context, given, entries, AV(*AV._fields))
+        frames = x.video.shape[2]
+        # The motion U-Net takes words for each frame.
+        words = words.to(x.video.dtype).repeat_interleave(frames, 0)
+        with self._sending(AV(contexts.audio, contexts.video), frames):
+            video = self.unets["video"](x.video, entries.video, words).sample
+            audio = self.unets["audio"](x.audio, entries.audio, None, class_labels=pooled.to(x.audio.dtype)).sample
+        return Output(AV(video, audio[:, :, :steps]))
+
+    def _context(self, x: Tensor, previous: Tensor, entries: Tensor, name: str) -> Tensor:
+        """What a stream sends to the other one, [b c t]."""
+        unet: Any = self.unets[name]
+        connector = self.connectors[name]
+        time = unet.time_embedding(unet.time_proj(entries).to(x.dtype))
+        pair = torch.cat([x, previous], 1)
+        pair = pair if name == "video" else pair[:, :, None]
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            features = self._gradient_checkpointing_func(connector, pair, time)
+        else:
+            features = connector(pair, time)
+        features = rearrange(features, "b c t h w -> b c t (h w)" if name == "video" else "b c 1 l f -> b c l f")
+        if self.config.variant == "cross_attention":
+            return context_of_clip(features)
+        return context_over_time(features, as_released=self.config.as_released)
+
+    @contextmanager
+    def _sending(self, contexts: AV, num_frames: int) -> Iterator[None]:
+        """Have the joins take these contexts in while the U-Nets run; outside, the U-Nets are themselves alone."""
+        self._sent, self._num_frames = contexts, num_frames
+        try:
+            yield
+        finally:
+            self._sent = None
+
+    def _join(self, name: str, site: str, block: nn.Module, inputs: Any, output: Any) -> Any:
+        """After a block: its hidden state through the join, and for a block on the way down its last skip too."""
+        if self._sent is None:
+            return None
+        h = output[0] if isinstance(output, tuple) else output
+        t, w = self._num_frames, h.shape[-1]
+        x = rearrange(h, "(b t) c h w -> b c t (h w)", t=t) if name == "video" else h
+        joins: Any = self.joins[name]
+        join, context = joins[site], getattr(self._sent, name)
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            x = self._gradient_checkpointing_func(join, x, context)
+        else:
+            x = join(x, context)
+        h = rearrange(x, "b c t (h w) -> (b t) c h w", w=w) if name == "video" else x
+        return (h, (*output[1][:-1], h)) if isinstance(output, tuple) else h
+
+    def texts(self, condition: Condition | None, b: int) -> tuple[Tensor, Tensor]:
+        """Words [b k d] and one vector [b e] for each sample, the null ones where it has no words.
+
+        Raises:
+            ValueError: words of another encoder, or no vector beside them.
+        """
+        words, pooled = self.null_text.expand(b, -1, -1), self.null_pooled.expand(b, -1)
+        if condition is None or not condition.text_mask.any():
+            return words, pooled
+        if condition.pooled is None:
+            raise ValueError(
+                "SVG: the condition has words but no pooled vector for the sound; use the text encoder of this model"
+            )
+        for what, given, own in (("words", condition.text, words), ("pooled vectors", condition.pooled, pooled)):
+            if given.shape[-1] != own.shape[-1]:
+                raise ValueError(
+                    f"SVG: {what} of {given.shape[-1]} channels; this model takes {own.shape[-1]}: "
+                    "use the text encoders it was made with"
+                )
+        there = condition.text_mask.any(1)
+        if there.all():
+            return condition.text, condition.pooled
+        if condition.text.shape[1] != words.shape[1]:
+            raise ValueError(
+                f"SVG: {condition.text.shape[1]} words beside samples without any; the text encoder has to fill {words.shape[1]}"
+            )
+        return (
+            torch.where(there[:, None, None], condition.text.to(words.dtype), words),
+            torch.where(there[:, None], condition.pooled.to(pooled.dtype), pooled),
+        )
+
+    def check(self, x: AV) -> None:
+        """Raises ValueError where the U-Nets cannot take latents of these sizes."""
+        frames, most = x.video.shape[2], self.config.video.get("motion_max_seq_length", 32)
+        if frames > most:
+            raise ValueError(f"SVG: {frames} frames; the motion layers know {most}: make fewer, or take a longer motion adapter")
+        halvings = 2 ** (len(self.config.video["block_out_channels"]) - 1)
+        if x.video.shape[3] % halvings or x.video.shape[4] % halvings:
+            raise ValueError(
+                f"SVG: video latents of {x.video.shape[3]}x{x.video.shape[4]}; both sides have to be multiples of {halvings}"
+            )
+        halvings = 2 ** (len(self.config.audio["block_out_channels"]) - 1)
+        if x.audio.shape[3] % halvings:
+            raise ValueError(f"SVG: audio latents of {x.audio.shape[3]} mel places; expected a multiple of {halvings}")
+        if x.audio.shape[2] % halvings and not self.config.pad_audio:
+            raise ValueError(
+                f"SVG: {x.audio.shape[2]} audio steps, expected a multiple of {halvings}: take another length, or pad_audio=True"
+            )
+
+    def audio_length(self, steps: int) -> int:
+        """The audio's steps, filled up to what the U-Net can halve."""
+        halvings = 2 ** (len(self.config.audio["block_out_channels"]) - 1)
+        return math.ceil(steps / halvings) * halvings
+
+
+def table_entries(t: Tensor) -> Tensor:
+    """Times in [0, 1] as entries of the base models' tables; a given stream, at time zero, is their cleanest entry.
+
+    Rounded to hundredths of an entry, so that the times of a table are its entries whatever single precision makes of them.
+    """
+    if t.ndim != 1:
+        raise ValueError(f"SVG: times {tuple(t.shape)}; it takes one for each sample, [b]")
+    return (t.double() * NUM_STEPS - 1).round(decimals=2).clamp(min=0).float()
+
+
+def plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A diffusers configuration as plain values, without what says where it came from."""
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in dict(config).items() if not key.startswith("_")}
+
+
+def build(kind: type, settings: dict[str, Any]) -> Any:
+    """A U-Net of these settings, as it begins."""
+    return kind.from_config({key: value for key, value in settings.items() if not key.startswith("_")})  # type: ignore[attr-defined]
+
+
+def check_bases(settings: AV) -> None:
+    """Raises ValueError where the settings are not those of the two kinds of U-Net, or their blocks too few."""
+    for name, own in zip(AV._fields, settings, strict=True):
+        if len(own.get("block_out_channels", ())) < 2:
+            raise ValueError(f"SVG: the {name} U-Net has {len(own.get('block_out_channels', ()))} blocks; joins need at least 2")
+        wrong = [c for c in (*own["block_out_channels"][-2:], own["block_out_channels"][0] // 2) if c % 32]
+        if wrong:
+            raise ValueError(
+                f"SVG: the {name} U-Net's widths {list(own['block_out_channels'])}; the last two and half the first have to be "
+                "multiples of 32"
+            )
+    if "motion_max_seq_length" not in settings.video:
+        raise ValueError("SVG: the video U-Net has no motion layers; add them with UNetMotionModel.from_unet2d(unet, adapter)")
+    if settings.audio.get("class_embed_type") != "simple_projection":
+        raise ValueError("SVG: the audio U-Net takes no text vector (class_embed_type 'simple_projection'), as AudioLDM's does")
+
+
+def paper(variant: Variant = "cmc_pe") -> dict[str, Any]:
+    """The published size: Stable Diffusion 1.5 with AnimateDiff's motion layers, and AudioLDM-M."""
+    return {
+        "video": motion_config((320, 640, 1280, 1280), cross_attention_dim=768, in_channels=4, norm_groups=32),
+        "audio": audioldm_config((192, 384, 576, 960), text_width=512, in_channels=8, norm_groups=32),
+        "variant": variant,
+    }
+
+
+def tiny(variant: Variant = "cmc_pe") -> dict[str, Any]:
+    """Small enough to train and sample on a CPU in seconds, on the packaged model's latents."""
+    return {
+        "video": motion_config((64, 32), cross_attention_dim=32, in_channels=8, norm_groups=8, layers=1),
+        "audio": audioldm_config((64, 32), text_width=32, in_channels=16, norm_groups=8, layers=1),
+        "variant": variant,
+        "context_channels": 32,
+        "mults": (1, 2),
+        "text_words": 32,
+    }
+
+
+def motion_config(
+    widths: tuple[int, ...], *, cross_attention_dim: int, in_channels: int, norm_groups: int, layers: int = 2, frames: int = 32
+) -> dict[str, Any]:
+    """The settings of an AnimateDiff U-Net of the Stable Diffusion family, for clips of at most `frames` latent frames."""
+    crossing = len(widths) - 1
+    return {
+        "in_channels": in_channels,
+        "out_channels": in_channels,
+        "block_out_channels": list(widths),
+        "layers_per_block": layers,
+        "cross_attention_dim": cross_attention_dim,
+        "num_attention_heads": 8,
+        "norm_num_groups": norm_groups,
+        "down_block_types": ["CrossAttnDownBlockMotion"] * crossing + ["DownBlockMotion"],
+        "up_block_types": ["UpBlockMotion"] + ["CrossAttnUpBlockMotion"] * crossing,
+        "motion_max_seq_length": frames,
+        "motion_num_attention_heads": 8,
+        "use_motion_mid_block": True,
+    }
+
+
+def audioldm_config(
+    widths: tuple[int, ...], *, text_width: int, in_channels: int, norm_groups: int, layers: int = 2
+) -> dict[str, Any]:
+    """The settings of an AudioLDM U-Net: no words, one text vector beside the time."""
+    crossing = len(widths) - 1
+    return {
+        "in_channels": in_channels,
+        "out_channels": in_channels,
+        "block_out_channels": list(widths),
+        "layers_per_block": layers,
+        # Without words, what would attend to them attends to the stream itself.
+        "cross_attention_dim": list(widths),
+        "attention_head_dim": 8,
+        "norm_num_groups": norm_groups,
+        "down_block_types": ["DownBlock2D"] + ["CrossAttnDownBlock2D"] * crossing,
+        "up_block_types": ["CrossAttnUpBlock2D"] * crossing + ["UpBlock2D"],
+        "class_embed_type": "simple_projection",
+        "projection_class_embeddings_input_dim": text_width,
+        "class_embeddings_concat": True,
+    }
