@@ -8,6 +8,7 @@ The map, in the order in which imports may point:
     clip.py                     Clip: pictures and their sound with what is known about them
     processes.py                a `map` by spawned processes that keeps order, whatever their number
     condition.py                what a denoiser is told beside the noisy pair: text, and which streams are generated
+    media/decoded.py            a sound as its decoder hands it out, with no regard to time stamps
     media/files.py              files as such: opening what somebody brought, and putting an output in place in one step
     media/info.py               what a media file holds, found without decoding more than its first picture
     media/pictures.py           pictures out of a file: their time stamps, the one on screen at a given time
@@ -91,6 +92,9 @@ The map, in the order in which imports may point:
     metrics/report/drawing.py   plots of results as SVG: values between floor and ceiling, histograms of single clips
     metrics/report/page.py      one page of HTML with everything in it, the best and the worst clips to play
     metrics/alignment.py        events in a sound and in its pictures, and how well two lists of events agree
+    metrics/av_align.py         AV-Align in its four published forms, on lists of peaks
+    metrics/beats.py            beats of one piece of music against those of another, by lists of times
+    metrics/synchrony.py        the metrics of synchrony that need no network
     metrics/rows.py             rows of features as the distances take them: finite, float64, each with the clip it came from
     metrics/frechet.py          the Fréchet distance, from features or streaming moments, exact without a matrix root
     metrics/kernels.py          distances by a kernel: KVD, KID, KAD, JEDi's MMD
@@ -104,6 +108,7 @@ The map, in the order in which imports may point:
     metrics/rating/analysis.py  ratings to mean opinion scores with intervals over raters, and tests of each pair
     metrics/rating/tables.py    the result of a study as text, Markdown, JSON, HTML and box plots
     metrics/extractors/front_ends.py what networks see: log-mel spectrograms and resizing rules, as their authors have them
+    metrics/extractors/peaks.py peaks of a sound's onsets and of the pictures' motion, beats, and the curves they are read from
     metrics/extractors/weights.py published weights: found, checked by their hash, read without running what is in them
     recipes/base.py             recipes as nested frozen dataclasses: changed by "key=value", with near misses named
     recipes/cmmd.py             CMMD in three sizes, with and without its contrastive loss

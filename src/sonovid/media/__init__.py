@@ -2,6 +2,7 @@
 
 probe           what a file holds, from its header and first picture
 read            a file -> Clip, at a wished rate, size and sample rate; pictures by time stamps, sound in step with them
+read_as_decoded  the sound of a file alone, its time stamps passed over, as most published measurements hear it
 write           Clip -> mp4, mov, mkv, wav or flac; pictures and sound of exactly the same length; never half a file
 mux             somebody's own pictures, copied untouched, with another sound
 replace_pictures  somebody's own sound, copied where it can be, with other pictures
@@ -9,10 +10,11 @@ Limits          what a file may at most ask of this machine
 MediaError      every fault of a file, in one line
 """
 
+from sonovid.media.decoded import read_as_decoded
 from sonovid.media.files import Limits, MediaError
 from sonovid.media.info import MediaInfo, probe
 from sonovid.media.reader import read
 from sonovid.media.remux import mux, replace_pictures
 from sonovid.media.writer import write
 
-__all__ = ["Limits", "MediaError", "MediaInfo", "mux", "probe", "read", "replace_pictures", "write"]
+__all__ = ["Limits", "MediaError", "MediaInfo", "mux", "probe", "read", "read_as_decoded", "replace_pictures", "write"]

@@ -14,7 +14,7 @@ from sonovid.metrics.extraction import ready
 # Where METRICS are defined, in the order of tables.
 MODULES = ("video", "audio", "semantic", "synchrony", "scenes", "reconstruction")
 # Only for reconstructions, or too slow or too near to another to be computed without being named.
-NOT_BY_DEFAULT = frozenset(["reconstruction"])
+NOT_BY_DEFAULT = frozenset(["reconstruction", "av_align_256"])
 
 
 @cache

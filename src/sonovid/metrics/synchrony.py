@@ -1,0 +1,184 @@
+"""The metrics of synchrony that need no network: AV-Align in its forms, agreement of events, beats."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from sonovid.metrics import av_align, beats
+from sonovid.metrics.alignment import agreement, peaks
+from sonovid.metrics.base import Arrays, ClipScore, Metric, PairedScore, SetFacts
+from sonovid.metrics.extractors.peaks import Beats, PicturePeaks, PicturePeaks256, SoundCurve, SoundPeaks, SoundPeaksNative
+
+# The window of AV-Align is one frame: beyond these rates too narrow for what belongs together, or too wide.
+LEAST_FPS, MOST_FPS = 8, 20
+# A beat tracker needs several periods before it finds one.
+BEATS_SECONDS = 5.0
+# How far events may lie apart, in seconds, where the measure is this package's own.
+TOLERANCE = 0.1
+
+YARIV = "Yariv et al. 2024"
+Score = Callable[[Arrays, Arrays], float]
+
+
+def window_warning(facts: SetFacts) -> str:
+    """Where the window of AV-Align, one frame, does not fit what it is to hold."""
+    fps = facts["fps"]
+    if fps is None or LEAST_FPS <= fps <= MOST_FPS:
+        return ""
+    window = f"{1000 / fps:.0f} ms"
+    why = f"no more than {window} apart count" if fps > MOST_FPS else f"everything within {window} counts"
+    return f"at {fps:g} frames per second, of sound and motion {why} as together"
+
+
+def beats_warning(facts: SetFacts) -> str:
+    """Where a clip is too short for a beat tracker."""
+    if facts["seconds"] >= BEATS_SECONDS:
+        return ""
+    return f"clips of {facts['seconds']:.2g} s are too short for a beat tracker, which wants {BEATS_SECONDS:g} s or more"
+
+
+def by_peaks(score: Callable[..., float]) -> Score:
+    """A function of two lists of peaks and a frame rate, as one of what was extracted from a sound and from pictures."""
+
+    def of_arrays(sound: Arrays, picture: Arrays) -> float:
+        return float(score(sound["times"], picture["times"], picture["fps"][0]))
+
+    return of_arrays
+
+
+def precision(sound: Arrays, picture: Arrays) -> float:
+    """The share of the sound's peaks near a peak of the pictures; NaN where it has none."""
+    found = av_align.together(sound["times"], picture["times"], picture["fps"][0])
+    return found.precision if found.sound else float("nan")
+
+
+def recall(sound: Arrays, picture: Arrays) -> float:
+    """The share of the pictures' peaks near a peak of the sound; NaN where they have none."""
+    found = av_align.together(sound["times"], picture["times"], picture["fps"][0])
+    return found.recall if found.picture else float("nan")
+
+
+def with_least_flow(sound: Arrays, picture: Arrays) -> float:
+    """TempoTokens' form since 2025, whose peaks of the pictures need some motion."""
+    return av_align.tempotokens2025(sound["times"], picture["times"], picture["fps"][0], flow=picture["heights"])
+
+
+def motion_peaks(picture: Arrays) -> np.ndarray:
+    """Peaks of the change between frames, each at the moment between them, in seconds."""
+    times = (np.arange(len(picture["energy"])) - 0.5) / picture["fps"][0]
+    return peaks(times, picture["energy"], apart=0.13, threshold=0.0)
+
+
+def events_f1(found: np.ndarray, true: np.ndarray) -> float:
+    """F1 of one-to-one pairs within 100 ms; NaN where there is no event on either side."""
+    return agreement([(found.tolist(), true.tolist())], TOLERANCE).f1 if len(found) + len(true) else float("nan")
+
+
+def onsets_against_motion(sound: Arrays, picture: Arrays) -> float:
+    return events_f1(sound["onsets"], motion_peaks(picture))
+
+
+def onsets_against_partner(generated: Arrays, reference: Arrays) -> float:
+    return events_f1(generated["onsets"], reference["onsets"])
+
+
+def by_beats(value: Callable[[beats.Hits], float], tolerance: float) -> Score:
+    """A value of the agreement of beats, as a function of what was extracted from a generated and a reference sound."""
+
+    def of_arrays(generated: Arrays, reference: Arrays) -> float:
+        return value(beats.hits(generated["beats"], reference["beats"], tolerance, float(reference["seconds"][0])))
+
+    return of_arrays
+
+
+def _aligned(
+    name: str, what: str, score: Score, *, of: type = SoundPeaks, to: type = PicturePeaks, family: str = "av_align"
+) -> Metric:
+    return ClipScore(name, family, what, "higher", YARIV, of=of, to=to, score=score, warn=window_warning)
+
+
+ALIGNED: tuple[Metric, ...] = (
+    _aligned("av_align_sony", "AV-Align by precision and recall (Ishii et al. 2024)", by_peaks(av_align.sony)),
+    _aligned("av_align_precision", "share of onsets near a peak of motion", precision),
+    _aligned("av_align_recall", "share of peaks of motion near an onset", recall),
+    _aligned("av_align_tempotokens2025", "AV-Align, one to one, flow of 0.1 px and more", with_least_flow),
+    _aligned("av_align_tempotokens2023", "AV-Align as first released; may exceed 1", by_peaks(av_align.tempotokens2023)),
+    _aligned(
+        "av_align_javisbench",
+        "AV-Align, one-sided, onsets at the file's own sample rate; may exceed 1",
+        by_peaks(av_align.javisbench),
+        of=SoundPeaksNative,
+    ),
+    _aligned(
+        "av_align_sony_256",
+        "av_align_sony on frames whose shorter side has 256 pixels at most: for large files",
+        by_peaks(av_align.sony),
+        to=PicturePeaks256,
+        family="av_align_256",
+    ),
+)
+
+EVENTS: tuple[Metric, ...] = (
+    ClipScore(
+        "motion_onsets_f1",
+        "events",
+        "F1 of onsets and peaks of the change between frames, one to one within 100 ms",
+        "higher",
+        of=SoundCurve,
+        to=PicturePeaks,
+        score=onsets_against_motion,
+    ),
+    PairedScore(
+        "onsets_f1",
+        "events",
+        "F1 of onsets and those of the partner's sound, one to one within 100 ms",
+        "higher",
+        extractor=SoundCurve,
+        score=onsets_against_partner,
+    ),
+)
+
+
+def _beats(name: str, what: str, score: Score, source: str = "") -> Metric:
+    return PairedScore(name, "beats", what, "higher", source, extractor=Beats, score=score, warn=beats_warning)
+
+
+def _beats_within(milliseconds: int) -> tuple[Metric, ...]:
+    name, tolerance = f"beats_{milliseconds}ms", milliseconds / 1000
+    near = f"within {milliseconds} ms"
+    return (
+        _beats(
+            name,
+            f"share of the partner's beats with one {near}",
+            by_beats(lambda it: it.recall_any, tolerance),
+            "CMMD",
+        ),
+        _beats(
+            f"{name}_above_chance",
+            "that less what a random phase hits",
+            by_beats(lambda it: it.recall_any - it.chance, tolerance),
+        ),
+        _beats(f"{name}_recall", f"share of the partner's beats, one to one {near}", by_beats(lambda it: it.recall, tolerance)),
+        _beats(f"{name}_precision", f"share of the own beats, one to one {near}", by_beats(lambda it: it.precision, tolerance)),
+        _beats(f"{name}_f1", f"F measure of beats, one to one {near}", by_beats(lambda it: it.f1, tolerance)),
+    )
+
+
+BEATS: tuple[Metric, ...] = (
+    *_beats_within(100),
+    *_beats_within(500),
+    _beats(
+        "beats_cdcd_coverage",
+        "seconds with an onset, over the partner's; may exceed 1",
+        lambda generated, reference: beats.coverage(generated["bins"], reference["bins"]),
+        "Zhu et al. 2023",
+    ),
+    _beats(
+        "beats_cdcd_hit",
+        "share of the partner's seconds with an onset that have one here too",
+        lambda generated, reference: beats.hit_seconds(generated["bins"], reference["bins"]),
+        "Zhu et al. 2023",
+    ),
+)
+
+METRICS: tuple[Metric, ...] = (*ALIGNED, *EVENTS, *BEATS)

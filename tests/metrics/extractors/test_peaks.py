@@ -1,0 +1,156 @@
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sonovid import media
+from sonovid.clip import Clip
+from sonovid.metrics import av_align
+from sonovid.metrics.base import Material, Missing, Unfit
+from sonovid.metrics.extractors.peaks import (
+    Beats,
+    PicturePeaks,
+    SoundCurve,
+    SoundPeaks,
+    SoundPeaksNative,
+    flow_trajectory,
+    strict_peaks,
+)
+
+SHARED = Path(__file__).parents[3].parent / "shared"
+RATE = 22050
+CLIPS = ("kitchen_talk.mp4", "landscape_samples.mp4", "vggsound_0B4dYTMsgHA.mp4")
+
+
+@pytest.fixture(scope="module")
+def references():
+    if not (SHARED / "metric_references.json").is_file():
+        pytest.skip("no reference values here")
+    return json.loads((SHARED / "metric_references.json").read_text())["av_align_clips"]
+
+
+def clicks(times, seconds=4.0, rate=RATE):
+    wave = np.zeros(int(seconds * rate), np.float32)
+    for time in times:
+        first = round(time * rate)
+        ring = np.arange(len(wave) - first) / rate
+        wave[first:] += (0.5 * np.exp(-ring / 0.01) * np.sin(2 * np.pi * 3000 * ring)).astype(np.float32)
+    return wave
+
+
+def jumping_square(jumps, num_frames=40, size=64):
+    """A square that lies still, and moves by three pixels into each of the frames `jumps`."""
+    frames = np.full((num_frames, size, size, 3), 30, np.uint8)
+    frames += np.random.Generator(np.random.PCG64(0)).integers(0, 20, (size, size, 3), dtype=np.uint8)
+    for i in range(num_frames):
+        x = 8 + 3 * sum(jump <= i for jump in jumps)
+        frames[i, 20:44, x : x + 24] = 200
+        frames[i, 26:38, x + 6 : x + 18] = 90
+    return frames
+
+
+def test_motion_peaks_and_clicks_are_found_where_they_were_put():
+    jumps, fps = [6, 15, 24, 33], Fraction(10)
+    clip = Clip(jumping_square(jumps), clicks([j / 10 for j in jumps])[None], fps=fps, sample_rate=RATE)
+    picture, sound = PicturePeaks().prepare(Material(clip)), SoundPeaks().prepare(Material(clip))
+    np.testing.assert_allclose(picture["times"], [j / 10 for j in jumps])
+    np.testing.assert_allclose(sound["times"], [j / 10 for j in jumps], atol=0.03)
+    assert (picture["heights"] > 0.1).all()
+    assert av_align.sony(sound["times"], picture["times"], 10) == 1
+    late = SoundPeaks().prepare(Material(Clip(None, clicks([j / 10 + 0.35 for j in jumps])[None], sample_rate=RATE)))
+    assert av_align.sony(late["times"], picture["times"], 10) == 0
+
+
+def test_the_first_flow_is_repeated_and_a_plateau_is_no_peak():
+    flow = flow_trajectory(jumping_square([1, 5], num_frames=8))
+    assert flow[0] == flow[1] > flow[2]
+    assert strict_peaks(flow).tolist() == [5]
+    assert strict_peaks(np.array([0.0, 1, 1, 0, 2, 0])).tolist() == [4]
+    assert strict_peaks(np.zeros(1)).tolist() == []
+
+
+def test_scaling_down_keeps_the_peaks_and_not_the_unit():
+    frames = jumping_square([3, 8], num_frames=12, size=128)
+    whole, half = flow_trajectory(frames), flow_trajectory(frames, least_side=64)
+    assert strict_peaks(whole).tolist() == strict_peaks(half).tolist() == [3, 8]
+    assert half[3] < whole[3]
+    np.testing.assert_array_equal(flow_trajectory(frames, least_side=500), whole)
+
+
+def test_beats_of_a_click_train():
+    clip = Clip(None, clicks(np.arange(0.25, 10, 0.5), seconds=10.0)[None], sample_rate=RATE)
+    found = Beats().prepare(Material(clip))
+    assert found["tempo"][0] == pytest.approx(120, rel=0.03)
+    distance = np.abs(found["beats"] % 0.5 - 0.25)
+    assert len(found["beats"]) >= 16
+    assert distance.max() < 0.05
+    assert found["bins"].tolist() == [1] * 10
+
+
+def test_bins_are_seconds_with_an_onset():
+    wave = clicks([0.3, 2.4, 2.7], seconds=3.5)
+    assert Beats().prepare(Material(Clip(None, wave[None], sample_rate=RATE)))["bins"].tolist() == [1, 0, 1, 0]
+
+
+def test_silence_has_neither_onsets_nor_beats():
+    clip = Clip(None, np.zeros((1, 2 * RATE), np.float32), sample_rate=RATE)
+    assert len(SoundPeaks().prepare(Material(clip))["times"]) == 0
+    assert len(Beats().prepare(Material(clip))["beats"]) == 0
+    curve = SoundCurve().prepare(Material(clip))
+    assert len(curve["onsets"]) == 0
+    assert not curve["strength"].any()
+
+
+def test_what_cannot_be_measured_is_said_in_one_line():
+    frames, short = np.zeros((2, 16, 16, 3), np.uint8), np.zeros((1, 100), np.float32)
+    nan = np.full((1, RATE), np.nan, np.float32)
+    for extractor, clip, message in [
+        (PicturePeaks, Clip(frames, None), "2 frames"),
+        (PicturePeaks, Clip(None, short), "no pictures"),
+        (SoundPeaks, Clip(frames, None), "no sound"),
+        (SoundPeaksNative, Clip(None, short), "100 samples"),
+        (Beats, Clip(None, nan), "no numbers"),
+        (SoundCurve, Clip(None, nan), "no numbers"),
+    ]:
+        with pytest.raises(Unfit, match=message) as raised:
+            extractor().prepare(Material(clip))
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("extractor", "module"), [(PicturePeaks, "cv2"), (SoundPeaks, "librosa"), (Beats, "librosa")])
+def test_a_missing_extra_is_named(extractor, module, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(Missing, match=r"pip install 'sonovid\[eval\]'"):
+        extractor().load(())
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_onsets_of_real_clips_are_the_published_ones(name, references):
+    path, wanted = SHARED / "media" / name, references[name]
+    reading = SoundPeaks.reading
+    clip = media.read_as_decoded(path, sample_rate=reading.sample_rate, mono=True)
+    np.testing.assert_allclose(SoundPeaks().prepare(Material(clip))["times"], wanted["onset_times"], atol=2e-6)
+    native = SoundPeaksNative().prepare(Material(media.read_as_decoded(path, mono=True)))
+    np.testing.assert_allclose(native["times"], wanted["javisbench_native_sr"]["onset_times"], atol=2e-6)
+    np.testing.assert_allclose(Beats().prepare(Material(clip))["beats"], wanted["beat"]["times"], atol=2e-6)
+
+
+def test_flow_of_a_real_clip_is_the_published_one(references):
+    """One second; whole clips at their own size agree to 2e-6, and take minutes."""
+    wanted = references["kitchen_talk.mp4"]["first4s_min256"]["flow_trajectory"]
+    clip = media.read(SHARED / "media" / "kitchen_talk.mp4", audio=False, seconds=Fraction(1, 2))
+    flow = flow_trajectory(clip.frames, least_side=256)
+    np.testing.assert_allclose(flow, wanted[: len(flow)], atol=1e-4)
+
+
+def test_av_align_of_a_real_clip_is_the_published_one(references):
+    """Four seconds of a clip of 256 pixels, from the file to the score."""
+    path, wanted = SHARED / "media" / "landscape_samples.mp4", references["landscape_samples.mp4"]["first4s_min256"]
+    picture = PicturePeaks().prepare(Material(media.read(path, audio=False, seconds=4)))
+    sound = media.read_as_decoded(path, sample_rate=RATE, mono=True).waveform[:, : 4 * RATE]
+    onsets = SoundPeaks().prepare(Material(Clip(None, sound, sample_rate=RATE)))["times"]
+    for form, score in [("sony_svg", av_align.sony), ("javisbench", av_align.javisbench)]:
+        assert score(onsets, picture["times"], picture["fps"][0]) == pytest.approx(wanted["scores"][form], abs=0.02)
