@@ -38,6 +38,7 @@ The map, in the order in which imports may point:
     codecs/audio.py             sound to latents and back: a mel spectrogram, an autoencoder of it, and a vocoder
     codecs/base.py              the one signature of all codecs: data to raw latents and back
     codecs/mel.py               waveforms to log-mel spectrograms
+    codecs/melgan.py            MelGAN's generator: log-mel frames to a waveform by upsampling convolutions
     codecs/pretrained.py        released autoencoders and vocoders behind this package's codecs, by hub id or local folder
     codecs/spectrogram.py       SpectrogramCodec: waveform to log-mel, autoencoder and vocoder as one audio codec
     codecs/text.py              prompts to embedded words: hashed, with no weights at all, or by a released text encoder
@@ -63,6 +64,8 @@ The map, in the order in which imports may point:
     diffusion/objective.py      what one training batch asks of a denoiser
     diffusion/sampler.py        the joint sampling loop, the rules that take one step of it, and lists of times
     diffusion/schedule.py       x_t = alpha(t) x_0 + sigma(t) eps, with t = 0 the data and t = 1 the noise
+    training/adversarial_vocoding.py  what MelGAN is trained by: discriminators at three rates, their features, the mel
+    training/biquads.py         random filters of the second order, that colour sounds for a vocoder
     training/checkpoint.py      checkpoints: written aside and renamed, read back whole or not at all
     training/logs.py            what a run writes down: means of losses by stream, by noise level and by what was given
     training/loop.py            the one training loop, for every recipe
@@ -116,6 +119,8 @@ The map, in the order in which imports may point:
     recipes/codec.py            the light codecs' trainings: frames, mel spectrograms, and waveforms from them
     recipes/codec_training.py   the light codecs' trainings from their recipes, on clips that are cached as they are
     recipes/latent_training.py  what the trainings of all networks on latents share
+    recipes/melgan.py           the improved MelGAN's training in three sizes: the paper's, one for scenes, a toy
+    recipes/melgan_training.py  the improved MelGAN's training from its recipe, on any folder of sound
     recipes/parts.py            parts that a training takes over: codecs and text encoders, from this library's folders
     recipes/uniform.py          UniForm in three sizes: the published one, the one in the package, a toy
     recipes/uniform_training.py UniForm's training from its recipe: latents cached, the network trained, a pipeline left

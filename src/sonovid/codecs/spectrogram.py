@@ -23,6 +23,7 @@ PARTS = {
     "IdentityMel": "sonovid.codecs.audio",
     "MelImageAutoencoder": "sonovid.codecs.pretrained",
     "SpectralVocoder": "sonovid.codecs.vocoder",
+    "MelGAN": "sonovid.codecs.melgan",
     "GriffinLim": "sonovid.codecs.vocoder",
     "HifiGanVocoder": "sonovid.codecs.pretrained",
 }

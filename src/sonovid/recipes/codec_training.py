@@ -97,7 +97,7 @@ def frames(recipe: FramesRecipe, training: latents.Latents, held_out: latents.La
     def sample(model: Any, folder: Path, step: int) -> None:
         true = shown.to(model.device)
         made = model.decode(model.encode(true)).float().clamp(-1, 1)
-        _figures(folder, psnr=float(psnr(made, true).mean()))
+        leave_figures(folder, psnr=float(psnr(made, true).mean()))
         rows = torch.cat([torch.cat(list(x[:, :, 0]), dim=-1) for x in (true, made)], dim=-2)
         Image.fromarray(((rows + 1) * 127.5).round().byte().movedim(0, -1).cpu().numpy()).save(folder / "frames.png")
 
@@ -127,8 +127,8 @@ def mel(recipe: MelRecipe, training: latents.Latents, held_out: latents.Latents,
     def sample(model: Any, folder: Path, step: int) -> None:
         true = spectrogram(shown.to(model.device))
         made = model.decode(model.encode(true))
-        _figures(folder, mel_error=float((made - true).abs().mean()))
-        _picture(folder / "mel.png", true, made)
+        leave_figures(folder, mel_error=float((made - true).abs().mean()))
+        leave_spectrograms(folder / "mel.png", true, made)
 
     return Job(
         model=model,
@@ -160,8 +160,8 @@ def vocoder(recipe: VocoderRecipe, training: latents.Latents, held_out: latents.
     def sample(model: Any, folder: Path, step: int) -> None:
         true = shown.to(model.device)
         made = model(spectrogram(true)).float()
-        _figures(folder, mel_error=float((spectrogram(made) - spectrogram(true)).abs().mean()))
-        _picture(folder / "mel.png", spectrogram(true), spectrogram(made))
+        leave_figures(folder, mel_error=float((spectrogram(made) - spectrogram(true)).abs().mean()))
+        leave_spectrograms(folder / "mel.png", spectrogram(true), spectrogram(made))
         for name, wave in (("true", true), ("made", made)):
             joined = wave.flatten()[None].clamp(-1, 1).cpu().numpy().astype(np.float32)
             media.write(folder / f"{name}.wav", Clip(None, joined, sample_rate=rate), overwrite=True)
@@ -206,12 +206,12 @@ def _samples(recipe: VocoderRecipe, step: int) -> int:
     return wanted // step * step
 
 
-def _figures(folder: Path, **figures: float) -> None:
+def leave_figures(folder: Path, **figures: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.json").write_text(json.dumps(figures))
 
 
-def _picture(path: Path, true: Tensor, made: Tensor) -> None:
+def leave_spectrograms(path: Path, true: Tensor, made: Tensor) -> None:
     """Spectrograms side by side, the true ones above, low sounds at the bottom of each."""
     low, high = float(true.min()), float(true.max())
     rows = [torch.cat(list(x.flip(1)), dim=-1) for x in (true, made.float())]
