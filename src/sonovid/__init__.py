@@ -37,6 +37,7 @@ The map, in the order in which imports may point:
     data/scenes/world.py        a family of scenes: each a function of its seed alone, sampled by a geometry
     codecs/audio.py             sound to latents and back: a mel spectrogram, an autoencoder of it, and a vocoder
     codecs/base.py              the one signature of all codecs: data to raw latents and back
+    codecs/joint_text.py        prompts for a model of two text encoders: words for the pictures, and one vector for the sound
     codecs/mel.py               waveforms to log-mel spectrograms
     codecs/melgan.py            MelGAN's generator: log-mel frames to a waveform by upsampling convolutions
     codecs/pretrained.py        released autoencoders and vocoders behind this package's codecs, by hub id or local folder

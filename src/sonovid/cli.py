@@ -8,9 +8,9 @@ import traceback
 from collections.abc import Sequence
 
 import sonovid
-from sonovid.commands import generate, inform, scenes, train
+from sonovid.commands import compare, evaluate, generate, inform, rate, scenes, train
 
-COMMANDS = (generate, scenes, train, inform)
+COMMANDS = (generate, scenes, train, inform, evaluate, compare, rate)
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
         found = [*self._option_string_actions]
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction):
-                found += [option for parser in action.choices.values() for option in parser._option_string_actions]
+                found += [option for parser in action.choices.values() for option in parser.options()]
         return found
 
 

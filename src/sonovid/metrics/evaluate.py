@@ -131,7 +131,7 @@ def _one(
         why = next(features.failures[kind] for kind in metric.extractors if kind in features.failures)
         skipped = (*skipped, Skipped(metric.name, metric.family, why))
     metrics = [metric for metric in metrics if not any(kind in features.failures for kind in metric.extractors)]
-    for metric in tqdm(metrics, desc=f"metrics of {system.title}", unit="metric", disable=measuring.how.quiet):
+    for metric in tqdm(metrics, desc=f"metrics of {system.title}", unit="metric", disable=measuring.how.quiet or None):
         try:
             results.append(_result(metric, sides, at_hand))
         except (NotEnough, ValueError) as error:
@@ -147,6 +147,8 @@ def _result(metric: Metric, sides: Sides, at_hand: dict[Kind, Ready]) -> Result:
     warnings = [*([own] if own else []), *([f"reference: {other}"] if other and other != own else []), *computed.warnings]
     if computed.values.get("undefined"):
         warnings.append(f"not defined for {computed.values['undefined']} of {len(computed.generated)} clips, which are left out")
+    if computed.values.get("shuffled") and computed.values.get("low", 1.0) <= computed.values["floor"] <= computed.values["high"]:
+        warnings.append("not told from shuffled partners: the floor lies in the interval")
     result = Result(
         name=metric.name,
         family=metric.family,

@@ -205,7 +205,7 @@ def _here(jobs: Sequence[tuple[Item, Job]], extractors: Sequence[Ready], keep: K
     with pool(how.workers if len(jobs) > 4 else 0) as run:
         done: Iterator[list[Prepared]] = run(prepare, [job for _, job in jobs])
         for (item, job), results in zip(
-            jobs, tqdm(done, desc="features", total=len(jobs), unit="clip", disable=how.quiet), strict=True
+            jobs, tqdm(done, desc="features", total=len(jobs), unit="clip", disable=how.quiet or None), strict=True
         ):
             for kind, result in zip(job.kinds, results, strict=True):
                 if result.fault:

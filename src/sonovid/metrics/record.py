@@ -3,6 +3,7 @@
 import inspect
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -102,7 +103,7 @@ def described(function: Callable[..., Any]) -> str:
         given = {**function.keywords, **given}
         function = function.func
     made = inspect.getclosurevars(function).nonlocals if inspect.isfunction(function) else {}
-    settings = made | {
+    settings: dict[str, Any] = dict(made) | {
         name: one.default
         for name, one in inspect.signature(function).parameters.items()
         if one.default is not inspect.Parameter.empty and name != "block"
@@ -112,19 +113,33 @@ def described(function: Callable[..., Any]) -> str:
     return f"{name}({words})" if words else name.replace("<lambda>", "lambda")
 
 
-def differences(first: Evaluation, second: Evaluation) -> list[str]:
-    """One line for everything in which two evaluations differ beside the clips that were generated: no fair comparison."""
-    lines = [
-        f"{what}: {first.title} {_shown(a)}, {second.title} {_shown(b)}" for what, a, b in _differing(first.record, second.record)
-    ]
+@dataclass(frozen=True)
+class Differing:
+    """One thing in which two evaluations differ beside the clips that were generated.
+
+    metric: "" for what all have in common. barring: whether numbers that differ in it are of different kinds, and may not be
+    compared at all; else they may, with a warning.
+    """
+
+    metric: str
+    line: str
+    barring: bool
+
+
+def differences(first: Evaluation, second: Evaluation) -> list[Differing]:
+    """Everything in which two evaluations differ beside the clips that were generated."""
+    found = []
+    for what, a, b in _differing(first.record, second.record):
+        line = f"{what}: {first.title} {_shown(a)}, {second.title} {_shown(b)}"
+        found.append(Differing("", line, what == "reference.sha256"))
     seconds = {result.name: result for result in second.results}
     for result in first.results:
         other = seconds.get(result.name)
-        if other is None:
-            continue
-        for what, a, b in _differing(result.record, other.record):
-            lines.append(f"{result.name}: {what}: {first.title} {_shown(a)}, {second.title} {_shown(b)}")
-    return lines
+        for what, a, b in _differing(result.record, other.record) if other else ():
+            line = f"{what}: {first.title} {_shown(a)}, {second.title} {_shown(b)}"
+            # What was read of the clips may differ by what the clips are; how it was read and computed may not.
+            found.append(Differing(result.name, line, not {"generated", "reference"} & set(what.split("."))))
+    return found
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

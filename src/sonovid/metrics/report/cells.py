@@ -1,0 +1,136 @@
+"""What stands in a table, in words, the same in the terminal, in Markdown and on the page."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sonovid.metrics.compare import Compared
+from sonovid.metrics.results import Evaluation, Result
+
+HEADER = ("metric", "value", "95 %", "floor", "ceiling", "same N", "N")
+WAYS = {"lower": "↓", "higher": "↑", "zero": "→ 0"}
+LEGEND = (
+    "↓ lower is better, ↑ higher, → 0 the nearer to nought. 95 %: bootstrap over clips. Floor: of an alignment or pair score "
+    "what shuffled partners give; of a distance what two parts of the reference give, the least to be had. Ceiling: the "
+    "reference's own value. Same N: the value with as many clips on both sides as the floor has. N: clips, generated / reference."
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """One system's numbers as text. rows: name and cells. notes: by number, as rows refer to them."""
+
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+    skipped: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def table(evaluation: Evaluation) -> Table:
+    """The table of one evaluation; equal warnings share a number."""
+    notes: list[str] = []
+    rows = []
+    for result in evaluation.results:
+        marks = []
+        for line in [*result.warnings, *left_out(result)]:
+            if line not in notes:
+                notes.append(line)
+            marks.append(notes.index(line) + 1)
+        rows.append(
+            (
+                f"{result.name} {WAYS[result.better]}" + (f" [{', '.join(map(str, sorted(marks)))}]" if marks else ""),
+                number(result.value) + (f" {result.unit}" if result.unit else ""),
+                interval(result),
+                number(result.floor),
+                number(result.ceiling),
+                f"{number(result.matched)} (N {result.matched_count})" if result.matched is not None else "",
+                f"{result.generated} / {result.reference}" if result.reference else str(result.generated),
+            )
+        )
+    skipped = tuple((one.name, one.reason) for one in evaluation.skipped)
+    return Table(evaluation.title, tuple(rows), grouped(skipped), tuple(notes), evaluation.warnings)
+
+
+def grouped(skipped: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Skipped metrics of one reason on one line."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in skipped:
+        by_reason.setdefault(reason, []).append(name)
+    return tuple((", ".join(names), reason) for reason, names in by_reason.items())
+
+
+def left_out(result: Result) -> list[str]:
+    """How many clips were not counted, and why, one line for each set."""
+    lines = []
+    for title, reasons in result.left_out.items():
+        kinds: dict[str, list[str]] = {}
+        for name, reason in reasons.items():
+            kinds.setdefault(reason, []).append(name)
+        why = "; ".join(
+            f"{len(names)} {reason} ({names[0]}{', ...' if len(names) > 1 else ''})" for reason, names in kinds.items()
+        )
+        lines.append(f"left out of {title}: {why}")
+    return lines
+
+
+def number(value: float | int | None) -> str:
+    """Four digits that mean something."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    if size < -4 or size > 6:
+        return f"{value:.3g}"
+    return f"{value:.{max(0, 3 - max(size, -1))}f}"
+
+
+def interval(result: Result) -> str:
+    """The interval, or nothing."""
+    if math.isnan(result.low):
+        return ""
+    return f"{number(result.low)} to {number(result.high)}"
+
+
+MARKS = {"best": "*", "same": "≈", "": ""}
+COMPARED = (
+    "* the best; ≈ not told apart from it at 5 % (exchange within pairs of clips, or the bootstrap; Holm's correction over all "
+    "comparisons of the table); ≠ measured otherwise and not to be compared. Differences are of the first less the second."
+)
+
+
+def side_by_side(evaluations: Sequence[Evaluation], compared: Compared) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows of the table of several systems: values with intervals and marks, then floor and ceiling of the first."""
+    titles = [one.title for one in evaluations]
+    header = ("metric", *titles, "floor", "ceiling")
+    rows = []
+    for name in dict.fromkeys(result.name for one in evaluations for result in one.results):
+        results = [next((r for r in one.results if r.name == name), None) for one in evaluations]
+        marks = compared.best(name, evaluations)
+        barred = {title for c in compared.comparisons if c.metric == name and c.barred for title in (c.first, c.second)}
+        first = next(result for result in results if result is not None)
+        cells = [f"{name} {WAYS[first.better]}"]
+        for title, result in zip(titles, results, strict=True):
+            if result is None:
+                cells.append("")
+                continue
+            mark = " ≠" if title in barred else (f" {MARKS[marks[title]]}" if marks.get(title) else "")
+            about = f" ({interval(result)})" if interval(result) else ""
+            cells.append(f"{number(result.value)}{about}{mark}")
+        rows.append((*cells, number(first.floor), number(first.ceiling)))
+    return header, rows
+
+
+def differences(compared: Compared, *, most: int = 12) -> list[str]:
+    """What the records of the systems differ in, one line each; equal lines of several metrics once."""
+    metrics: dict[tuple[str, bool], list[str]] = {}
+    for one in compared.differing:
+        metrics.setdefault((one.line, one.barring), []).append(one.metric)
+    lines = []
+    for (line, barring), names in sorted(metrics.items(), key=lambda entry: not entry[0][1]):
+        which = f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: " if names[0] else ""
+        lines.append(f"{'not to be compared' if barring else 'measured differently'}: {which}{line}")
+    return lines[:most] + ([f"and {len(lines) - most} more differences"] if len(lines) > most else [])

@@ -1,0 +1,212 @@
+"""One page of HTML with everything in it: tables, plots, and the best and the worst clips to play."""
+
+import base64
+import os
+from collections.abc import Mapping, Sequence
+from html import escape
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+import sonovid
+from sonovid import media, preview
+from sonovid.media import MediaError
+from sonovid.metrics.compare import Compared
+from sonovid.metrics.report import cells, drawing
+from sonovid.metrics.results import Evaluation, Result
+from sonovid.metrics.sets import Item, MediaSet, pairs
+
+# What a browser plays, and how it is called.
+KINDS = {
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".webm": "video/webm",
+    ".wav": "audio/wav",
+    ".mp3": "audio/mpeg",
+    ".ogg": "audio/ogg",
+}
+# Bytes of one clip, and of all clips together, that are put into the page; others are linked to.
+CLIP, ALL = 2 << 20, 40 << 20
+SECONDS, SHOWN = 10, 3
+STYLE = """
+body{font:15px/1.45 system-ui,sans-serif;color:#28282e;margin:2em auto;max-width:76em;padding:0 1em}
+h1{font-size:1.5em} h2{font-size:1.2em;margin-top:2em} h3{font-size:1em;margin:1.4em 0 .3em}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums} .wide{overflow-x:auto}
+th,td{padding:.2em .7em;text-align:right;border-bottom:1px solid #e4e4ea;white-space:nowrap}
+th:first-child,td:first-child{text-align:left}
+.best{font-weight:700} .note{color:#7a5c00} .dim{color:#70707a} svg text{font:12px system-ui,sans-serif}
+.plots{display:flex;flex-wrap:wrap;gap:1em} .clips{display:grid;grid-template-columns:repeat(auto-fill,minmax(20em,1fr));gap:1em}
+.clip{border:1px solid #e4e4ea;border-radius:6px;padding:.6em} .clip video,.clip img,.clip audio{width:100%}
+.clip video{max-height:14em;background:#000;image-rendering:pixelated}
+"""
+
+
+def page(
+    evaluations: Sequence[Evaluation],
+    *,
+    sets: "Sequence[MediaSet] | None" = None,
+    reference: "MediaSet | None" = None,
+    compared: "Compared | None" = None,
+    beside: "str | os.PathLike | None" = None,
+) -> str:
+    """The page of some systems.
+
+    sets, reference: where their clips are; without them none are shown. beside: the page's own place, for links to clips that are
+    too large to be put into it.
+    """
+    body = [f"<h1>{escape(', '.join(one.title for one in evaluations))}</h1>", _systems(evaluations, compared)]
+    for one in evaluations:
+        body.append(_table(one))
+    body.append(_plots(evaluations))
+    if sets is not None:
+        clips = _Clips(Path(beside).absolute().parent if beside is not None else Path.cwd())
+        body += [_extremes(one, own, reference, clips) for one, own in zip(evaluations, sets, strict=True)]
+    body.append(_record(evaluations))
+    body.append(f'<p class="dim">{escape(cells.LEGEND)}</p><p class="dim">sonovid {sonovid.__version__}</p>')
+    title = escape("Measured: " + ", ".join(one.title for one in evaluations))
+    head = (
+        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title><style>{STYLE}</style>'
+    )
+    return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(body)}</body></html>\n"
+
+
+def _systems(evaluations: Sequence[Evaluation], compared: "Compared | None") -> str:
+    """A row per system, a column per metric; floor and ceiling below."""
+    names = list(dict.fromkeys(result.name for one in evaluations for result in one.results))
+    by_name = [{result.name: result for result in one.results} for one in evaluations]
+    ways = {result.name: cells.WAYS[result.better] for one in evaluations for result in one.results}
+    rows = [["system", *(f"{name} {ways[name]}" for name in names)]]
+    marks = {name: compared.best(name, evaluations) if compared else {} for name in names}
+    for one, own in zip(evaluations, by_name, strict=True):
+        row = [one.title]
+        for name in names:
+            mark = cells.MARKS[marks[name].get(one.title, "")]
+            row.append(f"{cells.number(own[name].value)}{' ' + mark if mark else ''}" if name in own else "")
+        rows.append(row)
+    firsts = {name: next(own[name] for own in by_name if name in own) for name in names}
+    rows.append(["floor", *(cells.number(firsts[name].floor) for name in names)])
+    rows.append(["ceiling", *(cells.number(firsts[name].ceiling) for name in names)])
+    lines = [*cells.differences(compared), cells.COMPARED] if compared else []
+    return f"<h2>Systems</h2>{_grid(rows)}" + "".join(f'<p class="note">{escape(line)}</p>' for line in lines)
+
+
+def _table(evaluation: Evaluation) -> str:
+    found = cells.table(evaluation)
+    notes = "".join(f'<p class="note">[{i}] {escape(note)}</p>' for i, note in enumerate(found.notes, 1))
+    notes += "".join(f'<p class="note">{escape(line)}</p>' for line in found.warnings)
+    notes += "".join(f'<p class="dim">skipped {escape(names)}: {escape(why)}</p>' for names, why in found.skipped)
+    return f"<h2>{escape(found.title)}</h2>{_grid([list(cells.HEADER), *map(list, found.rows)])}{notes}"
+
+
+def _grid(rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
+    lines = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows[1:])
+    return f'<div class="wide"><table><tr>{head}</tr>{"".join(f"<tr>{line}</tr>" for line in lines)}</table></div>'
+
+
+def _plots(evaluations: Sequence[Evaluation]) -> str:
+    parts = ["<h2>Distributions</h2>"]
+    whats = {result.name: result.what for one in evaluations for result in one.results}
+    for name, what in whats.items():
+        plots = drawing.forest(evaluations, name) + drawing.spread(evaluations, name)
+        parts.append(f'<h3>{escape(name)}</h3><div class="dim">{escape(what)}</div><div class="plots">{plots}</div>')
+    return "".join(parts)
+
+
+def _extremes(evaluation: Evaluation, own: MediaSet, reference: "MediaSet | None", clips: "_Clips") -> str:
+    """The best and the worst clips of a system by the metric of single clips that tells most from shuffled partners."""
+    result = telling(evaluation)
+    if result is None:
+        return ""
+    items = {item.name: item for item in own.items}
+    partners = {a.name: b for a, b in pairs(own, reference)} if reference else {}
+    order = sorted((n for n in result.clips if n in items and np.isfinite(result.clips[n])), key=lambda n: _worth(result, n))
+    parts = [f"<h2>{escape(evaluation.title)}: clips by {escape(result.name)}</h2>"]
+    worst = order[:SHOWN]
+    for word, names in (("worst", worst), ("best", [name for name in order[::-1][:SHOWN] if name not in worst])):
+        if names:
+            shown = (clips.show(items[name], partners.get(name), cells.number(result.clips[name])) for name in names)
+            parts.append(f'<h3>{word}</h3><div class="clips">{"".join(shown)}</div>')
+    return "".join(parts)
+
+
+def telling(evaluation: Evaluation) -> Result | None:
+    """The metric of single clips whose value lies furthest from its floor, in standard deviations."""
+    scored = [r for r in evaluation.results if r.clips and r.std > 0]
+    if not scored:
+        return next((r for r in evaluation.results if r.clips), None)
+    return max(scored, key=lambda r: abs(r.value - r.floor) / r.std if r.floor is not None else 0.0)
+
+
+def _worth(result: Result, name: str) -> tuple[float, str]:
+    value = result.clips[name]
+    return {"higher": value, "lower": -value, "zero": -abs(value)}[result.better], name
+
+
+class _Clips:
+    """Clips as pieces of a page, as long as there is room."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.left = folder, ALL
+
+    def show(self, item: Item, partner: Item | None, value: str) -> str:
+        """A clip to play, its frames above its spectrogram, and those of its partner in the reference."""
+        parts = [f'<div class="clip"><b>{escape(item.name)}</b> {escape(value)}']
+        parts.append(f"<div>{escape(item.caption)}</div>" if item.caption else "")
+        parts.append(self._player(item) + self._picture(item))
+        if partner is not None:
+            parts.append(f'<div class="dim">in the reference</div>{self._player(partner)}{self._picture(partner)}')
+        return "".join([*parts, "</div>"])
+
+    def _player(self, item: Item) -> str:
+        path = Path(item.path)
+        kind = KINDS.get(path.suffix.lower())
+        source = self._source(path, kind)
+        if kind is None:
+            return f'<p><a href="{source}">{escape(path.name)}</a></p>'
+        tag = "video" if item.info.has_video else "audio"
+        return f'<{tag} controls loop preload="metadata" src="{source}"></{tag}>'
+
+    def _source(self, path: Path, kind: str | None) -> str:
+        size = path.stat().st_size
+        if kind is not None and size <= min(CLIP, self.left):
+            self.left -= size
+            return _data(kind, path.read_bytes())
+        return escape(Path(os.path.relpath(path.absolute(), self.folder)).as_posix())
+
+    def _picture(self, item: Item) -> str:
+        if item.info.size is None:
+            wide = None
+        else:
+            scale = min(1.0, 160 / min(item.info.size))
+            wide = (max(1, round(item.info.size[0] * scale)), max(1, round(item.info.size[1] * scale)))
+        try:
+            clip = media.read(item.path, size=wide, mono=True, seconds=SECONDS)
+            held = BytesIO()
+            preview.preview(clip, width=640).save(held, "PNG", optimize=True)
+        except MediaError:
+            return ""
+        return f'<img alt="frames above the spectrogram" src="{_data("image/png", held.getvalue())}">'
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _record(evaluations: Sequence[Evaluation]) -> str:
+    """What the numbers depend on, folded away."""
+    parts = ["<h2>Record</h2>"]
+    for one in evaluations:
+        common = "".join(f"<li>{escape(key)}: {escape(_words(value))}</li>" for key, value in one.record.items())
+        own = "".join(f"<li>{escape(r.name)}: {escape(_words(r.record))}</li>" for r in one.results)
+        parts.append(f"<details><summary>{escape(one.title)}</summary><ul>{common}</ul><ul>{own}</ul></details>")
+    return "".join(parts)
+
+
+def _words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} {_words(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_words, value)) or "none"
+    return str(value)

@@ -1,0 +1,68 @@
+"""Tables in the terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sonovid.metrics.base import Missing
+from sonovid.metrics.report.cells import COMPARED, HEADER, LEGEND, Table
+
+
+def write(found: Table, console: Any = None) -> None:
+    """A table with what was skipped and what is to be known about it.
+
+    Raises:
+        Missing: rich is not installed.
+    """
+    console = console or terminal()
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(title=Text(found.title), box=None, title_justify="left", title_style="bold", header_style="dim", pad_edge=False)
+    for place, name in enumerate(HEADER):
+        grid.add_column(name, justify="left" if place == 0 else "right", no_wrap=place > 0)
+    for row in found.rows:
+        grid.add_row(*map(Text, row))
+    console.print(grid)
+    for place, note in enumerate(found.notes, 1):
+        console.print(Text(f"[{place}] {note}"), style="yellow")
+    for line in found.warnings:
+        console.print(Text(line), style="yellow")
+    for names, reason in found.skipped:
+        console.print(Text(f"skipped {names}: {reason}"), style="dim")
+    console.print(Text(LEGEND), style="dim")
+
+
+def write_comparison(header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[str], console: Any = None) -> None:
+    """A table of several systems, and lines about it.
+
+    Raises:
+        Missing: rich is not installed.
+    """
+    console = console or terminal()
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(box=None, header_style="bold", pad_edge=False)
+    for place, name in enumerate(header):
+        grid.add_column(Text(name), justify="left" if place == 0 else "right")
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    console.print(grid)
+    for line in lines:
+        console.print(Text(line), style="yellow")
+    console.print(Text(COMPARED), style="dim")
+
+
+def terminal() -> Any:
+    """Where tables are written.
+
+    Raises:
+        Missing: rich is not installed.
+    """
+    try:
+        from rich.console import Console
+    except ImportError:
+        raise Missing("rich is not installed, which tables are drawn with: pip install 'sonovid[eval]'") from None
+    console = Console(highlight=False)
+    # A file or a pipe has no width of its own; a table that is cut there is of no use.
+    return console if console.is_terminal else Console(width=180, highlight=False)
