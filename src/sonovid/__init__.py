@@ -82,6 +82,7 @@ The map, in the order in which imports may point:
     metrics/sets.py             a set of clips to be measured: from a folder or a list, named, hashed, faulty files left out
     metrics/cache.py            features kept on disk, taken only where all that they depend on is the same
     metrics/extraction.py       files to features: read once, prepared by processes, embedded in batches, cached
+    metrics/cluster.py          the same extraction through Ray Data, on one machine or many
     metrics/resampling.py       how far a number of whole sets varies with its clips: the bootstrap, affordably
     metrics/computing.py        from features to a number with its interval, floor and ceiling, for each kind of metric
     metrics/results.py          what a measurement leaves behind, as plain values in JSON
@@ -99,6 +100,7 @@ The map, in the order in which imports may point:
     metrics/av_align.py         AV-Align in its four published forms, on lists of peaks
     metrics/beats.py            beats of one piece of music against those of another, by lists of times
     metrics/synchrony.py        the metrics of synchrony that need no network
+    metrics/semantic.py         metrics of networks that know what is seen, heard and said, or what is out of step; their weights are fetched
     metrics/rows.py             rows of features as the distances take them: finite, float64, each with the clip it came from
     metrics/frechet.py          the Fréchet distance, from features or streaming moments, exact without a matrix root
     metrics/kernels.py          distances by a kernel: KVD, KID, KAD, JEDi's MMD
@@ -111,6 +113,16 @@ The map, in the order in which imports may point:
     metrics/rating/answers.py   the raters' files to ratings by system, refused where they are not of the study
     metrics/rating/analysis.py  ratings to mean opinion scores with intervals over raters, and tests of each pair
     metrics/rating/tables.py    the result of a study as text, Markdown, JSON, HTML and box plots
+    metrics/extractors/pretrained.py models of transformers from their folders, read whole or refused in one line
+    metrics/extractors/pictures.py frames as video networks want them: windows, scaled, cropped, normalised
+    metrics/extractors/vit.py vision transformers as VideoMAE and Synchformer publish them: the parts they share
+    metrics/extractors/clap.py LAION's CLAP through transformers: sounds and words in one space
+    metrics/extractors/msclap.py MS-CLAP 2023's sound half, from its own checkpoint
+    metrics/extractors/videomae.py VideoMAE: cd-fvd's giant, and the base model of transformers
+    metrics/extractors/vjepa.py V-JEPA 2 through transformers
+    metrics/extractors/ast_audioset.py the Audio Spectrogram Transformer: AudioSet's 527 classes
+    metrics/extractors/synchformer.py Synchformer's tokens of both streams, and the offset that it hears between them
+    metrics/extractors/synchformer_network.py Synchformer by its published names
     metrics/extractors/front_ends.py what networks see: log-mel spectrograms and resizing rules, as their authors have them
     metrics/extractors/peaks.py peaks of a sound's onsets and of the pictures' motion, beats, and the curves they are read from
     metrics/extractors/weights.py published weights: found, checked by their hash, read without running what is in them

@@ -25,7 +25,7 @@ VARIABLE = "SONOVID_WEIGHTS"
 # What of a model folder its numbers hang on: not its readme or its licence.
 MODEL_FILES = (".safetensors", ".bin", ".json", ".txt", ".model", ".spm")
 # Keys under which training programs keep a network's weights beside the rest of their state.
-WRAPPERS = ("state_dict", "model", "model_state_dict")
+WRAPPERS = ("state_dict", "model", "model_state_dict", "module")
 Network = TypeVar("Network", bound=nn.Module)
 
 

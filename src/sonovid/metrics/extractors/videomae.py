@@ -1,0 +1,151 @@
+"""VideoMAE, whose features see motion more than the single frame: content-debiased FVD (Ge et al. 2024).
+
+Two checkpoints, never under one name: VideoMAE-v2-g as cd-fvd uses it, and the base model that transformers has.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor, nn
+
+from sonovid.metrics.base import Arrays, Extractor, Material, Reading, WeightFile
+from sonovid.metrics.extractors.pictures import IMAGENET, cropped, frames_of, normalised, scaled, windows
+from sonovid.metrics.extractors.pretrained import model_of
+from sonovid.metrics.extractors.vit import Block, Patches
+from sonovid.metrics.extractors.weights import filled, read_state
+
+FRAMES, SIDE = 16, 224
+
+
+@lru_cache(maxsize=2)
+@torch.inference_mode(False)
+def sinusoids(count: int, width: int) -> Float[Tensor, "1 k d"]:
+    """Sines and cosines of each place in turn (Vaswani et al. 2017, section 3.5); not learnt, and in no checkpoint."""
+    place = torch.arange(count, dtype=torch.float64)[:, None]
+    angle = place / 10000 ** (torch.arange(width, dtype=torch.float64) // 2 * 2 / width)
+    table = torch.where(torch.arange(width) % 2 == 0, angle.sin(), angle.cos())
+    return table.float()[None]
+
+
+class VideoMaeGiant(nn.Module):
+    """VideoMAE-v2-g (Wang et al. 2023), pictures in [0, 1] to one feature per window: [b 3 16 224 224] -> [b 1408].
+
+    The head over 174 classes is in the checkpoint and takes no part.
+    """
+
+    def __init__(
+        self, width: int = 1408, depth: int = 40, heads: int = 16, hidden: int = 6144, patch: int = 14, classes: int = 174
+    ) -> None:
+        super().__init__()
+        self.patch_embed = Patches(3, width, (2, patch, patch))
+        self.blocks = nn.ModuleList(Block(width, heads, hidden, qv_bias=True) for _ in range(depth))
+        self.fc_norm = nn.LayerNorm(width, 1e-6)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, pictures: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b d"]:
+        x = self.patch_embed(pictures)
+        x = x + sinusoids(*x.shape[1:]).to(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.fc_norm(x.mean(1))
+
+
+class Windows(Extractor):
+    """Features of windows of 16 frames in a row that do not overlap, at the file's own rate; the rest is left."""
+
+    reading: ClassVar[Reading] = Reading(video=True)
+    batch_size = 2
+    at_once: ClassVar[int] = 4
+
+    def picture(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
+        """The frames of one window as the network sees them."""
+        raise NotImplementedError
+
+    def features(self, pictures: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
+        """One row per window."""
+        raise NotImplementedError
+
+    def prepare(self, material: Material) -> Arrays:
+        frames = frames_of(material, FRAMES)
+        return {"windows": np.stack([self.picture(frames[i : i + FRAMES]) for i in windows(len(frames), FRAMES, FRAMES)])}
+
+    @torch.inference_mode()
+    def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
+        joined = torch.from_numpy(np.concatenate([p["windows"] for p in prepared]))
+        rows = torch.cat([self.features(some.to(self.device)) for some in joined.split(self.at_once)]).float().cpu().numpy()
+        parts = np.split(rows, np.cumsum([len(p["windows"]) for p in prepared])[:-1])
+        return [{"features": part} for part in parts]
+
+    device: str = "cpu"
+
+
+class VideoMaeV2G(Windows):
+    """`features` [k 1408], a row per window of 16 frames, scaled to 224 by 224 whatever their shape, in [0, 1]."""
+
+    name = "videomae_v2_g_ssv2"
+    what = "VideoMAE-v2-g fine-tuned on Something-Something v2, cd-fvd's network"
+    weights = (
+        WeightFile(
+            "vit_g_hybrid_pt_1200e_ssv2_ft.pth",
+            "file of model OpenGVLab/InternVideoMAE_models on the Hugging Face hub (access is granted there), "
+            "or what the cd-fvd package downloads on its first use",
+        ),
+    )
+    settings: ClassVar = {
+        "windows": "16 frames in a row, none shared",
+        "resize": "squash to 224x224, bilinear, no antialias",
+        "range": "0 to 1, no mean and deviation",
+    }
+    batch_size = 1
+    at_once = 1
+    sizes: ClassVar[Mapping[str, Any]] = {}
+
+    def load(self, files: Sequence[Path], device: str = "cpu") -> None:
+        file = Path(files[0])
+        build = partial(VideoMaeGiant, **self.sizes)
+        self.network, self.device = filled(build, read_state(file), name=file.name, device=device), device
+
+    def picture(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
+        return scaled(frames, (SIDE, SIDE))
+
+    def features(self, pictures: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
+        return self.network(pictures.transpose(1, 2))
+
+
+class VideoMaeBase(Windows):
+    """`features` [k 768], a row per window of 16 frames: the normalised mean over tokens, as in the network's own classifier."""
+
+    name = "videomae_base_ssv2"
+    what = "VideoMAE base fine-tuned on Something-Something v2, a small stand-in of its own for cd-fvd's network"
+    weights = (
+        WeightFile(
+            "MCG-NJU/videomae-base-finetuned-ssv2",
+            "model MCG-NJU/videomae-base-finetuned-ssv2 of the Hugging Face hub, 0.4 GB: "
+            "hf download MCG-NJU/videomae-base-finetuned-ssv2",
+            licence="CC BY-NC 4.0",
+        ),
+    )
+    settings: ClassVar = {
+        "windows": "16 frames in a row, none shared",
+        "resize": "shorter side to 224, bilinear, no antialias, middle 224x224",
+        "range": "ImageNet's mean and deviation",
+    }
+
+    def load(self, files: Sequence[Path], device: str = "cpu") -> None:
+        folder = Path(files[0])
+        self.model, self.device = model_of(folder, "VideoMAEForVideoClassification", "videomae", device=device), device
+        config = self.model.config
+        if config.num_frames != FRAMES or self.model.fc_norm is None:
+            raise ValueError(f"{folder}: {config.num_frames} frames or no mean over tokens; expected {self.weights[0].name}")
+        self.side = config.image_size
+
+    def picture(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
+        return normalised(cropped(frames, SIDE, SIDE), IMAGENET)
+
+    def features(self, pictures: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
+        return self.model.fc_norm(self.model.videomae(pixel_values=pictures).last_hidden_state.mean(1))

@@ -1,0 +1,49 @@
+"""V-JEPA 2 through transformers, for the kernel distance of JEDi (Luo et al. 2025) under a name of its own.
+
+Deviation: JEDi's network is V-JEPA ViT-H/16 with the pooling of a probe trained on Something-Something v2, which no maintained
+library loads. Here it is its successor, and the mean over tokens: the distance is JEDi's, its numbers are not comparable.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from sonovid.metrics.base import WeightFile
+from sonovid.metrics.extractors.pictures import IMAGENET, cropped, normalised
+from sonovid.metrics.extractors.pretrained import model_of
+from sonovid.metrics.extractors.videomae import Windows
+
+SIDE, SHORT = 256, 292
+
+
+class VJepa2(Windows):
+    """`features` [k 1024], a row per window of 16 frames: the mean of the encoder's tokens."""
+
+    name = "vjepa2_vitl"
+    what = "V-JEPA 2 ViT-L's features, the mean over tokens"
+    weights = (
+        WeightFile(
+            "facebook/vjepa2-vitl-fpc64-256",
+            "model facebook/vjepa2-vitl-fpc64-256 of the Hugging Face hub, 1.3 GB: hf download facebook/vjepa2-vitl-fpc64-256",
+            licence="MIT",
+        ),
+    )
+    settings: ClassVar = {
+        "windows": "16 frames in a row, none shared",
+        "resize": "shorter side to 292, bilinear, no antialias, middle 256x256",
+        "range": "ImageNet's mean and deviation",
+        "pooling": "mean over tokens",
+    }
+
+    def load(self, files: Sequence[Path], device: str = "cpu") -> None:
+        self.model, self.device = model_of(Path(files[0]), "VJEPA2Model", "vjepa2", device=device), device
+
+    def picture(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
+        return normalised(cropped(frames, SHORT, SIDE), IMAGENET)
+
+    def features(self, pictures: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
+        return self.model.get_vision_features(pictures).mean(1)

@@ -1,0 +1,139 @@
+"""CLAP on a tiny random ClapModel: windows, repetition, batches, words, and folders that hold something else."""
+
+import numpy as np
+import pytest
+
+from sonovid.clip import Clip
+from sonovid.metrics.base import Material, Unfit
+from sonovid.metrics.extractors.clap import SAMPLE_RATE, ClapAudio, ClapText, cut, repeated
+
+
+def sound(seconds: float, seed: int = 0) -> Material:
+    noise = np.random.default_rng(seed).normal(0, 0.2, (1, round(seconds * SAMPLE_RATE))).astype(np.float32)
+    return Material(Clip(None, noise, sample_rate=SAMPLE_RATE))
+
+
+@pytest.fixture(scope="module")
+def audio(clap_folder):
+    extractor = ClapAudio()
+    extractor.load([clap_folder])
+    return extractor
+
+
+@pytest.fixture(scope="module")
+def text(clap_folder):
+    extractor = ClapText()
+    extractor.load([clap_folder])
+    return extractor
+
+
+def test_windows_begin_every_second_and_end_in_silence():
+    ramp = np.arange(1, 26, dtype=np.float32)
+    rows = cut(ramp, 10, 10)
+    assert rows.shape == (3, 10)
+    assert rows[2].tolist() == [21, 22, 23, 24, 25, 0, 0, 0, 0, 0]
+    assert [len(cut(ramp[:n], 10, 4)) for n in (1, 4, 5, 8, 9)] == [1, 1, 2, 2, 3]
+
+
+def test_a_short_sound_is_repeated_whole_and_a_long_one_cut():
+    ramp = np.arange(1, 8, dtype=np.float32)
+    assert repeated(ramp[:3], 8).tolist() == [1, 2, 3, 1, 2, 3, 0, 0]
+    assert repeated(ramp[:5], 8).tolist() == [1, 2, 3, 4, 5, 0, 0, 0]
+    assert repeated(ramp, 4).tolist() == [1, 2, 3, 4]
+
+
+def test_rows_per_second_and_of_length_one(audio):
+    (arrays,) = audio.embed([audio.prepare(sound(2.5))])
+    assert arrays["features"].shape == (3, 12)
+    assert arrays["whole"].shape == (12,)
+    assert np.allclose(np.linalg.norm(arrays["features"], axis=1), 1, atol=1e-5)
+    assert not np.allclose(arrays["features"][0], arrays["whole"], atol=1e-3), "silence and repetition sound alike"
+
+
+def test_the_first_window_of_a_long_sound_is_its_beginning(audio):
+    """The published front end would crop at random: two calls on 11 s would differ."""
+    long = audio.prepare(sound(11))
+    first, second = audio.embed([long])[0], audio.embed([long])[0]
+    assert np.array_equal(first["features"], second["features"])
+    assert np.allclose(first["whole"], first["features"][0], atol=1e-5)
+
+
+def test_the_same_whatever_the_batch_the_order_and_the_copies(audio):
+    prepared = [audio.prepare(sound(seconds, seed)) for seed, seconds in enumerate((0.5, 2.2, 1.0))]
+    alone = [audio.embed([p])[0] for p in prepared]
+    together = audio.embed([prepared[2], prepared[0], prepared[1], prepared[0]])
+    for one, other in zip([alone[2], alone[0], alone[1], alone[0]], together, strict=True):
+        assert np.allclose(one["features"], other["features"], atol=1e-5)
+        assert np.allclose(one["whole"], other["whole"], atol=1e-5)
+
+
+def test_it_agrees_with_transformers_own_pipeline_on_ten_seconds(audio, clap_folder):
+    import torch
+    import transformers
+
+    material = sound(10)
+    model = transformers.ClapModel.from_pretrained(clap_folder).eval()
+    mel = transformers.ClapFeatureExtractor.from_pretrained(clap_folder)(
+        material.clip.waveform[0], sampling_rate=48000, return_tensors="pt"
+    )
+    with torch.no_grad():
+        output = model.get_audio_features(**mel)
+    expected = getattr(output, "pooler_output", output).numpy()[0]
+    assert np.allclose(audio.embed([audio.prepare(material)])[0]["whole"], expected, atol=1e-5)
+
+
+def test_words_do_not_depend_on_their_neighbours(text):
+    captions = ["a dog barks", "rain", "a wooden stick in the rain, and a dog", "a dog barks"]
+    together = text.embed([text.prepare(Material(None, caption)) for caption in captions])
+    alone = [text.embed([text.prepare(Material(None, caption))])[0] for caption in captions]
+    for one, other in zip(together, alone, strict=True):
+        assert one["features"].shape == (12,)
+        assert np.allclose(one["features"], other["features"], atol=1e-5)
+    assert not np.allclose(together[0]["features"], together[1]["features"], atol=1e-3)
+
+
+def test_a_caption_longer_than_the_network_reads_is_cut(text):
+    assert text.longest == 64
+    (row,) = text.embed([text.prepare(Material(None, "barks " * 300))])
+    assert np.isfinite(row["features"]).all()
+
+
+def test_clips_that_do_not_fit(audio, text):
+    pictures = Clip(np.zeros((2, 4, 4, 3), np.uint8), None)
+    with pytest.raises(Unfit, match="no sound"):
+        audio.prepare(Material(pictures))
+    with pytest.raises(Unfit, match="no sound"):
+        audio.prepare(Material(None))
+    with pytest.raises(Unfit, match="no caption"):
+        text.prepare(Material(None, "  "))
+
+
+def test_a_folder_with_something_else_is_refused_in_one_line(tmp_path, clap_folder):
+    import transformers
+
+    other = tmp_path / "videomae"
+    config = transformers.VideoMAEConfig(
+        image_size=16, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
+    transformers.VideoMAEModel(config).save_pretrained(other)
+    fused = tmp_path / "fused"
+    transformers.ClapModel.from_pretrained(clap_folder).save_pretrained(fused)
+    transformers.ClapFeatureExtractor(truncation="fusion").save_pretrained(fused)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for folder, words in (
+        (other, "a 'videomae'; expected a 'clap'"),
+        (fused, "with fusion"),
+        (empty, "no model of transformers"),
+    ):
+        with pytest.raises(ValueError, match=words) as caught:
+            ClapAudio().load([folder])
+        assert "\n" not in str(caught.value)
+        assert folder.name in str(caught.value)
+
+
+def test_nothing_is_written_to_the_terminal(clap_folder, capfd):
+    ClapAudio().load([clap_folder])
+    ClapText().load([clap_folder])
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
