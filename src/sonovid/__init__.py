@@ -59,6 +59,7 @@ The map, in the order in which imports may point:
     denoisers/svg/joint.py      SVG: a video and an audio U-Net that were trained apart, joined (Ishii et al. 2024)
     denoisers/svg/released.py   the authors' trained checkpoint in this package's names
     diffusion/contrastive.py    the loss that also asks for pairs that do not belong together to be denoised badly (CMMD)
+    diffusion/adjustment.py     timestep adjustment: how two schedules are brought into step, read from a model's losses (SVG)
     diffusion/guidance.py       functions from denoisers to a denoiser
     diffusion/losses.py         what is compared, and how: one value per sample throughout
     diffusion/noise.py          noise that belongs to the sample, whatever the batch size and the device
@@ -100,7 +101,7 @@ The map, in the order in which imports may point:
     metrics/av_align.py         AV-Align in its four published forms, on lists of peaks
     metrics/beats.py            beats of one piece of music against those of another, by lists of times
     metrics/synchrony.py        the metrics of synchrony that need no network
-    metrics/semantic.py         metrics of networks that know what is seen, heard and said, or what is out of step; their weights are fetched
+    metrics/semantic.py         metrics of networks that know what is seen, heard and said, or what is out of step
     metrics/rows.py             rows of features as the distances take them: finite, float64, each with the clip it came from
     metrics/frechet.py          the Fréchet distance, from features or streaming moments, exact without a matrix root
     metrics/kernels.py          distances by a kernel: KVD, KID, KAD, JEDi's MMD
