@@ -44,7 +44,7 @@ def test_a_curve_needs_losses_at_several_times():
 
 @pytest.mark.parametrize("schedule", [RectifiedFlow(), Tabulated("linear", 0.00085, 0.012)])
 def test_losses_of_the_perfect_denoiser_of_unit_noise(schedule):
-    """Of unit Gaussian data the noise is best guessed as sigma x / (alpha^2 + sigma^2): it errs by alpha^2 / (alpha^2 + sigma^2)."""
+    """Of unit Gaussian data the best guess of the noise errs by alpha^2 / (alpha^2 + sigma^2)."""
     generator = torch.Generator().manual_seed(0)
     predict = "eps"
 
