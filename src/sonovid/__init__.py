@@ -127,6 +127,12 @@ The map, in the order in which imports may point:
     metrics/extractors/front_ends.py what networks see: log-mel spectrograms and resizing rules, as their authors have them
     metrics/extractors/peaks.py peaks of a sound's onsets and of the pictures' motion, beats, and the curves they are read from
     metrics/extractors/weights.py published weights: found, checked by their hash, read without running what is in them
+    metrics/extractors/audioclip.py AudioCLIP's audio head: a spectrogram of learnt wavelets, and ResNeXt with attention
+    metrics/extractors/batches.py sounds of one length through a network together
+    metrics/extractors/c3d.py C3D on UCF-101: logits of 16 frames, for the inception score of video
+    metrics/extractors/cnn14.py PANNs' Cnn14 at 16 kHz: features and AudioSet's classes of a sound
+    metrics/extractors/i3d.py I3D on Kinetics-400: logits of 16 frames, for FVD and KVD
+    metrics/extractors/vggish.py VGGish: features of every 0.96 s of sound, for FAD
     recipes/base.py             recipes as nested frozen dataclasses: changed by "key=value", with near misses named
     recipes/cmmd.py             CMMD in three sizes, with and without its contrastive loss
     recipes/cmmd_training.py    CMMD's training from its recipe: longer crops cached, the network trained, a pipeline left

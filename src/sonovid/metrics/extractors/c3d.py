@@ -1,0 +1,94 @@
+"""C3D on UCF-101: 101 logits for 16 frames, behind the inception score of video (Tran et al. 2015; Saito et al. 2017)."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sonovid.metrics.base import Arrays, Extractor, Material, Reading, WeightFile
+from sonovid.metrics.extractors.front_ends import squash_bicubic
+from sonovid.metrics.extractors.pictures import frames_of
+from sonovid.metrics.extractors.weights import filled, read_state
+
+FRAMES = 16
+CONVOLUTIONS = {"1a": 1, "2a": 2, "3a": 4, "3b": 4, "4a": 8, "4b": 8, "5a": 8, "5b": 8}
+
+WEIGHTS = WeightFile(
+    "conv3d_deepnetA_ucf.npz", "https://github.com/rezoo/tgan2/releases/download/v1.0/conv3d_deepnetA_ucf.npz (314 MB)"
+)
+MEAN = WeightFile("mean2.npz", "https://github.com/rezoo/tgan2/releases/download/v1.0/mean2.npz")
+
+
+class C3D(nn.Module):
+    """Frames [b 3 16 112 112], blue first, less their mean, to logits [b 101]; 78 409 573 values at full width."""
+
+    def __init__(self, width: int = 64, hidden: int = 4096, classes: int = 101) -> None:
+        super().__init__()
+        given = 3
+        for name, multiple in CONVOLUTIONS.items():
+            self.add_module(f"conv{name}", nn.Conv3d(given, multiple * width, 3, padding=1))
+            given = multiple * width
+        self.fc6 = nn.Linear(given * 4 * 4, hidden)
+        self.fc7 = nn.Linear(hidden, hidden)
+        self.fc8 = nn.Linear(hidden, classes)
+
+    def forward(self, x: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c"]:
+        for name in CONVOLUTIONS:
+            x = F.relu(self.get_submodule(f"conv{name}")(x))
+            if name in ("1a", "2a", "3b", "4b", "5b"):
+                # What is left over at a border is a window of its own (Caffe, Chainer), so that 7 places become 4.
+                x = F.max_pool3d(x, (1 if name == "1a" else 2, 2, 2), ceil_mode=True)
+        x = F.relu(self.fc6(rearrange(x, "b c t h w -> b (c t h w)")))
+        return self.fc8(F.relu(self.fc7(x)))
+
+
+class C3DLogits(Extractor):
+    """`logits` [101] of the first 16 frames, as TGAN and MM-Diffusion scale them and take their mean off.
+
+    StyleGAN-V's `c3d_ucf101.pt` holds the same weights with another resizing and cut of the mean (TGANv2's) and is not read.
+    """
+
+    name = "c3d"
+    what = "C3D's UCF-101 logits of the first 16 frames"
+    reading: ClassVar[Reading] = Reading(video=True)
+    weights = (WEIGHTS, MEAN)
+    settings: ClassVar = {
+        "frames": "the first 16, at the file's own rate",
+        "size": "128x128 whatever the shape, bicubic without antialiasing, neither rounded nor clipped; the middle 112x112",
+        "channels": "blue, green, red, in 0..255, less mean2.npz (its columns 21 to 148, then the middle)",
+        "logits": "101, before any softmax",
+    }
+    batch_size = 4
+    network: C3D
+    # Other widths than the published ones, for tests.
+    widths: ClassVar[Mapping[str, int]] = {}
+
+    def load(self, files: Sequence[Path], device: str = "cpu") -> None:
+        self.device = device
+        # Chainer writes conv1a/W and conv1a/b.
+        state = {key.strip("/"): value for key, value in read_state(files[0]).items()}
+        state = {key.replace("/W", ".weight").replace("/b", ".bias"): value for key, value in state.items()}
+        self.network = filled(partial(C3D, **self.widths), state, name=files[0].name, device=device)
+        mean = read_state(files[1]).get("mean", torch.zeros(0))
+        if mean.numel() != 3 * FRAMES * 128 * 171:
+            raise ValueError(
+                f"{files[1].name}: not the mean of C3D: expected `mean` of 3x16x128x171 values, got {list(mean.shape)}"
+            )
+        mean = mean.reshape(3, FRAMES, 128, 171).float()
+        self.mean = mean[:, :, 8:120, 29:141].to(device)
+
+    def prepare(self, material: Material) -> Arrays:
+        frames = rearrange(torch.from_numpy(frames_of(material, FRAMES)[:FRAMES]), "t h w c -> t c h w").float()
+        middle = squash_bicubic(frames, (128, 128))[:, :, 8:120, 8:120]
+        return {"frames": rearrange(middle.flip(1), "t c h w -> c t h w").contiguous().numpy()}
+
+    @torch.inference_mode()
+    def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
+        windows = (torch.from_numpy(one["frames"]).to(self.device) - self.mean for one in prepared)
+        return [{"logits": self.network(window[None])[0].cpu().numpy()} for window in windows]
