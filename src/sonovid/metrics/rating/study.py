@@ -91,12 +91,12 @@ def draw(
     files = {name: _files(name, Path(folder)) for name, folder in systems.items()}
     generator = np.random.Generator(np.random.PCG64(seed))
     chosen = _items(files, clips, paired, generator)
-    names = _ids(sum(len(items) for items in chosen.values()), generator)
-    drawn = [
-        Drawn(next(names), system, item, str(files[system][item]), _sha256(files[system][item]))
-        for system, items in chosen.items()
-        for item in items
-    ]
+    drawn = []
+    for system, items in chosen.items():
+        for item in items:
+            digest = _sha256(files[system][item])
+            drawn.append(Drawn(_blind(seed, system, item, digest), system, item, str(files[system][item]), digest))
+    assert len({clip.id for clip in drawn}) == len(drawn)
     same: dict[str, list[str]] = {}
     for clip in drawn:
         same.setdefault(clip.sha256, []).append(clip.system)
@@ -211,14 +211,10 @@ def _items(
     return dict.fromkeys(files, same)
 
 
-def _ids(count: int, generator: np.random.Generator) -> Any:
-    """Different names that say nothing."""
-    seen: set[str] = set()
-    while len(seen) < count:
-        name = "".join(LETTERS[i] for i in generator.integers(0, len(LETTERS), 8))
-        if name not in seen:
-            seen.add(name)
-            yield name
+def _blind(seed: int, system: str, item: str, sha256: str) -> str:
+    """A name that says nothing: from the file's contents too, since names by a seed alone could be worked out by a rater."""
+    number = int.from_bytes(hashlib.sha256(repr((seed, system, item, sha256)).encode()).digest(), "big")
+    return "".join(LETTERS[number // len(LETTERS) ** i % len(LETTERS)] for i in range(8))
 
 
 def _shuffled(clips: Sequence[Drawn], generator: np.random.Generator) -> list[str]:
