@@ -130,7 +130,7 @@ def html(result: Result) -> str:
 def box_plots(result: Result) -> str:
     """Box plots of all ratings as SVG, a panel per question (CMMD's Fig. 6)."""
     form, systems = result.study.form, result.study.systems
-    width = LEFT + len(form.questions) * (len(systems) * STEP + PANEL)
+    width = LEFT + len(form.questions) * (len(systems) * STEP + PANEL) + STEP
     height = TOP + HEIGHT + BELOW
 
     def y(value: float | int) -> float:
