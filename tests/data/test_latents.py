@@ -136,3 +136,10 @@ def test_the_key_follows_weights_windows_and_geometry_and_nothing_else(sought):
     with torch.no_grad():
         layer.weight[0, 0] += 1e-6
     assert key != latents.key_of(sought, GEOMETRY, layer)
+
+
+def test_half_precision_can_be_read_under_autocast(tmp_path, sought):
+    write(tmp_path, sought, lambda given: encode(given).map(torch.Tensor.half))
+    cache = latents.open_latents(latents.finish(tmp_path))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert cache.batch([0, 1]).video.dtype == torch.float16

@@ -210,7 +210,9 @@ class Latents:
             if name not in self.shards[0]:
                 found.append(None)
                 continue
-            found.append(torch.stack([self._one(name, *self.places[index]) for index in indices]))
+            # Autocast of a CPU, in which a training may validate, refuses to stack half precision.
+            with torch.autocast("cpu", enabled=False):
+                found.append(torch.stack([self._one(name, *self.places[index]) for index in indices]))
         return AV(*found)
 
     def _one(self, name: str, shard: int, row: int) -> Tensor:
