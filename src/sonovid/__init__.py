@@ -100,6 +100,7 @@ The map, in the order in which imports may point:
     metrics/alignment.py        events in a sound and in its pictures, and how well two lists of events agree
     metrics/av_align.py         AV-Align in its four published forms, on lists of peaks
     metrics/beats.py            beats of one piece of music against those of another, by lists of times
+    metrics/offset.py           how far a clip's sound lies from its pictures, with a sign and a confidence
     metrics/synchrony.py        the metrics of synchrony that need no network
     metrics/semantic.py         metrics of networks that know what is seen, heard and said, or what is out of step
     metrics/rows.py             rows of features as the distances take them: finite, float64, each with the clip it came from

@@ -46,6 +46,34 @@ def test_nothing_to_compare_is_undefined_where_the_form_says_so():
         assert math.isnan(BY_NAME[name].score(empty, empty)), name
 
 
+def test_offsets_are_in_milliseconds_and_positive_where_the_sound_is_late():
+    frames = np.arange(100)
+    picture = {
+        "impacts": np.isin(frames, [20, 47, 61]) * 1.0,
+        "energy": np.isin(frames, [21, 48, 62]) * 1.0,
+        "fps": np.array([25.0]),
+        "seconds": np.array([4.0]),
+    }
+    moments = np.arange(800) * 0.005
+    for late in (-0.12, 0.0, 0.2):
+        strength = sum(np.exp(-(((moments - frame / 25 - late) / 0.01) ** 2)) for frame in (20, 47, 61))
+        sound = {"moments": moments, "strength": strength, "seconds": np.array([4.0])}
+        assert BY_NAME["offset"].score(sound, picture) == pytest.approx(1000 * late, abs=5)
+        assert BY_NAME["offset_abs"].score(sound, picture) == pytest.approx(1000 * abs(late), abs=5)
+        # What changes between frames 20 and 21 has happened half a frame later than what ends in frame 20.
+        assert BY_NAME["offset_by_motion"].score(sound, picture) == pytest.approx(1000 * late - 20, abs=5)
+        assert BY_NAME["offset_confidence"].score(sound, picture) > 0.5
+    still = {**picture, "impacts": np.zeros(100)}
+    assert math.isnan(BY_NAME["offset"].score(sound, still))
+    assert BY_NAME["offset_confidence"].score(sound, still) == 0
+    assert BY_NAME["offset"].summary(np.array([40.0, np.nan, 50.0, 900.0])) == 50
+
+
+def test_offsets_warn_of_frames_too_far_apart():
+    assert "8 frames" in BY_NAME["offset"].warn({**FACTS, "fps": 8.0})
+    assert not BY_NAME["offset"].warn({**FACTS, "fps": 25.0})
+
+
 def test_beats_of_a_piece_against_itself_and_against_another():
     train = np.arange(0.2, 10, 0.5)
     own = {"beats": train, "bins": np.ones(10), "seconds": np.array([10.0])}

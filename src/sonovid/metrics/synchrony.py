@@ -1,18 +1,23 @@
-"""The metrics of synchrony that need no network: AV-Align in its forms, agreement of events, beats."""
+"""The metrics of synchrony that need no network: AV-Align in its forms, agreement of events, offsets, beats."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from sonovid.metrics import av_align, beats
 from sonovid.metrics.alignment import agreement, peaks
-from sonovid.metrics.base import Arrays, ClipScore, Metric, PairedScore, SetFacts
+from sonovid.metrics.base import Arrays, Better, ClipScore, Metric, PairedScore, SetFacts
 from sonovid.metrics.extractors.peaks import Beats, PicturePeaks, PicturePeaks256, SoundCurve, SoundPeaks, SoundPeaksNative
+from sonovid.metrics.offset import REACH, Offset, offset, picture_curve, sound_curve
 
 # The window of AV-Align is one frame: beyond these rates too narrow for what belongs together, or too wide.
 LEAST_FPS, MOST_FPS = 8, 20
 # A beat tracker needs several periods before it finds one.
 BEATS_SECONDS = 5.0
+# Below, most offsets of known size are missed (docs/calibration.md).
+OFFSET_FPS = 15
 # How far events may lie apart, in seconds, where the measure is this package's own.
 TOLERANCE = 0.1
 
@@ -82,6 +87,47 @@ def onsets_against_partner(generated: Arrays, reference: Arrays) -> float:
     return events_f1(generated["onsets"], reference["onsets"])
 
 
+def impacts(picture: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """What ends between one frame and the next, at the frame between, with its time in seconds."""
+    return picture["impacts"], np.arange(len(picture["impacts"])) / picture["fps"][0]
+
+
+def motion(picture: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """The change between frames, with the moments between them in seconds."""
+    return picture["energy"][1:], (np.arange(1, len(picture["energy"])) - 0.5) / picture["fps"][0]
+
+
+Curve = Callable[[Arrays], tuple[np.ndarray, np.ndarray]]
+
+
+def shift(sound: Arrays, picture: Arrays, curve: Curve) -> Offset:
+    """How late the sound is against a curve of the pictures."""
+    seconds, fps = float(min(sound["seconds"][0], picture["seconds"][0])), float(picture["fps"][0])
+    return offset(
+        sound_curve(sound["strength"], sound["moments"], seconds, fps), picture_curve(*curve(picture), seconds), reach=REACH
+    )
+
+
+def milliseconds(sound: Arrays, picture: Arrays, *, curve: Curve) -> float:
+    """The offset, positive where the sound is late; NaN where the curves agree no better than by chance."""
+    found = shift(sound, picture, curve)
+    return 1000 * found.seconds if found.confidence > 0 else float("nan")
+
+
+def distance(sound: Arrays, picture: Arrays, *, curve: Curve) -> float:
+    """The size of the offset in milliseconds, whatever its confidence; NaN where nothing happens."""
+    return abs(1000 * shift(sound, picture, curve).seconds)
+
+
+def confidence(sound: Arrays, picture: Arrays, *, curve: Curve) -> float:
+    return shift(sound, picture, curve).confidence
+
+
+def median(values: np.ndarray) -> float:
+    """Of the clips for which there is an offset: a single wrong peak lies hundreds of milliseconds away."""
+    return float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
+
+
 def by_beats(value: Callable[[beats.Hits], float], tolerance: float) -> Score:
     """A value of the agreement of beats, as a function of what was extracted from a generated and a reference sound."""
 
@@ -139,6 +185,44 @@ EVENTS: tuple[Metric, ...] = (
 )
 
 
+def offset_warning(facts: SetFacts) -> str:
+    """Where frames are too far apart to tell when something happens in them."""
+    fps = facts["fps"]
+    if fps is None or fps >= OFFSET_FPS:
+        return ""
+    return f"at {fps:g} frames per second the moment of an impact cannot be seen; {OFFSET_FPS} or more are needed"
+
+
+def _offsets(suffix: str, what: str, curve: Curve) -> tuple[Metric, ...]:
+    """The three numbers of one curve of the pictures."""
+    parts: tuple[tuple[str, str, Better, str, Callable[..., float]], ...] = (
+        ("offset", "how late the sound is (median over clips)", "zero", "ms", milliseconds),
+        ("offset_abs", "how far sound and pictures lie apart (median over clips)", "lower", "ms", distance),
+        ("offset_confidence", "how far the best lag agrees better than by chance", "higher", "", confidence),
+    )
+    made = []
+    for name, about, better, unit, score in parts:
+        whole = ClipScore(
+            name + suffix,
+            "offset",
+            f"{about}, onsets against {what}",
+            better,
+            unit=unit,
+            of=SoundCurve,
+            to=PicturePeaks,
+            score=partial(score, curve=curve),
+            warn=offset_warning,
+        )
+        made.append(replace(whole, summary=median) if unit else whole)
+    return tuple(made)
+
+
+OFFSETS: tuple[Metric, ...] = (
+    *_offsets("", "impacts", impacts),
+    *_offsets("_by_motion", "the change between frames", motion),
+)
+
+
 def _beats(name: str, what: str, score: Score, source: str = "") -> Metric:
     return PairedScore(name, "beats", what, "higher", source, extractor=Beats, score=score, warn=beats_warning)
 
@@ -181,4 +265,4 @@ BEATS: tuple[Metric, ...] = (
     ),
 )
 
-METRICS: tuple[Metric, ...] = (*ALIGNED, *EVENTS, *BEATS)
+METRICS: tuple[Metric, ...] = (*ALIGNED, *EVENTS, *OFFSETS, *BEATS)

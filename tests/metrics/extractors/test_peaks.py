@@ -16,7 +16,7 @@ from sonovid.metrics.extractors.peaks import (
     SoundCurve,
     SoundPeaks,
     SoundPeaksNative,
-    flow_trajectory,
+    flow_curves,
     strict_peaks,
 )
 
@@ -65,7 +65,7 @@ def test_motion_peaks_and_clicks_are_found_where_they_were_put():
 
 
 def test_the_first_flow_is_repeated_and_a_plateau_is_no_peak():
-    flow = flow_trajectory(jumping_square([1, 5], num_frames=8))
+    flow = flow_curves(jumping_square([1, 5], num_frames=8)).lengths
     assert flow[0] == flow[1] > flow[2]
     assert strict_peaks(flow).tolist() == [5]
     assert strict_peaks(np.array([0.0, 1, 1, 0, 2, 0])).tolist() == [4]
@@ -74,10 +74,24 @@ def test_the_first_flow_is_repeated_and_a_plateau_is_no_peak():
 
 def test_scaling_down_keeps_the_peaks_and_not_the_unit():
     frames = jumping_square([3, 8], num_frames=12, size=128)
-    whole, half = flow_trajectory(frames), flow_trajectory(frames, least_side=64)
+    whole, half = flow_curves(frames).lengths, flow_curves(frames, least_side=64).lengths
     assert strict_peaks(whole).tolist() == strict_peaks(half).tolist() == [3, 8]
     assert half[3] < whole[3]
-    np.testing.assert_array_equal(flow_trajectory(frames, least_side=500), whole)
+    np.testing.assert_array_equal(flow_curves(frames, least_side=500).lengths, whole)
+
+
+def test_an_impact_is_where_a_motion_ends():
+    """A square that moves steadily, and stands still from frame 12 on; one that turns back in frame 12."""
+    for after in (0, -2):
+        frames = np.full((20, 64, 64, 3), 30, np.uint8)
+        for i in range(20):
+            x = 4 + 2 * min(i, 12) + after * max(i - 12, 0)
+            frames[i, 20:44, x : x + 24] = 200
+            frames[i, 26:38, x + 6 : x + 18] = 90
+        flow = flow_curves(frames)
+        assert flow.impacts.argmax() == 12
+        assert flow.impacts[12] > 3 * np.delete(flow.impacts, 12).max()
+        assert flow.impacts[0] == flow.impacts[-1] == 0
 
 
 def test_beats_of_a_click_train():
@@ -142,7 +156,7 @@ def test_flow_of_a_real_clip_is_the_published_one(references):
     """One second; whole clips at their own size agree to 2e-6, and take minutes."""
     wanted = references["kitchen_talk.mp4"]["first4s_min256"]["flow_trajectory"]
     clip = media.read(SHARED / "media" / "kitchen_talk.mp4", audio=False, seconds=Fraction(1, 2))
-    flow = flow_trajectory(clip.frames, least_side=256)
+    flow = flow_curves(clip.frames, least_side=256).lengths
     np.testing.assert_allclose(flow, wanted[: len(flow)], atol=1e-4)
 
 

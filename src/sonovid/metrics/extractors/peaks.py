@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -28,6 +28,8 @@ FARNEBACK: dict[str, Any] = {
     "flags": 0,
 }
 SAMPLE_RATE = 22050
+# In which the flow is sorted to see where it stops.
+DIRECTIONS = 8
 # librosa's step between frames, in samples, and its window: shorter sounds have no spectrum.
 HOP, WINDOW = 512, 2048
 
@@ -47,8 +49,22 @@ def needed(module: str) -> ModuleType:
         raise Missing(f"{package} cannot be imported ({error}): pip install 'sonovid[eval]'") from None
 
 
-def flow_trajectory(frames: UInt8[np.ndarray, "t h w 3"], *, least_side: int | None = None) -> Float[np.ndarray, "t"]:
-    """Mean length of the optical flow into each frame, in pixels per frame; the first frame has its successor's value.
+class Flow(NamedTuple):
+    """Curves of the optical flow, one value per frame.
+
+    lengths [t]: mean length of the flow into a frame, in pixels per frame; the first frame has its successor's value. impacts
+    [t]: how much of the motion into a frame does not go on into the next, in pixels per frame; 0 at both ends.
+    """
+
+    lengths: np.ndarray
+    impacts: np.ndarray
+
+
+def flow_curves(frames: UInt8[np.ndarray, "t h w 3"], *, least_side: int | None = None) -> Flow:
+    """How much moves from frame to frame, by dense optical flow, and how abruptly it stops.
+
+    Impacts are the deceleration in each of eight directions, summed (Davis and Agrawala 2018): something that lands,
+    stops or turns back has one.
 
     least_side: frames are first scaled down (bilinear) so that their shorter side has this many pixels; None: as they are. The
     unit is a pixel of the scaled frame.
@@ -63,15 +79,21 @@ def flow_trajectory(frames: UInt8[np.ndarray, "t h w 3"], *, least_side: int | N
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
 
-    lengths = np.zeros(len(frames))
+    lengths, directions = np.zeros(len(frames)), np.zeros((len(frames), DIRECTIONS))
     before = grey(frames[0])
     for i in range(1, len(frames)):
         now = grey(frames[i])
         flow = cv2.calcOpticalFlowFarneback(before, now, None, **FARNEBACK)
+        length, angle = cv2.cartToPolar(flow[..., 0], flow[..., 1])
         lengths[i] = np.hypot(flow[..., 0], flow[..., 1]).mean()
+        # Directions are sectors about the axes and the diagonals.
+        sector = np.rint(angle * (DIRECTIONS / (2 * np.pi))).astype(np.int64) % DIRECTIONS
+        directions[i] = np.bincount(sector.ravel(), length.ravel(), DIRECTIONS) / length.size
         before = now
+    impacts = np.zeros(len(frames))
+    impacts[1:-1] = np.maximum(directions[1:-1] - directions[2:], 0).sum(1)
     lengths[:1] = lengths[1:2]
-    return lengths
+    return Flow(lengths, impacts)
 
 
 def strict_peaks(values: Float[np.ndarray, "t"]) -> np.ndarray:
@@ -135,7 +157,7 @@ class PicturePeaks(Extractor):
     """Optical flow of the frames as they are in the file, at their own rate and size, and its peaks.
 
     A file whose frame rate varies is read at its average rate.
-    Arrays: flow [t] in pixels per frame, energy [t] in [0, 1] (`alignment.motion_energy`), times [k] of the peaks in seconds,
+    Arrays: flow [t] and impacts [t] (`Flow`), energy [t] of `alignment.motion_energy`, times [k] of the peaks in seconds,
     heights [k] of the flow there, fps [1], seconds [1].
     """
 
@@ -153,10 +175,11 @@ class PicturePeaks(Extractor):
             raise Unfit("it has no pictures")
         if len(clip.frames) < 3:
             raise Unfit(f"it has {len(clip.frames)} frames, a peak of its motion needs 3")
-        flow = flow_trajectory(clip.frames, least_side=self.settings["least_side"])
+        flow, impacts = flow_curves(clip.frames, least_side=self.settings["least_side"])
         found = strict_peaks(flow)
         return {
             "flow": flow,
+            "impacts": impacts,
             "energy": motion_energy(clip.frames),
             "times": found / float(clip.fps),
             "heights": flow[found],
