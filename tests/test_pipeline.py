@@ -14,6 +14,7 @@ from sonovid import SoundingVideoPipeline, media, shipped
 from sonovid.arguments import MAX_PROMPT, read_schedule
 from sonovid.av import AV
 from sonovid.clip import Clip
+from sonovid.denoisers.cmmd import CMMD
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow
 
 
@@ -365,3 +366,74 @@ def test_the_packaged_model_loads_and_names_no_place():
     folder = shipped.folder()
     assert not [path for path in folder.rglob("*.json") if "_name_or_path" in path.read_text()]
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 60e6
+
+
+@pytest.fixture(scope="module")
+def wordless(tiny_pipeline):
+    """CMMD's way of sampling: no words, given streams noised along."""
+    with torch.random.fork_rng():
+        torch.random.manual_seed(0)
+        network = CMMD(video=4, audio=(4, 1), width=16, head_width=8, groups=4, time_width=16)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+    parts = (network, tiny_pipeline.video_codec, tiny_pipeline.audio_codec)
+    pipe = SoundingVideoPipeline(
+        *parts,
+        geometry=tiny_pipeline.geometry,
+        schedule=Cosine(0.008),
+        options={"num_inference_steps": 3},
+        system="cmmd",
+        conditioning="replaced",
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def test_a_model_without_words_is_saved_loaded_and_sampled(wordless, clip, tmp_path):
+    wordless.save_pretrained(tmp_path / "model")
+    again = SoundingVideoPipeline.from_pretrained(tmp_path / "model")
+    again.set_progress_bar_config(disable=True)
+    assert (again.takes_words, again.config.conditioning, again.text_encoder) == (False, "replaced", None)
+    for given in ({}, {"video": clip}, {"audio": clip}):
+        options = {"generator": 0, "seconds": 1, "output_type": "latent", **given}
+        for before, after in zip(wordless(**options).latents, again(**options).latents, strict=True):
+            torch.testing.assert_close(before, after, atol=1e-3, rtol=1e-3)
+    with pytest.raises(ValueError, match="takes no words"):
+        again("a hit")
+
+
+def test_a_replaced_stream_enters_noised_by_the_noise_its_loop_began_with(wordless, clip):
+    seen, steps = [], []
+    hook = wordless.denoiser.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[:2]))
+    try:
+        options = {"generator": 0, "seconds": 1, "output_type": "latent"}
+        latents = wordless(video=clip, callback_on_step_end=lambda *told: steps.append(told) or {}, **options).latents
+    finally:
+        hook.remove()
+    begin = seen[0][0].video
+    for x, t in seen:
+        assert torch.equal(t.video, t.audio)
+        alpha, sigma = Cosine(0.008).coefficients(t.video)
+        torch.testing.assert_close(x.video, alpha * latents.video + sigma * begin, atol=1e-4, rtol=1e-4)
+    assert len(steps) == len(seen) == 3
+
+
+def test_reconstruction_leads_the_generated_stream_alone(wordless, clip):
+    options = {"video": clip, "generator": 0, "seconds": 1, "output_type": "latent"}
+    plain, led, more = (wordless(reconstruction_scale=s, **options).latents for s in (0, 1e-3, 2e-3))
+    assert torch.equal(plain.video, led.video)
+    assert (plain.audio - more.audio).norm() > (plain.audio - led.audio).norm() > 0
+    assert same(plain, wordless(**options).latents)
+    assert not any(weight.grad is not None for weight in wordless.denoiser.parameters())
+
+
+def test_reconstruction_scales_that_cannot_be_are_refused(tiny_pipeline, wordless, clip):
+    with pytest.raises(ValueError, match="enter this model clean"):
+        tiny_pipeline(video=clip, reconstruction_scale=1)
+    for scale in (-1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="at least 0"):
+            wordless(video=clip, reconstruction_scale=scale)
+    with torch.inference_mode(), pytest.raises(ValueError, match="inference_mode"):
+        wordless(video=clip, reconstruction_scale=1)
+    with pytest.raises(ValueError, match="conditioning="):
+        SoundingVideoPipeline(None, None, None, geometry=wordless.geometry, conditioning="beside")

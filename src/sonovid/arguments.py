@@ -10,6 +10,7 @@ from sonovid.av import AV, Task
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Schedule, Tabulated
 
 SCHEDULES = {kind.__name__: kind for kind in (RectifiedFlow, Cosine, Tabulated)}
+CONDITIONINGS = ("clean", "replaced")
 # A sentence or ten; what is longer is a file that was taken for a prompt.
 MAX_PROMPT = 2000
 
@@ -49,11 +50,11 @@ def which_task(video: Any, audio: Any) -> Task:
     return Task.JOINT if audio is None else Task.AUDIO_TO_VIDEO
 
 
-def check_prompts(prompt: "str | Sequence[str] | None", negative: str | None) -> list[str]:
+def check_prompts(prompt: "str | Sequence[str] | None", negative: str | None, takes_words: bool = True) -> list[str]:
     """Prompts as a list, without a prompt that holds no words.
 
     Raises:
-        ValueError: one is longer than `MAX_PROMPT` characters, or there is none in a list.
+        ValueError: one is longer than `MAX_PROMPT` characters, there is none in a list, or the model takes no words.
     """
     prompts = [prompt or ""] if prompt is None or isinstance(prompt, str) else list(prompt)
     if not prompts:
@@ -63,7 +64,23 @@ def check_prompts(prompt: "str | Sequence[str] | None", negative: str | None) ->
             raise ValueError(f"prompt {words!r}: expected a string")
         if len(words) > MAX_PROMPT:
             raise ValueError(f"prompt of {len(words)} characters: expected at most {MAX_PROMPT}")
+        if words.strip() and not takes_words:
+            raise ValueError(f"prompt {words[:40]!r}: this model takes no words: give it a video or a sound, or nothing")
     return [words.strip() for words in prompts]
+
+
+def check_reconstruction(scale: float | int, conditioning: str) -> None:
+    """Whether given streams can enter so, and be reconstructed at this scale.
+
+    Raises:
+        ValueError: no such conditioning, a scale that is no number of at least 0, or one above it where nothing is reconstructed.
+    """
+    if conditioning not in CONDITIONINGS:
+        raise ValueError(f"{conditioning=}: expected one of {CONDITIONINGS}")
+    if not 0 <= scale < float("inf"):
+        raise ValueError(f"reconstruction_scale={scale}: expected a number of at least 0; 0 is none")
+    if scale and conditioning == "clean":
+        raise ValueError(f"reconstruction_scale={scale}: given streams enter this model clean, so it has to be 0")
 
 
 def positive(name: str, value: Any) -> int:

@@ -17,7 +17,15 @@ from einops import rearrange
 from torch import Tensor
 
 from sonovid import atomic, folders, media, windows
-from sonovid.arguments import Generators, check_prompts, generators, positive, read_schedule, which_task
+from sonovid.arguments import (
+    Generators,
+    check_prompts,
+    check_reconstruction,
+    generators,
+    positive,
+    read_schedule,
+    which_task,
+)
 from sonovid.av import AV, Task
 from sonovid.clip import Clip
 from sonovid.condition import Condition
@@ -28,7 +36,13 @@ from sonovid.geometry import Geometry, count, duration
 COMPONENTS = ("denoiser", "video_codec", "audio_codec", "text_encoder")
 STEPS = {"ddim": sampler.ddim, "dpm_solver": sampler.dpm_solver}
 OUTPUTS = ("clip", "np", "pt", "latent")
-DEFAULTS = {"num_inference_steps": 25, "guidance_scale": 3.0, "audio_guidance_scale": 3.0, "shift": 1.0}
+DEFAULTS = {
+    "num_inference_steps": 25,
+    "guidance_scale": 3.0,
+    "audio_guidance_scale": 3.0,
+    "shift": 1.0,
+    "reconstruction_scale": 0.0,
+}
 
 Given = str | os.PathLike | Clip | None
 
@@ -73,31 +87,35 @@ class SoundingVideoPipeline(DiffusionPipeline):
         clip = pipe("a wooden stick hits a metal can", generator=0).clips[0]
 
     Args:
-        denoiser: the network, pair to pair. video_codec, audio_codec: see codecs/base. text_encoder: prompts to embedded words.
+        denoiser: the network, pair to pair. video_codec, audio_codec: see codecs/base. text_encoder: prompts to embedded words;
+            None for a model that takes none.
         geometry: what the model was trained on, as `Geometry` or its config.
         schedule: one schedule for both streams or an AV of two, as objects or as [name, arguments].
         predict: what the network's output stands for. step: "ddim" or "dpm_solver".
         options: num_inference_steps, guidance_scale and audio_guidance_scale, used unless the call says otherwise; shift: how far
-            the sampling times lean toward the noise (1: evenly spaced).
+            the sampling times lean toward the noise (1: evenly spaced). reconstruction_scale: see the call.
         system: the model's name, written into files.
+        conditioning: how a given stream enters, as the network was trained: "clean", at time zero, or "replaced": noised to the
+            current time by one noise throughout, for networks that only know pairs of one time (MM-Diffusion, CMMD).
     """
 
     model_cpu_offload_seq = "text_encoder->denoiser"
     _exclude_from_cpu_offload = ["video_codec", "audio_codec"]  # noqa: RUF012
-    _optional_components: list[str] = []  # noqa: RUF012
+    _optional_components: list[str] = ["text_encoder"]  # noqa: RUF012
 
     def __init__(
         self,
         denoiser: Any,
         video_codec: Any,
         audio_codec: Any,
-        text_encoder: Any,
+        text_encoder: Any = None,
         geometry: "Geometry | dict | None" = None,
         schedule: Any = None,
         predict: str = "v",
         step: str = "ddim",
         options: "dict | None" = None,
         system: str = "uniform",
+        conditioning: str = "clean",
     ):
         super().__init__()
         if geometry is None:
@@ -109,6 +127,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
         self.options = {**DEFAULTS, **(options or {})}
         if unknown := set(self.options) - set(DEFAULTS):
             raise ValueError(f"options {sorted(unknown)}: expected {sorted(DEFAULTS)}")
+        check_reconstruction(self.options["reconstruction_scale"], conditioning)
         self.register_modules(denoiser=denoiser, video_codec=video_codec, audio_codec=audio_codec, text_encoder=text_encoder)
         self.register_to_config(
             geometry=self.geometry.to_config(),
@@ -117,6 +136,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
             step=step,
             options=self.options,
             system=system,
+            conditioning=conditioning,
         )
         for name in COMPONENTS:
             if isinstance(component := getattr(self, name), torch.nn.Module):
@@ -146,10 +166,14 @@ class SoundingVideoPipeline(DiffusionPipeline):
         index = folders.read_index(folder)
         if missing := [name for name in COMPONENTS if name not in index and name not in components]:
             raise ValueError(f"model {folder}: {folders.INDEX} names no {' and no '.join(missing)}")
-        settings = {
-            name: index[name] for name in ("geometry", "schedule", "predict", "step", "options", "system") if name in index
+        names = ("geometry", "schedule", "predict", "step", "options", "system", "conditioning")
+        settings = {name: index[name] for name in names if name in index}
+        # A model without words has no text encoder, which diffusers writes as two nulls.
+        absent = {name for name in cls._optional_components if index.get(name) == [None, None]}
+        parts = {
+            name: components.pop(name, None) or (None if name in absent else folders.load_component(folder, name, index[name]))
+            for name in COMPONENTS
         }
-        parts = {name: components.pop(name, None) or folders.load_component(folder, name, index[name]) for name in COMPONENTS}
         if components:
             raise TypeError(f"from_pretrained: {sorted(components)} are no components; expected {COMPONENTS}")
         try:
@@ -167,7 +191,8 @@ class SoundingVideoPipeline(DiffusionPipeline):
 
         def write(folder: Path) -> None:
             for name in COMPONENTS:
-                getattr(self, name).save_pretrained(folder / name)
+                if getattr(self, name) is not None:
+                    getattr(self, name).save_pretrained(folder / name)
             self.save_config(folder)
             folders.forget_origins(folder)
 
@@ -204,6 +229,11 @@ class SoundingVideoPipeline(DiffusionPipeline):
         """What the network computes in."""
         return next(iter(self.denoiser.parameters())).dtype
 
+    @property
+    def takes_words(self) -> bool:
+        """Whether prompts mean anything to this model."""
+        return self.text_encoder is not None
+
     # --- generating ----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -222,6 +252,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
         output_type: str = "clip",
         callback_on_step_end: "Callable[[Any, int, AV, dict], dict] | None" = None,
         return_dict: bool = True,
+        reconstruction_scale: float | int | None = None,
     ) -> "SoundingVideoOutput | tuple":
         """Pictures and sound for words; sound for given pictures; pictures for a given sound.
 
@@ -238,6 +269,8 @@ class SoundingVideoPipeline(DiffusionPipeline):
         callback_on_step_end: called with the pipeline, the number of the step, the times it went to as AV, and a dictionary of
             latents, x0, clip and window; the latents of the dictionary it returns, if any, are gone on with.
         return_dict: False gives the tuple (frames, audio), or (clips,), or (latents,).
+        reconstruction_scale: how strongly what is generated is led to where the given stream is denoised to what it is (CMMD's
+            lambda), for models whose given streams enter noised; 0 is none, and above it a step costs a backward pass too.
 
         Raises:
             ValueError: options that contradict each other or that the model cannot satisfy.
@@ -246,10 +279,12 @@ class SoundingVideoPipeline(DiffusionPipeline):
             raise ValueError(f"{output_type=}: expected one of {OUTPUTS}")
         task = which_task(video, audio)
         count_each = positive("num_outputs_per_prompt", num_outputs_per_prompt)
-        prompts = [words for words in check_prompts(prompt, negative_prompt) for _ in range(count_each)]
+        prompts = [words for words in check_prompts(prompt, negative_prompt, self.takes_words) for _ in range(count_each)]
         steps = self.options["num_inference_steps"] if num_inference_steps is None else num_inference_steps
         steps = positive("num_inference_steps", steps)
         scale = self._scale(guidance_scale, audio_guidance_scale)
+        pull = self.options["reconstruction_scale"] if reconstruction_scale is None else reconstruction_scale
+        check_reconstruction(pull, self.config.conditioning)
         extent = self._extent(task, video, audio, seconds)
         given = [self._given(task, extent, begin) for begin in extent.starts]
         draws, seeds = generators(generator, len(prompts))
@@ -260,9 +295,10 @@ class SoundingVideoPipeline(DiffusionPipeline):
                 latents = []
                 for window, known in enumerate(given):
                     after = self._after_step(bar, callback_on_step_end, steps, clip=number, window=window)
-                    denoise = self._denoise(condition, null, known, scale)
+                    noises = self._noise(draw)
+                    denoise = self._held(self._denoise(condition, null, known, scale), known, noises, pull)
                     step = STEPS[self.config.step]
-                    latents.append(sampler.sample(denoise, self._noise(draw), self.schedule, self._times(steps), step, after))
+                    latents.append(sampler.sample(denoise, noises, self.schedule, self._times(steps), step, after))
                 results.append(latents)
         output = self._output(task, extent, results, output_type, prompts)
         output.seeds = seeds
@@ -354,6 +390,8 @@ class SoundingVideoPipeline(DiffusionPipeline):
 
     def _conditions(self, words: str, negative: str | None, task: Task) -> tuple[Condition, Condition | None]:
         """What the network is told, and what guidance leads away from: None where there is nothing to guide by."""
+        if not self.takes_words:
+            return Condition.wordless(task.value.map(lambda g: torch.full((1,), g, device=self.device))), None
         text, mask = self.text_encoder([words])
         condition = Condition(text.to(self.device), mask.to(self.device), AV(None, None)).for_task(task)
         if not words and not negative:
@@ -364,7 +402,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
         return condition, Condition(text.to(self.device), mask.to(self.device), AV(None, None)).for_task(task)
 
     def _denoise(self, condition: Condition, null: Condition | None, given: AV, scale: AV) -> sampler.Denoise:
-        """The network under its conditions: guided where that changes anything, with the given stream held clean."""
+        """The network under its conditions: guided where that changes anything."""
 
         def under(one: Condition) -> sampler.Denoise:
             return sampler.denoiser(self.denoiser, self.schedule, self.config.predict, one, dtype=self.dtype)
@@ -374,7 +412,16 @@ class SoundingVideoPipeline(DiffusionPipeline):
         denoise = under(condition)
         if null is not None:
             denoise = guidance.classifier_free(denoise, under(null), scale)
-        return denoise if given == AV(None, None) else guidance.given_clean(denoise, given)
+        return denoise
+
+    def _held(self, denoise: sampler.Denoise, given: AV, noises: AV, pull: float | int) -> sampler.Denoise:
+        """With the given stream held: clean, or noised by the noise that its place in the loop began with."""
+        if given == AV(None, None):
+            return denoise
+        if self.config.conditioning == "clean":
+            return guidance.given_clean(denoise, given)
+        pulled = guidance.reconstruction(denoise, given, self.schedule, pull)
+        return guidance.given_replaced(pulled, given, self.schedule, noises)
 
     def _after_step(self, bar: Any, callback: Callable | None, steps: int, *, clip: int, window: int) -> sampler.Callback:
         """What happens after each step: the bar moves on, and the caller's function may change the latents."""

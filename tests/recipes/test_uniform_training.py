@@ -8,11 +8,11 @@ import torch
 
 from sonovid import recipes
 from sonovid.av import AV, Task
-from sonovid.data import clips
+from sonovid.data import clips, latents
 from sonovid.denoisers import uniform as sizes
 from sonovid.geometry import Geometry
 from sonovid.pipeline import SoundingVideoPipeline
-from sonovid.recipes import parts, uniform_training
+from sonovid.recipes import latent_training, parts, uniform_training
 from sonovid.training import logs
 
 GEOMETRY = Geometry(4, Fraction(8), 32, 32, 16000)
@@ -47,8 +47,8 @@ def test_latents_of_the_saved_pipeline_are_white_where_it_was_trained(trained):
     pipe = SoundingVideoPipeline.from_pretrained(trained / "model")
     codecs = AV(pipe.video_codec, pipe.audio_codec)
     (folder,) = (trained / "latents").glob("train-*")
-    batch = uniform_training.batches(uniform_training.latents.open_latents(folder), codecs, pipe.text_encoder)
-    x0 = batch(range(len(uniform_training.latents.open_latents(folder))))["x0"]
+    batch = latent_training.batches(latents.open_latents(folder), codecs, pipe.text_encoder)
+    x0 = batch(range(len(latents.open_latents(folder))))["x0"]
     for x in x0:
         flat = x.movedim(1, 0).flatten(1)
         torch.testing.assert_close(flat.mean(1), torch.zeros(len(flat)), atol=2e-2, rtol=0)
@@ -89,28 +89,6 @@ def test_the_objective_follows_the_recipe():
     noisy = uniform_training.objective(recipes.get("uniform.scenes").regression)
     assert (noisy.law_for[Task.AUDIO_TO_VIDEO].video(u) > noisy.law.video(u)).all()
     assert (noisy.law.video(u) > noisy.law.audio(u)).all()
-
-
-def test_captions_are_embedded_once_and_alike():
-    embedded = []
-
-    def encoder(prompts):
-        embedded.extend(prompts)
-        k = max(len(prompt.split()) for prompt in prompts)
-        text = torch.zeros(len(prompts), k, 8)
-        mask = torch.zeros(len(prompts), k, dtype=torch.bool)
-        for i, prompt in enumerate(prompts):
-            text[i, : len(prompt.split())] = float(len(prompt))
-            mask[i, : len(prompt.split())] = True
-        return text, mask
-
-    captions = uniform_training.Captions(encoder, ["a b", "c", "a b", "d e f"])
-    seen = len(embedded)
-    text, mask = captions(["d e f", "c"])
-    assert len(embedded) == seen
-    assert text.shape == (2, 3, 8)
-    assert mask.sum(1).tolist() == [3, 1]
-    assert text[1, 0, 0] == 1.0
 
 
 @pytest.mark.parametrize(

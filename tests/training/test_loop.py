@@ -187,6 +187,9 @@ def test_the_rate_rises_and_falls():
     assert learning_rate(settings, 100, 0.5) == pytest.approx(0.55)
     assert learning_rate(settings, 100, 1.0) == pytest.approx(0.1)
     assert learning_rate(replace(settings, decay="constant"), 100, 1.0) == 1.0
+    stairs = replace(settings, decay="staircase", decay_every=80_000, decay_factor=0.8, final_rate=0.2, warm_up=0)
+    wanted = {0: 1.0, 79_999: 1.0, 80_000: 0.8, 400_000: 0.8**5, 639_999: 0.8**7, 640_000: 0.2, 700_000: 0.2}
+    assert {step: learning_rate(stairs, step, 0.5) for step in wanted} == pytest.approx(wanted)
 
 
 def test_settings_say_what_they_allow():

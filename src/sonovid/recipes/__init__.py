@@ -10,18 +10,26 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sonovid.recipes import base, codec, uniform
+from sonovid.recipes import base, cmmd, codec, melgan, uniform
 
 RECIPES: dict[str, Callable[[], Any]] = {
     "uniform.scenes": uniform.scenes,
     "uniform.paper": uniform.paper,
     "uniform.tiny": uniform.tiny,
+    "cmmd.scenes": cmmd.scenes,
+    "cmmd.scenes.contrastive": cmmd.scenes_contrastive,
+    "cmmd.paper": cmmd.paper,
+    "cmmd.paper.contrastive": cmmd.paper_contrastive,
+    "cmmd.tiny": cmmd.tiny,
     "codec.frames": codec.frames,
     "codec.mel": codec.mel,
     "codec.vocoder": codec.vocoder,
     "codec.frames.tiny": codec.frames_tiny,
     "codec.mel.tiny": codec.mel_tiny,
     "codec.vocoder.tiny": codec.vocoder_tiny,
+    "vocoder.melgan": melgan.paper,
+    "vocoder.melgan.scenes": melgan.scenes,
+    "vocoder.melgan.tiny": melgan.tiny,
 }
 Overrides = Mapping[str, str] | Sequence[str] | None
 # "data=FOLDER" is what everyone writes first.
@@ -59,7 +67,12 @@ def run(name: str, overrides: Overrides = None) -> Path:
         raise ValueError(f"{name}: out=FOLDER is needed: where the run is kept")
     if not recipe.data.path:
         raise ValueError(f"{name}: data=FOLDER_OR_MANIFEST is needed: what to train on")
-    from sonovid.recipes import codec_training, uniform_training
+    from sonovid.recipes import cmmd_training, codec_training, melgan_training, uniform_training
 
-    train = uniform_training.run if isinstance(recipe, uniform.UniFormRecipe) else codec_training.run
+    trainings = {
+        uniform.UniFormRecipe: uniform_training.run,
+        cmmd.CMMDRecipe: cmmd_training.run,
+        melgan.MelGANRecipe: melgan_training.run,
+    }
+    train: Callable[..., Path] = trainings.get(type(recipe), codec_training.run)
     return train(recipe, {"name": name, **base.plain(recipe)})

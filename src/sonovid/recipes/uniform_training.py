@@ -1,36 +1,29 @@
 """UniForm's training from its recipe: latents cached, the network trained, a pipeline left that can be loaded."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sonovid import media
 from sonovid.av import AV, Task
-from sonovid.clip import Clip
-from sonovid.condition import Condition
-from sonovid.data import clips, latents
+from sonovid.data import clips
 from sonovid.denoisers.pixart import init_from_pixart, load_pixart
 from sonovid.denoisers.uniform import UniForm
 from sonovid.diffusion.objective import LogitNormal, MultiTask, Uniform
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Schedule, Tabulated
-from sonovid.geometry import Geometry
 from sonovid.pipeline import SoundingVideoPipeline
 from sonovid.recipes import parts
+from sonovid.recipes.latent_training import batches, encoded, samples
 from sonovid.recipes.uniform import Regression, UniFormRecipe
 from sonovid.training.loop import Job, drawn_from, train
 
 log = logging.getLogger(__name__)
 
 SCHEDULES: dict[str, Callable[[], Schedule]] = {"flow": RectifiedFlow, "cosine": Cosine, "linear": Tabulated}
-# Embedded words of all captions are kept up to this many numbers; beyond, they are embedded batch by batch.
-MOST_NUMBERS = 1 << 30
 
 
 def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
@@ -53,6 +46,7 @@ def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
     def pipeline(network: nn.Module) -> SoundingVideoPipeline:
         return assembled(recipe, network, codecs, text, regress.schedule)
 
+    load = partial(clips.load, geometry=recipe.geometry)
     ready = Job(
         model=model,
         objective=regress,
@@ -63,23 +57,11 @@ def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
         settings=recipe.training,
         weights={"audio": recipe.regression.audio_weight},
         pairs=regress.paired_and_shuffled,
-        sample=lambda network, folder, step: samples(pipeline(network), windows[:shown], recipe.geometry, folder),
+        sample=lambda network, folder, step: samples(pipeline(network), windows[:shown], load, folder),
         export=lambda network, folder: pipeline(network).save_pretrained(folder),
         recipe=resolved,
     )
     return train(ready, out, resume=recipe.resume)
-
-
-def encoded(given: list[Clip], *, codecs: AV, device: torch.device, precision: str) -> AV:
-    """Raw latents of some clips, in float16.
-
-    That has eight times the resolution of bfloat16 at the same size, and latents of order one never leave its range.
-    """
-    frames = torch.from_numpy(np.stack([clip.frames for clip in given if clip.frames is not None])).to(device)
-    sound = torch.from_numpy(np.stack([clip.waveform for clip in given if clip.waveform is not None])).to(device)
-    frames = frames.movedim(-1, 1).float() / 127.5 - 1
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        return AV(codecs.video.encode(frames).half(), codecs.audio.encode(sound.mean(1)).half())
 
 
 def network(recipe: UniFormRecipe, codecs: AV) -> UniForm:
@@ -138,56 +120,6 @@ def objective(regression: Regression) -> MultiTask:
     )
 
 
-class Captions:
-    """Captions to embedded words; each distinct one is embedded once, where they fit into memory."""
-
-    def __init__(self, encoder: Any, captions: Sequence[str]) -> None:
-        self.encoder = encoder
-        self.places: dict[str, int] = {}
-        distinct = sorted(set(captions))
-        text, _ = self._embed(distinct[:1] or [""])
-        self.kept: tuple[Tensor, Tensor] | None = None
-        if len(distinct) * 32 * text.shape[-1] <= MOST_NUMBERS:
-            pieces = [self._embed(distinct[i : i + 256]) for i in range(0, len(distinct), 256)]
-            longest = max(mask.shape[1] for _, mask in pieces)
-            padded = [(_padded(text.half(), longest), _padded(mask, longest)) for text, mask in pieces]
-            self.kept = (torch.cat([text for text, _ in padded]), torch.cat([mask for _, mask in padded]))
-            self.places = {caption: i for i, caption in enumerate(distinct)}
-
-    @torch.no_grad()
-    def _embed(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        text, mask = self.encoder(list(captions))
-        return text.cpu(), mask.cpu()
-
-    def __call__(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Words [b k d] in float32 and which are there [b k]; k is that of the longest caption of all."""
-        if self.kept is None:
-            text, mask = self._embed(captions)
-            return text.float(), mask
-        at = torch.tensor([self.places[caption] for caption in captions])
-        return self.kept[0][at].float(), self.kept[1][at]
-
-
-def _padded(x: Tensor, longest: int) -> Tensor:
-    """x [b k ...] with zeros behind, to k = longest."""
-    filled = x.new_zeros(x.shape[0], longest, *x.shape[2:])
-    filled[:, : x.shape[1]] = x
-    return filled
-
-
-def batches(cache: latents.Latents, codecs: AV, text: Any) -> Callable[[Sequence[int]], dict[str, Any]]:
-    """From indices to final latents and their conditions."""
-    words = Captions(text, [row["caption"] for row in cache.rows])
-
-    def batch(indices: Sequence[int]) -> dict[str, Any]:
-        raw = cache.batch(indices).map(torch.Tensor.float)
-        embedded, mask = words([cache.rows[index]["caption"] for index in indices])
-        generated = AV(*(torch.ones(len(mask), dtype=torch.bool) for _ in AV._fields))
-        return {"x0": codecs.map(lambda codec, x: codec.whiten(x), raw), "condition": Condition(embedded, mask, generated)}
-
-    return batch
-
-
 def assembled(recipe: UniFormRecipe, network: nn.Module, codecs: AV, text: Any, schedule: AV) -> SoundingVideoPipeline:
     """The pipeline of a network with the recipe's ways of sampling."""
     sampling = recipe.sampling
@@ -199,30 +131,3 @@ def assembled(recipe: UniFormRecipe, network: nn.Module, codecs: AV, text: Any, 
     }
     predict = recipe.regression.predict
     return SoundingVideoPipeline(network, *codecs, text, recipe.geometry, schedule, predict, sampling.step, options)
-
-
-def samples(pipe: SoundingVideoPipeline, windows: Sequence[clips.Window], geometry: Geometry, folder: Path) -> None:
-    """For some held-out clips: the clip itself, both streams from its words, and each stream from the other."""
-    pipe.set_progress_bar_config(disable=True)
-    folder.mkdir(parents=True, exist_ok=True)
-
-    def made(*given: Any, **options: Any) -> Clip:
-        output: Any = pipe(*given, **options)
-        return output.clips[0]
-
-    with torch.autocast(pipe.device.type, enabled=False):
-        for number, window in enumerate(windows):
-            clip = clips.load(window, geometry)
-            ways: dict[str, Callable[[], Clip]] = {
-                "true": partial(clips.load, window, geometry),
-                "text_to_both": partial(made, clip.caption, generator=number),
-                "video_to_audio": partial(made, clip.caption, video=replace(clip, waveform=None), generator=number),
-                "audio_to_video": partial(made, clip.caption, audio=replace(clip, frames=None), generator=number),
-            }
-            for name, make in ways.items():
-                try:
-                    media.write(folder / f"{number}-{name}.mp4", make(), overwrite=True)
-                except ValueError as error:
-                    # A held-out clip may be silent, which a pipeline refuses to make pictures from; training goes on.
-                    log.warning("no sample %s of %s: %s", name, window.entry.name, error)
-            (folder / f"{number}.txt").write_text(clip.caption + "\n")

@@ -92,10 +92,12 @@ class Order:
 
 
 def learning_rate(settings: Settings, step: int, progress: float) -> float:
-    """The share of the full rate at a step: a linear rise, then the decay, at `progress` in [0, 1] of the run."""
+    """The share of the full rate at a step: a linear rise, then the decay, at `progress` in [0, 1] of the run or in stairs."""
     rise = min(1.0, (step + 1) / settings.warm_up) if settings.warm_up else 1.0
     if settings.decay == "constant":
         return rise
+    if settings.decay == "staircase":
+        return rise * max(settings.final_rate, settings.decay_factor ** (step // settings.decay_every))
     fall = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
     return rise * (settings.final_rate + (1 - settings.final_rate) * fall)
 
@@ -429,7 +431,9 @@ def validate(model: nn.Module, job: Job, device: torch.device) -> dict[str, floa
     settings, losses, true, shuffled = job.settings, Meter(device), Meter(device), Meter(device)
     count = min(settings.validate_size, job.validation_size)
     for i, first in enumerate(range(0, count, settings.batch_size)):
-        batch = _to(job.validation(range(first, min(count, first + settings.batch_size))), device)
+        # As in training, where batches are made in threads of their own: autocast refuses the half precision of cached latents.
+        with torch.autocast(device.type, enabled=False):
+            batch = _to(job.validation(range(first, min(count, first + settings.batch_size))), device)
         seed = seed_of(settings.seed, "validation", i)
         scored = job.objective(model, batch, torch.Generator(device).manual_seed(seed))
         losses.add(scored.losses, getattr(scored, "times", None))

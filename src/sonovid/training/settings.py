@@ -11,6 +11,7 @@ class Settings:
     batch_size: samples of one process in one pass; `accumulate` passes make one step. max_minutes: the run ends with a checkpoint
     after so long, resumed runs counted together, and a decay then follows the time where that is further on than the steps (such
     a run is not exactly repeatable). warm_up: steps of rising rate. final_rate: the share of the rate that a decay ends at.
+    "staircase" multiplies the rate by `decay_factor` after every `decay_every` steps, down to `final_rate`.
     optimizer: "muon" is Muon for the matrices inside blocks, at `matrix_rate` times the rate, and AdamW for the rest.
     average: the decay of the averaged weights. keep: how many checkpoints stay. ahead: threads that prepare batches ahead.
     validate_size: samples of the held-out part that are scored each time.
@@ -25,7 +26,9 @@ class Settings:
     matrix_rate: float = 2.5
     adversary_learning_rate: float = 2e-4
     warm_up: int = 200
-    decay: Literal["constant", "cosine"] = "cosine"
+    decay: Literal["constant", "cosine", "staircase"] = "cosine"
+    decay_every: int = 80_000
+    decay_factor: float = 0.8
     final_rate: float = 0.02
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.99)
@@ -43,7 +46,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         counts = ("steps", "batch_size", "accumulate", "log_every", "validate_every", "validate_size", "checkpoint_every", "keep")
-        for name in (*counts, "ahead"):
+        for name in (*counts, "ahead", "decay_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected a whole number above zero")
         if not 0 <= self.average < 1:

@@ -1,0 +1,194 @@
+"""CMMD's training from its recipe: longer crops cached, the network trained on their middles, a pipeline left."""
+
+import importlib
+import json
+import logging
+from dataclasses import asdict, replace
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sonovid.av import AV, Task
+from sonovid.clip import Clip
+from sonovid.codecs.audio import IdentityMel
+from sonovid.codecs.mel import LogMel
+from sonovid.codecs.spectrogram import PARTS, SpectrogramCodec
+from sonovid.codecs.vocoder import GriffinLim
+from sonovid.data import clips
+from sonovid.denoisers.cmmd import CMMD
+from sonovid.diffusion.contrastive import KINDS, Contrastive, Middle
+from sonovid.diffusion.objective import LogitNormal, MultiTask, Uniform
+from sonovid.diffusion.schedule import Cosine
+from sonovid.geometry import Geometry, count, duration
+from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.recipes import parts, uniform
+from sonovid.recipes.cmmd import CMMDRecipe, Codecs, Contrast, Regression
+from sonovid.recipes.latent_training import batches, encoded, samples
+from sonovid.training.loop import Job, drawn_from, train
+
+log = logging.getLogger(__name__)
+
+SCHEDULE = Cosine(0.008)
+
+
+def run(recipe: CMMDRecipe, resolved: dict[str, Any]) -> Path:
+    """Train, and return the folder of the pipeline."""
+    if recipe.contrast.eta and recipe.resume is None:
+        log.warning("the contrastive loss from nothing: the paper goes on from a plain checkpoint, resume=FOLDER")
+    out, shown = Path(recipe.out), recipe.sampling.validation_clips
+    codecs = AV(video_codec(recipe.codecs), audio_codec(recipe.codecs, recipe.geometry.sample_rate))
+    crop, inner = longer(recipe.geometry, recipe.contrast.margin), middle(recipe.geometry, recipe.contrast.margin, codecs)
+    model, regress = network(recipe, codecs), objective(recipe.regression, recipe.contrast, inner)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for codec in codecs:
+        codec.to(device)
+    encode = partial(encoded, codecs=codecs, device=device, precision=recipe.data.precision)
+    key = (codecs.video, codecs.audio.autoencoder, codecs.audio.log_mel.to_config(), recipe.data.precision)
+    training, held_out, windows = parts.caches(recipe.data, crop, out, encode, *key)
+    parts.whiten_by(codecs.video, training.statistics.get("video"))
+    # The contrastive loss cuts its pairs itself; the plain one never sees what lies round a clip.
+    cut = None if isinstance(regress, Contrastive) else inner
+
+    def pipeline(network: nn.Module) -> SoundingVideoPipeline:
+        return assembled(recipe, network, codecs)
+
+    def load(window: clips.Window) -> Clip:
+        return middle_clip(clips.load(window, crop), recipe.geometry, recipe.contrast.margin)
+
+    ready = Job(
+        model=model,
+        objective=regress,
+        batch=batches(training, codecs, cut=cut),
+        size=len(training),
+        validation=batches(held_out, codecs, cut=cut) if held_out else None,
+        validation_size=len(held_out) if held_out else 0,
+        settings=recipe.training,
+        weights={"audio": recipe.regression.audio_weight, **getattr(regress, "weights", {})},
+        pairs=regress.paired_and_shuffled,
+        sample=lambda network, folder, step: samples(pipeline(network), windows[:shown], load, folder),
+        export=lambda network, folder: pipeline(network).save_pretrained(folder),
+        recipe=resolved,
+    )
+    return train(ready, out, resume=recipe.resume)
+
+
+def video_codec(codecs: Codecs) -> Any:
+    """The frame codec that a recipe names.
+
+    Raises:
+        ValueError: it names none, or what it names is no video codec.
+    """
+    return parts.video_codec(uniform.Codecs(video=codecs.video))
+
+
+def audio_codec(codecs: Codecs, sample_rate: int) -> SpectrogramCodec:
+    """The mel spectrogram itself as latents of about [-1, 1], with the vocoder that a recipe names.
+
+    Raises:
+        ValueError: there is no vocoder there, or it was made for another spectrogram.
+    """
+    mel = codecs.mel
+    log_mel = LogMel(sample_rate, mel.bins, mel.n_fft, mel.n_fft, mel.hop, 0.0, sample_rate / 2, mel.floor, partial=True)
+    vocoder: Any = vocoder_of(Path(codecs.vocoder), log_mel) if codecs.vocoder else GriffinLim(log_mel)
+    centre, reach = (codecs.high + codecs.low) / 2, (codecs.high - codecs.low) / 2
+    return SpectrogramCodec(IdentityMel(mel.bins), vocoder, log_mel, latents_mean=[centre], latents_std=[reach]).eval()
+
+
+def vocoder_of(folder: Path, log_mel: LogMel) -> Any:
+    """The vocoder in a folder.
+
+    Raises:
+        ValueError: there is none of this package, or the recipe beside it names another spectrogram.
+    """
+    path = folder / "config.json"
+    kind = json.loads(path.read_text()).get("_class_name", "") if path.is_file() else ""
+    if kind not in PARTS:
+        raise ValueError(f"codecs.vocoder={folder}: no vocoder there; expected a folder of one of {', '.join(PARTS)}")
+    if (folder / "recipe.json").is_file():
+        trained = parts.trained_mel(folder)
+        differing = [n for n in ("sample_rate", "bins", "n_fft", "hop") if getattr(trained, n) != getattr(log_mel, n)]
+        if differing:
+            raise ValueError(f"codecs.vocoder={folder}: its spectrogram has another {', '.join(differing)} than codecs.mel")
+    return getattr(importlib.import_module(PARTS[kind]), kind).from_pretrained(folder).eval()
+
+
+def longer(geometry: Geometry, margin: int) -> Geometry:
+    """A clip with `margin` frames before it and after."""
+    return replace(geometry, num_frames=geometry.num_frames + 2 * margin)
+
+
+def middle(geometry: Geometry, margin: int, codecs: AV) -> Middle:
+    """Where a clip's latents lie in those of its longer crop; of sound, to the nearest step.
+
+    Raises:
+        ValueError: the codecs do not fit the geometry, or the frame codec joins frames in time.
+    """
+    shapes = codecs.map(lambda codec: codec.latent_shape(geometry))
+    around = codecs.map(lambda codec: codec.latent_shape(longer(geometry, margin)))
+    if shapes.video[1] != geometry.num_frames:
+        raise ValueError(
+            f"{geometry.num_frames} frames have {shapes.video[1]} latent frames: CMMD needs a codec of single frames"
+        )
+    hops = Fraction(geometry.sample_rate, codecs.audio.log_mel.hop)
+    start = AV(margin, count(duration(margin, geometry.fps), hops))
+    length = AV(shapes.video[1], shapes.audio[1])
+    assert all(s + n <= a[1] for s, n, a in zip(start, length, around, strict=True))
+    return Middle(start, length, AV(geometry.fps, hops))
+
+
+def middle_clip(crop: Clip, geometry: Geometry, margin: int) -> Clip:
+    """The clip itself out of its longer crop."""
+    assert crop.frames is not None
+    assert crop.waveform is not None
+    begin = duration(margin, geometry.fps)
+    first = count(begin, geometry.sample_rate)
+    events = tuple(t - float(begin) for t in crop.events if begin <= t < begin + geometry.seconds)
+    return replace(
+        crop,
+        frames=crop.frames[margin : margin + geometry.num_frames],
+        waveform=crop.waveform[:, first : first + geometry.num_samples],
+        events=events,
+    )
+
+
+def network(recipe: CMMDRecipe, codecs: AV) -> CMMD:
+    """The network that fits the codecs."""
+    channels, bins = (codecs.audio.latent_shape(recipe.geometry)[i] for i in (0, 2))
+    with drawn_from(recipe.training.seed):
+        return CMMD(video=codecs.video.latent_shape(recipe.geometry)[0], audio=(channels, bins), **asdict(recipe.network))
+
+
+def objective(regression: Regression, contrast: Contrast, inner: Middle) -> MultiTask | Contrastive:
+    """What is regressed: v of both streams at one time (CMMD, eq. 4), and for eta above 0 the contrastive loss (eq. 9)."""
+    law = Uniform(1000) if regression.law == "table" else LogitNormal(regression.mean, regression.std)
+    plain = MultiTask(schedule=AV(SCHEDULE, SCHEDULE), predict="v", tasks={Task.JOINT: 1.0}, law=AV(law, law))
+    if not contrast.eta:
+        return plain
+    return Contrastive(
+        plain=plain,
+        middle=inner,
+        kinds={kind: getattr(contrast, kind) for kind in KINDS if getattr(contrast, kind)},
+        seconds=(contrast.least, contrast.most),
+        count=contrast.count,
+        eta=contrast.eta,
+    )
+
+
+def assembled(recipe: CMMDRecipe, network: nn.Module, codecs: AV) -> SoundingVideoPipeline:
+    """The pipeline of a network with the recipe's ways of sampling: no words, given streams noised along."""
+    sampling = recipe.sampling
+    return SoundingVideoPipeline(
+        network,
+        *codecs,
+        geometry=recipe.geometry,
+        schedule=AV(SCHEDULE, SCHEDULE),
+        predict="v",
+        step=sampling.step,
+        options={"num_inference_steps": sampling.steps, "reconstruction_scale": sampling.reconstruction},
+        system="cmmd",
+        conditioning="replaced",
+    )
