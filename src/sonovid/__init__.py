@@ -134,6 +134,9 @@ The map, in the order in which imports may point:
     metrics/extractors/cnn14.py PANNs' Cnn14 at 16 kHz: features and AudioSet's classes of a sound
     metrics/extractors/i3d.py I3D on Kinetics-400: logits of 16 frames, for FVD and KVD
     metrics/extractors/vggish.py VGGish: features of every 0.96 s of sound, for FAD
+    metrics/extractors/embedded.py the embedded extractors: pictures, sounds and their offset, from networks in the package
+    metrics/extractors/scene_networks.py the networks of the embedded extractors, learnt on procedural scenes
+    metrics/scenes.py           the metrics of the embedded extractors: fvd_scenes, fad_scenes, sync_scenes and others
     recipes/base.py             recipes as nested frozen dataclasses: changed by "key=value", with near misses named
     recipes/cmmd.py             CMMD in three sizes, with and without its contrastive loss
     recipes/cmmd_training.py    CMMD's training from its recipe: longer crops cached, the network trained, a pipeline left

@@ -1,0 +1,83 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from sonovid.clip import Clip
+from sonovid.data.scenes import render
+from sonovid.geometry import Geometry
+from sonovid.metrics.base import ClipScore, Distance, Material
+from sonovid.metrics.scenes import METRICS
+
+BY_NAME = {metric.name: metric for metric in METRICS}
+SEED = 72_000_000
+
+
+@pytest.fixture(scope="module")
+def extractors():
+    made = {kind: kind() for metric in METRICS for kind in metric.extractors}
+    for extractor in made.values():
+        extractor.load([])
+    return made
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    geometry = Geometry(16, Fraction(8), 64, 64, 16000)
+    return {world: [render(world, SEED + i, geometry) for i in range(24)] for world in ("hits", "kitchen")}
+
+
+def rows(extractor, clips):
+    return np.concatenate([r["features"] for r in extractor.embed([extractor.prepare(Material(c)) for c in clips])])
+
+
+def test_names_and_kinds():
+    assert set(BY_NAME) == {"fvd_scenes", "kvd_scenes", "fad_scenes", "kad_scenes", "sync_scenes", "offset_scenes"}
+    assert [name for name, m in BY_NAME.items() if isinstance(m, Distance) and m.by_size] == ["fvd_scenes", "fad_scenes"]
+    assert BY_NAME["offset_scenes"].unit == "ms"
+
+
+@pytest.mark.parametrize("name", ["fvd_scenes", "kvd_scenes", "fad_scenes", "kad_scenes"])
+def test_another_world_is_further_than_more_of_the_same(name, extractors, scenes):
+    metric = BY_NAME[name]
+    extractor = extractors[metric.extractor]
+    same, reference = rows(extractor, scenes["hits"][:12]), rows(extractor, scenes["hits"][12:])
+    other = rows(extractor, scenes["kitchen"][:12])
+    assert metric.distance(other, reference) > 2 * metric.distance(same, reference)
+
+
+@pytest.mark.parametrize("name", ["fvd_scenes", "kvd_scenes", "fad_scenes", "kad_scenes"])
+def test_more_noise_is_further(name, extractors, scenes):
+    metric = BY_NAME[name]
+    extractor = extractors[metric.extractor]
+    rng = np.random.default_rng(0)
+    clips, reference = scenes["hits"][:12], rows(extractor, scenes["hits"][12:])
+    values = []
+    for amount in (0.0, 0.05, 0.2):
+        noisy = []
+        for clip in clips:
+            frames = np.clip(clip.frames + 255 * amount * rng.standard_normal(clip.frames.shape), 0, 255).astype(np.uint8)
+            sound = np.clip(clip.waveform + amount * rng.standard_normal(clip.waveform.shape), -1, 1).astype(np.float32)
+            noisy.append(Clip(frames, sound, clip.fps, clip.sample_rate))
+        values.append(metric.distance(rows(extractor, noisy), reference))
+    assert values == sorted(values)
+    assert values[2] > values[0]
+
+
+def test_scores_of_a_clip_and_of_a_stranger(extractors, scenes):
+    sync, offset = BY_NAME["sync_scenes"], BY_NAME["offset_scenes"]
+    assert isinstance(sync, ClipScore)
+    assert isinstance(offset, ClipScore)
+    clips = scenes["hits"][:8]
+    video, audio = (extractors[kind].embed([extractors[kind].prepare(Material(c)) for c in clips]) for kind in (sync.of, sync.to))
+    own = [sync.score(v, a) for v, a in zip(video, audio, strict=True)]
+    strange = [sync.score(v, a) for v, a in zip(video, audio[1:] + audio[:1], strict=True)]
+    assert np.mean(own) > np.mean(strange) + 0.3
+    assert abs(offset.summary(np.array([offset.score(v, a) for v, a in zip(video, audio, strict=True)]))) < 60
+
+
+def test_settings_that_do_not_suit_are_said():
+    facts = {"clips": 3, "seconds": 1.0, "fps": 4.0, "size": (64, 64), "sample_rate": 16000}
+    assert "1.5 s" in BY_NAME["fvd_scenes"].warn(facts)
+    assert "too little motion" in BY_NAME["sync_scenes"].warn({**facts, "seconds": 2.0})
+    assert BY_NAME["sync_scenes"].warn({**facts, "seconds": 2.0, "fps": 25.0}) == ""
