@@ -43,7 +43,7 @@ def picture_curve(values: Float[np.ndarray, "t"], times: Float[np.ndarray, "t"],
 def sound_curve(
     strength: Float[np.ndarray, "k"], times: Float[np.ndarray, "k"], seconds: float, fps: float
 ) -> Float[np.ndarray, "l"]:
-    """How strongly the sound sets in every 5 ms, blurred to the resolution of the pictures (half a frame's standard deviation)."""
+    """How strongly the sound sets in every 5 ms, blurred to the resolution of the pictures (deviation: half a frame)."""
     if not len(times):
         return np.zeros(len(moments(seconds)))
     curve = np.interp(moments(seconds), times, strength, left=0.0, right=0.0)
