@@ -19,3 +19,14 @@ def test_a_task_holds_for_the_whole_batch():
     generated = condition().for_task(Task.VIDEO_TO_AUDIO).generated
     assert generated.video.tolist() == [False] * 3
     assert generated.audio.tolist() == [True] * 3
+
+
+def test_two_conditions_side_by_side():
+    on = torch.ones(1, dtype=torch.bool)
+    one = Condition(torch.ones(1, 2, 4), torch.ones(1, 2, dtype=torch.bool), AV(on, ~on), torch.ones(1, 3))
+    other = Condition(2 * torch.ones(1, 1, 4), torch.ones(1, 1, dtype=torch.bool), AV(on, on), 2 * torch.ones(1, 3))
+    both = one.beside(other)
+    assert both.text[:, :, 0].tolist() == [[1, 1], [2, 0]]
+    assert both.text_mask.tolist() == [[True, True], [True, False]]
+    assert both.generated.audio.tolist() == [False, True]
+    assert both.pooled[:, 0].tolist() == [1, 2]

@@ -29,6 +29,18 @@ class Condition:
         mask = torch.zeros_like(generated.video[:, None])
         return cls(torch.zeros(*mask.shape, 1, device=mask.device), mask, generated)
 
+    def beside(self, other: "Condition") -> "Condition":
+        """Both as one batch, this one first; the shorter text is filled up with places in which no word stands."""
+        longest = max(self.text.shape[1], other.text.shape[1])
+        texts, masks = [], []
+        for one in (self, other):
+            missing = longest - one.text.shape[1]
+            texts.append(torch.nn.functional.pad(one.text, (0, 0, 0, missing)))
+            masks.append(torch.nn.functional.pad(one.text_mask, (0, missing)))
+        pooled = None if self.pooled is None or other.pooled is None else torch.cat([self.pooled, other.pooled])
+        generated = self.generated.map(lambda g, h: torch.cat([g, h]), other.generated)
+        return Condition(torch.cat(texts), torch.cat(masks), generated, pooled)
+
     def without_text(self, dropped: Bool[Tensor, "b"] | None = None) -> "Condition":
         """The same with the text of the `dropped` samples, or of all, taken away."""
         if dropped is None:

@@ -16,16 +16,8 @@ from diffusers.utils import BaseOutput
 from einops import rearrange
 from torch import Tensor
 
-from sonovid import atomic, folders, media, windows
-from sonovid.arguments import (
-    Generators,
-    check_prompts,
-    check_reconstruction,
-    generators,
-    positive,
-    read_schedule,
-    which_task,
-)
+from sonovid import arguments, atomic, folders, media, windows
+from sonovid.arguments import Generators, check_reconstruction, generators, positive
 from sonovid.av import AV, Task
 from sonovid.clip import Clip
 from sonovid.condition import Condition
@@ -42,6 +34,7 @@ DEFAULTS = {
     "audio_guidance_scale": 3.0,
     "shift": 1.0,
     "reconstruction_scale": 0.0,
+    "gamma": 1.0,
 }
 
 Given = str | os.PathLike | Clip | None
@@ -93,7 +86,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
         schedule: one schedule for both streams or an AV of two, as objects or as [name, arguments].
         predict: what the network's output stands for. step: "ddim" or "dpm_solver".
         options: num_inference_steps, guidance_scale and audio_guidance_scale, used unless the call says otherwise; shift: how far
-            the sampling times lean toward the noise (1: evenly spaced). reconstruction_scale: see the call.
+            the sampling times lean toward the noise (1: evenly spaced). reconstruction_scale, gamma: see the call.
         system: the model's name, written into files.
         conditioning: how a given stream enters, as the network was trained: "clean", at time zero, or "replaced": noised to the
             current time by one noise throughout, for networks that only know pairs of one time (MM-Diffusion, CMMD).
@@ -121,7 +114,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
         if geometry is None:
             raise ValueError("SoundingVideoPipeline: geometry is needed: what the model was trained on")
         self.geometry = geometry if isinstance(geometry, Geometry) else Geometry.from_config(dict(geometry))
-        self.schedule = read_schedule(schedule)
+        self.schedule = arguments.read_schedule(schedule)
         if predict not in schedules.PREDICTIONS or step not in STEPS:
             raise ValueError(f"{predict=} {step=}: expected one of {schedules.PREDICTIONS} and of {tuple(STEPS)}")
         self.options = {**DEFAULTS, **(options or {})}
@@ -167,10 +160,10 @@ class SoundingVideoPipeline(DiffusionPipeline):
         if missing := [name for name in COMPONENTS if name not in index and name not in components]:
             raise ValueError(f"model {folder}: {folders.INDEX} names no {' and no '.join(missing)}")
         names = ("geometry", "schedule", "predict", "step", "options", "system", "conditioning")
-        settings = {name: index[name] for name in names if name in index}
+        settings: dict[str, Any] = {name: index[name] for name in names if name in index}
         # A model without words has no text encoder, which diffusers writes as two nulls.
         absent = {name for name in cls._optional_components if index.get(name) == [None, None]}
-        parts = {
+        parts: dict[str, Any] = {
             name: components.pop(name, None) or (None if name in absent else folders.load_component(folder, name, index[name]))
             for name in COMPONENTS
         }
@@ -253,6 +246,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
         callback_on_step_end: "Callable[[Any, int, AV, dict], dict] | None" = None,
         return_dict: bool = True,
         reconstruction_scale: float | int | None = None,
+        gamma: float | int | None = None,
     ) -> "SoundingVideoOutput | tuple":
         """Pictures and sound for words; sound for given pictures; pictures for a given sound.
 
@@ -271,20 +265,25 @@ class SoundingVideoPipeline(DiffusionPipeline):
         return_dict: False gives the tuple (frames, audio), or (clips,), or (latents,).
         reconstruction_scale: how strongly what is generated is led to where the given stream is denoised to what it is (CMMD's
             lambda), for models whose given streams enter noised; 0 is none, and above it a step costs a backward pass too.
+        gamma: how far the streams' times are bent apart, video t^sqrt(gamma) and sound t^(1/sqrt(gamma)), where streams were
+            trained at times of their own (SVG, eq. 9); 1 is not at all.
 
         Raises:
             ValueError: options that contradict each other or that the model cannot satisfy.
         """
         if output_type not in OUTPUTS:
             raise ValueError(f"{output_type=}: expected one of {OUTPUTS}")
-        task = which_task(video, audio)
+        task = arguments.which_task(video, audio)
         count_each = positive("num_outputs_per_prompt", num_outputs_per_prompt)
-        prompts = [words for words in check_prompts(prompt, negative_prompt, self.takes_words) for _ in range(count_each)]
+        prompts = [
+            words for words in arguments.check_prompts(prompt, negative_prompt, self.takes_words) for _ in range(count_each)
+        ]
         steps = self.options["num_inference_steps"] if num_inference_steps is None else num_inference_steps
         steps = positive("num_inference_steps", steps)
         scale = self._scale(guidance_scale, audio_guidance_scale)
         pull = self.options["reconstruction_scale"] if reconstruction_scale is None else reconstruction_scale
         check_reconstruction(pull, self.config.conditioning)
+        times = self._times(steps, self.options["gamma"] if gamma is None else gamma)
         extent = self._extent(task, video, audio, seconds)
         given = [self._given(task, extent, begin) for begin in extent.starts]
         draws, seeds = generators(generator, len(prompts))
@@ -294,11 +293,11 @@ class SoundingVideoPipeline(DiffusionPipeline):
                 condition, null = self._conditions(words, negative_prompt, task)
                 latents = []
                 for window, known in enumerate(given):
-                    after = self._after_step(bar, callback_on_step_end, steps, clip=number, window=window)
+                    after = self._after_step(bar, callback_on_step_end, times, clip=number, window=window)
                     noises = self._noise(draw)
                     denoise = self._held(self._denoise(condition, null, known, scale), known, noises, pull)
                     step = STEPS[self.config.step]
-                    latents.append(sampler.sample(denoise, noises, self.schedule, self._times(steps), step, after))
+                    latents.append(sampler.sample(denoise, noises, self.schedule, times, step, after))
                 results.append(latents)
         output = self._output(task, extent, results, output_type, prompts)
         output.seeds = seeds
@@ -316,9 +315,10 @@ class SoundingVideoPipeline(DiffusionPipeline):
                 raise ValueError(f"{name}={value}: expected a number from 0 to 100; 1 is no guidance")
         return scale
 
-    def _times(self, steps: int) -> AV:
-        """The sampling times of both streams, from where their schedules can begin down to clean."""
-        return self.schedule.map(lambda one: sampler.shifted(steps, self.options["shift"], one.start(self.config.predict)))
+    def _times(self, steps: int, gamma: float | int) -> AV:
+        """The sampling times of both streams, from where their schedules can begin down to clean, bent apart by gamma."""
+        times = self.schedule.map(lambda one: sampler.shifted(steps, self.options["shift"], one.start(self.config.predict)))
+        return AV(*(sampler.warped(stream, gamma)[i] for i, stream in enumerate(times)))
 
     def _extent(self, task: Task, video: Given, audio: Given, seconds: "Fraction | float | int | None") -> Extent:
         """How long the result is.
@@ -392,14 +392,16 @@ class SoundingVideoPipeline(DiffusionPipeline):
         """What the network is told, and what guidance leads away from: None where there is nothing to guide by."""
         if not self.takes_words:
             return Condition.wordless(task.value.map(lambda g: torch.full((1,), g, device=self.device))), None
-        text, mask = self.text_encoder([words])
-        condition = Condition(text.to(self.device), mask.to(self.device), AV(None, None)).for_task(task)
+        condition = self._told(words, task)
         if not words and not negative:
             return condition, None
-        if not negative:
-            return condition, condition.without_text()
-        text, mask = self.text_encoder([negative])
-        return condition, Condition(text.to(self.device), mask.to(self.device), AV(None, None)).for_task(task)
+        return condition, self._told(negative, task) if negative else condition.without_text()
+
+    def _told(self, words: str, task: Task) -> Condition:
+        """The condition of one prompt, with a vector of it all where the text encoder gives one."""
+        text, mask = self.text_encoder([words])
+        pooled = self.text_encoder.pooled([words]).to(self.device) if hasattr(self.text_encoder, "pooled") else None
+        return Condition(text.to(self.device), mask.to(self.device), AV(None, None), pooled).for_task(task)
 
     def _denoise(self, condition: Condition, null: Condition | None, given: AV, scale: AV) -> sampler.Denoise:
         """The network under its conditions: guided where that changes anything."""
@@ -409,10 +411,9 @@ class SoundingVideoPipeline(DiffusionPipeline):
 
         # Guidance of a given stream is thrown away, so it must not cost a second evaluation.
         scale = scale.map(lambda s, g: s if g is None else 1.0, given)
-        denoise = under(condition)
-        if null is not None:
-            denoise = guidance.classifier_free(denoise, under(null), scale)
-        return denoise
+        if null is None or all(s == 1 for s in scale):
+            return under(condition)
+        return guidance.classifier_free_at_once(under(condition.beside(null)), scale)
 
     def _held(self, denoise: sampler.Denoise, given: AV, noises: AV, pull: float | int) -> sampler.Denoise:
         """With the given stream held: clean, or noised by the noise that its place in the loop began with."""
@@ -423,9 +424,8 @@ class SoundingVideoPipeline(DiffusionPipeline):
         pulled = guidance.reconstruction(denoise, given, self.schedule, pull)
         return guidance.given_replaced(pulled, given, self.schedule, noises)
 
-    def _after_step(self, bar: Any, callback: Callable | None, steps: int, *, clip: int, window: int) -> sampler.Callback:
+    def _after_step(self, bar: Any, callback: Callable | None, times: AV, *, clip: int, window: int) -> sampler.Callback:
         """What happens after each step: the bar moves on, and the caller's function may change the latents."""
-        times = self._times(steps)
 
         def after(index: int, x: AV, x0: AV) -> AV | None:
             bar.update()

@@ -3,7 +3,14 @@ import torch
 from gaussian import CORRELATION, Answer, basis, gain, perfect_denoiser
 
 from sonovid.av import AV, Task
-from sonovid.diffusion.guidance import classifier_free, given_clean, given_frames, given_replaced, reconstruction
+from sonovid.diffusion.guidance import (
+    classifier_free,
+    classifier_free_at_once,
+    given_clean,
+    given_frames,
+    given_replaced,
+    reconstruction,
+)
 from sonovid.diffusion.sampler import denoiser, sample, uniform
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, target, to_x0
 
@@ -229,3 +236,22 @@ def test_known_frames_are_kept_and_shown_at_time_zero():
             assert (x.video[b][:, frames] == 5).all()
             assert ((t.video[b] == 0) == frames).all()
             assert t.audio.shape == (2,)
+
+
+def test_guidance_in_one_evaluation_is_guidance_in_two():
+    def told(x, t, previous):
+        return x.map(lambda xi: 2 * xi + (0 if previous is None else 1))
+
+    def untold(x, t, previous):
+        return x.map(lambda xi: 3 - xi)
+
+    def both(x, t, previous):
+        halves = [AV(*(z.chunk(2)[i] for z in x)) for i in range(2)]
+        return told(halves[0], t, previous).map(lambda a, b: torch.cat([a, b]), untold(halves[1], t, previous))
+
+    x, t = random_pair(), AV(torch.ones(5), torch.ones(5))
+    for scale in (AV(3.0, 2.0), AV(1.0, 4.0), AV(0.0, 0.5)):
+        for previous in (None, random_pair()):
+            apart = classifier_free(told, untold, scale)(x, t, previous)
+            for one, other in zip(apart, classifier_free_at_once(both, scale)(x, t, previous), strict=True):
+                torch.testing.assert_close(one, other)
