@@ -18,6 +18,7 @@ The map, in the order in which imports may point:
     media/writer.py             a Clip to a media file: pictures and sound of exactly the same length, and never half a file
     preview.py                  a clip as one picture: frames in a row above the log-mel spectrogram of its sound
     data/clips.py               entries to clips of one geometry: windows of files and rendered scenes, by a pool of processes
+    data/entry.py               Entry: one stretch of a media file, or one scene, with what is known of it
     data/latents.py             the latent cache: raw latents of all clips in sharded safetensors
     data/manifest.py            what there is to train on: a folder, a CSV or JSONL manifest, or a specification of scenes
     data/scenes/bounces.py      bounces: a ball of some material and colour falls and bounces under a gravity that varies
@@ -35,6 +36,12 @@ The map, in the order in which imports may point:
     data/scenes/track.py        a sound being put together from modes and noises
     data/scenes/waters.py       rain, waves, a waterfall, bubbles under water, a boot that squishes in a puddle
     data/scenes/world.py        a family of scenes: each a function of its seed alone, sampled by a geometry
+    data/sources/aist.py        AIST++: dancers and their music, the crop of MM-Diffusion or the raw videos
+    data/sources/epic_sounds.py EPIC-SOUNDS: kitchens with every sound's beginning, end and class
+    data/sources/greatest_hits.py Greatest Hits: a drumstick strikes things, with each contact annotated
+    data/sources/landscape.py   Landscape: nine kinds of sounding nature
+    data/sources/layout.py      what readers of public datasets share: files by name, lists, stretches of equal length
+    data/sources/vggsound.py    VGGSound: ten seconds of one of 309 kinds of sound
     codecs/audio.py             sound to latents and back: a mel spectrogram, an autoencoder of it, and a vocoder
     codecs/base.py              the one signature of all codecs: data to raw latents and back
     codecs/joint_text.py        prompts for a model of two text encoders: words for the pictures, and one vector for the sound
@@ -137,6 +144,12 @@ The map, in the order in which imports may point:
     metrics/extractors/embedded.py the embedded extractors: pictures, sounds and their offset, from networks in the package
     metrics/extractors/scene_networks.py the networks of the embedded extractors, learnt on procedural scenes
     metrics/scenes.py           the metrics of the embedded extractors: fvd_scenes, fad_scenes, sync_scenes and others
+    calibration/degradations.py what is done to clips of scenes, by degrees
+    calibration/features.py     the arrays of extractors for every clip under every condition
+    calibration/findings.py     what a metric makes of each degradation: whether it responds, in order, and how much
+    calibration/tables.py       findings as tables in Markdown
+    calibration/drawing.py      findings as figures
+    calibration/calibrate.py    metrics and a plan to findings, with the record of how they were made
     recipes/base.py             recipes as nested frozen dataclasses: changed by "key=value", with near misses named
     recipes/cmmd.py             CMMD in three sizes, with and without its contrastive loss
     recipes/cmmd_training.py    CMMD's training from its recipe: longer crops cached, the network trained, a pipeline left
@@ -151,6 +164,7 @@ The map, in the order in which imports may point:
     commands/evaluate.py        sonovid evaluate and sonovid metrics: folders of clips to numbers, and which numbers there are
     commands/compare.py         sonovid compare: systems side by side, and which of their differences mean something
     commands/reconstructions.py a model's codecs put to the test: clips of a reference and what its codecs leave of them
+    commands/calibrate.py       sonovid calibrate: metrics held against clips whose truth is known
     commands/generate.py        sonovid generate: words, a video or a sound to a sounding video
     commands/inform.py          sonovid info: what a media file holds, or what a model makes
     commands/rate.py            sonovid rate: a blinded rating study as one offline web page, and the report of its answers

@@ -14,7 +14,6 @@ from sonovid.clip import Clip
 from sonovid.media import MediaError
 from sonovid.metrics.base import Arrays, Extractor, Material, Reading, Unfit
 from sonovid.metrics.cache import Cache, library_versions
-from sonovid.metrics.extractors import weights
 from sonovid.metrics.sets import Item
 from sonovid.processes import pool
 
@@ -25,10 +24,13 @@ Kind = type[Extractor]
 
 @dataclass
 class Ready:
-    """An extractor whose weights are at hand; they are read when they are first needed. device: where it computes."""
+    """An extractor whose weights are at hand; they are read when they are first needed.
+
+    found: its weights (`extractors.weights.Found`). device: where it computes.
+    """
 
     kind: Kind
-    found: tuple[weights.Found, ...] = ()
+    found: tuple[Any, ...] = ()
     device: str = "cpu"
     _loaded: Extractor | None = field(default=None, repr=False)
 
@@ -72,10 +74,14 @@ def ready(kind: Kind, folder: "str | os.PathLike | None" = None, device: str = "
         Missing: weights or a library that are not at hand.
         ValueError: other weights than the published ones.
     """
-    one = Ready(kind, weights.find_all(kind, folder), device)
     if not kind.weights:
+        one = Ready(kind, (), device)
         one.load()
-    return one
+        return one
+    # Brings torch with it, which the processes that read files do without.
+    from sonovid.metrics.extractors import weights
+
+    return Ready(kind, weights.find_all(kind, folder), device)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,46 @@
+"""Extraction by Ray, on a local one."""
+
+import measured
+import numpy as np
+import pytest
+from measured import Look, Tone, Words
+
+from sonovid.metrics import cluster, sets
+from sonovid.metrics.cache import Cache
+from sonovid.metrics.extraction import Extraction, Prepared, extract, ready
+
+
+def test_what_goes_through_ray_comes_back():
+    held = {
+        "a:B": Prepared({"rows": np.arange(6.0).reshape(2, 3), "caption": np.array("a dog\nbarks")}),
+        "a:C": Prepared(fault="too short", unfit=True),
+        "a:D": Prepared({}),
+    }
+    back = cluster.unpacked(cluster.packed(held))
+    assert np.array_equal(back["a:B"].arrays["rows"], held["a:B"].arrays["rows"])
+    assert str(back["a:B"].arrays["caption"]) == "a dog\nbarks"
+    assert (back["a:C"], back["a:D"]) == (held["a:C"], held["a:D"])
+    assert cluster.kind_of(cluster.named(Look)) is Look
+
+
+def test_ray_gives_the_features_of_this_process(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    # Ray's workers are not told where the tests lie.
+    monkeypatch.setenv("PYTHONPATH", str(measured.Path(measured.__file__).parent))
+    folder = measured.folder(tmp_path / "clips", range(3))
+    measured.silent(folder / "silent.mp4")
+    items = sets.open_set(folder).items
+    kinds = [ready(Look), ready(Tone), ready(Words)]
+    usual = extract(items, kinds, Extraction())
+    cache = Cache(tmp_path / "cache")
+    found = extract(items, kinds, Extraction(cache, ray=True))
+    for kind in (Look, Tone, Words):
+        for item in items:
+            assert found.reason(kind, item) == usual.reason(kind, item)
+            if usual.has(kind, item):
+                for key, array in usual.of(kind, item).items():
+                    assert np.array_equal(found.of(kind, item)[key], array)
+    again = Cache(tmp_path / "cache")
+    extract(items, kinds, Extraction(again))
+    # Three extractors of three clips, and the pictures of the silent one.
+    assert again.hits == 10

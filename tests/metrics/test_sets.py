@@ -1,0 +1,117 @@
+"""Sets of clips: names, captions, pairs, and everything that people bring in the wrong form."""
+
+import json
+from pathlib import Path
+
+import measured
+import pytest
+
+from sonovid.metrics import sets
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> Path:
+    return measured.folder(tmp_path_factory.mktemp("sets") / "clips", range(4))
+
+
+def test_a_folder_is_named_hashed_and_captioned_in_the_order_of_names(clips):
+    found = sets.open_set(clips)
+    assert [item.name for item in found.items] == ["000", "001", "002", "003"]
+    assert found.items[1].caption == "a square, seed 1"
+    assert found.title == "clips"
+    assert len({item.sha256 for item in found.items}) == 4
+    assert found.facts == {"clips": 4, "seconds": 1.0, "fps": 8.0, "size": (32, 32), "sample_rate": measured.RATE}
+
+
+def test_the_hash_of_a_set_does_not_depend_on_where_it_lies(clips, tmp_path):
+    for path in clips.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert sets.open_set(tmp_path).sha256 == sets.open_set(clips).sha256
+    (tmp_path / "000.txt").write_text("other words")
+    assert sets.open_set(tmp_path).sha256 != sets.open_set(clips).sha256
+
+
+def test_an_empty_folder_and_none_at_all(tmp_path):
+    with pytest.raises(ValueError, match="no media files there"):
+        sets.open_set(tmp_path)
+    with pytest.raises(ValueError, match="no such folder or file"):
+        sets.open_set(tmp_path / "nothing")
+
+
+def test_two_files_of_one_name_are_refused(clips, tmp_path):
+    for suffix in (".mp4", ".mov"):
+        (tmp_path / f"a{suffix}").write_bytes((clips / "000.mp4").read_bytes())
+    with pytest.raises(ValueError, match=r"a.mov and a.mp4 are both named 'a'"):
+        sets.open_set(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.97])
+def test_a_truncated_file_among_good_ones_is_left_out_by_name(clips, tmp_path, share):
+    for path in clips.glob("*.mp4"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    whole = (clips / "001.mp4").read_bytes()
+    (tmp_path / "001.mp4").write_bytes(whole[: int(len(whole) * share)])
+    found = sets.open_set(tmp_path)
+    assert [item.name for item in found.items] == ["000", "002", "003"]
+    assert [one.name for one in found.left_out] == ["001"]
+    assert "cut short" in found.left_out[0].reason
+    (line,) = sets.faults(found, None)
+    assert line.startswith(f"{found.title}: 1 of 4 files left out: 001: ")
+
+
+def test_nothing_readable_is_an_error(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"no film")
+    with pytest.raises(ValueError, match="none of its 1 files can be read; the first: a: "):
+        sets.open_set(tmp_path)
+
+
+def test_a_sound_of_no_numbers_is_seen_when_it_is_read(tmp_path):
+    measured.no_numbers(tmp_path / "a.wav")
+    # Not before: only decoding shows it. See test_extraction.
+    assert len(sets.open_set(tmp_path)) == 1
+
+
+def test_pairs_by_name_or_by_last_part(clips, tmp_path):
+    inner = tmp_path / "deep" / "er"
+    inner.mkdir(parents=True)
+    for name in ("001.mp4", "003.mp4"):
+        (inner / name).write_bytes((clips / name).read_bytes())
+    deep, flat = sets.open_set(tmp_path), sets.open_set(clips)
+    assert [(a.name, b.name) for a, b in sets.pairs(deep, flat)] == [("deep/er/001", "001"), ("deep/er/003", "003")]
+    lines = "\n".join(sets.faults(deep, flat))
+    assert "2 pairs by name, of 2 clips" in lines
+    assert "0 and 2 are without a partner" in lines
+    assert "2 files lie in both sets" in lines
+
+
+def test_copies_and_other_rates_are_said(clips, tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes((clips / "000.mp4").read_bytes())
+    assert any("1 of 2 files are copies" in line for line in sets.faults(sets.open_set(tmp_path), None))
+
+
+def test_lists_and_captions(clips, tmp_path):
+    rows = [{"path": str(clips / "002.mp4"), "caption": "two"}, {"path": str(clips / "000.mp4"), "caption": "none"}]
+    listed = tmp_path / "list.jsonl"
+    listed.write_text("\n".join(map(json.dumps, rows)))
+    found = sets.open_set(listed)
+    assert [(item.name, item.caption) for item in found.items] == [("000", "none"), ("002", "two")]
+    (tmp_path / "words.json").write_text(json.dumps({"000.mp4": "a  dog\n", "001": "a cat"}))
+    words = sets.read_captions(tmp_path / "words.json")
+    assert words == {"000": "a dog", "001": "a cat"}
+    assert [item.caption for item in sets.open_set(clips, captions=words).items][:2] == ["a dog", "a cat"]
+    (tmp_path / "words.csv").write_text("name,caption\n000,a dog\n")
+    assert sets.read_captions(tmp_path / "words.csv") == {"000": "a dog"}
+    (tmp_path / "bad.jsonl").write_text('{"path": "nowhere.mp4"}\n')
+    with pytest.raises(ValueError, match=r"bad.jsonl line 1: no such file: nowhere.mp4"):
+        sets.open_set(tmp_path / "bad.jsonl")
+    with pytest.raises(ValueError, match=r"x.json: no such"):
+        sets.read_captions(tmp_path / "x.json")
+
+
+def test_captions_come_from_the_partner_where_there_are_none(clips, tmp_path):
+    for path in clips.glob("*.mp4"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "001.txt").write_text("its own")
+    filled = sets.with_captions_of(sets.open_set(tmp_path), sets.open_set(clips))
+    assert [item.caption for item in filled.items][:2] == ["a square, seed 0", "its own"]
