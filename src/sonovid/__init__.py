@@ -132,6 +132,8 @@ The map, in the order in which imports may point:
     metrics/extractors/ast_audioset.py the Audio Spectrogram Transformer: AudioSet's 527 classes
     metrics/extractors/synchformer.py Synchformer's tokens of both streams, and the offset that it hears between them
     metrics/extractors/synchformer_network.py Synchformer by its published names
+    metrics/video.py            the metrics of pictures: FVD and KVD on I3D, the inception score on C3D
+    metrics/audio.py            the metrics of sound: FAD on VGGish, FD, IS, KL, KAD, KID on PANNs, the FAD of AudioCLIP
     metrics/extractors/front_ends.py what networks see: log-mel spectrograms and resizing rules, as their authors have them
     metrics/extractors/peaks.py peaks of a sound's onsets and of the pictures' motion, beats, and the curves they are read from
     metrics/extractors/weights.py published weights: found, checked by their hash, read without running what is in them
