@@ -134,6 +134,8 @@ The map, in the order in which imports may point:
     metrics/extractors/synchformer_network.py Synchformer by its published names
     metrics/video.py            the metrics of pictures: FVD and KVD on I3D, the inception score on C3D
     metrics/audio.py            the metrics of sound: FAD on VGGish, FD, IS, KL, KAD, KID on PANNs, the FAD of AudioCLIP
+    metrics/extractors/passt.py PaSST: AudioSet's 527 classes at 32 kHz, by its published names
+    metrics/extractors/imagebind.py ImageBind through the user's own install
     metrics/extractors/front_ends.py what networks see: log-mel spectrograms and resizing rules, as their authors have them
     metrics/extractors/peaks.py peaks of a sound's onsets and of the pictures' motion, beats, and the curves they are read from
     metrics/extractors/weights.py published weights: found, checked by their hash, read without running what is in them

@@ -1,4 +1,4 @@
-"""Metrics of networks that know what is seen, heard and said, or what is out of step: CLAP, AST, VideoMAE, V-JEPA, Synchformer.
+"""Metrics of networks that know what is seen, heard and said, or what is out of step: CLAP, AST, PaSST, VideoMAE, V-JEPA, ...
 
 None of their weights comes with this package. Each metric bears its checkpoint in its name, since the same formula on another one
 is another number.
@@ -11,16 +11,20 @@ import numpy as np
 from sonovid.metrics.base import Arrays, ClipDistance, ClipScore, Distance, Metric, PairedScore, SetFacts
 from sonovid.metrics.extractors.ast_audioset import AstAudioSet
 from sonovid.metrics.extractors.clap import ClapAudio, ClapText
+from sonovid.metrics.extractors.imagebind import ImageBindAudio, ImageBindFrames, ImageBindText, ImageBindVideo, windows_of
 from sonovid.metrics.extractors.msclap import MsClap
+from sonovid.metrics.extractors.passt import Passt
 from sonovid.metrics.extractors.synchformer import LEAST, SyncAudio, SyncVideo, offset_logits
 from sonovid.metrics.extractors.videomae import FRAMES, VideoMaeBase, VideoMaeV2G
 from sonovid.metrics.extractors.vjepa import VJepa2
 from sonovid.metrics.frechet import frechet, per_clip
 from sonovid.metrics.kernels import jedi, kad, kvd
-from sonovid.metrics.scores import cosine, desync, offsets, paired_kl
+from sonovid.metrics.scores import av_harmony, cosine, desync, javis_score, offsets, paired_kl
 
 GE, GUI, CHUNG = "Ge et al. 2024", "Gui et al. 2024", "Chung et al. 2025"
-WU, LUO, IASHIN, KOUTINI = "Wu et al. 2023", "Luo et al. 2025", "Iashin et al. 2024", "Iashin and Rahtu 2021"
+WU, LUO, IASHIN = "Wu et al. 2023", "Luo et al. 2025", "Iashin et al. 2024"
+GIRDHAR, MAO, LIU = "Girdhar et al. 2023", "Mao et al. 2024", "Liu et al. 2025"
+KOUTINI, IASHIN_RAHTU = "Koutini et al. 2022", "Iashin & Rahtu 2021"
 
 
 def one_cosine(key: str, other: str) -> Callable[[Arrays, Arrays], float]:
@@ -35,6 +39,17 @@ def one_cosine(key: str, other: str) -> Callable[[Arrays, Arrays], float]:
 def kl_of_logits(generated: Arrays, reference: Arrays) -> float:
     """KL(reference || generated) of the softmax of two clips' logits, in nats."""
     return float(paired_kl(generated["logits"][None], reference["logits"][None])[0])
+
+
+def harmony(frames: Arrays, audio: Arrays) -> float:
+    """AVHScore of embedded frames and a sound."""
+    return av_harmony(frames["features"], audio["features"])
+
+
+def javis(frames: Arrays, audio: Arrays) -> float:
+    """JavisScore of embedded frames and a sound's windows; NaN where none of these has a frame."""
+    within, sounds = windows_of(frames, audio)
+    return javis_score(within, sounds) if within else float("nan")
 
 
 def desync_of(video: Arrays, audio: Arrays) -> float:
@@ -113,13 +128,42 @@ METRICS: list[Metric] = [
         extractor=AstAudioSet, distance=frechet, by_size=True,
     ),
     PairedScore(
-        "kl_ast527", "kl", "KL of AST's 527 classes (softmax), reference against generated, per pair by name", "lower", KOUTINI,
+        "kl_ast527", "kl", "KL of AST's 527 classes (softmax), reference against generated, per pair", "lower", IASHIN_RAHTU,
         unit="nats", extractor=AstAudioSet, score=kl_of_logits,
+    ),
+    Distance(
+        "fd_passt", "fd", "Fréchet distance of PaSST's features of the first 10 s (av-benchmark's FD-PaSST), over N - 1", "lower",
+        KOUTINI, extractor=Passt, distance=frechet, by_size=True,
+    ),
+    PairedScore(
+        "kl_passt", "kl", "KL of PaSST's 527 classes (softmax), reference against generated, per pair", "lower", IASHIN_RAHTU,
+        unit="nats", extractor=Passt, score=kl_of_logits,
     ),
     ClipScore(
         "clap_score_htsat_unfused", "clap_score",
         "cosine of LAION-CLAP's embeddings of the first 10 s of sound and of the caption", "higher", WU,
         of=ClapAudio, to=ClapText, score=one_cosine("whole", "features"),
+    ),
+    ClipScore(
+        "imagebind_av", "imagebind", "IB-AV: cosine of ImageBind's embeddings of pictures and of sound", "higher", GIRDHAR,
+        of=ImageBindVideo, to=ImageBindAudio, score=one_cosine("features", "features"),
+    ),
+    ClipScore(
+        "imagebind_ta", "imagebind", "IB-TA: cosine of ImageBind's embeddings of the sound and of the caption", "higher", GIRDHAR,
+        of=ImageBindAudio, to=ImageBindText, score=one_cosine("features", "features"),
+    ),
+    ClipScore(
+        "imagebind_tv", "imagebind", "IB-TV: cosine of ImageBind's embeddings of pictures and of the caption", "higher", GIRDHAR,
+        of=ImageBindVideo, to=ImageBindText, score=one_cosine("features", "features"),
+    ),
+    ClipScore(
+        "avhscore_imagebind", "avhscore", "mean cosine of each frame of the file with the whole sound", "higher", MAO,
+        of=ImageBindFrames, to=ImageBindAudio, score=harmony,
+    ),
+    ClipScore(
+        "javisscore_imagebind", "javisscore",
+        "mean over windows of 2 s every 0.5 s of the 40 % lowest cosines of its frames with its sound", "higher", LIU,
+        of=ImageBindFrames, to=ImageBindAudio, score=javis,
     ),
     ClipScore(
         "desync_synchformer", "desync",

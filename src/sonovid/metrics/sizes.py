@@ -45,7 +45,7 @@ def matched(
     count: int | None = None,
     draws: int = 10,
     generated_clips: Clips = None,
-    reference_clips: Clips = None,
+    reference_clips: Num[np.ndarray, "_"] | Sequence[int] | None = None,
     seed: int = 0,
 ) -> Drawn:
     """A distance with equally many clips on both sides, drawn without replacement.
