@@ -5,7 +5,6 @@ No downloads. A file that is not at hand is a `Missing`, one that is not what it
 
 import hashlib
 import os
-import pickle
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -109,10 +108,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
             held = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"{path}: holds more than weights, and nothing else is read: {_first_line(error)}") from None
     except Exception as error:
-        raise ValueError(f"{path}: cannot be read as a file of weights: {_first_line(error)}") from None
+        # Raised as soon as a file asks for anything but tensors and plain values.
+        more = type(error).__name__ == "UnpicklingError"
+        why = "holds more than weights, and nothing else is read" if more else "cannot be read as a file of weights"
+        raise ValueError(f"{path}: {why}: {_first_line(error)}") from None
     for wrapper in WRAPPERS:
         if isinstance(held, Mapping) and isinstance(held.get(wrapper), Mapping):
             held = held[wrapper]
