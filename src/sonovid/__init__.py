@@ -170,6 +170,7 @@ The map, in the order in which imports may point:
     commands/reconstructions.py a model's codecs put to the test: clips of a reference and what its codecs leave of them
     commands/calibrate.py       sonovid calibrate: metrics held against clips whose truth is known
     commands/generate.py        sonovid generate: words, a video or a sound to a sounding video
+    commands/import_released.py sonovid import: checkpoints that others released, rewritten as model folders of this package
     commands/inform.py          sonovid info: what a media file holds, or what a model makes
     commands/rate.py            sonovid rate: a blinded rating study as one offline web page, and the report of its answers
     commands/scenes.py          sonovid scenes: procedural sounding clips with known event times, as files

@@ -140,16 +140,15 @@ def check_weights(module: torch.nn.Module, folder: Path) -> None:
     Raises:
         ValueError: a tensor is missing, or has another shape.
     """
+    parts = [p.name for p in folder.iterdir() if p.is_dir() and isinstance(getattr(module, p.name, None), torch.nn.Module)]
+    for name in parts:
+        check_weights(getattr(module, name), folder / name)
     saved = headers(folder)
-    for inner in folder.iterdir():
-        part = getattr(module, inner.name, None)
-        if inner.is_dir() and isinstance(part, torch.nn.Module):
-            saved |= {f"{inner.name}.{key}": shape for key, shape in headers(inner).items()}
+    state = {key: value for key, value in module.state_dict().items() if key.split(".")[0] not in parts}
     if not saved:
-        if any(True for _ in module.parameters()):
+        if any(key in state for key, _ in module.named_parameters()):
             raise ValueError(f"model {folder.parent}: {folder.name} has no safetensors file")
         return
-    state = module.state_dict()
     # Tied weights are saved once, under one of their names.
     present = {value.data_ptr() for key, value in state.items() if saved_name(key, saved) is not None}
     for key, value in state.items():

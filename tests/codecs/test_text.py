@@ -116,8 +116,8 @@ def test_hashing_needs_no_transformers():
 WORDS = ["<pad>", "</s>", "<unk>", "a", "red", "ball", "rain"]
 
 
-def tiny(kind: str, folder) -> None:
-    """A random encoder and a tokenizer of seven words, saved to disk as their makers would."""
+def tiny(kind: str, folder, **sizes: int) -> None:
+    """A random encoder and a tokenizer of seven words, saved to disk as their makers would; sizes: other than the usual."""
     import transformers
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -132,14 +132,15 @@ def tiny(kind: str, folder) -> None:
     )
     text = {"vocab_size": len(WORDS), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     text |= {"intermediate_size": 32, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1}
+    text |= {name: size for name, size in sizes.items() if name != "projection_dim"}
     torch.manual_seed(0)
     if kind == "t5":
-        sizes = {"vocab_size": len(WORDS), "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
-        model = transformers.T5EncoderModel(transformers.T5Config(**sizes, pad_token_id=0, eos_token_id=1))
+        of_t5 = {"vocab_size": len(WORDS), "d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+        model = transformers.T5EncoderModel(transformers.T5Config(**of_t5, pad_token_id=0, eos_token_id=1))
     elif kind == "clip":
         model = transformers.CLIPTextModel(transformers.CLIPTextConfig(**text, max_position_embeddings=10))
     else:
-        config = transformers.ClapTextConfig(**text, max_position_embeddings=9, projection_dim=8)
+        config = transformers.ClapTextConfig(**text, max_position_embeddings=9, projection_dim=sizes.get("projection_dim", 8))
         model = transformers.ClapTextModelWithProjection(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

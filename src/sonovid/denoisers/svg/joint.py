@@ -129,6 +129,11 @@ class SVG(ModelMixin, ConfigMixin):
 
     def set_null(self, text: Tensor, pooled: Tensor) -> None:
         """What the frozen text encoders give for no words, [k d] and [e]: it stands wherever a sample has none."""
+        if text.shape != self.null_text.shape or pooled.shape != self.null_pooled.shape:
+            raise ValueError(
+                f"SVG: null text {tuple(text.shape)} and vector {tuple(pooled.shape)}; this model takes "
+                f"{tuple(self.null_text.shape)} and {tuple(self.null_pooled.shape)}"
+            )
         self.null_text, self.null_pooled = text.to(self.null_text), pooled.to(self.null_pooled)
 
     # --- forward ---------------------------------------------------------------------------------------------------------
