@@ -180,6 +180,23 @@ def test_what_is_no_weights_is_refused_in_one_line(tmp_path, held, message):
     assert "\n" not in str(caught.value)
 
 
+class Program:
+    """What a pickle can be made to do on being read."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+def test_nothing_in_a_file_is_run(tmp_path):
+    path = file_of(tmp_path, state={"model": tiny_state(), "extra": Program(tmp_path / "mark")})
+    with pytest.raises(ValueError, match=r"holds more than weights \(\w+\.mkdir\), and nothing else is read"):
+        weights.read_state(path)
+    assert not (tmp_path / "mark").exists()
+
+
 @pytest.mark.parametrize("name", ["net.pt", "net.safetensors", "net.npz"])
 def test_a_damaged_file_is_refused_in_one_line(tmp_path, name):
     path = tmp_path / name

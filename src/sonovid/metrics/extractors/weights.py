@@ -5,6 +5,7 @@ No downloads. A file that is not at hand is a `Missing`, one that is not what it
 
 import hashlib
 import os
+import re
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,6 +26,7 @@ VARIABLE = "SONOVID_WEIGHTS"
 MODEL_FILES = (".safetensors", ".bin", ".json", ".txt", ".model", ".spm")
 # Keys under which training programs keep a network's weights beside the rest of their state.
 WRAPPERS = ("state_dict", "model", "model_state_dict", "module")
+UNREADABLE = "cannot be read as a file of weights: damaged, cut short or something else; fetch it again"
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -109,10 +111,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise
     except Exception as error:
-        # Raised as soon as a file asks for anything but tensors and plain values.
-        more = type(error).__name__ == "UnpicklingError"
-        why = "holds more than weights, and nothing else is read" if more else "cannot be read as a file of weights"
-        raise ValueError(f"{path}: {why}: {_first_line(error)}") from None
+        # torch names what a pickle asks for beyond tensors and plain values, and then advises to let it.
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        why = f"holds more than weights ({asked[1]}), and nothing else is read" if asked else UNREADABLE
+        raise ValueError(f"{path}: {why}") from None
     for wrapper in WRAPPERS:
         if isinstance(held, Mapping) and isinstance(held.get(wrapper), Mapping):
             held = held[wrapper]
