@@ -1,16 +1,16 @@
-"""What there is to train on: a folder, a CSV or JSONL manifest, or a specification of scenes, read into entries."""
+"""What there is to train on: a folder, a CSV or JSONL manifest, a public dataset or scenes, read into entries."""
 
 import csv
 import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from sonovid.data import scenes
+from sonovid.data import scenes, sources
+from sonovid.data.entry import Entry
 
 log = logging.getLogger(__name__)
 
@@ -27,31 +27,13 @@ COLUMNS = {
 }
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One stretch of a media file, or one scene to be rendered.
-
-    path: the file; empty for a scene. start, seconds: the stretch, to the end of the file where seconds is None. events: times of
-    known events in seconds from the beginning of the stretch. name: what tells it from others in its manifest, the same wherever
-    the files lie. scene: world and seed.
-    """
-
-    path: str
-    caption: str = ""
-    label: str = ""
-    start: float = 0.0
-    seconds: float | None = None
-    events: tuple[float, ...] = ()
-    name: str = ""
-    scene: tuple[str, int] | None = None
-
-
 def read(source: "str | Path", *, sound_only: bool = False) -> list[Entry]:
     """The entries of a source, in an order that depends on nothing but their names.
 
     source: a folder, searched with its subfolders, where `clip.txt` beside `clip.mp4` is its caption and `clip.json` may hold
-    events, label and caption; a .csv or .jsonl manifest, paths relative to it; or "scenes:hits+bounces:8000:seed=0", so many
-    scenes of these worlds in turn, from this seed on.
+    events, label and caption; a .csv or .jsonl manifest, paths relative to it; a public dataset as it lies on disk, such as
+    "aist:FOLDER:split=train" (see `sources`); or "scenes:hits+bounces:8000:seed=0", so many scenes of these worlds in turn, from
+    this seed on.
     sound_only: take files that hold sound alone as well.
 
     Raises:
@@ -59,12 +41,15 @@ def read(source: "str | Path", *, sound_only: bool = False) -> list[Entry]:
     """
     if str(source).startswith("scenes:"):
         return _scenes(str(source))
+    if sources.known(str(source)):
+        return sources.read(str(source))
     path = Path(source).expanduser()
     if path.is_dir():
         entries = _folder(path, VIDEO + SOUND if sound_only else VIDEO)
     elif not path.exists():
         raise ValueError(
-            f"data={source}: no such folder or file; give a folder of clips, a .csv or .jsonl manifest, or scenes:..."
+            f"data={source}: no such folder or file; give a folder of clips, a .csv or .jsonl manifest, scenes:... or a dataset: "
+            f"{', '.join(f'{name}:FOLDER' for name in sources.NAMES)}"
         )
     elif path.suffix == ".csv":
         entries = _checked(path, _csv(path))
