@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 from sonovid.metrics.base import ClipDistance, Distance, Metric, Missing, PairedScore
@@ -22,12 +21,9 @@ def metrics() -> dict[str, Metric]:
     """All metrics by name."""
     found: dict[str, Metric] = {}
     for module in MODULES:
-        if find_spec(f"sonovid.metrics.{module}") is None:
-            continue
         for metric in import_module(f"sonovid.metrics.{module}").METRICS:
             assert metric.name not in found, f"two metrics are named {metric.name}"
             found[metric.name] = metric
-    assert not set(found) & {metric.family for metric in found.values()} - set(found), "a family has a metric's name"
     return found
 
 
@@ -40,7 +36,9 @@ def families() -> dict[str, list[str]]:
 
 
 def select(words: "str | Sequence[str] | None" = None) -> list[Metric]:
-    """The metrics that some names and families stand for, "NAME,FAMILY,..." or a list; None: all but those of reconstructions.
+    """The metrics that some names and families stand for, "NAME,FAMILY,..." or a list; None: all but a few that must be named.
+
+    A word that is both stands for the family.
 
     Raises:
         ValueError: no such metric or family, and which come near.
@@ -48,7 +46,7 @@ def select(words: "str | Sequence[str] | None" = None) -> list[Metric]:
     if words is None:
         return [metric for metric in metrics().values() if metric.family not in NOT_BY_DEFAULT]
     chosen: dict[str, Metric] = {}
-    for word in [w.strip() for w in words.split(",")] if isinstance(words, str) else words:
+    for word in [w.strip().lower() for w in words.split(",")] if isinstance(words, str) else words:
         names = families().get(word, [])
         if word in metrics() and word not in names:
             names = [word]

@@ -102,6 +102,7 @@ def described(function: Callable[..., Any]) -> str:
     while isinstance(function, partial):
         given = {**function.keywords, **given}
         function = function.func
+    function = inspect.unwrap(function)
     made = inspect.getclosurevars(function).nonlocals if inspect.isfunction(function) else {}
     settings: dict[str, Any] = dict(made) | {
         name: one.default

@@ -1,0 +1,159 @@
+"""Reports: everything stands in them, nothing in them breaks out of its place, and a page is whole by itself."""
+
+import math
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import measured
+from measured import EVERY, TIME
+
+from sonovid.metrics import sets
+from sonovid.metrics.compare import compare
+from sonovid.metrics.evaluate import Measuring, evaluate_all
+from sonovid.metrics.report import cells, drawing, markdown, page, terminal
+from sonovid.metrics.results import Evaluation, Result, Skipped
+
+
+@pytest.fixture(scope="module")
+def measurement(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sets")
+    made = [measured.folder(root / name, range(start, start + 7)) for name, start in (("ours", 30), ("theirs", 60))]
+    systems = [sets.open_set(one) for one in made]
+    reference = sets.open_set(measured.folder(root / "true", range(7)))
+    return systems, reference, evaluate_all(systems, reference, EVERY, Measuring(resamples=10))
+
+
+def hostile() -> Evaluation:
+    result = Result("a|b", "f", "<script>", "lower", "", "", 1.0, 3, 3, warnings=("x | y <b>",), clips={"<img>": 1.0, "b": 2.0})
+    return Evaluation("<i>t</i>", (result,), (Skipped("s", "f", "no | weights"),), ("w|",))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.12345, "0.1235"), (123.456, "123.5"), (12345.6, "12346"), (0, "0"), (-0.5, "-0.5000"), (1e-7, "1e-07"), (3e9, "3e+09")],
+)
+def test_numbers_have_four_digits_that_mean_something(value, text):
+    assert cells.number(value) == text
+    assert cells.number(None) == cells.number(math.nan) == ""
+    assert cells.number(math.inf) == "∞"
+
+
+def test_the_table_says_everything(measurement):
+    _, _, (ours, _) = measurement
+    found = cells.table(ours)
+    assert [row[0].split()[0] for row in found.rows] == [result.name for result in ours.results]
+    assert all(len(row) == len(cells.HEADER) for row in found.rows)
+    assert found.skipped[0][0] == "fvd_heavy"
+    text = markdown.markdown([found])
+    assert all(result.name in text for result in ours.results)
+    assert "fetch it from" in text
+    assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+
+
+def test_equal_reasons_and_equal_warnings_stand_once():
+    twice = tuple(Result(n, "f", "", "lower", "", "", 1.0, 3, 3, warnings=("short",)) for n in "ab")
+    found = cells.table(Evaluation("t", twice, (Skipped("c", "f", "why"), Skipped("d", "f", "why"))))
+    assert found.notes == ("short",)
+    assert found.skipped == (("c, d", "why"),)
+
+
+def test_markdown_keeps_its_columns_whatever_stands_in_them():
+    lines = [line for line in markdown.markdown([cells.table(hostile())]).splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+
+
+def test_the_terminal_shows_names_with_brackets_as_they_are(capsys):
+    pytest.importorskip("rich")
+    terminal.write(cells.table(Evaluation("[red]x[/red]", (Result("m", "f", "", "lower", "", "", 1.0, 3, 3, warnings=("w",)),))))
+    out = capsys.readouterr().out
+    assert "[red]x[/red]" in out
+    assert "m ↓ [1]" in out
+
+
+class Reader(HTMLParser):
+    """Tags that are open, and all that points out of the page."""
+
+    void = frozenset(["meta", "img", "br", "line", "circle", "rect"])
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.sources, self.tags = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def read(text) -> Reader:
+    reader = Reader()
+    reader.feed(text)
+    assert reader.open == []
+    return reader
+
+
+def test_a_page_is_whole_by_itself(measurement, tmp_path):
+    systems, reference, both = measurement
+    text = page.page(both, sets=systems, reference=reference, compared=compare(both), beside=tmp_path / "p.html")
+    reader = read(text)
+    assert all(source.startswith("data:") for source in reader.sources)
+    assert "script" not in reader.tags
+    assert reader.tags.count("video") == 2 * 2 * 6
+    for one in both:
+        assert f"<td>{one.title}</td>" in text
+    assert "<h3>worst</h3>" in text
+    for plot in re.findall(r"<svg.*?</svg>", text):
+        ElementTree.fromstring(plot)
+
+
+def test_large_clips_are_linked_to_by_a_relative_path(measurement, tmp_path, monkeypatch):
+    systems, reference, both = measurement
+    monkeypatch.setattr(page, "CLIP", 100)
+    reader = read(page.page(both[:1], sets=systems[:1], reference=reference, beside=tmp_path / "p.html"))
+    links = [source for source in reader.sources if not source.startswith("data:")]
+    assert links
+    assert all((tmp_path / link).resolve().is_file() for link in links)
+
+
+def test_nothing_that_was_brought_is_taken_for_html():
+    text = page.page([hostile()])
+    read(text)
+    assert "<script>" not in text
+    assert "<i>t" not in text
+
+
+def test_worst_and_best_are_the_worst_and_the_best(measurement):
+    _, _, (ours, _) = measurement
+    result = page.telling(ours)
+    assert result is not None
+    order = sorted(result.clips, key=lambda name: page._worth(result, name))
+    goodness = [result.clips[name] if result.better == "higher" else -result.clips[name] for name in order]
+    assert goodness == sorted(goodness)
+
+
+def test_plots_of_values_that_do_not_vary(measurement):
+    _, _, (ours, _) = measurement
+    still = Result("m", "f", "", "higher", "", "", 1.0, 3, 3, clips={"a": 1.0, "b": 1.0})
+    for plot in (drawing.forest([Evaluation("t", (still,))], "m"), drawing.spread([Evaluation("t", (still,))], "m")):
+        ElementTree.fromstring(plot)
+        assert "nan" not in plot
+    assert drawing.forest([ours], "none of its metrics") == drawing.spread([ours], "none of its metrics") == ""
+    assert drawing.spread([ours], TIME.name)
+
+
+def test_side_by_side(measurement):
+    _, _, both = measurement
+    header, rows = cells.side_by_side(both, compare(both))
+    assert header == ("metric", "ours", "theirs", "floor", "ceiling")
+    assert any(row[1].endswith("*") or row[2].endswith("*") for row in rows)
+    assert "ours" in markdown.comparison(header, rows, [])
