@@ -2,8 +2,9 @@
 
     python benchmarks/metrics.py [--clips 1000] [--workers 2]
 
-Clips are rendered scenes, written as files first, which is not counted. What is counted is the whole of `sonovid evaluate` from the
-shell, with an empty cache and then with a full one, and the processors' time, which other work on the machine does not change much.
+So many clips on either side, rendered scenes, written as files first, which is not counted. What is counted is the whole of
+`sonovid evaluate` from the shell, with an empty cache and then with a full one; and the processors' time, which other work on the
+machine does not change much.
 """
 
 import argparse
@@ -30,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as aside:
         root = Path(aside)
         for name, seed in (("generated", 0), ("reference", 10_000_000)):
-            words = ["--world", "hits", "--count", str(options.clips // 2), "--seed", str(seed), "--quiet"]
+            words = ["--world", "hits", "--count", str(options.clips), "--seed", str(seed), "--quiet"]
             subprocess.run([*command, "scenes", str(root / name), *words, "--workers", str(options.workers)], check=True)
         # Clips are paired by name.
         for name in ("generated", "reference"):
@@ -40,11 +41,9 @@ def main() -> None:
             words = ["--workers", str(options.workers), "--cache", str(root / "cache"), "--quiet"]
             began, used = time.perf_counter(), processors()
             subprocess.run([*command, "evaluate", str(root / "generated"), str(root / "reference"), *words], check=True)
-            print(
-                f"{options.clips} clips, {options.workers} processes, {what:20s} {time.perf_counter() - began:7.1f} s by the clock, "
-                f"{processors() - used:7.1f} s of processors",
-                flush=True,
-            )
+            clock, used = time.perf_counter() - began, processors() - used
+            print(f"{options.clips} + {options.clips} clips, {options.workers} processes, {what}:", flush=True)
+            print(f"  {clock:.1f} s by the clock, {used:.1f} s of processors", flush=True)
 
 
 if __name__ == "__main__":

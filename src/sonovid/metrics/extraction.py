@@ -1,10 +1,13 @@
 """Files to features: read once for all extractors that read alike, prepared by processes, embedded in batches, cached."""
 
+import hashlib
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -191,7 +194,27 @@ def _loadable(jobs: list[tuple[Item, Job]], extractors: Sequence[Ready], feature
 def cache_key(one: Ready, item: Item, versions: dict[str, str]) -> dict[str, Any]:
     """Everything that the features of one clip depend on."""
     caption = item.caption if one.kind.reading.text else ""
-    return {"file": item.sha256, "caption": caption, "extractor": one.record, "versions": versions}
+    return {
+        "file": item.sha256,
+        "caption": caption,
+        "extractor": one.record,
+        "code": code_sha256(one.kind.__module__),
+        "versions": versions,
+    }
+
+
+@cache
+def code_sha256(module: str) -> str:
+    """A hash of the source of everything that may change a feature: reading files, extractors, and the extractor's own module.
+
+    An extractor's `version` says that its numbers changed on purpose; nothing that was made by other code is taken in any case.
+    """
+    here = Path(__file__).parent
+    folders = (here, here / "extractors", here.parent, here.parent / "media")
+    files = {path for folder in folders for path in folder.glob("*.py")}
+    own = getattr(sys.modules.get(module), "__file__", None)
+    lines = [path.read_bytes() for path in sorted(files | ({Path(own)} if own else set()))]
+    return hashlib.sha256(b"\0".join(lines)).hexdigest()
 
 
 Keep = Callable[..., None]

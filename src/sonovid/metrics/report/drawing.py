@@ -85,10 +85,10 @@ def spread(evaluations: Sequence[Evaluation], name: str) -> str:
 class _Scale:
     """Values to places across the plot."""
 
-    def __init__(self, low: float, high: float):
+    def __init__(self, low: float | int, high: float | int):
         self.low, self.high = low, high
 
-    def __call__(self, value: float) -> float:
+    def __call__(self, value: float | int) -> float:
         return LEFT + (WIDTH - LEFT - 14) * (value - self.low) / (self.high - self.low)
 
 
@@ -102,7 +102,7 @@ def _axis(scale: _Scale, height: int) -> list[str]:
     return parts + [_text(scale(float(tick)), base + 14, number(round(float(tick), 10)), "middle", FAINT) for tick in ticks]
 
 
-def _text(x: float, y: float, words: str, anchor: str, colour: str) -> str:
+def _text(x: float | int, y: float | int, words: str, anchor: str, colour: str) -> str:
     short = words if len(words) <= 24 else words[:22] + "…"
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(short)}</text>'
 
