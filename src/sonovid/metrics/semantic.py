@@ -15,7 +15,7 @@ from sonovid.metrics.extractors.imagebind import ImageBindAudio, ImageBindFrames
 from sonovid.metrics.extractors.msclap import MsClap
 from sonovid.metrics.extractors.passt import Passt
 from sonovid.metrics.extractors.synchformer import LEAST, SyncAudio, SyncVideo, offset_logits
-from sonovid.metrics.extractors.videomae import FRAMES, VideoMaeBase, VideoMaeV2G
+from sonovid.metrics.extractors.videomae import FRAMES, ContentDebiased, VideoMaeBase
 from sonovid.metrics.extractors.vjepa import VJepa2
 from sonovid.metrics.frechet import frechet, per_clip
 from sonovid.metrics.kernels import jedi, kad, kvd
@@ -84,7 +84,7 @@ METRICS: list[Metric] = [
     Distance(
         "fvd_videomae_v2_g_ssv2", "fvd",
         "content-debiased FVD: Fréchet distance of VideoMAE-v2-g's features of 16 frames (cd-fvd), over N - 1", "lower", GE,
-        extractor=VideoMaeV2G, distance=frechet, by_size=True, warn=frames_warning,
+        extractor=ContentDebiased, distance=frechet, by_size=True, warn=frames_warning,
     ),
     Distance(
         "fvd_videomae_base_ssv2", "fvd",
@@ -92,7 +92,7 @@ METRICS: list[Metric] = [
         extractor=VideoMaeBase, distance=frechet, by_size=True, warn=frames_warning,
     ),
     Distance(
-        "kvd_videomae_base_ssv2", "kvd", "cubic kernel distance of the same features", "lower", GE,
+        "kvd_videomae_base_ssv2", "kvd", "cubic kernel distance of VideoMAE base's features", "lower", GE,
         extractor=VideoMaeBase, distance=kvd, warn=frames_warning,
     ),
     Distance(
@@ -172,7 +172,7 @@ METRICS: list[Metric] = [
     ),
     ClipScore(
         "offset_synchformer", "desync",
-        "the same offsets with their sign, -2 to 2 s, above zero where the sound is late; mean over clips", "zero", IASHIN,
+        "offset that Synchformer hears, with its sign: above zero the sound is late; mean over clips", "zero", IASHIN,
         "s", of=SyncVideo, to=SyncAudio, score=offset_of, warn=short_warning,
     ),
 ]  # fmt: skip

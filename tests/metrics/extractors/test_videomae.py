@@ -6,12 +6,12 @@ import torch
 
 from sonovid.clip import Clip
 from sonovid.metrics.base import Material, Unfit
-from sonovid.metrics.extractors.videomae import VideoMaeBase, VideoMaeGiant, VideoMaeV2G, sinusoids
+from sonovid.metrics.extractors.videomae import ContentDebiased, VideoMaeBase, VideoMaeGiant, sinusoids
 
 TINY = {"width": 8, "depth": 2, "heads": 2, "hidden": 12, "patch": 56, "classes": 3}
 
 
-class TinyGiant(VideoMaeV2G):
+class TinyGiant(ContentDebiased):
     sizes = TINY
 
 

@@ -27,8 +27,7 @@ class AstAudioSet(Extractor):
     weights = (
         WeightFile(
             "MIT/ast-finetuned-audioset-10-10-0.4593",
-            "model MIT/ast-finetuned-audioset-10-10-0.4593 of the Hugging Face hub, 0.35 GB: "
-            "hf download MIT/ast-finetuned-audioset-10-10-0.4593",
+            "the Hugging Face hub (0.35 GB; hf download MIT/ast-finetuned-audioset-10-10-0.4593)",
             licence="BSD-3-Clause",
         ),
     )

@@ -20,7 +20,7 @@ SECONDS, HOP_SECONDS = 10, 1
 
 WEIGHTS = WeightFile(
     "laion/clap-htsat-unfused",
-    "model laion/clap-htsat-unfused of the Hugging Face hub, 0.6 GB: hf download laion/clap-htsat-unfused",
+    "the Hugging Face hub (0.6 GB; hf download laion/clap-htsat-unfused)",
     licence="Apache-2.0",
 )
 

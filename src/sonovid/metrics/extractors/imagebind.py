@@ -35,8 +35,8 @@ WINDOW, OVERLAP = 2.0, 1.5
 
 WEIGHTS = WeightFile(
     "imagebind_huge.pth",
-    "https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth (4.8 GB), for ImageBind's own code: pip install "
-    "git+https://github.com/facebookresearch/ImageBind",
+    "https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth (4.8 GB; it also takes ImageBind's own code, "
+    "pip install git+https://github.com/facebookresearch/ImageBind)",
     licence="CC BY-NC-SA 4.0, not for commercial use",
 )
 

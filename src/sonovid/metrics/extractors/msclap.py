@@ -126,8 +126,7 @@ class MsClap(Extractor):
     weights = (
         WeightFile(
             "CLAP_weights_2023.pth",
-            "file CLAP_weights_2023.pth of model microsoft/msclap on the Hugging Face hub, 0.7 GB: "
-            "hf download microsoft/msclap CLAP_weights_2023.pth",
+            "the Hugging Face hub (0.7 GB; hf download microsoft/msclap CLAP_weights_2023.pth)",
             licence="MIT",
         ),
     )

@@ -34,8 +34,7 @@ SECONDS = Fraction(10)
 
 WEIGHTS = WeightFile(
     "synchformer_state_dict.pth",
-    "file of model hkchengrex/av-benchmark or of hkchengrex/MMAudio's releases, 0.95 GB; its weights are those of Synchformer's "
-    "24-01-04T16-39-21",
+    "https://github.com/hkchengrex/MMAudio/releases/download/v0.1/synchformer_state_dict.pth (0.95 GB)",
     licence="MIT",
 )
 # In the file, and in no path to an offset: a second, flat way to cut pictures into patches.

@@ -84,7 +84,7 @@ class Windows(Extractor):
     device: str = "cpu"
 
 
-class VideoMaeV2G(Windows):
+class ContentDebiased(Windows):
     """`features` [k 1408], a row per window of 16 frames, scaled to 224 by 224 whatever their shape, in [0, 1]."""
 
     name = "videomae_v2_g_ssv2"
@@ -92,8 +92,7 @@ class VideoMaeV2G(Windows):
     weights = (
         WeightFile(
             "vit_g_hybrid_pt_1200e_ssv2_ft.pth",
-            "file of model OpenGVLab/InternVideoMAE_models on the Hugging Face hub (access is granted there), "
-            "or what the cd-fvd package downloads on its first use",
+            "model OpenGVLab/InternVideoMAE_models of the Hugging Face hub, where access is granted (about 4 GB)",
         ),
     )
     settings: ClassVar = {
@@ -125,8 +124,7 @@ class VideoMaeBase(Windows):
     weights = (
         WeightFile(
             "MCG-NJU/videomae-base-finetuned-ssv2",
-            "model MCG-NJU/videomae-base-finetuned-ssv2 of the Hugging Face hub, 0.4 GB: "
-            "hf download MCG-NJU/videomae-base-finetuned-ssv2",
+            "the Hugging Face hub (0.4 GB; hf download MCG-NJU/videomae-base-finetuned-ssv2)",
             licence="CC BY-NC 4.0",
         ),
     )

@@ -28,7 +28,7 @@ class VJepa2(Windows):
     weights = (
         WeightFile(
             "facebook/vjepa2-vitl-fpc64-256",
-            "model facebook/vjepa2-vitl-fpc64-256 of the Hugging Face hub, 1.3 GB: hf download facebook/vjepa2-vitl-fpc64-256",
+            "the Hugging Face hub (1.3 GB; hf download facebook/vjepa2-vitl-fpc64-256)",
             licence="MIT",
         ),
     )
