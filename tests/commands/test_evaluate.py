@@ -62,8 +62,12 @@ def test_a_table_and_three_files(run, tmp_path):
 def test_systems_side_by_side_from_folders_and_from_files(run, tmp_path):
     for name in ("ours", "theirs"):
         assert run("evaluate", name, "true", *FEW, "--quiet", "--json", str(tmp_path / f"{name}.json"))[0] == 0
-    status, out, _ = run("compare", "ours", "theirs", "--reference", "true", *FEW)
+    status, out, _ = run("compare", "ours", "theirs", "--reference", "true", *FEW, "--json", str(tmp_path / "both.json"))
     assert status == 0
+    both = json.loads((tmp_path / "both.json").read_text())
+    assert [one["title"] for one in both["systems"]] == ["ours", "theirs"]
+    assert {one["metric"] for one in both["comparisons"]} == {"psnr", "lsd"}
+    assert all(0 <= one["wilcoxon"] <= 1 for one in both["comparisons"] if one["wilcoxon"] is not None)
     (line,) = [line for line in out.splitlines() if line.startswith("lsd ↓") and ")" in line and "*" in line]
     assert line.index("*") < line.rindex("(")
     again = run("compare", str(tmp_path / "ours.json"), str(tmp_path / "theirs.json"))[1]

@@ -165,11 +165,10 @@ def report(
     from sonovid.metrics.report import cells, markdown, page, terminal
 
     tables = [cells.table(one) for one in evaluations]
-    if args.json:
-        for one in evaluations:
-            place = Path(args.json)
-            place = place if len(evaluations) == 1 else place.with_name(f"{place.stem}-{one.title}{place.suffix}")
-            results.save(one, place)
+    if args.json and compared is None:
+        results.save(evaluations[0], args.json)
+    elif args.json:
+        results.save_comparison(evaluations, compared.comparisons, args.json)
     side = cells.side_by_side(evaluations, compared) if compared else None
     lines = cells.differences(compared) if compared else []
     if args.markdown:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,16 @@ class Evaluation:
 def save(evaluation: Evaluation, path: "str | Path") -> None:
     """Write the JSON file, whole or not at all."""
     atomic.write_text(path, evaluation.to_json())
+
+
+def save_comparison(evaluations: Sequence[Evaluation], comparisons: Sequence[Any], path: "str | Path") -> None:
+    """Several systems and what their comparison found (dataclasses), as one JSON file."""
+    held = {
+        "format": FORMAT,
+        "systems": [_plain(asdict(one)) for one in evaluations],
+        "comparisons": [_plain(asdict(one)) for one in comparisons],
+    }
+    atomic.write_text(path, json.dumps(held, indent=1, allow_nan=False) + "\n")
 
 
 def load(path: "str | Path") -> Evaluation:
