@@ -164,3 +164,17 @@ def test_desync_from_files_with_its_floor(tmp_path, randomised, monkeypatch):
     assert "needs 4.8 s" in str(found.left_out)
     assert found.floor is not None
     assert all(0 <= value <= 2 for value in found.clips.values())
+
+
+def test_weights_without_their_code_skip_one_metric_and_no_other(folders, weights, tmp_path):
+    """ImageBind's file is at hand, its code is not: CLAP's number comes all the same."""
+    (tmp_path / "clap-htsat-unfused").symlink_to(weights / "clap-htsat-unfused")
+    (tmp_path / "imagebind_huge.pth").write_bytes(b"weights")
+    generated = open_set(folders[0])
+    chosen = [BY_NAME["clap_score_htsat_unfused"], BY_NAME["imagebind_ta"]]
+    found = evaluate(generated, None, chosen, Measuring(tmp_path, resamples=5))
+    assert [result.name for result in found.results] == ["clap_score_htsat_unfused"]
+    (skipped,) = found.skipped
+    assert skipped.name == "imagebind_ta"
+    assert "non-commercial use" in skipped.reason
+    assert "\n" not in skipped.reason

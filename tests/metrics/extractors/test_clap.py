@@ -132,6 +132,42 @@ def test_a_folder_with_something_else_is_refused_in_one_line(tmp_path, clap_fold
         assert folder.name in str(caught.value)
 
 
+def test_the_older_format_of_the_hub_is_read_too(tmp_path, clap_folder, audio):
+    """The published folder holds pytorch_model.bin; it is read as weights alone."""
+    import shutil
+
+    import torch
+    from safetensors.torch import load_file
+
+    folder = tmp_path / "clap-htsat-unfused"
+    shutil.copytree(clap_folder, folder)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    extractor = ClapAudio()
+    extractor.load([folder])
+    one, other = (e.embed([e.prepare(sound(1.5))])[0]["whole"] for e in (extractor, audio))
+    assert np.allclose(one, other, atol=1e-6)
+
+
+def test_a_folder_without_all_of_its_weights_is_refused(tmp_path, clap_folder):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "clap"
+    shutil.copytree(clap_folder, folder)
+    state = load_file(folder / "model.safetensors")
+    name = "audio_projection.linear1.weight"
+    wide = {**state, name: state[name].repeat(2, 1)}
+    save_file({k: v for k, v in state.items() if k != name}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=f"no weights for {name}"):
+        ClapAudio().load([folder])
+    save_file(wide, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match="another shape") as caught:
+        ClapAudio().load([folder])
+    assert "\n" not in str(caught.value)
+
+
 def test_nothing_is_written_to_the_terminal(clap_folder, capfd):
     ClapAudio().load([clap_folder])
     ClapText().load([clap_folder])

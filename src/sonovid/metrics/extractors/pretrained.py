@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sonovid.metrics.base import Missing
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
@@ -29,10 +31,13 @@ def model_of(folder: Path, kind: str, model_type: str, *, device: str = "cpu", *
     """A model of transformers from its folder, frozen and in evaluation mode; `kind` its class, `model_type` its config's word.
 
     Raises:
+        Missing: the transformers that is installed has no such class.
         ValueError: no such model there, or weights of another architecture, size or part.
     """
     import transformers
 
+    if not hasattr(transformers, kind):
+        raise Missing(f"transformers {transformers.__version__} has no {kind}: pip install --upgrade transformers")
     with quiet():
         try:
             config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
