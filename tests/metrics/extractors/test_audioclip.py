@@ -129,6 +129,20 @@ def test_another_file_is_refused(tmp_path):
         Small().load([tmp_path / "clip.pt"])
 
 
+def test_the_first_channel_is_heard():
+    waveform = np.random.default_rng(0).standard_normal((2, 5000)).astype(np.float32)
+    assert not AudioClipFeatures.reading.mono
+    prepared = AudioClipFeatures().prepare(Material(Clip(None, 0.1 * waveform, sample_rate=44100)))
+    np.testing.assert_array_equal(prepared["waveform"], 0.1 * waveform[0])
+
+
+def test_of_sound_in_minus_one_to_one_eight_bits_are_left():
+    waveform = torch.linspace(-0.02, 0.02, 2000)[None]
+    scaled = (waveform + 32768) * 2 / 65535 - 1
+    assert len(scaled.unique()) < 15, "what MM-Diffusion's features are made of"
+    assert len(((waveform * 32768 + 32768) * 2 / 65535 - 1).unique()) > 500
+
+
 def test_pictures_alone_are_unfit():
     with pytest.raises(Unfit, match="no sound"):
         AudioClipFeatures().prepare(Material(Clip(np.zeros((1, 4, 4, 3), np.uint8), None)))

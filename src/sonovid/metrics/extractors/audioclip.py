@@ -155,17 +155,18 @@ def blackman_harris(length: int) -> Float[np.ndarray, "n"]:
 class AudioClipFeatures(Extractor):
     """`features` [1024] of a whole sound, and `hundredfold`, whose squared distances are the published ones, times 10 000.
 
-    Sound goes in in [-1, 1], as MM-Diffusion and JavisBench have it, although the head was trained on 16-bit integers: it hears
-    everything 90 dB too low. Deviation: the network is in evaluation mode, as in JavisBench. MM-Diffusion leaves its batch
-    normalisation in training, so that its numbers depend on which 8 clips come together.
+    Sound goes in in [-1, 1], as MM-Diffusion has it, although the head was trained on 16-bit integers: it hears everything 90 dB
+    too low, and single precision leaves eight bits of it. Deviation: the network is in evaluation mode, as in JavisBench.
+    MM-Diffusion leaves its batch normalisation in training, so that its numbers depend on which 8 clips come together. Deviation:
+    whole sounds, where MM-Diffusion cuts windows of 1.6 s; its own clips are as long as that.
     """
 
     name = "audioclip"
     what = "AudioCLIP's audio embedding of a whole sound"
-    reading: ClassVar[Reading] = Reading(audio=True, sample_rate=SAMPLE_RATE)
+    reading: ClassVar[Reading] = Reading(audio=True, sample_rate=SAMPLE_RATE, mono=False)
     weights = (WEIGHTS,)
     settings: ClassVar = {
-        "sound": "in [-1, 1], not scaled to 16-bit integers",
+        "sound": "first channel, in [-1, 1], not scaled to 16-bit integers",
         "features": "1024, not normalised; hundredfold: times 100",
         "mode": "evaluation",
     }
