@@ -163,6 +163,8 @@ The map, in the order in which imports may point:
     recipes/melgan.py           the improved MelGAN's training in three sizes: the paper's, one for scenes, a toy
     recipes/melgan_training.py  the improved MelGAN's training from its recipe, on any folder of sound
     recipes/parts.py            parts that a training takes over: codecs and text encoders, from this library's folders
+    recipes/svg.py              the SVG baseline's recipes: two base models each by itself, then joined
+    recipes/svg_training.py     the SVG baseline's training from its recipe: base models loaded or begun, joined, trained
     recipes/uniform.py          UniForm in three sizes: the published one, the one in the package, a toy
     recipes/uniform_training.py UniForm's training from its recipe: latents cached, the network trained, a pipeline left
     commands/evaluate.py        sonovid evaluate and sonovid metrics: folders of clips to numbers, and which numbers there are

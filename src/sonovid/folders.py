@@ -141,8 +141,8 @@ def check_weights(module: torch.nn.Module, folder: Path) -> None:
         ValueError: a tensor is missing, or has another shape.
     """
     parts = [p.name for p in folder.iterdir() if p.is_dir() and isinstance(getattr(module, p.name, None), torch.nn.Module)]
-    for name in parts:
-        check_weights(getattr(module, name), folder / name)
+    for part in parts:
+        check_weights(getattr(module, part), folder / part)
     saved = headers(folder)
     state = {key: value for key, value in module.state_dict().items() if key.split(".")[0] not in parts}
     if not saved:

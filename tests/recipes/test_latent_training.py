@@ -20,7 +20,8 @@ def test_captions_are_embedded_once_and_alike():
 
     captions = latent_training.Captions(encoder, ["a b", "c", "a b", "d e f"])
     seen = len(embedded)
-    text, mask = captions(["d e f", "c"])
+    text, mask, pooled = captions(["d e f", "c"])
+    assert pooled is None
     assert len(embedded) == seen
     assert text.shape == (2, 3, 8)
     assert mask.sum(1).tolist() == [3, 1]

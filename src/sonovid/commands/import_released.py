@@ -75,8 +75,8 @@ def svg_baseline(folder: Path, *, fps: Fraction = Fraction(8), num_frames: int =
             shutil.copytree(folder / name.replace("text_encoder", "tokenizer"), Path(aside) / name, dirs_exist_ok=True)
         video = PretrainedVideo.from_pretrained(Path(aside) / "vae_v")
         audio = audioldm(aside)
-        encoders = [PretrainedText.from_pretrained(Path(aside) / name) for name in ("text_encoder_v", "text_encoder_a")]
-        text = JointText(*encoders, places=min(77, encoders[0].max_words))
+        words, vector = (PretrainedText.from_pretrained(Path(aside) / name) for name in ("text_encoder_v", "text_encoder_a"))
+        text = JointText(words, vector, places=min(77, words.max_words))
     model = svg_denoiser(folder, text.places)
     model.set_null(*text.null())
     side = model.config.video["sample_size"] * video.spatial

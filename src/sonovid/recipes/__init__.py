@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sonovid.recipes import base, cmmd, codec, melgan, uniform
+from sonovid.recipes import base, cmmd, codec, melgan, svg, uniform
 
 RECIPES: dict[str, Callable[[], Any]] = {
     "uniform.scenes": uniform.scenes,
@@ -21,6 +21,10 @@ RECIPES: dict[str, Callable[[], Any]] = {
     "cmmd.paper": cmmd.paper,
     "cmmd.paper.contrastive": cmmd.paper_contrastive,
     "cmmd.tiny": cmmd.tiny,
+    "svg.scenes": svg.scenes,
+    "svg.scenes.bases": svg.scenes_bases,
+    "svg.paper": svg.paper,
+    "svg.tiny": svg.tiny,
     "codec.frames": codec.frames,
     "codec.mel": codec.mel,
     "codec.vocoder": codec.vocoder,
@@ -67,11 +71,12 @@ def run(name: str, overrides: Overrides = None) -> Path:
         raise ValueError(f"{name}: out=FOLDER is needed: where the run is kept")
     if not recipe.data.path:
         raise ValueError(f"{name}: data=FOLDER_OR_MANIFEST is needed: what to train on")
-    from sonovid.recipes import cmmd_training, codec_training, melgan_training, uniform_training
+    from sonovid.recipes import cmmd_training, codec_training, melgan_training, svg_training, uniform_training
 
     trainings = {
         uniform.UniFormRecipe: uniform_training.run,
         cmmd.CMMDRecipe: cmmd_training.run,
+        svg.SVGRecipe: svg_training.run,
         melgan.MelGANRecipe: melgan_training.run,
     }
     train: Callable[..., Path] = trainings.get(type(recipe), codec_training.run)

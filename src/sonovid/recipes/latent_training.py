@@ -43,27 +43,34 @@ class Captions:
         self.encoder = encoder
         self.places: dict[str, int] = {}
         distinct = sorted(set(captions))
-        text, _ = self._embed(distinct[:1] or [""])
-        self.kept: tuple[Tensor, Tensor] | None = None
+        text = self._embed(distinct[:1] or [""])[0]
+        self.kept: tuple[Tensor, Tensor, Tensor | None] | None = None
         if len(distinct) * 32 * text.shape[-1] <= MOST_NUMBERS:
             pieces = [self._embed(distinct[i : i + 256]) for i in range(0, len(distinct), 256)]
-            longest = max(mask.shape[1] for _, mask in pieces)
-            padded = [(_padded(text.half(), longest), _padded(mask, longest)) for text, mask in pieces]
-            self.kept = (torch.cat([text for text, _ in padded]), torch.cat([mask for _, mask in padded]))
+            longest = max(mask.shape[1] for _, mask, _ in pieces)
+            texts = [_padded(text.half(), longest) for text, _, _ in pieces]
+            masks = [_padded(mask, longest) for _, mask, _ in pieces]
+            vectors = [pooled for _, _, pooled in pieces if pooled is not None]
+            self.kept = (torch.cat(texts), torch.cat(masks), torch.cat(vectors) if vectors else None)
             self.places = {caption: i for i, caption in enumerate(distinct)}
 
     @torch.no_grad()
-    def _embed(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def _embed(self, captions: Sequence[str]) -> tuple[Tensor, Tensor, Tensor | None]:
         text, mask = self.encoder(list(captions))
-        return text.cpu(), mask.cpu()
+        pooled = self.encoder.pooled(list(captions)).cpu() if hasattr(self.encoder, "pooled") else None
+        return text.cpu(), mask.cpu(), pooled
 
-    def __call__(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Words [b k d] in float32 and which are there [b k]; k is that of the longest caption of all."""
+    def __call__(self, captions: Sequence[str]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Words [b k d] in float32, which are there [b k], and a vector of each caption [b e] where the encoder gives one.
+
+        k is that of the longest caption of all.
+        """
         if self.kept is None:
-            text, mask = self._embed(captions)
-            return text.float(), mask
+            text, mask, pooled = self._embed(captions)
+            return text.float(), mask, pooled
         at = torch.tensor([self.places[caption] for caption in captions])
-        return self.kept[0][at].float(), self.kept[1][at]
+        text, mask, pooled = self.kept
+        return text[at].float(), mask[at], None if pooled is None else pooled[at]
 
 
 def _padded(x: Tensor, longest: int) -> Tensor:
@@ -89,7 +96,8 @@ def batches(
         if words is None:
             condition = Condition.wordless(generated)
         else:
-            condition = Condition(*words([cache.rows[index]["caption"] for index in indices]), generated)
+            embedded, mask, pooled = words([cache.rows[index]["caption"] for index in indices])
+            condition = Condition(embedded, mask, generated, pooled)
         return {"x0": x0 if cut is None else cut(x0), "condition": condition}
 
     return batch

@@ -209,7 +209,7 @@ def test_bad_input_is_named():
     model, settings = silent(), tiny()
     with pytest.raises(ValueError, match="33 frames; the motion layers know 32"):
         model.check(pair(frames=33))
-    with pytest.raises(ValueError, match="3 mel places; expected a multiple of 2"):
+    with pytest.raises(ValueError, match="3 mel places; expected 1 or a multiple of 2"):
         model.check(AV(pair().video, pair().audio[..., :3]))
     with pytest.raises(ValueError, match="7x8"):
         model.check(AV(pair().video[:, :, :, :7], pair().audio))

@@ -91,6 +91,8 @@ class SVG(ModelMixin, ConfigMixin):
         self.register_buffer("null_text", torch.zeros(text_words, words))
         self.register_buffer("null_pooled", torch.zeros(audio["projection_class_embeddings_input_dim"]))
         self.gradient_checkpointing = False
+        # While base models are trained, each by itself, connectors would be work for nothing.
+        self.apart = False
         self._sent: AV | None = None
         self._num_frames = 0
 
@@ -119,6 +121,13 @@ class SVG(ModelMixin, ConfigMixin):
         for name, parameter in self.named_parameters():
             if not name.startswith("unets.") or "motion" in name:
                 yield name, parameter
+
+    def train_bases(self) -> "SVG":
+        """Ask for gradients of both U-Nets, each by itself, and of nothing else."""
+        self.requires_grad_(False)
+        self.unets.requires_grad_(True)
+        self.apart = True
+        return self
 
     def freeze_bases(self) -> "SVG":
         """Ask for gradients of what is trained, and of nothing else."""
@@ -153,11 +162,11 @@ class SVG(ModelMixin, ConfigMixin):
         x, given = (AV(pair.video, F.pad(pair.audio, (0, 0, 0, length - steps))) for pair in (x, given))
         entries = t.map(table_entries)
         words, pooled = self.texts(condition, len(x.video))
-        contexts = x.map(self._context, given, entries, AV(*AV._fields))
+        sent = None if self.apart else AV(*reversed(x.map(self._context, given, entries, AV(*AV._fields))))
         frames = x.video.shape[2]
         # The motion U-Net takes words for each frame.
         words = words.to(x.video.dtype).repeat_interleave(frames, 0)
-        with self._sending(AV(contexts.audio, contexts.video), frames):
+        with self._sending(sent, frames):
             video = self.unets["video"](x.video, entries.video, words).sample
             audio = self.unets["audio"](x.audio, entries.audio, None, class_labels=pooled.to(x.audio.dtype)).sample
         return Output(AV(video, audio[:, :, :steps]))
@@ -179,7 +188,7 @@ class SVG(ModelMixin, ConfigMixin):
         return context_over_time(features, as_released=self.config.as_released)
 
     @contextmanager
-    def _sending(self, contexts: AV, num_frames: int) -> Iterator[None]:
+    def _sending(self, contexts: AV | None, num_frames: int) -> Iterator[None]:
         """Have the joins take these contexts in while the U-Nets run; outside, the U-Nets are themselves alone."""
         self._sent, self._num_frames = contexts, num_frames
         try:
@@ -245,8 +254,8 @@ class SVG(ModelMixin, ConfigMixin):
                 f"SVG: video latents of {x.video.shape[3]}x{x.video.shape[4]}; both sides have to be multiples of {halvings}"
             )
         halvings = 2 ** (len(self.config.audio["block_out_channels"]) - 1)
-        if x.audio.shape[3] % halvings:
-            raise ValueError(f"SVG: audio latents of {x.audio.shape[3]} mel places; expected a multiple of {halvings}")
+        if x.audio.shape[3] % halvings and x.audio.shape[3] != 1:
+            raise ValueError(f"SVG: audio latents of {x.audio.shape[3]} mel places; expected 1 or a multiple of {halvings}")
         if x.audio.shape[2] % halvings and not self.config.pad_audio:
             raise ValueError(
                 f"SVG: {x.audio.shape[2]} audio steps, expected a multiple of {halvings}: take another length, or pad_audio=True"
