@@ -139,3 +139,10 @@ def test_legacy_bilinear_is_tensorflow_1_s():
             expected[i, j] = upper + (lower - upper) * (y - top)
     np.testing.assert_allclose(mine, expected, atol=1e-3)
     assert np.abs(mine - front_ends.squash(torch.from_numpy(frames)[None, None], (8, 10))[0, 0].numpy()).mean() > 5
+
+
+def test_frames_in_parts_are_those_at_once():
+    frames = pictures(t=7).astype(np.uint8)
+    whole = front_ends.cover(channels_first(frames).float(), 12)
+    for at_once in (1, 3, 7, 20):
+        torch.testing.assert_close(front_ends.in_parts(frames, lambda part: front_ends.cover(part, 12), at_once), whole)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonovid.metrics.base import Arrays, Extractor, Material, Reading, WeightFile
-from sonovid.metrics.extractors.front_ends import squash_bicubic
+from sonovid.metrics.extractors.front_ends import in_parts, squash_bicubic
 from sonovid.metrics.extractors.pictures import frames_of
 from sonovid.metrics.extractors.weights import filled, read_state
 
@@ -84,8 +84,8 @@ class C3DLogits(Extractor):
         self.mean = mean[:, :, 8:120, 29:141].to(device)
 
     def prepare(self, material: Material) -> Arrays:
-        frames = rearrange(torch.from_numpy(frames_of(material, FRAMES)[:FRAMES]), "t h w c -> t c h w").float()
-        middle = squash_bicubic(frames, (128, 128))[:, :, 8:120, 8:120]
+        frames = frames_of(material, FRAMES)[:FRAMES]
+        middle = in_parts(frames, lambda part: squash_bicubic(part, (128, 128))[:, :, 8:120, 8:120])
         return {"frames": rearrange(middle.flip(1), "t c h w -> c t h w").contiguous().numpy()}
 
     @torch.inference_mode()

@@ -5,12 +5,14 @@ code that it stands for.
 """
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 # 32-bit floating point's step at one, below which Kaldi clips the energies of a band.
@@ -124,6 +126,14 @@ def kaldi_fbank(
     power = spectrum.real.square() + spectrum.imag.square()
     filters = htk_filters(bins, n_fft, sample_rate, low, sample_rate / 2 if high is None else high)
     return (power @ filters.to(power).T).clamp(min=KALDI_FLOOR).log().float()
+
+
+def in_parts(
+    frames: UInt8[np.ndarray, "t h w 3"], rule: Callable[[Float[Tensor, "s c h w"]], Float[Tensor, "s c H W"]], at_once: int = 4
+) -> Float[Tensor, "t c H W"]:
+    """Frames by a rule that takes them one by one, a few at a time: a film in floats is four times as large."""
+    parts = (torch.from_numpy(frames[i : i + at_once]) for i in range(0, len(frames), at_once))
+    return torch.cat([rule(rearrange(part, "t h w c -> t c h w").float()) for part in parts])
 
 
 def squash(frames: Float[Tensor, "t c h w"], size: tuple[int, int], *, antialias: bool = False) -> Float[Tensor, "t c H W"]:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonovid.metrics.base import Arrays, Extractor, Material, Reading, WeightFile
-from sonovid.metrics.extractors.front_ends import cover
+from sonovid.metrics.extractors.front_ends import cover, in_parts
 from sonovid.metrics.extractors.pictures import frames_of
 from sonovid.metrics.extractors.weights import filled, read_state, read_torchscript
 
@@ -162,8 +162,8 @@ class I3DLogits(Extractor):
     def prepare(self, material: Material) -> Arrays:
         frames = frames_of(material, FRAMES)
         frames = frames[: len(frames) // FRAMES * FRAMES]
-        pictures = rearrange(torch.from_numpy(frames), "t h w c -> t c h w").float() / 255
-        return {"windows": rearrange(cover(pictures, SIDE) * 2 - 1, "(k t) c h w -> k c t h w", t=FRAMES).numpy()}
+        pictures = in_parts(frames, lambda part: cover(part / 255, SIDE) * 2 - 1)
+        return {"windows": rearrange(pictures, "(k t) c h w -> k c t h w", t=FRAMES).numpy()}
 
     @torch.inference_mode()
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
