@@ -73,7 +73,7 @@ def run(name: str, overrides: Overrides = None) -> Path:
         raise ValueError(f"{name}: data=FOLDER_OR_MANIFEST is needed: what to train on")
     from sonovid.recipes import cmmd_training, codec_training, melgan_training, svg_training, uniform_training
 
-    trainings = {
+    trainings: dict[type, Callable[..., Path]] = {
         uniform.UniFormRecipe: uniform_training.run,
         cmmd.CMMDRecipe: cmmd_training.run,
         svg.SVGRecipe: svg_training.run,
