@@ -134,6 +134,7 @@ The map, in the order in which imports may point:
     metrics/extractors/synchformer_network.py Synchformer by its published names
     metrics/video.py            the metrics of pictures: FVD and KVD on I3D, the inception score on C3D
     metrics/audio.py            the metrics of sound: FAD on VGGish, FD, IS, KL, KAD, KID on PANNs, the FAD of AudioCLIP
+    metrics/extractors/cavp.py CAVP, Diff-Foley's first stage: pictures and sound in one space, four times a second
     metrics/extractors/passt.py PaSST: AudioSet's 527 classes at 32 kHz, by its published names
     metrics/extractors/imagebind.py ImageBind through the user's own install
     metrics/extractors/front_ends.py what networks see: log-mel spectrograms and resizing rules, as their authors have them
@@ -176,6 +177,7 @@ The map, in the order in which imports may point:
     commands/inform.py          sonovid info: what a media file holds, or what a model makes
     commands/rate.py            sonovid rate: a blinded rating study as one offline web page, and the report of its answers
     commands/scenes.py          sonovid scenes: procedural sounding clips with known event times, as files
+    commands/timesteps.py       sonovid timesteps: the loss of both streams over time, and the gamma that brings them into step
     commands/train.py           sonovid train and sonovid recipes: a named configuration, changed by key=value, run
     cli.py                      the command line: one parser, and one clear line for every error
 """

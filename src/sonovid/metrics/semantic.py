@@ -10,6 +10,7 @@ import numpy as np
 
 from sonovid.metrics.base import Arrays, ClipDistance, ClipScore, Distance, Metric, PairedScore, SetFacts
 from sonovid.metrics.extractors.ast_audioset import AstAudioSet
+from sonovid.metrics.extractors.cavp import CavpAudio, CavpVideo
 from sonovid.metrics.extractors.clap import ClapAudio, ClapText
 from sonovid.metrics.extractors.imagebind import ImageBindAudio, ImageBindFrames, ImageBindText, ImageBindVideo, windows_of
 from sonovid.metrics.extractors.msclap import MsClap
@@ -39,6 +40,12 @@ def one_cosine(key: str, other: str) -> Callable[[Arrays, Arrays], float]:
 def kl_of_logits(generated: Arrays, reference: Arrays) -> float:
     """KL(reference || generated) of the softmax of two clips' logits, in nats."""
     return float(paired_kl(generated["logits"][None], reference["logits"][None])[0])
+
+
+def in_step(video: Arrays, audio: Arrays) -> float:
+    """The mean cosine of rows of the same moment, as far as both streams go."""
+    count = min(len(video["features"]), len(audio["features"]))
+    return float(cosine(np.asarray(video["features"])[:count], np.asarray(audio["features"])[:count]).mean())
 
 
 def harmony(frames: Arrays, audio: Arrays) -> float:
@@ -164,6 +171,10 @@ METRICS: list[Metric] = [
         "javisscore_imagebind", "javisscore",
         "mean over windows of 2 s every 0.5 s of the 40 % lowest cosines of its frames with its sound", "higher", LIU,
         of=ImageBindFrames, to=ImageBindAudio, score=javis,
+    ),
+    ClipScore(
+        "cavp_score", "cavp", "mean cosine of CAVP's embeddings of pictures and sound, four a second", "higher",
+        "Luo et al. 2023", of=CavpVideo, to=CavpAudio, score=in_step,
     ),
     ClipScore(
         "desync_synchformer", "desync",
