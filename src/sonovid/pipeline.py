@@ -392,12 +392,12 @@ class SoundingVideoPipeline(DiffusionPipeline):
         """What the network is told, and what guidance leads away from: None where there is nothing to guide by."""
         if not self.takes_words:
             return Condition.wordless(task.value.map(lambda g: torch.full((1,), g, device=self.device))), None
-        condition = self._told(words, task)
+        condition = self.told(words, task)
         if not words and not negative:
             return condition, None
-        return condition, self._told(negative, task) if negative else condition.without_text()
+        return condition, self.told(negative, task) if negative else condition.without_text()
 
-    def _told(self, words: str, task: Task) -> Condition:
+    def told(self, words: str, task: Task) -> Condition:
         """The condition of one prompt, with a vector of it all where the text encoder gives one."""
         text, mask = self.text_encoder([words])
         pooled = self.text_encoder.pooled([words]).to(self.device) if hasattr(self.text_encoder, "pooled") else None

@@ -1,0 +1,117 @@
+"""sonovid timesteps: the loss of both streams over time, and the gamma that brings them into step (SVG, Fig. 2)."""
+
+import argparse
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+DESCRIPTION = """\
+What a joint model errs in the noise of each stream, over the noise time, with and without timestep adjustment,
+and the gamma whose bent times bring the two curves nearest to each other.
+
+  sonovid timesteps MODEL --data CLIPS --figure losses.png
+"""
+# Scenes that no shipped model was trained on.
+DEFAULT_DATA = "scenes:hits+bounces:64:seed=95000000"
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "timesteps",
+        help="losses over time of a joint model, and the gamma that brings its streams into step",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="a folder or OWNER/NAME; default: the packaged model")
+    parser.add_argument("--data", default=DEFAULT_DATA, help="clips: a folder, a manifest or a specification of scenes")
+    parser.add_argument("--clips", type=int, default=64, help="of these clips the first so many; default: 64")
+    parser.add_argument("--draws", type=int, default=16, help="times drawn for each clip; default: 16")
+    parser.add_argument("--gamma", type=float, default=1.5, help="another gamma to compare with; default: the paper's 1.5")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--figure", type=Path, help="the curves as a picture, as in the paper's Fig. 2")
+    parser.add_argument("--json", type=Path, help="the curves and figures as JSON")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure, choose and show."""
+    import json
+
+    from sonovid import atomic
+    from sonovid.av import AV
+    from sonovid.diffusion.adjustment import choose_gamma, curve, gap
+
+    if args.clips < 1 or args.draws < 1 or args.gamma <= 0:
+        raise ValueError("timesteps: --clips and --draws have to be at least 1, and --gamma above zero")
+    losses = measure(args.model, args.data, args.clips, args.draws, args.seed)
+    curves = AV(*(curve(*pair) for pair in losses))
+    best = choose_gamma(curves)
+    print(f"{'time':>6}  {'video':>6}  {'audio':>6}   loss of the noise, over its value at the smallest time")
+    for t in (0.1, 0.3, 0.5, 0.7, 0.9):
+        print(f"{t:6.1f}  {float(curves.video(t)):6.3f}  {float(curves.audio(t)):6.3f}")
+    gaps = {gamma: gap(curves, gamma) for gamma in dict.fromkeys([1.0, args.gamma, best])}
+    for gamma, value in gaps.items():
+        print(f"gamma {gamma:5.2f}: the curves are {value:.3f} apart on average{'  <- the nearest' if gamma == best else ''}")
+    if args.json:
+        points = {n: {"times": c.times.tolist(), "loss": c.loss.tolist()} for n, c in zip(AV._fields, curves, strict=True)}
+        found = {"curves": points, "gaps": {str(g): v for g, v in gaps.items()}, "gamma": best, "samples": len(losses.video[0])}
+        atomic.write_text(args.json, json.dumps(found, indent=2) + "\n")
+    if args.figure:
+        draw(curves, list(gaps), args.figure)
+
+
+def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int) -> Any:
+    """Times and losses of both streams, an AV of pairs of arrays."""
+    import torch
+    from tqdm.auto import tqdm
+
+    from sonovid.av import AV, Task
+    from sonovid.data import clips, manifest
+    from sonovid.diffusion.adjustment import losses_over_time
+    from sonovid.pipeline import SoundingVideoPipeline
+    from sonovid.recipes.latent_training import encoded
+
+    pipe = SoundingVideoPipeline.from_pretrained(model)
+    codecs = AV(pipe.video_codec, pipe.audio_codec)
+    windows = clips.windows(manifest.read(data), pipe.geometry)[:clips_most]
+    generator = torch.Generator().manual_seed(seed)
+    pairs, times = [], []
+    for _, clip in clips.stream(windows, pipe.geometry):
+        if clip is None:
+            continue
+        raw = encoded([clip], codecs=codecs, device=pipe.device, precision="no").map(torch.Tensor.float)
+        x0 = codecs.map(lambda codec, x: codec.whiten(x).expand(draws, *x.shape[1:]), raw)
+        condition = reduce(lambda one, other: one.beside(other), [pipe.told(clip.caption, Task.JOINT)] * draws)
+        pairs.append((x0, condition))
+        # Evenly spread over each clip's draws, so that no stretch of time goes without.
+        spread = (torch.arange(draws) + torch.rand(2, draws, generator=generator)) / draws
+        shuffled = spread[1][torch.randperm(draws, generator=generator)]
+        times.append(AV(*(t.clamp(min=1e-3).to(pipe.device) for t in (spread[0], shuffled))))
+    seen = tqdm(pairs, desc="clips")
+    return losses_over_time(pipe.denoiser, pipe.schedule, pipe.config.predict, seen, times, generator)
+
+
+def draw(curves: Any, gammas: list[float], path: Path) -> None:
+    """The curves at their local times over the global time, a panel for each gamma."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ValueError("--figure needs matplotlib: pip install 'sonovid[eval]'") from None
+    import numpy as np
+
+    from sonovid import atomic
+    from sonovid.diffusion.adjustment import gap
+
+    figure = Figure(figsize=(3.4 * len(gammas), 3), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(gammas), sharey=True))
+    t = np.linspace(0, 1, 200)
+    for axis, gamma in zip(axes, gammas, strict=True):
+        axis.plot(t, curves.video(t**gamma**0.5), label="video")
+        axis.plot(t, curves.audio(t**gamma**-0.5), label="audio")
+        axis.set(title=f"gamma {gamma:.2f}, {gap(curves, gamma):.3f} apart", xlabel="global time", xlim=(0, 1), ylim=(0, None))
+    axes[0].set_ylabel("loss / loss at 0")
+    axes[0].legend()
+    with atomic.new_file(path) as aside:
+        figure.savefig(aside, dpi=110)
