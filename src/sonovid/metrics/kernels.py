@@ -11,8 +11,8 @@ from jaxtyping import Float64, Shaped
 
 from sonovid.metrics.rows import checked, checked_pair
 
-# The most values of a kernel matrix that are held at a time: 32 MB.
-BLOCK = 1 << 22
+# The most values of a kernel matrix that are held at a time: 8 MB, which a processor has near.
+BLOCK = 1 << 20
 Kernel = Callable[[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m _"]], Float64[np.ndarray, "n m"]]
 
 
@@ -30,7 +30,14 @@ def polynomial(degree: int = 3, gamma: float | None = None, coef0: float | int =
     """k(x, y) = (gamma <x, y> + coef0)^degree, with gamma one over the width where None."""
 
     def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return (x @ y.T * (1 / x.shape[1] if gamma is None else gamma) + coef0) ** degree
+        base = x @ y.T
+        base *= 1 / x.shape[1] if gamma is None else gamma
+        base += coef0
+        power = base.copy()
+        # Products, since powers of arrays take the general and slow way.
+        for _ in range(degree - 1):
+            power *= base
+        return power
 
     return kernel
 
@@ -39,7 +46,9 @@ def gaussian(bandwidth: float) -> Kernel:
     """k(x, y) = exp(-|x - y|^2 / (2 bandwidth^2))."""
 
     def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return np.exp(squared_distances(x, y) / (-2 * bandwidth**2))
+        exponent = squared_distances(x, y)
+        exponent /= -2 * bandwidth**2
+        return np.exp(exponent, out=exponent)
 
     return kernel
 
@@ -49,7 +58,11 @@ def squared_distances(x: np.ndarray, y: np.ndarray) -> Float64[np.ndarray, "n m"
     # About a common point: the three terms cancel the less the nearer the rows are to the origin.
     centre = y.mean(0)
     x, y = x - centre, y - centre
-    return np.maximum((x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * (x @ y.T), 0)
+    squares = x @ y.T
+    squares *= -2
+    squares += (x**2).sum(1)[:, None]
+    squares += (y**2).sum(1)
+    return np.maximum(squares, 0, out=squares)
 
 
 def mmd2(
@@ -162,8 +175,10 @@ def _sum_within(rows: np.ndarray, kernel: Kernel, block: int, *, diagonal: bool)
     """The sum of a set's kernel matrix, with or without the kernel of each row with itself."""
     total = 0.0
     for i, j in _spans(len(rows), len(rows), block):
-        values = kernel(rows[i:j], rows)
-        total += float(values.sum()) - (0.0 if diagonal else float(np.diagonal(values, i).sum()))
+        # The matrix is symmetric: what lies right of a block on its diagonal counts twice.
+        square = kernel(rows[i:j], rows[i:j])
+        total += float(square.sum()) - (0.0 if diagonal else float(np.trace(square)))
+        total += 2 * float(kernel(rows[i:j], rows[j:]).sum()) if j < len(rows) else 0.0
     return total
 
 
