@@ -65,6 +65,27 @@ def test_without_a_judge_distances_alone():
     assert set(MelGANVocoding(LOG_MEL, spectrum=1.0)(model, batch).losses) == {"mel", "spectrum"}
 
 
+def test_levels_below_the_floor_count_as_alike():
+    """Silence against something quieter than the floor costs nothing and pulls at nothing."""
+
+    class Quiet(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.level = torch.nn.Parameter(torch.tensor(0.1))
+
+        def forward(self, mel):
+            wave = torch.sin(torch.arange(16 * mel.shape[-1]) * 0.7)
+            return self.level * wave.expand(len(mel), -1)
+
+    model, batch = Quiet().eval(), {"waveform": torch.zeros(2, 1600)}
+    (heard,) = MelGANVocoding(LOG_MEL)(model, batch).losses.values()
+    assert (heard > 1).all()
+    (unheard,) = MelGANVocoding(LOG_MEL, floor=1.0)(model, batch).losses.values()
+    assert not unheard.any()
+    unheard.sum().backward()
+    assert model.level.grad == 0
+
+
 def test_sounds_are_coloured_in_training_alone():
     model, _, batch = parts()
     objective = MelGANVocoding(LOG_MEL)

@@ -36,6 +36,7 @@ class Losses:
     matching: float = 2.0
     spectrum: float = 0.0
     filters: bool = True
+    floor: float = 1e-5
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def scenes() -> MelGANRecipe:
         data=Data(path=f"scenes:{WORLDS}:1000:seed=0"),
         network=Generator(width=16),
         judge=Judge(on=False, width=8, widest=256),
-        losses=Losses(mel=1.0, adversarial=0.1, matching=0.2, spectrum=1.0),
+        losses=Losses(mel=1.0, adversarial=0.1, matching=0.2, spectrum=1.0, floor=1e-3),
         samples=16_384,
         training=Settings(
             steps=20_000, batch_size=8, learning_rate=1e-3, betas=(0.8, 0.99), weight_decay=0.0, validate_every=1000

@@ -1,6 +1,7 @@
 """The improved MelGAN's training from its recipe: sounds cached as they are, the vocoder and its judge trained in turns."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,6 @@ def job(recipe: MelGANRecipe, training: Any, held_out: Any, resolved: dict[str, 
             model.load_state_dict(begun.state_dict())
         except RuntimeError:
             raise ValueError(f"start={recipe.start}: holds a vocoder of another size than this recipe's") from None
-    weights = recipe.losses
     shown = sounds(kept)(range(min(SHOWN, len(kept))))["waveform"]
 
     def sample(model: Any, folder: Path, step: int) -> None:
@@ -80,9 +80,7 @@ def job(recipe: MelGANRecipe, training: Any, held_out: Any, resolved: dict[str, 
 
     return Job(
         model=model,
-        objective=MelGANVocoding(
-            log_mel, judge, weights.mel, weights.adversarial, weights.matching, weights.spectrum, weights.filters
-        ),
+        objective=MelGANVocoding(log_mel, judge, **asdict(recipe.losses)),
         batch=sounds(pieces),
         size=len(pieces),
         validation=sounds(kept),

@@ -1,5 +1,6 @@
 """What MelGAN is trained by: discriminators at three rates, their features, and the mel spectrogram (CMMD, appendix B.1)."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -58,9 +59,11 @@ class MelGANVocoding:
 
     batch: a mapping with `waveform`, float [b n] in [-1, 1]. mel, adversarial, matching: weights, the paper's; the verdicts are
     summed over the rates, and so are the distances of features, over their layers too. filters: whether each sound passes a
-    random filter first, in training. spectrum: the weight of spectral distances over several windows.
+    random filter first, in training. spectrum: the weight of spectral distances over several windows. floor: the mel magnitude
+    below which levels count as alike.
 
-    Deviation: `spectrum` is not the paper's; it is zero but in recipes that have an hour instead of a week.
+    Deviation: `spectrum` and `floor` are not the paper's and do nothing as they stand here. Where sounds hold digital silence, as
+    scenes do, levels of nearly nothing would weigh most in the gradient of a logarithm.
     """
 
     log_mel: LogMel = field(default_factory=lambda: LogMel(bins=80, n_fft=512, window=512, hop=256))
@@ -70,6 +73,7 @@ class MelGANVocoding:
     matching: float = 2.0
     spectrum: float = 0.0
     filters: bool = True
+    floor: float = 1e-5
 
     def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Rebuilt:
         true = batch["waveform"].float()
@@ -80,7 +84,9 @@ class MelGANVocoding:
         made = model(mel)
         with torch.autocast(true.device.type, enabled=False):
             made = made.float()
-            losses = {"mel": self.mel * per_sample((self.log_mel(made) - mel).abs())}
+            low = math.log(self.floor)
+            levels = self.log_mel(made).clamp(min=low) - mel.clamp(min=low)
+            losses = {"mel": self.mel * per_sample(levels.abs())}
             if self.spectrum:
                 losses["spectrum"] = self.spectrum * multi_resolution_distance(made, true)
         if self.adversary is not None:
