@@ -14,8 +14,10 @@ from sonovid.metrics.resampling import Bootstrap
 from sonovid.metrics.rows import by_clip
 from sonovid.metrics.sets import Item, MediaSet, pairs
 
-# How often a floor, or a value at matched N, is drawn anew; and how many other partners each clip gets.
-DRAWS, PARTNERS = 10, 5
+# How often a floor, or a value at matched N, is drawn anew.
+DRAWS = 10
+# How many other partners each clip gets at most, and after how many pairs in all it is enough.
+PARTNERS, PAIRS = 5, 500
 # Resamples of a mean over clips, which cost next to nothing.
 MEANS = 1000
 
@@ -187,8 +189,8 @@ def _paired_score(metric: PairedScore, sides: Sides) -> Computed:
     computed = _of_clips(dict(zip((i.name for i in generated), values, strict=True)), sides, generated, reference)
     shuffled = _shuffled(metric.score, *arrays, seed=sides.seed)
     if shuffled is not None:
-        computed.values |= {"floor": float(np.nanmean(shuffled)), "floor_what": _partners(len(matched), "another clip's partner")}
-        computed.values["shuffled"] = tuple(shuffled.tolist())
+        about = _partners(len(matched), "partners of other clips")
+        computed.values |= {"floor": float(np.nanmean(shuffled)), "floor_what": about, "shuffled": tuple(shuffled.tolist())}
     return computed
 
 
@@ -204,8 +206,8 @@ def _clip_score(metric: ClipScore, sides: Sides) -> Computed:
     streams = [[sides.features.of(kind, item) for item in generated] for kind in (metric.of, metric.to)]
     shuffled = _shuffled(metric.score, *streams, seed=sides.seed)
     if shuffled is not None:
-        computed.values |= {"floor": metric.summary(shuffled), "floor_what": _partners(len(generated), "another clip's stream")}
-        computed.values["shuffled"] = tuple(shuffled.tolist())
+        about = _partners(len(generated), "streams of other clips")
+        computed.values |= {"floor": metric.summary(shuffled), "floor_what": about, "shuffled": tuple(shuffled.tolist())}
     reference = sides.usable(metric, sides.reference) if sides.reference else []
     own = scored(reference)
     if np.isfinite(list(own.values())).any():
@@ -295,14 +297,19 @@ def _shuffled(
     order = np.random.Generator(np.random.PCG64((seed, 2))).permutation(count)
     found = [
         _scored(score, first[order[i]], second[order[(i + shift) % count]])
-        for shift in range(1, min(PARTNERS, count - 1) + 1)
+        for shift in range(1, _others(count) + 1)
         for i in range(count)
     ]
     return np.array(found) if np.isfinite(found).any() else None
 
 
+def _others(count: int) -> int:
+    """How many other partners each of some clips gets."""
+    return min(PARTNERS, count - 1, max(1, -(-PAIRS // count)))
+
+
 def _partners(count: int, what: str) -> str:
-    return f"{what}, {min(PARTNERS, count - 1)} others for each of {count} clips"
+    return f"{what}, {_others(count)} for each of {count} clips"
 
 
 def _interval(spread: Bootstrap, *, positive: bool = False) -> dict[str, Any]:

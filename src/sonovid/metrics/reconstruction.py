@@ -6,7 +6,7 @@ from jaxtyping import UInt8
 from sonovid.metrics.base import Arrays, Extractor, Material, PairedScore, Reading, Unfit
 
 
-def psnr(made: UInt8[np.ndarray, "t h w 3"], true: UInt8[np.ndarray, "t h w 3"]) -> float:
+def psnr(made: UInt8[np.ndarray, "t h w 3"], true: UInt8[np.ndarray, "t2 h2 w2 3"]) -> float:
     """Peak signal to noise ratio of frames in dB: 10 log10(255^2 / mean squared error) over the whole clip; infinite where equal.
 
     Raises:
