@@ -31,7 +31,7 @@ class Curve:
     times: np.ndarray
     loss: np.ndarray
 
-    def __call__(self, t: np.ndarray) -> np.ndarray:
+    def __call__(self, t: np.ndarray | float) -> np.ndarray:
         """Interpolated between the times, held at the ends."""
         return np.interp(t, self.times, self.loss)
 
