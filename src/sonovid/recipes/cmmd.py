@@ -42,11 +42,14 @@ class Network:
 
 @dataclass(frozen=True)
 class Regression:
-    """At which noise levels v is regressed, both streams at one.
+    """What is regressed, and at which noise levels, both streams at one.
 
-    law: "table": the entries of a table of a thousand, alike often; "logit_normal": with this mean and standard deviation.
+    predict: "v" as published, which needs a network wider than the mel has bins: near the data v is the noise itself, of all bins
+    at once, and what a narrower one cannot say of it stays in the sound. "x0" asks for no more than the data. law: "table": the
+    entries of a table of a thousand, alike often; "logit_normal": with this mean and standard deviation.
     """
 
+    predict: Literal["v", "x0"] = "v"
     law: Literal["table", "logit_normal"] = "table"
     mean: float = 0.0
     std: float = 1.0
@@ -146,7 +149,10 @@ def paper_contrastive() -> CMMDRecipe:
 
 
 def scenes() -> CMMDRecipe:
-    """nCMMD on bounces and hits: 16 frames of 64x64 at 10 per second, 1.6 s, small enough for one core."""
+    """nCMMD on bounces and hits: 16 frames of 64x64 at 10 per second, 1.6 s, small enough for one core.
+
+    As trained for docs/systems/cmmd.md: narrower than its mel, whose noise it therefore leaves (see `Regression`).
+    """
     return CMMDRecipe(
         geometry=Geometry(16, Fraction(10), 64, 64, 16000),
         data=Data(path="scenes:bounces+hits:6000:seed=0", held_out=0.02),

@@ -163,9 +163,9 @@ def network(recipe: CMMDRecipe, codecs: AV) -> CMMD:
 
 
 def objective(regression: Regression, contrast: Contrast, inner: Middle) -> MultiTask | Contrastive:
-    """What is regressed: v of both streams at one time (CMMD, eq. 4), and for eta above 0 the contrastive loss (eq. 9)."""
+    """What is regressed of both streams at one time (CMMD, eq. 4), and for eta above 0 the contrastive loss (eq. 9)."""
     law = Uniform(1000) if regression.law == "table" else LogitNormal(regression.mean, regression.std)
-    plain = MultiTask(schedule=AV(SCHEDULE, SCHEDULE), predict="v", tasks={Task.JOINT: 1.0}, law=AV(law, law))
+    plain = MultiTask(schedule=AV(SCHEDULE, SCHEDULE), predict=regression.predict, tasks={Task.JOINT: 1.0}, law=AV(law, law))
     if not contrast.eta:
         return plain
     return Contrastive(
@@ -186,7 +186,7 @@ def assembled(recipe: CMMDRecipe, network: nn.Module, codecs: AV) -> SoundingVid
         *codecs,
         geometry=recipe.geometry,
         schedule=AV(SCHEDULE, SCHEDULE),
-        predict="v",
+        predict=recipe.regression.predict,
         step=sampling.step,
         options={"num_inference_steps": sampling.steps, "reconstruction_scale": sampling.reconstruction},
         system="cmmd",
