@@ -159,7 +159,11 @@ def test_desync_from_files_with_its_floor(tmp_path, randomised, monkeypatch):
     metric = BY_NAME["desync_synchformer"]
     assert isinstance(metric, ClipScore)
     tiny = replace(metric, of=TinyVideo, to=TinyAudio)
-    found = evaluate(open_set(tmp_path / "clips"), None, [tiny], Measuring(tmp_path, resamples=5))["desync_synchformer"]
+    measuring = Measuring(tmp_path, resamples=5, how=Extraction(cache=Cache(tmp_path / "cache")))
+    found = evaluate(open_set(tmp_path / "clips"), None, [tiny], measuring)["desync_synchformer"]
+    again = evaluate(open_set(tmp_path / "clips"), None, [tiny], measuring)["desync_synchformer"]
+    assert again.clips == found.clips
+    assert again.floor == found.floor
     assert set(found.clips) == {"a", "b", "c"}
     assert "needs 4.8 s" in str(found.left_out)
     assert found.floor is not None

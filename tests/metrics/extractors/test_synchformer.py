@@ -172,7 +172,7 @@ def test_tokens_outlive_the_place_of_their_weights(both, file, monkeypatch, tmp_
     video, audio = both
     pictures, sound = video.embed([video.prepare(clip(5))])[0], audio.embed([audio.prepare(clip(5))])[0]
     here = offset_logits(pictures, sound, TINY)
-    gone = {**pictures, "weights": np.array(str(tmp_path / "gone.pth"))}
+    gone = {**pictures, "weights": np.frombuffer(str(tmp_path / "gone.pth").encode(), np.uint8)}
     monkeypatch.setenv("SONOVID_WEIGHTS", str(file.parent))
     assert np.allclose(offset_logits(gone, sound, TINY), here)
     monkeypatch.setenv("SONOVID_WEIGHTS", str(tmp_path))

@@ -110,7 +110,8 @@ class SyncTokens(Extractor):
         """Tokens of all segments, and where the weights lie that can join them."""
         some = [torch.stack(list(segments[i : i + self.at_once])) for i in range(0, len(segments), self.at_once)]
         rows = torch.cat([self.tokens(part.to(self.device)) for part in some]).float().cpu().numpy()
-        return {"tokens": rows, "weights": np.array(str(self.file.resolve()))}
+        # As bytes, since features are kept as tensors.
+        return {"tokens": rows, "weights": np.frombuffer(str(self.file.resolve()).encode(), np.uint8)}
 
 
 class SyncVideo(SyncTokens):
@@ -176,7 +177,7 @@ def offset_logits(video: Arrays, audio: Arrays, sizes: Mapping[str, Any] | None 
         Missing: the weights are no longer where the tokens came from, nor where weights are looked for.
     """
     count = min(len(video["tokens"]), len(audio["tokens"]))
-    file = Path(str(video["weights"]))
+    file = Path(np.asarray(video["weights"], np.uint8).tobytes().decode())
     joint = _joint(file if file.is_file() else find(WEIGHTS).path, tuple((sizes or {}).items()))
     first, last = segment_spans(count)
     with torch.inference_mode():
