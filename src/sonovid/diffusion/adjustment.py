@@ -33,7 +33,7 @@ class Curve:
 
     def __call__(self, t: np.ndarray | float) -> np.ndarray:
         """Interpolated between the times, held at the ends."""
-        return np.interp(t, self.times, self.loss)
+        return np.asarray(np.interp(t, self.times, self.loss))
 
 
 def curve(times: Float[np.ndarray, "n"], losses: Float[np.ndarray, "n"], bins: int = 20) -> Curve:
