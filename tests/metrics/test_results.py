@@ -2,9 +2,11 @@
 
 import json
 import math
+import statistics
 from dataclasses import replace
 from functools import partial
 
+import measured
 import pytest
 
 from sonovid.metrics import record, results
@@ -90,3 +92,10 @@ def test_functions_are_described_by_name_and_settings():
         return function
 
     assert record.described(made(3)) == "test_functions_are_described_by_name_and_settings(power=3)"
+
+
+def test_what_makes_a_number_of_many_clips_is_named():
+    assert record.estimator(measured.TIME) == "mean over clips of in_time"
+    assert record.estimator(measured.PAIR) == "mean over clips of level_difference"
+    assert record.estimator(replace(measured.TIME, summary=statistics.median)) == "median over clips of in_time"
+    assert record.estimator(measured.PER_CLIP) == "mean over clips of per_clip(ddof=1) of features"

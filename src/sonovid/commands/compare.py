@@ -32,6 +32,8 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure and compare."""
+    from dataclasses import replace
+
     from sonovid.commands.evaluate import check_reports, count_workers, given_captions, measuring, report
     from sonovid.metrics import catalogue, results
     from sonovid.metrics.compare import compare
@@ -48,6 +50,8 @@ def run(args: argparse.Namespace) -> None:
     titles = _titles(folders)
     sets = [open_set(place, title=titles[place], captions=captions, workers=workers) for place in folders]
     reference = open_set(args.reference, captions=captions, workers=workers) if args.reference else None
+    if reference is not None and reference.title in titles.values():
+        reference = replace(reference, title=f"{reference.title} (reference)")
     found = iter(evaluate_all(sets, reference, chosen, measuring(args)) if sets else [])
     evaluations = [results.load(place) if place in saved else next(found) for place in args.systems]
     # Clips of saved results are not at hand, so that a page shows clips only where all systems were given as folders.

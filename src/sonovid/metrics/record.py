@@ -93,7 +93,8 @@ def estimator(metric: Metric) -> str:
     if isinstance(metric, SetScore):
         return f"{described(metric.score)} of {metric.key}"
     assert isinstance(metric, PairedScore | ClipScore)
-    return f"mean over clips of {described(metric.score)}"
+    usual = isinstance(metric, PairedScore) or metric.summary is ClipScore.__dataclass_fields__["summary"].default
+    return f"{'mean' if usual else described(metric.summary)} over clips of {described(metric.score)}"  # type: ignore[union-attr]
 
 
 def described(function: Callable[..., Any]) -> str:
