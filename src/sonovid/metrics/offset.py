@@ -83,27 +83,32 @@ def correlation(
     return lags * STEP, np.where(steady, 0.0, covariance / scale) * np.sqrt(overlap / count)
 
 
-def offset(sound: Float[np.ndarray, "l"], picture: Float[np.ndarray, "l"], *, reach: float = REACH) -> Offset:
-    """By how much the sound is late, from two curves with a value every 5 ms, and how sure that is.
-
-    The lag of the highest correlation, between steps by a parabola. Confidence is how far that correlation r exceeds the mean r0
-    of what the same sound reaches with the pictures' curve turned about in time and rotated by each eighth: (r - r0) / (1 - r0),
-    at least 0.
-    """
+def best_lag(sound: Float[np.ndarray, "l"], picture: Float[np.ndarray, "l"], *, reach: float = REACH) -> tuple[float, float]:
+    """The lag of the highest correlation in seconds, between steps by a parabola, and its height; NaN and 0 of flat curves."""
     if len(sound) < 3 or len(picture) < 3 or np.ptp(sound) == 0 or np.ptp(picture) == 0:
-        return Offset(float("nan"), 0.0)
+        return float("nan"), 0.0
     lags, values = correlation(sound, picture, reach=reach)
     if not values.any():
-        return Offset(float("nan"), 0.0)
+        return float("nan"), 0.0
     k = int(values.argmax())
     shift = 0.0
     if 0 < k < len(values) - 1:
         before, here, after = values[k - 1 : k + 2]
         bend = before - 2 * here + after
         shift = 0.5 * (before - after) / bend if bend < 0 else 0.0
+    return float(lags[k] + shift * STEP), float(values[k])
+
+
+def offset(sound: Float[np.ndarray, "l"], picture: Float[np.ndarray, "l"], *, reach: float = REACH) -> Offset:
+    """By how much the sound is late, from two curves with a value every 5 ms (`best_lag`), and how sure that is.
+
+    Confidence is how far the highest correlation r exceeds the mean r0 of what the same sound reaches with the pictures' curve
+    turned about in time and rotated by each eighth: (r - r0) / (1 - r0), at least 0.
+    """
+    seconds, highest = best_lag(sound, picture, reach=reach)
+    if np.isnan(seconds):
+        return Offset(seconds, 0.0)
     turned = picture[::-1]
-    chance = float(
-        np.mean([correlation(sound, np.roll(turned, i * len(turned) // NULLS), reach=reach)[1].max() for i in range(NULLS)])
-    )
-    confidence = (values[k] - chance) / max(1 - chance, 1e-9)
-    return Offset(float(lags[k] + shift * STEP), float(np.clip(confidence, 0, 1)))
+    rolled = [np.roll(turned, i * len(turned) // NULLS) for i in range(NULLS)]
+    chance = float(np.mean([correlation(sound, one, reach=reach)[1].max() for one in rolled]))
+    return Offset(seconds, float(np.clip((highest - chance) / max(1 - chance, 1e-9), 0, 1)))

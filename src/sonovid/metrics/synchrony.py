@@ -10,7 +10,7 @@ from sonovid.metrics import av_align, beats
 from sonovid.metrics.alignment import agreement, peaks
 from sonovid.metrics.base import Arrays, Better, ClipScore, Metric, PairedScore, SetFacts
 from sonovid.metrics.extractors.peaks import Beats, PicturePeaks, PicturePeaks256, SoundCurve, SoundPeaks, SoundPeaksNative
-from sonovid.metrics.offset import REACH, Offset, offset, picture_curve, sound_curve
+from sonovid.metrics.offset import best_lag, offset, picture_curve, sound_curve
 
 # The window of AV-Align is one frame: beyond these rates too narrow for what belongs together, or too wide.
 LEAST_FPS, MOST_FPS = 8, 20
@@ -100,27 +100,25 @@ def motion(picture: Arrays) -> tuple[np.ndarray, np.ndarray]:
 Curve = Callable[[Arrays], tuple[np.ndarray, np.ndarray]]
 
 
-def shift(sound: Arrays, picture: Arrays, curve: Curve) -> Offset:
-    """How late the sound is against a curve of the pictures."""
+def curves(sound: Arrays, picture: Arrays, curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+    """The sound's curve and a curve of the pictures, at the same moments."""
     seconds, fps = float(min(sound["seconds"][0], picture["seconds"][0])), float(picture["fps"][0])
-    return offset(
-        sound_curve(sound["strength"], sound["moments"], seconds, fps), picture_curve(*curve(picture), seconds), reach=REACH
-    )
+    return sound_curve(sound["strength"], sound["moments"], seconds, fps), picture_curve(*curve(picture), seconds)
 
 
 def milliseconds(sound: Arrays, picture: Arrays, *, curve: Curve) -> float:
     """The offset, positive where the sound is late; NaN where the curves agree no better than by chance."""
-    found = shift(sound, picture, curve)
+    found = offset(*curves(sound, picture, curve))
     return 1000 * found.seconds if found.confidence > 0 else float("nan")
 
 
 def distance(sound: Arrays, picture: Arrays, *, curve: Curve) -> float:
     """The size of the offset in milliseconds, whatever its confidence; NaN where nothing happens."""
-    return abs(1000 * shift(sound, picture, curve).seconds)
+    return abs(1000 * best_lag(*curves(sound, picture, curve))[0])
 
 
 def confidence(sound: Arrays, picture: Arrays, *, curve: Curve) -> float:
-    return shift(sound, picture, curve).confidence
+    return offset(*curves(sound, picture, curve)).confidence
 
 
 def median(values: np.ndarray) -> float:

@@ -1,0 +1,106 @@
+"""Metrics and a plan to findings, with the record of how they were made."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from sonovid.calibration import tables
+from sonovid.calibration.features import Plan, arrange
+from sonovid.calibration.findings import Estimates, Finding, estimates, find
+from sonovid.metrics.base import ClipDistance, Distance, Metric, SetFacts
+from sonovid.metrics.cache import library_versions
+from sonovid.metrics.extraction import Ready, ready
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """All findings. estimates: of metrics that name an offset in ms. skipped: metrics by name, and why. warnings: by name."""
+
+    plan: Plan
+    findings: tuple[Finding, ...]
+    estimates: tuple[Estimates, ...]
+    skipped: dict[str, str]
+    warnings: dict[str, str]
+
+    def to_json(self) -> str:
+        """Everything, with versions."""
+        plan = {name: str(value) if name in ("fps", "seconds") else value for name, value in asdict(self.plan).items()}
+        record: dict[str, Any] = {
+            "plan": {**plan, "rates": [str(rate) for rate in self.plan.rates]},
+            "versions": library_versions(),
+            "skipped": self.skipped,
+            "warnings": self.warnings,
+            "findings": [one.to_record() for one in self.findings],
+            "estimates": [asdict(one) for one in self.estimates],
+        }
+        return json.dumps(record, indent=1) + "\n"
+
+    def to_markdown(self) -> str:
+        """The tables."""
+        plan = self.plan
+        head = (
+            f"{len(plan.clips)} clips of {float(plan.seconds):g} s ({plan.count} each of {', '.join(plan.worlds)}; seeds from "
+            f"{plan.seed}), {plan.size}x{plan.size}, {float(plan.fps):g} frames per second."
+        )
+        parts = [head, tables.overview(self.findings, float(plan.fps))]
+        if plan.rates and any(one.fps != float(plan.fps) for one in self.findings):
+            parts += [
+                "By frame rate: effects of moving the sound early / late, and of another clip's sound.",
+                tables.by_rate(self.findings),
+            ]
+        if self.estimates:
+            parts += ["Errors of the offset in ms, over all movements and none.", tables.of_estimates(self.estimates)]
+        for lines, title in ((self.warnings, "warned"), (self.skipped, "skipped")):
+            if lines:
+                alike: dict[str, list[str]] = {}
+                for name, line in lines.items():
+                    alike.setdefault(line, []).append(name)
+                parts.append("\n".join(f"- {title}: {', '.join(names)}: {line}" for line, names in alike.items()))
+        return "\n\n".join(parts) + "\n"
+
+
+def calibrate(plan: Plan, metrics: Sequence[Metric], *, weights: str | None = None, quiet: bool = True) -> Calibration:
+    """Findings on the metrics that can be computed here.
+
+    Raises:
+        ValueError: none can, no such world, or too few clips.
+    """
+    kinds = dict.fromkeys(kind for metric in metrics for kind in metric.extractors)
+    at_hand: dict[type, Ready] = {}
+    missing: dict[type, str] = {}
+    for kind in kinds:
+        if kind.reading.text:
+            missing[kind] = "looks at captions, which no degradation changes"
+        elif kind.reading.video and kind.reading.audio:
+            missing[kind] = "looks at both streams at once, which cannot be exchanged one by one"
+        else:
+            try:
+                at_hand[kind] = ready(kind, weights)
+            except ValueError as error:
+                missing[kind] = str(error)
+    why = {m.name: next((missing[kind] for kind in m.extractors if kind in missing), "") for m in metrics}
+    usable = [metric for metric in metrics if not why[metric.name]]
+    if not usable:
+        raise ValueError(f"no metric can be computed; the first, {metrics[0].name}: {why[metrics[0].name]}")
+    needed = dict.fromkeys(kind for metric in usable for kind in metric.extractors)
+    with_reference = any(isinstance(metric, Distance | ClipDistance) for metric in usable)
+    arranged = arrange(plan, [at_hand[kind] for kind in needed], with_reference=with_reference, quiet=quiet)
+    facts = SetFacts(
+        clips=len(plan.clips), seconds=float(plan.seconds), fps=float(plan.fps), size=(plan.size, plan.size), sample_rate=16000
+    )
+    findings: list[Finding] = []
+    errors: list[Estimates] = []
+    for metric in tqdm(usable, desc="metrics", unit="metric", disable=quiet):
+        findings += find(metric, arranged, seed=plan.seed)
+        if metric.unit == "ms" and metric.better == "zero":
+            errors += estimates(metric, arranged)
+    return Calibration(
+        plan,
+        tuple(findings),
+        tuple(errors),
+        {name: line for name, line in why.items() if line},
+        {metric.name: line for metric in usable if (line := metric.warn(facts))},
+    )

@@ -1,0 +1,258 @@
+"""What a metric makes of each degradation: its values, whether it responds, in the right order, and how much."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from sonovid.calibration.degradations import DEGRADATIONS, Degradation
+from sonovid.calibration.features import AT_ALL_RATES, Arrangement, Condition
+from sonovid.metrics.base import Arrays, ClipDistance, ClipScore, Distance, Metric, PairedScore, SetScore
+
+# Drawn sets of clips, for intervals. Spearman's rho from which values count as in order.
+DRAWS, IN_ORDER = 500, 0.9
+
+
+@dataclass(frozen=True)
+class Level:
+    """A metric's value under one degree.
+
+    effect: its difference from the untouched clips' over the standard deviation of clips, pooled over both (Cohen's d); of
+    numbers of whole sets, over that of such numbers of drawn sets. low, high: the 95 % interval of that difference, by drawing
+    clips, with the same clips on both sides. defined: of how many clips there is a value.
+    """
+
+    degree: float
+    value: float
+    difference: float
+    low: float
+    high: float
+    effect: float
+    defined: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How one metric answers one degradation at one frame rate.
+
+    clean: its value for the untouched clips. spread: standard deviation over untouched clips; of numbers of whole sets, of such
+    numbers of drawn sets. levels: by degree. responds: whether the interval at the worst degree leaves out 0. order: Spearman's
+    rho of severity (untouched first) and value, counted so that +1 is "the worse, the worse the value". For what should be zero
+    (an offset) and moved sounds: rho of the movement and the value.
+    """
+
+    metric: str
+    degradation: str
+    fps: float
+    clean: float
+    spread: float
+    defined: int
+    levels: tuple[Level, ...]
+    responds: bool
+    order: float
+
+    @property
+    def worst(self) -> Level:
+        """The most severe degree; of a movement to both sides the late one."""
+        return self.levels[-1]
+
+    @property
+    def verdict(self) -> str:
+        """yes: responds, and in order. partly: responds. no: does not; of a value that gets better: reversed."""
+        if not self.responds:
+            return "no"
+        if self.order < 0:
+            return "reversed"
+        return "yes" if self.order >= IN_ORDER else "partly"
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "verdict": self.verdict}
+
+
+class Measured:
+    """A metric's numbers under one condition, so that sets of clips can be drawn from them."""
+
+    def __init__(self, metric: Metric, arranged: Arrangement, condition: Condition) -> None:
+        self.metric, self.condition, self._arranged = metric, condition, arranged
+        self.count = len(arranged.plan.clips)
+        self.values = self._of_clips() if not isinstance(metric, Distance | SetScore) else None
+
+    @property
+    def defined(self) -> int:
+        """Of how many clips there is a value."""
+        return self.count if self.values is None else int(np.isfinite(self.values).sum())
+
+    def of(self, chosen: np.ndarray) -> float:
+        """The number of the set of these clips, which may be named more than once."""
+        metric = self.metric
+        if self.values is not None:
+            with warnings.catch_warnings():
+                # A mean of nothing is NaN, as it should be.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                values = self.values[chosen]
+                return float(metric.summary(values) if isinstance(metric, ClipScore) else np.nanmean(values))
+        assert isinstance(metric, Distance | SetScore)
+        found = [self._arrays(metric.extractor, int(i)) for i in chosen]
+        rows = _stacked(found, metric.key)
+        if isinstance(metric, SetScore):
+            return metric.score(rows)
+        return float(metric.distance(rows, self._reference(metric)))
+
+    def _of_clips(self) -> np.ndarray:
+        metric = self.metric
+        clean = Condition(self.condition.fps)
+        values = np.full(self.count, np.nan)
+        for i in range(self.count):
+            if isinstance(metric, ClipScore):
+                first, second = self._arrays(metric.of, i), self._arrays(metric.to, i)
+            elif isinstance(metric, PairedScore):
+                first, second = self._arrays(metric.extractor, i), self._arranged.of(clean, metric.extractor, i)
+            elif isinstance(metric, ClipDistance):
+                first, second = self._arrays(metric.extractor, i), {}
+            else:
+                raise TypeError(f"{metric.name}: a kind of metric that calibration does not know")
+            if first is None or second is None:
+                continue
+            if isinstance(metric, ClipDistance):
+                values[i] = float(metric.distances([first[metric.key]], self._reference(metric))[0])
+            else:
+                values[i] = metric.score(first, second)
+        return values
+
+    def _arrays(self, kind: Any, clip: int) -> Arrays | None:
+        return self._arranged.of(self.condition, kind, clip)
+
+    def _reference(self, metric: "Distance | ClipDistance") -> np.ndarray:
+        return _stacked([self._arranged.reference[metric.extractor, i] for i in range(self.count)], metric.key)
+
+
+def _stacked(found: Sequence[Arrays | None], key: str) -> np.ndarray:
+    rows = [np.atleast_2d(one[key]) for one in found if one is not None]
+    return np.concatenate(rows).astype(np.float64)
+
+
+def find(metric: Metric, arranged: Arrangement, *, draws: int = DRAWS, seed: int = 0) -> list[Finding]:
+    """All findings on one metric. draws: sets of clips that are drawn for intervals; a fifth for numbers of whole sets."""
+    plan = arranged.plan
+    findings = []
+    seen = any(kind.reading.video for kind in metric.extractors)
+    for fps in [plan.fps, *[rate for rate in plan.rates if seen and rate != plan.fps]]:
+        clean = Measured(metric, arranged, Condition(fps))
+        chosen = _drawn(clean.count, seed, draws if clean.values is not None else draws // 5)
+        base = np.array([clean.of(one) for one in chosen])
+        for degradation in DEGRADATIONS:
+            if (fps == plan.fps or degradation.name in AT_ALL_RATES) and _touches(metric, degradation):
+                degrees = [(degree, Condition(fps, degradation.name, degree)) for degree in degradation.degrees]
+                severity = _severity(metric, degradation)
+                findings.append(_finding(degradation.name, degrees, severity, clean, base, chosen, arranged))
+        if fps == plan.fps and seen and plan.rates:
+            rates = sorted({rate for rate in plan.rates if rate != fps}, reverse=True)
+            severity = np.array([-float(rate) for rate in (fps, *rates)])
+            degrees = [(float(rate), Condition(rate)) for rate in rates]
+            findings.append(_finding("fps", degrees, severity, clean, base, chosen, arranged))
+    return findings
+
+
+def _severity(metric: Metric, degradation: Degradation) -> np.ndarray:
+    """How bad the untouched clips and every degree are; of what should be zero and follows the movement, the movement itself."""
+    if metric.better == "zero" and degradation.name == "shift":
+        return np.array([0.0, *degradation.degrees])
+    return np.array([0.0, *(degradation.severity(degree) for degree in degradation.degrees)])
+
+
+def _touches(metric: Metric, degradation: Degradation) -> bool:
+    """Whether anything that the metric looks at is changed."""
+    if degradation.name == "swap" and not isinstance(metric, ClipScore | PairedScore):
+        # The set of sounds stays nearly the same.
+        return False
+    return any(
+        (kind.reading.video and degradation.changes.video) or (kind.reading.audio and degradation.changes.audio)
+        for kind in metric.extractors
+    )
+
+
+def _drawn(count: int, seed: int, draws: int) -> list[np.ndarray]:
+    generator = np.random.Generator(np.random.PCG64(seed))
+    return [generator.integers(0, count, count) for _ in range(draws)]
+
+
+def _finding(
+    name: str,
+    degrees: Sequence[tuple[float | int, Condition]],
+    severity: np.ndarray,
+    clean: Measured,
+    base: np.ndarray,
+    chosen: Sequence[np.ndarray],
+    arranged: Arrangement,
+) -> Finding:
+    metric, everyone = clean.metric, np.arange(clean.count)
+    value = clean.of(everyone)
+    spread = float(np.nanstd(clean.values, ddof=1) if clean.values is not None else np.nanstd(base, ddof=1))
+    levels = []
+    for degree, condition in degrees:
+        measured = Measured(metric, arranged, condition)
+        differences = np.array([measured.of(one) for one in chosen]) - base
+        known = differences[np.isfinite(differences)]
+        low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
+        now = measured.of(everyone)
+        own = measured.values
+        both = np.sqrt((spread**2 + np.nanvar(own, ddof=1)) / 2) if own is not None and measured.defined > 1 else spread
+        effect = (now - value) / float(both) if both > 0 else (0.0 if now == value else float("nan"))
+        levels.append(Level(float(degree), now, now - value, float(low), float(high), effect, measured.defined))
+    worst = levels[-1]
+    responds = bool(worst.low > 0 or worst.high < 0)
+    order = _order(metric, name, np.array([value, *(level.value for level in levels)]), severity)
+    fps = float(clean.condition.fps)
+    return Finding(metric.name, name, fps, value, spread, clean.defined, tuple(levels), responds, order)
+
+
+def _order(metric: Metric, name: str, values: np.ndarray, severity: np.ndarray) -> float:
+    """Spearman's rho of how bad the untouched clips and each degree are and how bad the values, see `Finding`."""
+    if metric.better == "zero" and name != "shift":
+        values = np.abs(values - values[0])
+    known = np.isfinite(values)
+    if known.sum() < 3 or np.ptp(values[known]) == 0:
+        return 0.0
+    rho = float(spearmanr(severity[known], values[known]).statistic)
+    return -rho if metric.better == "higher" else rho
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """How an offset in ms is estimated where the truth is known: clips of a world at one frame rate, moved by all the shifts.
+
+    bias: median error. spread: median distance of an error from the bias. near: the share within 100 ms of the truth.
+    defined: the share of clips with an estimate at all.
+    """
+
+    metric: str
+    world: str
+    fps: float
+    bias: float
+    spread: float
+    near: float
+    defined: float
+
+
+def estimates(metric: Metric, arranged: Arrangement) -> list[Estimates]:
+    """Errors of a signed offset, by world and frame rate, and over all worlds."""
+    plan = arranged.plan
+    shifts = (0, *next(one.degrees for one in DEGRADATIONS if one.name == "shift"))
+    found = []
+    for fps in sorted({plan.fps, *plan.rates}):
+        conditions = [Condition(fps, "shift", degree) if degree else Condition(fps) for degree in shifts]
+        per_shift = [Measured(metric, arranged, one).values for one in conditions]
+        assert all(values is not None for values in per_shift)
+        errors = np.stack([values - shift for values, shift in zip(per_shift, shifts, strict=True) if values is not None])
+        for world in (*plan.worlds, "all"):
+            own = errors[:, [world in ("all", name) for name, _ in plan.clips]].ravel()
+            known = own[np.isfinite(own)]
+            bias = float(np.median(known)) if len(known) else float("nan")
+            spread = float(np.median(np.abs(known - bias))) if len(known) else float("nan")
+            near = float((np.abs(known) <= 100).mean()) if len(known) else float("nan")
+            found.append(Estimates(metric.name, world, float(fps), bias, spread, near, len(known) / max(len(own), 1)))
+    return found
