@@ -454,13 +454,15 @@ def features(network: nn.Module, clips: Clips, stream: int, count: int) -> np.nd
 
 
 def condense(project: nn.Linear, rows: np.ndarray, width: int) -> nn.Linear:
-    """The layer that gives `rows`, followed by their first principal components at variance one.
+    """The layer that gives `rows`, followed by their first principal components, evened out.
 
-    The Fréchet distance hangs on the scale of every feature. What tells worlds apart is large in what a network learns; at equal
-    variances what tells one scene from another, or a sharp picture from a blurred one, counts as much.
+    The Fréchet distance hangs on the scale of every feature. What tells worlds apart is large in what a network learns and would be
+    all that counts; at equal variances it would count for no more than the least of details. So the deviations are brought to
+    their square roots, and all of them to a mean variance of one.
     """
     values, vectors = np.linalg.eigh(np.cov(rows.T))
-    share = torch.from_numpy(vectors[:, ::-1][:, :width] / np.sqrt(values[::-1][:width])).T
+    values, vectors = values[::-1][:width], vectors[:, ::-1][:, :width]
+    share = torch.from_numpy(vectors * values**-0.25 / np.sqrt(np.sqrt(values).mean())).T
     made = nn.Linear(project.in_features, width)
     with torch.no_grad():
         made.weight.copy_(share @ project.weight.double())
@@ -475,7 +477,7 @@ def stage_assemble(out: Path, folder: Path) -> None:
     networks.load_state_dict(state["networks"])
     networks.eval().requires_grad_(False)
     for stream, network in enumerate((networks.video, networks.audio)):
-        rows = features(network, clips, stream, 2000)
+        rows = features(network, clips, stream, 1000)
         network.pooled.project = condense(network.pooled.project, rows, WIDTH)
     weights = {
         f"{name}.{key}": value.half() if value.ndim > 2 else value

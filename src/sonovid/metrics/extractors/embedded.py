@@ -30,7 +30,7 @@ from sonovid.metrics.extractors.scene_networks import (
 from sonovid.metrics.extractors.weights import file_sha256, filled, read_state
 
 FILE = Path(__file__).parents[2] / "weights_metrics" / "scenes.safetensors"
-SHA256 = "8cbe7ed2e93c07c7cf385683c268bddf4604ef01fcbdb73513153f0e54769c72"
+SHA256 = "f1fff45a964ed0bcdefd063a1c08e93b222a47b704935b6865faf29d3d8b2597"
 # A window, and the shortest clip that is taken as one.
 WINDOW, SHORTEST = 2 * FPS, 3 * FPS // 2
 PER_FRAME = SAMPLE_RATE // FPS
