@@ -86,7 +86,7 @@ def paper() -> MelGANRecipe:
 
 
 def scenes() -> MelGANRecipe:
-    """A quarter of the published vocoder, for the sounds of scenes, an hour on one core; judge.on=true adds the discriminators.
+    """A quarter of the published vocoder, for sounds of scenes, an hour on one core; judge.on=true adds discriminators.
 
     Deviation: an hour is not enough for the discriminators to teach phases; spectral distances over several windows do so
     sooner, and short sequences give more of them.

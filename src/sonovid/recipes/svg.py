@@ -91,7 +91,7 @@ class SVGRecipe:
 
 
 def paper() -> SVGRecipe:
-    """The published model: AnimateDiff on Stable Diffusion 1.5 and AudioLDM-M, joined; 4 s of 256x256 at 8 fps (GreatestHits).
+    """The published model: AnimateDiff on Stable Diffusion 1.5 joined with AudioLDM-M; 4 s of 256x256 at 8 fps.
 
     Deviation: the paper trains with Adam, its code with AdamW, whose decay is taken; its words are dropped for one sample in ten,
     which the code means to do and at its batch size never does.
