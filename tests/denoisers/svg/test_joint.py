@@ -102,6 +102,30 @@ def test_samples_of_a_batch_do_not_meet():
         torch.testing.assert_close(together[1:], single, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.no_grad()
+def test_connectors_run_once_for_both_halves_of_guidance(variant):
+    model, x, told = copy.deepcopy(speaking(variant)), pair(), condition()
+    seen = []
+    for connector in model.connectors.values():
+        connector.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    alike = pair(b=1).map(lambda xi: torch.cat([xi, xi]))
+    times = AV(torch.tensor([0.4, 0.4]), torch.tensor([0.7, 0.7]))
+    at_once = model(alike, times, told).prediction
+    assert seen == [1, 1]
+    for other in ({"t": TIMES}, {"previous": pair(3)}, {"x": x}):
+        given = {"x": alike, "t": times, "condition": told, "previous": None, **other}
+        model(**given)
+    assert seen[2:] == [2] * 6
+    for i in range(2):
+        own = Condition(
+            told.text[i : i + 1], told.text_mask[i : i + 1], told.generated.map(lambda g: g[:1]), told.pooled[i : i + 1]
+        )
+        alone = model(pair(b=1), times.map(lambda t: t[:1]), own).prediction
+        for both, one in zip(at_once, alone, strict=True):
+            torch.testing.assert_close(both[i : i + 1], one, atol=1e-5, rtol=1e-5)
+
+
 @torch.no_grad()
 def test_samples_without_words_take_the_null():
     model, x, told = copy.deepcopy(speaking()), pair(), condition()

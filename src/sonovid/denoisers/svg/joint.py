@@ -162,7 +162,7 @@ class SVG(ModelMixin, ConfigMixin):
         x, given = (AV(pair.video, F.pad(pair.audio, (0, 0, 0, length - steps))) for pair in (x, given))
         entries = t.map(table_entries)
         words, pooled = self.texts(condition, len(x.video))
-        sent = None if self.apart else AV(*reversed(x.map(self._context, given, entries, AV(*AV._fields))))
+        sent = None if self.apart else self._contexts(x, given, entries)
         frames = x.video.shape[2]
         # The motion U-Net takes words for each frame.
         words = words.to(x.video.dtype).repeat_interleave(frames, 0)
@@ -170,6 +170,14 @@ class SVG(ModelMixin, ConfigMixin):
             video = self.unets["video"](x.video, entries.video, words).sample
             audio = self.unets["audio"](x.audio, entries.audio, None, class_labels=pooled.to(x.audio.dtype)).sample
         return Output(AV(video, audio[:, :, :steps]))
+
+    def _contexts(self, x: AV, previous: AV, entries: AV) -> AV:
+        """What each stream is sent by the other. Guidance doubles a batch: halves that differ in words alone are sent the same."""
+        names, half = AV(*AV._fields), len(x.video) // 2
+        if torch.is_grad_enabled() or not doubled(*x, *previous, *entries):
+            return AV(*reversed(x.map(self._context, previous, entries, names)))
+        parts = (pair.map(lambda z: z[:half]) for pair in (previous, entries))
+        return AV(*reversed(x.map(lambda z: z[:half]).map(self._context, *parts, names))).map(lambda z: torch.cat([z, z]))
 
     def _context(self, x: Tensor, previous: Tensor, entries: Tensor, name: str) -> Tensor:
         """What a stream sends to the other one, [b c t]."""
@@ -265,6 +273,12 @@ class SVG(ModelMixin, ConfigMixin):
         """The audio's steps, filled up to what the U-Net can halve."""
         halvings = 2 ** (len(self.config.audio["block_out_channels"]) - 1)
         return math.ceil(steps / halvings) * halvings
+
+
+def doubled(*tensors: Tensor) -> bool:
+    """Whether the second half of a batch is its first again, in all of these."""
+    half, odd = divmod(len(tensors[0]), 2)
+    return half > 0 and not odd and all(torch.equal(z[:half], z[half:]) for z in tensors)
 
 
 def table_entries(t: Tensor) -> Tensor:
