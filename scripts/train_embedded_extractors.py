@@ -456,8 +456,8 @@ def features(network: nn.Module, clips: Clips, stream: int, count: int) -> np.nd
 def condense(project: nn.Linear, rows: np.ndarray, width: int) -> nn.Linear:
     """The layer that gives `rows`, followed by their first principal components, evened out.
 
-    The Fréchet distance hangs on the scale of every feature. What tells worlds apart is large in what a network learns and would be
-    all that counts; at equal variances it would count for no more than the least of details. So the deviations are brought to
+    The Fréchet distance hangs on the scale of every feature. What tells worlds apart is large in what a network learns and would
+    be all that counts; at equal variances it would count for no more than the least of details. So the deviations are brought to
     their square roots, and all of them to a mean variance of one.
     """
     values, vectors = np.linalg.eigh(np.cov(rows.T))
