@@ -61,6 +61,10 @@ The map, in the order in which imports may point:
     denoisers/pixart.py         UniForm from the weights of PixArt-alpha, an image model of the same blocks
     denoisers/residual.py       residual blocks of a dual U-Net, channels last: 2D+1D for pictures, 1-D for sound
     denoisers/uniform.py        UniForm: one diffusion transformer over the tokens of both streams (Zhao et al. 2025)
+    denoisers/mmldm/layers.py   the parts of MM-LDM's transformer: blocks of full attention, where a stream enters and leaves
+    denoisers/mmldm/transformer.py MM-LDM's generator: a transformer over the context and both streams (Sun et al. 2024)
+    denoisers/mmldm/continuation.py the generator that goes on from the window before, by a second transformer
+    denoisers/mmldm/released.py checkpoints of the released transformer and continuation network in this package's names
     denoisers/svg/connector.py  connectors: what one stream tells the other, as one vector per step of its time
     denoisers/svg/joins.py      joins: the modules set into the frozen U-Nets, where one stream takes in the other's context
     denoisers/svg/joint.py      SVG: a video and an audio U-Net that were trained apart, joined (Ishii et al. 2024)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sonovid.av import AV, Task
@@ -15,13 +15,15 @@ class Condition:
 
     text: embedded words, [b k d]. text_mask: True where a word stands, [b k]; a sample without a single word has no text, and a
     denoiser uses its null there. generated: for each stream, True [b] where it is generated and not given. pooled: one vector for
-    all words of a sample, [b e], where the text encoder gives one.
+    all words of a sample, [b e], where the text encoder gives one. labels: the number of each sample's class, -1 for none,
+    where the denoiser knows classes.
     """
 
     text: Float[Tensor, "b k d"]
     text_mask: Bool[Tensor, "b k"]
     generated: AV
     pooled: Float[Tensor, "b e"] | None = None
+    labels: Int[Tensor, "b"] | None = None
 
     @classmethod
     def wordless(cls, generated: AV) -> "Condition":
@@ -38,8 +40,14 @@ class Condition:
             texts.append(torch.nn.functional.pad(one.text, (0, 0, 0, missing)))
             masks.append(torch.nn.functional.pad(one.text_mask, (0, missing)))
         pooled = None if self.pooled is None or other.pooled is None else torch.cat([self.pooled, other.pooled])
+        labels = None if self.labels is None and other.labels is None else torch.cat([self._labels(), other._labels()])
         generated = self.generated.map(lambda g, h: torch.cat([g, h]), other.generated)
-        return Condition(torch.cat(texts), torch.cat(masks), generated, pooled)
+        return Condition(torch.cat(texts), torch.cat(masks), generated, pooled, labels)
+
+    def _labels(self) -> Int[Tensor, "b"]:
+        if self.labels is not None:
+            return self.labels
+        return torch.full_like(self.text_mask[:, 0], -1, dtype=torch.long)
 
     def without_text(self, dropped: Bool[Tensor, "b"] | None = None) -> "Condition":
         """The same with the text of the `dropped` samples, or of all, taken away."""
