@@ -85,7 +85,7 @@ def test_beats_of_a_piece_against_itself_and_against_another():
     assert BY_NAME["beats_500ms_above_chance"].score(other, own) == 0
 
 
-@pytest.mark.parametrize(("fps", "warned"), [(4.0, True), (10.0, False), (16.0, False), (25.0, True), (None, False)])
+@pytest.mark.parametrize(("fps", "warned"), [(4.0, True), (8.0, True), (16.0, False), (25.0, True), (None, False)])
 def test_av_align_warns_of_frame_rates_that_do_not_suit_it(fps, warned):
     assert bool(BY_NAME["av_align_sony"].warn({**FACTS, "fps": fps})) == warned
 
@@ -93,6 +93,8 @@ def test_av_align_warns_of_frame_rates_that_do_not_suit_it(fps, warned):
 def test_beats_warn_of_short_clips():
     assert "1.6 s" in BY_NAME["beats_100ms"].warn({**FACTS, "seconds": 1.6})
     assert not BY_NAME["beats_100ms"].warn(FACTS)
+    assert "1.6 s" in BY_NAME["beats_500ms"].warn({**FACTS, "seconds": 1.6})
+    assert "chance alone is 1" in BY_NAME["beats_500ms"].warn(FACTS)
 
 
 def test_kinds():

@@ -9,7 +9,7 @@ from sonovid.calibration.findings import Finding
 from sonovid.calibration.tables import MARKS, signed
 from sonovid.metrics.base import Missing
 
-SHADES = ("#c6dbef", "#6baed6", "#3182bd", "#08519c", "#08306b", "#000000")
+COLOURS = ("#d95f02", "#1b9e77", "#3b528b", "#e7298a", "#66a61e", "#000000")
 
 
 def plots():
@@ -47,14 +47,15 @@ def by_movement(findings: Sequence[Finding], path: Path) -> Path:
         for one in moved:
             if one.metric != metric:
                 continue
-            shade = SHADES[rates.index(one.fps) % len(SHADES)]
+            shade = COLOURS[rates.index(one.fps) % len(COLOURS)]
             points = sorted([(0.0, one.clean), *((level.degree, level.value) for level in one.levels)])
-            place.plot(*zip(*points, strict=True), color=shade, marker=".", label=f"{one.fps:g} fps", linewidth=1.2)
+            place.plot(*zip(*points, strict=True), color=shade, marker=".", linewidth=1.2)
             if (metric, one.fps) in exchanged:
                 place.axhline(exchanged[metric, one.fps], color=shade, linestyle="--", linewidth=0.7)
         place.set_title(metric, fontsize=8)
         place.grid(alpha=0.3)
-    axes.flat[0].legend(fontsize=6)
+    lines = [pyplot.Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=".") for i in range(len(rates))]
+    figure.legend(lines, [f"{rate:g} fps" for rate in rates], loc="outside upper center", ncols=len(rates))
     figure.supxlabel("the sound is late by, ms")
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     pyplot.close(figure)

@@ -12,8 +12,8 @@ from sonovid.metrics.base import Arrays, Better, ClipScore, Metric, PairedScore,
 from sonovid.metrics.extractors.peaks import Beats, PicturePeaks, PicturePeaks256, SoundCurve, SoundPeaks, SoundPeaksNative
 from sonovid.metrics.offset import best_lag, offset, picture_curve, sound_curve
 
-# The window of AV-Align is one frame: beyond these rates too narrow for what belongs together, or too wide.
-LEAST_FPS, MOST_FPS = 8, 20
+# The window of AV-Align is one frame. What it answers to at 8, 16 and 25 frames per second stands in docs/calibration.md.
+LEAST_FPS, MOST_FPS = 12, 20
 # A beat tracker needs several periods before it finds one.
 BEATS_SECONDS = 5.0
 # Below, most offsets of known size are missed (docs/calibration.md).
@@ -30,9 +30,10 @@ def window_warning(facts: SetFacts) -> str:
     fps = facts["fps"]
     if fps is None or LEAST_FPS <= fps <= MOST_FPS:
         return ""
-    window = f"{1000 / fps:.0f} ms"
-    why = f"no more than {window} apart count" if fps > MOST_FPS else f"everything within {window} counts"
-    return f"at {fps:g} frames per second, of sound and motion {why} as together"
+    window = f"with {fps:g} frames per second the window is {1000 / fps:.0f} ms"
+    if fps > MOST_FPS:
+        return f"{window}: in calibration a sound 40 ms early scored higher than one in time"
+    return f"{window}: in calibration a sound scored no lower before it was 320 ms off"
 
 
 def beats_warning(facts: SetFacts) -> str:
@@ -40,6 +41,11 @@ def beats_warning(facts: SetFacts) -> str:
     if facts["seconds"] >= BEATS_SECONDS:
         return ""
     return f"clips of {facts['seconds']:.2g} s are too short for a beat tracker, which wants {BEATS_SECONDS:g} s or more"
+
+
+def wide_beats_warning(facts: SetFacts) -> str:
+    """Where half a second either way is too wide, which it is for most music."""
+    return beats_warning(facts) or "within 500 ms any beat of 60 a minute or more is a hit: chance alone is 1, see _above_chance"
 
 
 def by_peaks(score: Callable[..., float]) -> Score:
@@ -222,7 +228,8 @@ OFFSETS: tuple[Metric, ...] = (
 
 
 def _beats(name: str, what: str, score: Score, source: str = "") -> Metric:
-    return PairedScore(name, "beats", what, "higher", source, extractor=Beats, score=score, warn=beats_warning)
+    warn = wide_beats_warning if name == "beats_500ms" else beats_warning
+    return PairedScore(name, "beats", what, "higher", source, extractor=Beats, score=score, warn=warn)
 
 
 def _beats_within(milliseconds: int) -> tuple[Metric, ...]:
