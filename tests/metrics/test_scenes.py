@@ -7,7 +7,7 @@ from sonovid.clip import Clip
 from sonovid.data.scenes import render
 from sonovid.geometry import Geometry
 from sonovid.metrics.base import ClipScore, Distance, Material
-from sonovid.metrics.scenes import METRICS
+from sonovid.metrics.scenes import METRICS, lateness
 
 BY_NAME = {metric.name: metric for metric in METRICS}
 SEED = 72_000_000
@@ -85,3 +85,12 @@ def test_settings_that_do_not_suit_are_said():
     assert "1.5 s" in BY_NAME["fvd_scenes"].warn(facts)
     assert "too little motion" in BY_NAME["sync_scenes"].warn({**facts, "seconds": 2.0})
     assert BY_NAME["sync_scenes"].warn({**facts, "seconds": 2.0, "fps": 25.0}) == ""
+
+
+def test_pictures_between_two_times_are_late():
+    # 25 per second: at i/8 s the time since the last picture is i/8 of 40 ms, from 0 to 7/8; 24 and 8 divide evenly.
+    assert lateness(25) == pytest.approx(40 * 3.5 / 8)
+    assert lateness(8) == lateness(24.0) == pytest.approx(0, abs=1e-3)
+    facts = {"clips": 3, "seconds": 2.0, "fps": 25.0, "size": (64, 64), "sample_rate": 16000}
+    assert "18 ms early" in BY_NAME["offset_scenes"].warn(facts)
+    assert BY_NAME["offset_scenes"].warn({**facts, "fps": 16.0}) == ""

@@ -34,6 +34,18 @@ def _timing_warning(facts: SetFacts) -> str:
     return _short(facts) or _few_pictures(facts)
 
 
+def lateness(fps: float | int) -> float:
+    """By how many ms the pictures that are on screen at every 1/8 s are late, on average, in a file of this rate."""
+    shown = [i * fps / FPS for i in range(8 * FPS)]
+    return sum(place - int(place + 1e-6) for place in shown) / len(shown) / fps * 1000
+
+
+def _offset_warning(facts: SetFacts) -> str:
+    late = lateness(facts["fps"]) if facts["fps"] else 0.0
+    early = f"at {facts['fps']:g} pictures a second sounds read about {late:.0f} ms early" if late > 5 else ""
+    return _timing_warning(facts) or early
+
+
 METRICS: tuple[Metric, ...] = (
     Distance(
         "fvd_scenes",
@@ -98,6 +110,6 @@ METRICS: tuple[Metric, ...] = (
         of=ScenesVideo,
         to=ScenesAudio,
         score=offset,
-        warn=_timing_warning,
+        warn=_offset_warning,
     ),
 )
