@@ -85,7 +85,7 @@ def count_operations() -> None:
                 alone = flops(lambda: model(*one))["all"]  # noqa: B023
                 alone_guided = flops(lambda: model(*two))["all"]  # noqa: B023
             # Tensors without values cannot be compared; those of guidance are equal.
-            with mock.patch.object(joint, "doubled", lambda *tensors: True):
+            with mock.patch.object(joint, "doubled", return_value=True):
                 guided = flops(lambda: model(*two))["all"]  # noqa: B023
         connectors = whole["video connector"] + whole["audio connector"]
         print(
@@ -136,7 +136,7 @@ class Storages(TorchDispatchMode):
         self.now -= size
         self.keys.discard(key)
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: D105
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         for value in tree_leaves(out):
             if not isinstance(value, torch.Tensor):
@@ -190,8 +190,8 @@ def estimate_training() -> None:
     for checkpointing in (False, True):
         kept, most = step_memory(joint.paper(), published, checkpointing=checkpointing, fake=True)
         print(
-            f"one clip, {'checkpointed' if checkpointing else 'plain'}: forward keeps {kept:.1f} GiB, most {most:.1f} GiB beside the "
-            f"parameters; in all at most {base + most:.1f} GiB",
+            f"one clip, {'checkpointed' if checkpointing else 'plain'}: forward keeps {kept:.1f} GiB, most {most:.1f} GiB beside "
+            f"the parameters; in all at most {base + most:.1f} GiB",
             flush=True,
         )
     with torch.device("meta"):
@@ -211,8 +211,8 @@ def estimate_training() -> None:
     for checkpointing in (False, True):
         total = step(checkpointing)
         print(
-            f"one clip, {'checkpointed' if checkpointing else 'plain'}: {total:.1f} T operations a step, {total * 1e12 / PEAK / SHARE:.2f} s on an "
-            f"A100 at {SHARE:.0%} of {PEAK / 1e12:.0f} T/s",
+            f"one clip, {'checkpointed' if checkpointing else 'plain'}: {total:.1f} T operations a step, "
+            f"{total * 1e12 / PEAK / SHARE:.2f} s on an A100 at {SHARE:.0%} of {PEAK / 1e12:.0f} T/s",
             flush=True,
         )
 

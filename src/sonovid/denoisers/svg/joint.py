@@ -172,7 +172,7 @@ class SVG(ModelMixin, ConfigMixin):
         return Output(AV(video, audio[:, :, :steps]))
 
     def _contexts(self, x: AV, previous: AV, entries: AV) -> AV:
-        """What each stream is sent by the other. Guidance doubles a batch: halves that differ in words alone are sent the same."""
+        """What each stream is sent by the other. Guidance doubles a batch: halves that differ in words alone get the same."""
         names, half = AV(*AV._fields), len(x.video) // 2
         if torch.is_grad_enabled() or not doubled(*x, *previous, *entries):
             return AV(*reversed(x.map(self._context, previous, entries, names)))
