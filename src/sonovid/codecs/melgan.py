@@ -21,8 +21,11 @@ SLOPE = 0.2
 
 
 def normed(layer: nn.Module) -> nn.Module:
-    """A layer whose weight is a direction and a length for each channel (Salimans & Kingma 2016), begun small."""
-    nn.init.normal_(layer.weight, 0.0, 0.02)  # type: ignore[arg-type]
+    """A layer whose weight is a direction and a length for each channel (Salimans & Kingma 2016).
+
+    Begun as torch begins it. The published code means to draw weights of deviation 0.02, but sets a product that its next call
+    computes anew; so small, narrow layers would pass on a tenth of what they get, and a narrow network stays silent.
+    """
     return weight_norm(layer)
 
 
