@@ -92,7 +92,7 @@ class Reader(HTMLParser):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
-        assert self.open.pop() == tag
+        assert tag in self.void or self.open.pop() == tag
 
 
 def read(text) -> Reader:
