@@ -20,6 +20,7 @@ The map, in the order in which imports may point:
     data/clips.py               entries to clips of one geometry: windows of files and rendered scenes, by a pool of processes
     data/entry.py               Entry: one stretch of a media file, or one scene, with what is known of it
     data/latents.py             the latent cache: raw latents of all clips in sharded safetensors
+    data/listing.py             entries written down as a manifest
     data/manifest.py            what there is to train on: a folder, a CSV or JSONL manifest, or a specification of scenes
     data/scenes/bounces.py      bounces: a ball of some material and colour falls and bounces under a gravity that varies
     data/scenes/canvas.py       shapes given by signed distances, painted with smooth edges on all frames at once
@@ -71,6 +72,7 @@ The map, in the order in which imports may point:
     denoisers/svg/released.py   the authors' trained checkpoint in this package's names
     diffusion/contrastive.py    the loss that also asks for pairs that do not belong together to be denoised badly (CMMD)
     diffusion/adjustment.py     timestep adjustment: how two schedules are brought into step, read from a model's losses (SVG)
+    diffusion/cross_modal.py    training of one network for joint and cross-modal generation, all noised alike (MM-LDM)
     diffusion/guidance.py       functions from denoisers to a denoiser
     diffusion/losses.py         what is compared, and how: one value per sample throughout
     diffusion/noise.py          noise that belongs to the sample, whatever the batch size and the device
@@ -90,6 +92,7 @@ The map, in the order in which imports may point:
     arguments.py                what a pipeline was given, checked and brought to one form
     windows.py                  given pictures and sounds at a model's size and rates, the windows they are cut into
     pipeline.py                 SoundingVideoPipeline: text, pictures or sound in, a sounding video out
+    captioning.py               captions for pictures by any image-text model of transformers
     metrics/base.py             what a metric is made of: how files are read, what is extracted, what is computed from that
     metrics/sets.py             a set of clips to be measured: from a folder or a list, named, hashed, faulty files left out
     metrics/cache.py            features kept on disk, taken only where all that they depend on is the same
@@ -173,9 +176,11 @@ The map, in the order in which imports may point:
     recipes/uniform.py          UniForm in three sizes: the published one, the one in the package, a toy
     recipes/uniform_training.py UniForm's training from its recipe: latents cached, the network trained, a pipeline left
     commands/evaluate.py        sonovid evaluate and sonovid metrics: folders of clips to numbers, and which numbers there are
+    commands/caption.py         sonovid caption: captions for a folder of clips by an image-text model
     commands/compare.py         sonovid compare: systems side by side, and which of their differences mean something
     commands/reconstructions.py a model's codecs put to the test: clips of a reference and what its codecs leave of them
     commands/calibrate.py       sonovid calibrate: metrics held against clips whose truth is known
+    commands/filtering.py       sonovid filter: the clips whose score lies above a threshold, as a manifest
     commands/generate.py        sonovid generate: words, a video or a sound to a sounding video
     commands/import_released.py sonovid import: checkpoints that others released, rewritten as model folders of this package
     commands/inform.py          sonovid info: what a media file holds, or what a model makes

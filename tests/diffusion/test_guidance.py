@@ -6,6 +6,7 @@ from sonovid.av import AV, Task
 from sonovid.diffusion.guidance import (
     classifier_free,
     classifier_free_at_once,
+    cross_modal,
     given_clean,
     given_frames,
     given_replaced,
@@ -255,3 +256,70 @@ def test_guidance_in_one_evaluation_is_guidance_in_two():
             apart = classifier_free(told, untold, scale)(x, t, previous)
             for one, other in zip(apart, classifier_free_at_once(both, scale)(x, t, previous), strict=True):
                 torch.testing.assert_close(one, other)
+
+
+def linear(gain, shift):
+    """A denoiser that is linear in both streams, for estimates that can be worked out by hand."""
+    return lambda x, t, previous=None: AV(gain * x.video + shift * x.audio, gain * x.audio - shift * x.video)
+
+
+def test_cross_modal_guidance_is_equation_9_with_its_sign_corrected():
+    x, t = random_pair(), AV(torch.ones(5), torch.ones(5))
+    told, null = linear(0.5, 0.3), linear(0.7, -0.2)
+    guided = cross_modal(told, AV(4.0, 0.5), without_given=null)(x, t)
+    torch.testing.assert_close(guided.video, (4 * 0.5 - 3 * 0.7) * x.video + (4 * 0.3 + 3 * 0.2) * x.audio)
+    torch.testing.assert_close(guided.audio, (0.5 * 0.5 + 0.5 * 0.7) * x.audio - (0.5 * 0.3 - 0.5 * 0.2) * x.video)
+    for same in (cross_modal(told, AV(3.0, 9.0), without_given=told), classifier_free(told, told, AV(3.0, 9.0))):
+        for one, other in zip(same(x, t), told(x, t), strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_cross_modal_guidance_against_either_null_is_classifier_free_guidance_and_against_both_their_sum():
+    x, t, phi, scale = random_pair(), AV(torch.ones(5), torch.ones(5)), AV(4.0, 1.0), AV(2.0, 3.0)
+    told, modality, context = linear(0.5, 0.3), linear(0.7, -0.2), linear(0.1, 0.0)
+    first = classifier_free(told, modality, phi)(x, t)
+    second = classifier_free(told, context, scale)(x, t)
+    alone = cross_modal(told, phi, without_given=modality)(x, t)
+    released = cross_modal(told, scale, without_context=context)(x, t)
+    both = cross_modal(told, phi, without_given=modality, without_context=context, scale=scale)(x, t)
+    alike = cross_modal(told, phi, without_given=modality, without_context=context)(x, t)
+    third = classifier_free(told, context, phi)(x, t)
+    for i in range(2):
+        plain = told(x, t)[i]
+        torch.testing.assert_close(alone[i], first[i])
+        torch.testing.assert_close(released[i], second[i])
+        torch.testing.assert_close(both[i], first[i] + second[i] - plain)
+        torch.testing.assert_close(alike[i], first[i] + third[i] - plain)
+
+
+def test_cross_modal_guidance_of_a_known_pair_leans_on_the_given_stream():
+    """The perfect denoiser against one that holds the streams for independent: more phi, more correlation."""
+    schedule = SCHEDULES["round"]
+    perfect = perfect_denoiser(schedule)
+
+    def apart(x, t, previous=None):
+        return schedule.map(lambda sch, xi, ti: sch.coefficients(ti)[0][:, None] * xi, x, t)
+
+    found = []
+    for phi in (0.0, 1.0, 2.0):
+        video, noise_v, noise_a = basis(3)
+        given, noise = AV(video, None), AV(noise_v, noise_a)
+        guided = cross_modal(perfect, AV(1.0, phi), without_given=apart)
+        end = sample(given_replaced(guided, given, schedule, noise), noise, schedule, times(50))
+        found.append((end.video.T @ end.audio).item())
+    assert found[0] == pytest.approx(0, abs=1e-9)
+    assert found[0] < found[1] < found[2]
+
+
+def test_cross_modal_guidance_asks_only_what_it_needs():
+    def refuse(x, t, previous):
+        raise AssertionError("called")
+
+    x, t, told = random_pair(), AV(torch.ones(5), torch.ones(5)), linear(0.5, 0.3)
+    one = AV(1.0, 1.0)
+    assert torch.equal(cross_modal(told, one, without_given=refuse, without_context=refuse)(x, t).video, told(x, t).video)
+    cross_modal(told, AV(1.0, 2.0), without_given=told, without_context=refuse, scale=one)(x, t)
+    with pytest.raises(ValueError, match="nothing to guide against"):
+        cross_modal(told, one)
+    with pytest.raises(ValueError, match="a null context that is not there"):
+        cross_modal(told, one, without_given=told, scale=one)

@@ -104,7 +104,7 @@ def test_gradients_agree():
     model.zero_grad()
     found = model(streams(io, "x"), times(io), told(io), given=streams(io, "cond")).prediction
     loss = sum(one.square().mean() for one in found)
-    assert float(loss) == pytest.approx(manifest["loss_mean_square"], abs=1e-5)
+    assert loss.item() == pytest.approx(manifest["loss_mean_square"], abs=1e-5)
     loss.backward()
     ours = {name: float(p.grad.norm()) for name, p in model.named_parameters()}
     wanted = {released.our_name(name): norm for name, norm in manifest["grad_norms"].items() if "pos_embed" not in name}
