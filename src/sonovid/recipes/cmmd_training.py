@@ -27,8 +27,8 @@ from sonovid.geometry import Geometry, count, duration
 from sonovid.pipeline import SoundingVideoPipeline
 from sonovid.recipes import parts, uniform
 from sonovid.recipes.cmmd import CMMDRecipe, Codecs, Contrast, Regression
-from sonovid.recipes.latent_training import batches, encoded, samples
-from sonovid.training.loop import Job, drawn_from, train
+from sonovid.recipes.latent_training import Fed, encoded, fit
+from sonovid.training.loop import drawn_from
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,6 @@ def run(recipe: CMMDRecipe, resolved: dict[str, Any]) -> Path:
     """Train, and return the folder of the pipeline."""
     if recipe.contrast.eta and recipe.resume is None:
         log.warning("the contrastive loss from nothing: the paper goes on from a plain checkpoint, resume=FOLDER")
-    out, shown = Path(recipe.out), recipe.sampling.validation_clips
     codecs = AV(video_codec(recipe.codecs), audio_codec(recipe.codecs, recipe.geometry.sample_rate))
     crop, inner = longer(recipe.geometry, recipe.contrast.margin), middle(recipe.geometry, recipe.contrast.margin, codecs)
     model, regress = network(recipe, codecs), objective(recipe.regression, recipe.contrast, inner)
@@ -48,7 +47,7 @@ def run(recipe: CMMDRecipe, resolved: dict[str, Any]) -> Path:
         codec.to(device)
     encode = partial(encoded, codecs=codecs, device=device, precision=recipe.data.precision)
     key = (codecs.video, codecs.audio.autoencoder, codecs.audio.log_mel.to_config(), recipe.data.precision)
-    training, held_out, windows = parts.caches(recipe.data, crop, out, encode, *key)
+    training, held_out, windows = parts.caches(recipe.data, crop, Path(recipe.out), encode, *key)
     parts.whiten_by(codecs.video, training.statistics.get("video"))
     # The contrastive loss cuts its pairs itself; the plain one never sees what lies round a clip.
     cut = None if isinstance(regress, Contrastive) else inner
@@ -59,21 +58,8 @@ def run(recipe: CMMDRecipe, resolved: dict[str, Any]) -> Path:
     def load(window: clips.Window) -> Clip:
         return middle_clip(clips.load(window, crop), recipe.geometry, recipe.contrast.margin)
 
-    ready = Job(
-        model=model,
-        objective=regress,
-        batch=batches(training, codecs, cut=cut),
-        size=len(training),
-        validation=batches(held_out, codecs, cut=cut) if held_out else None,
-        validation_size=len(held_out) if held_out else 0,
-        settings=recipe.training,
-        weights={"audio": recipe.regression.audio_weight, **getattr(regress, "weights", {})},
-        pairs=regress.paired_and_shuffled,
-        sample=lambda network, folder, step: samples(pipeline(network), windows[:shown], load, folder),
-        export=lambda network, folder: pipeline(network).save_pretrained(folder),
-        recipe=resolved,
-    )
-    return train(ready, out, resume=recipe.resume)
+    weights = {"audio": recipe.regression.audio_weight, **getattr(regress, "weights", {})}
+    return fit(recipe, resolved, model, regress, Fed(training, held_out, windows, codecs, load, cut=cut), pipeline, weights)
 
 
 def video_codec(codecs: Codecs) -> Any:

@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sonovid import media
 from sonovid.av import AV
@@ -17,6 +17,7 @@ from sonovid.clip import Clip
 from sonovid.condition import Condition
 from sonovid.data import clips, latents
 from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.training.loop import Job, train
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,53 @@ def batches(
         return {"x0": x0 if cut is None else cut(x0), "condition": condition}
 
     return batch
+
+
+@dataclass(frozen=True)
+class Fed:
+    """What a network is trained on and tried on: caches of latents, held-out clips, codecs and words.
+
+    load: a held-out window as the clip that pipelines are given. text, cut: see `batches`.
+    """
+
+    training: latents.Latents
+    held_out: latents.Latents | None
+    windows: Sequence[clips.Window]
+    codecs: AV
+    load: Callable[[clips.Window], Clip]
+    text: Any = None
+    cut: Callable[[AV], AV] | None = None
+
+
+def fit(
+    recipe: Any,
+    resolved: dict[str, Any],
+    model: nn.Module,
+    objective: Any,
+    fed: Fed,
+    pipeline: Callable[[nn.Module], SoundingVideoPipeline],
+    weights: dict[str, float],
+) -> Path:
+    """Train a network on cached latents, and return the folder of its pipeline.
+
+    recipe: of any system, with `out`, `resume`, `training` and `sampling.validation_clips`. pipeline: of a network.
+    """
+    shown, held_out = recipe.sampling.validation_clips, fed.held_out
+    ready = Job(
+        model=model,
+        objective=objective,
+        batch=batches(fed.training, fed.codecs, fed.text, cut=fed.cut),
+        size=len(fed.training),
+        validation=batches(held_out, fed.codecs, fed.text, cut=fed.cut) if held_out else None,
+        validation_size=len(held_out) if held_out else 0,
+        settings=recipe.training,
+        weights=weights,
+        pairs=objective.paired_and_shuffled,
+        sample=lambda network, folder, step: samples(pipeline(network), fed.windows[:shown], fed.load, folder),
+        export=lambda network, folder: pipeline(network).save_pretrained(folder),
+        recipe=resolved,
+    )
+    return train(ready, Path(recipe.out), resume=recipe.resume)
 
 
 def samples(

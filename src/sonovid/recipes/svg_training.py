@@ -19,9 +19,9 @@ from sonovid.diffusion.objective import MultiTask, Uniform
 from sonovid.diffusion.schedule import Tabulated
 from sonovid.pipeline import SoundingVideoPipeline
 from sonovid.recipes import parts, uniform
-from sonovid.recipes.latent_training import batches, encoded, samples
+from sonovid.recipes.latent_training import Fed, encoded, fit
 from sonovid.recipes.svg import Codecs, Network, Regression, SVGRecipe
-from sonovid.training.loop import Job, drawn_from, train
+from sonovid.training.loop import drawn_from
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ SCHEDULE = AV(Tabulated("linear", 0.00085, 0.012), Tabulated("scaled_linear", 0.
 
 def run(recipe: SVGRecipe, resolved: dict[str, Any]) -> Path:
     """Train, and return the folder of the pipeline."""
-    out, shown = Path(recipe.out), recipe.sampling.validation_clips
     own = uniform.Codecs(video=recipe.codecs.video, audio=recipe.codecs.audio)
     codecs, text = AV(parts.video_codec(own), parts.audio_codec(own)), text_encoder(recipe.codecs)
     model, regress = network(recipe, codecs, text), objective(recipe.regression)
@@ -40,7 +39,7 @@ def run(recipe: SVGRecipe, resolved: dict[str, Any]) -> Path:
         codec.to(device)
     encode = partial(encoded, codecs=codecs, device=device, precision=recipe.data.precision)
     key = (codecs.video, codecs.audio.autoencoder, codecs.audio.log_mel.to_config(), recipe.data.precision)
-    training, held_out, windows = parts.caches(recipe.data, recipe.geometry, out, encode, *key)
+    training, held_out, windows = parts.caches(recipe.data, recipe.geometry, Path(recipe.out), encode, *key)
     for codec, name in zip(codecs, AV._fields, strict=True):
         parts.whiten_by(codec, training.statistics.get(name))
 
@@ -48,21 +47,9 @@ def run(recipe: SVGRecipe, resolved: dict[str, Any]) -> Path:
         return assembled(recipe, network, codecs, text)
 
     load = partial(clips.load, geometry=recipe.geometry)
-    ready = Job(
-        model=model,
-        objective=regress,
-        batch=batches(training, codecs, text),
-        size=len(training),
-        validation=batches(held_out, codecs, text) if held_out else None,
-        validation_size=len(held_out) if held_out else 0,
-        settings=recipe.training,
-        weights={"audio": recipe.regression.audio_weight},
-        pairs=regress.paired_and_shuffled,
-        sample=lambda network, folder, step: samples(pipeline(network), windows[:shown], load, folder),
-        export=lambda network, folder: pipeline(network).save_pretrained(folder),
-        recipe=resolved,
-    )
-    return train(ready, out, resume=recipe.resume)
+    weights = {"audio": recipe.regression.audio_weight}
+    fed = Fed(training, held_out, windows, codecs, load, text)
+    return fit(recipe, resolved, model, regress, fed, pipeline, weights)
 
 
 def text_encoder(codecs: Codecs) -> JointText:

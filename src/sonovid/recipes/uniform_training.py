@@ -17,9 +17,9 @@ from sonovid.diffusion.objective import LogitNormal, MultiTask, Uniform
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Schedule, Tabulated
 from sonovid.pipeline import SoundingVideoPipeline
 from sonovid.recipes import parts
-from sonovid.recipes.latent_training import batches, encoded, samples
+from sonovid.recipes.latent_training import Fed, encoded, fit
 from sonovid.recipes.uniform import Regression, UniFormRecipe
-from sonovid.training.loop import Job, drawn_from, train
+from sonovid.training.loop import drawn_from
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,6 @@ SCHEDULES: dict[str, Callable[[], Schedule]] = {"flow": RectifiedFlow, "cosine":
 
 def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
     """Train, and return the folder of the pipeline."""
-    out, shown = Path(recipe.out), recipe.sampling.validation_clips
     codecs = AV(parts.video_codec(recipe.codecs), parts.audio_codec(recipe.codecs))
     text = parts.text_encoder(recipe.codecs)
     # What does not fit is said before hours are spent on latents.
@@ -39,7 +38,7 @@ def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
     encode = partial(encoded, codecs=codecs, device=device, precision=recipe.data.precision)
     # Of an audio codec only what encodes is in the key: another vocoder gives the same latents.
     key = (codecs.video, codecs.audio.autoencoder, codecs.audio.log_mel.to_config(), recipe.data.precision)
-    training, held_out, windows = parts.caches(recipe.data, recipe.geometry, out, encode, *key)
+    training, held_out, windows = parts.caches(recipe.data, recipe.geometry, Path(recipe.out), encode, *key)
     for codec, name in zip(codecs, AV._fields, strict=True):
         parts.whiten_by(codec, training.statistics.get(name))
 
@@ -47,21 +46,9 @@ def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
         return assembled(recipe, network, codecs, text, regress.schedule)
 
     load = partial(clips.load, geometry=recipe.geometry)
-    ready = Job(
-        model=model,
-        objective=regress,
-        batch=batches(training, codecs, text),
-        size=len(training),
-        validation=batches(held_out, codecs, text) if held_out else None,
-        validation_size=len(held_out) if held_out else 0,
-        settings=recipe.training,
-        weights={"audio": recipe.regression.audio_weight},
-        pairs=regress.paired_and_shuffled,
-        sample=lambda network, folder, step: samples(pipeline(network), windows[:shown], load, folder),
-        export=lambda network, folder: pipeline(network).save_pretrained(folder),
-        recipe=resolved,
-    )
-    return train(ready, out, resume=recipe.resume)
+    weights = {"audio": recipe.regression.audio_weight}
+    fed = Fed(training, held_out, windows, codecs, load, text)
+    return fit(recipe, resolved, model, regress, fed, pipeline, weights)
 
 
 def network(recipe: UniFormRecipe, codecs: AV) -> UniForm:
