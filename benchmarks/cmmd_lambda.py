@@ -221,6 +221,7 @@ def main() -> None:
             tables.setdefault(name, {})[f"{scale:g}"] = table
             values = interval(table)
             result["curves"].setdefault(name, {})[f"{scale:g}"] = values
+            result.setdefault("counts", {}).setdefault(name, {})[f"{scale:g}"] = table.tolist()
             said(f"{name}, lambda {scale:g} ({time.monotonic() - began:.0f} s)", values)
             by = {world: f1(table, slice(i, None, len(WORLDS))) for i, world in enumerate(WORLDS)}
             own_floor = interval(counts(rolled(found), events, options.tolerance))

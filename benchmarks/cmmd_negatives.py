@@ -101,8 +101,8 @@ def main() -> None:
             row |= {
                 "share of the gradient": options.eta * float(wrong.norm() / true.norm()),
                 "cosine": float(torch.nn.functional.cosine_similarity(wrong, true, dim=0)),
-                "loss of true pairs": float(parts[0]),
-                "loss of negatives": float(parts[1]) / 2,
+                "loss of true pairs": float(parts[0].detach()),
+                "loss of negatives": float(parts[1].detach()) / 2,
             }
         else:
             total(scored, getattr(regress, "weights", {})).backward()
