@@ -36,11 +36,12 @@ MAY_IMPORT = {
     "shipped": set(),
     "folders": {"atomic", "shipped"},
     "arguments": BASE | {"diffusion"},
+    "captioning": set(),
     "windows": BASE | {"media"},
     "pipeline": (STAGES | ROOTS) - {"data"},
     "calibration": BASE | {"media", "data", "metrics"},
     "recipes": TOP,
-    "commands": TOP | {"recipes", "calibration"},
+    "commands": TOP | {"recipes", "calibration", "captioning"},
     "cli": TOP | {"recipes", "commands"},
 }
 # Functions that may be long or take many arguments, each with its reason.

@@ -8,9 +8,22 @@ import traceback
 from collections.abc import Sequence
 
 import sonovid
-from sonovid.commands import calibrate, compare, evaluate, generate, import_released, inform, rate, scenes, timesteps, train
+from sonovid.commands import (
+    calibrate,
+    caption,
+    compare,
+    evaluate,
+    filtering,
+    generate,
+    import_released,
+    inform,
+    rate,
+    scenes,
+    timesteps,
+    train,
+)
 
-COMMANDS = (import_released, generate, scenes, timesteps, train, inform, evaluate, compare, rate, calibrate)
+COMMANDS = (import_released, generate, scenes, caption, filtering, timesteps, train, inform, evaluate, compare, rate, calibrate)
 
 
 class Parser(argparse.ArgumentParser):
