@@ -92,7 +92,7 @@ def test_without_weight_the_negatives_change_nothing():
 
 
 def test_shifts_are_cut_from_the_longer_crop_and_never_wrap():
-    objective = Contrastive(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4), count=200)
+    objective = Contrastive(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4), count=80)
     crop = crops(2)
     video, audio = objective.draw(crop, generator()).x0
     for made, start, length, wanted in ((video, 4, 8, {2, 3, 4}), (audio, 10, 20, {5, 6, 7, 8, 9, 10})):
@@ -102,12 +102,12 @@ def test_shifts_are_cut_from_the_longer_crop_and_never_wrap():
             shift = (first - 1000 * i - start).long()
             assert set(shift.abs().tolist()) == wanted
             assert {int(s) for s in shift.sign()} == {-1, 1}
-            steps = made[:, i, 0].reshape(200, length, -1)[..., 0] - 1000 * i
+            steps = made[:, i, 0].reshape(80, length, -1)[..., 0] - 1000 * i
             assert torch.equal(steps, (start + shift)[:, None] + torch.arange(float(length)))
 
 
 def test_swaps_are_the_middle_of_another_sample_of_any():
-    objective = Contrastive(plain=PLAIN, middle=MIDDLE, kinds={"swap": 1}, count=100)
+    objective = Contrastive(plain=PLAIN, middle=MIDDLE, kinds={"swap": 1}, count=40)
     crop, (video, audio) = crops(4), objective.draw(crops(4), generator()).x0
     own = MIDDLE(crop)
     for made, clean in zip((video, audio), own, strict=True):
@@ -118,14 +118,14 @@ def test_swaps_are_the_middle_of_another_sample_of_any():
 
 
 def test_segments_are_one_sample_s_beginning_and_another_s_end():
-    objective = Contrastive(plain=PLAIN, middle=MIDDLE, kinds={"segment": 1}, count=300)
+    objective = Contrastive(plain=PLAIN, middle=MIDDLE, kinds={"segment": 1}, count=80)
     made = objective.draw(crops(2), generator()).x0.audio[:, 0, 0, :, 0]
     owner, step = (made // 1000).long(), made % 1000
-    assert torch.equal(step, torch.arange(10.0, 30.0).expand(300, -1))
+    assert torch.equal(step, torch.arange(10.0, 30.0).expand(80, -1))
     changes = (owner.diff(dim=1) != 0).sum(1)
     assert (changes == 1).all()
     assert set(owner[:, 0].tolist()) == {0, 1}
-    assert len(set((owner.diff(dim=1) != 0).long().argmax(1).tolist())) == 19
+    assert len(set((owner.diff(dim=1) != 0).long().argmax(1).tolist())) > 12
 
 
 def test_pieces_are_cut_and_joined_as_asked():

@@ -151,14 +151,15 @@ def paper_contrastive() -> CMMDRecipe:
 def scenes() -> CMMDRecipe:
     """nCMMD on bounces and hits: 16 frames of 64x64 at 10 per second, 1.6 s, small enough for one core.
 
-    As trained for docs/systems/cmmd.md: narrower than its mel, whose noise it therefore leaves (see `Regression`).
+    As trained for docs/systems/cmmd.md: narrower than its mel, whose noise it therefore leaves (see `Regression`), and sampled
+    at the lambda that was best there.
     """
     return CMMDRecipe(
         geometry=Geometry(16, Fraction(10), 64, 64, 16000),
         data=Data(path="scenes:bounces+hits:6000:seed=0", held_out=0.02),
         network=Network(width=32, multipliers=(1, 2, 3), head_width=32, groups=8, time_width=64, dropout=0.0),
         regression=Regression(law="logit_normal", mean=0.5, std=1.2),
-        sampling=Sampling(steps=50),
+        sampling=Sampling(steps=25, reconstruction=16.0),
         training=Settings(
             steps=4000,
             batch_size=8,
