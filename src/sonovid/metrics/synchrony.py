@@ -33,7 +33,7 @@ def window_warning(facts: SetFacts) -> str:
     window = f"with {fps:g} frames per second the window is {1000 / fps:.0f} ms"
     if fps > MOST_FPS:
         return f"{window}: in calibration a sound 40 ms early scored higher than one in time"
-    return f"{window}: in calibration a sound scored no lower before it was 320 ms off"
+    return f"{window}: in calibration a sound 160 ms off scored hardly lower"
 
 
 def beats_warning(facts: SetFacts) -> str:
