@@ -44,6 +44,7 @@ The map, in the order in which imports may point:
     data/sources/layout.py      what readers of public datasets share: files by name, lists, stretches of equal length
     data/sources/vggsound.py    VGGSound: ten seconds of one of 309 kinds of sound
     codecs/audio.py             sound to latents and back: a mel spectrogram, an autoencoder of it, and a vocoder
+    codecs/audio_image.py       sound as a picture: a mel spectrogram in grey, as large as a frame, and back (MM-LDM)
     codecs/base.py              the one signature of all codecs: data to raw latents and back
     codecs/joint_text.py        prompts for a model of two text encoders: words for the pictures, and one vector for the sound
     codecs/mel.py               waveforms to log-mel spectrograms
