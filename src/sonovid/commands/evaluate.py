@@ -143,8 +143,12 @@ def check_reports(args: argparse.Namespace) -> None:
     """Find out before any work is done whether the reports can be written.
 
     Raises:
-        ValueError: a folder that is missing, or a file that exists.
+        ValueError: a folder that is missing, a file that exists, or rich is not installed, which draws the table.
     """
+    if not args.quiet:
+        from sonovid.metrics.report import terminal
+
+        terminal.terminal()
     for name in REPORTS:
         if not (given := getattr(args, name)):
             continue
