@@ -2,7 +2,8 @@
 
     python benchmarks/audio_image.py [--count 16] [--worlds bounces+hits+landscape]
 
-Mean absolute error in decibels against levels within the picture's range, over all mel places of 1.6 s of held-out scenes at 44.1 kHz, as the released code takes them.
+Mean absolute error in decibels against levels within the picture's range, over all mel places of 1.6 s of held-out scenes at
+44.1 kHz, as the released code takes them.
 """
 
 import argparse
