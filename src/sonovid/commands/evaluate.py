@@ -182,10 +182,12 @@ def report(
         atomic.write_text(args.html, page.page(evaluations, sets=sets, reference=reference, compared=compared, beside=args.html))
     if args.quiet:
         return
+    if side:
+        skipped = dict.fromkeys(one for found in tables for one in found.skipped)
+        terminal.write_comparison(*side, [*lines, *(f"skipped {names}: {reason}" for names, reason in skipped)])
+        return
     for found in tables:
         terminal.write(found)
-    if side:
-        terminal.write_comparison(*side, lines)
 
 
 def show(args: argparse.Namespace) -> None:

@@ -98,7 +98,7 @@ def interval(result: Result) -> str:
 MARKS = {"best": "*", "same": "≈", "": ""}
 COMPARED = (
     "* the best; ≈ not told apart from it at 5 % (exchange within pairs of clips, or the bootstrap; Holm's correction over all "
-    "comparisons of the table); ≠ measured otherwise and not to be compared. Differences are of the first less the second."
+    "comparisons of the table); ≠ measured otherwise and not to be compared. Floor and ceiling are of the first system."
 )
 
 
