@@ -1,9 +1,13 @@
 """SVG trained from its recipe: the bases, then what joins them, then every task sampled and scored."""
 
+import json
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from sonovid import recipes
 from sonovid.data import clips
@@ -14,6 +18,9 @@ from sonovid.metrics.alignment import agreement, sound_onsets
 from sonovid.pipeline import SoundingVideoPipeline
 from sonovid.recipes import svg_training
 from sonovid.training import logs
+
+sys.path.append(str(Path(__file__).parents[1] / "codecs"))
+from test_text import tiny
 
 GEOMETRY = Geometry(4, Fraction(8), 32, 32, 16000)
 
@@ -83,3 +90,135 @@ def test_the_objective_is_the_papers():
 def test_a_begun_model_of_another_kind_is_refused(tmp_path):
     with pytest.raises(ValueError, match="its network is a UniForm; expected an SVG"):
         svg_training.begun("shipped")
+
+
+@pytest.fixture(scope="module")
+def pipelines(tmp_path_factory):
+    """Folders as the released base models lie: a picture pipeline, a motion adapter, AudioLDM, CLIP and CLAP; tiny and random."""
+    import diffusers
+    import transformers
+
+    root = tmp_path_factory.mktemp("pipelines")
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(0)
+        sizes = {"block_out_channels": (64, 32), "layers_per_block": 1, "norm_num_groups": 8, "attention_head_dim": 8}
+        picture = diffusers.UNet2DConditionModel(
+            in_channels=4,
+            out_channels=4,
+            cross_attention_dim=16,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+            **sizes,
+        )
+        picture.save_pretrained(root / "sd" / "unet")
+        for name, widths in (("adapter", (64, 32)), ("other_adapter", (64, 32, 32))):
+            diffusers.MotionAdapter(
+                block_out_channels=widths, motion_layers_per_block=1, motion_norm_num_groups=8, motion_num_attention_heads=4
+            ).save_pretrained(root / name)
+        sound = svg_training.audioldm_config((64, 32), text_width=8, in_channels=8, norm_groups=8, layers=1)
+        diffusers.UNet2DConditionModel.from_config(sound).save_pretrained(root / "audioldm" / "unet")
+        for place, channels, latents, levels in (("sd", 3, 4, 2), ("audioldm", 1, 8, 3)):
+            diffusers.AutoencoderKL(
+                in_channels=channels,
+                out_channels=channels,
+                down_block_types=("DownEncoderBlock2D",) * levels,
+                up_block_types=("UpDecoderBlock2D",) * levels,
+                block_out_channels=(8,) * levels,
+                latent_channels=latents,
+                norm_num_groups=4,
+            ).save_pretrained(root / place / "vae")
+        transformers.SpeechT5HifiGan(
+            transformers.SpeechT5HifiGanConfig(
+                model_in_dim=64,
+                upsample_initial_channel=16,
+                upsample_rates=[10, 16],
+                upsample_kernel_sizes=[20, 32],
+                resblock_kernel_sizes=[3],
+                resblock_dilation_sizes=[[1]],
+                sampling_rate=16000,
+            )
+        ).save_pretrained(root / "audioldm" / "vocoder")
+        for kind in ("clip", "clap"):
+            tiny(kind, root / kind)
+    return root
+
+
+def paper_of(root, **changed):
+    """The paper's recipe with its repositories replaced by these folders, on a few small clips."""
+    values = {
+        "codecs.video": root / "sd",
+        "codecs.audio": root / "audioldm",
+        "codecs.words": root / "clip",
+        "codecs.vector": root / "clap",
+        "codecs.places": 8,
+        "network.video": root / "sd",
+        "network.adapter": root / "adapter",
+        "network.audio": root / "audioldm",
+        "network.context_channels": 32,
+        "network.mults": "1,2",
+        "geometry.num_frames": 8,
+        "geometry.height": 16,
+        "geometry.width": 16,
+        "data.path": "scenes:bounces:8:seed=0",
+        "data.held_out": 0.3,
+        "data.workers": 0,
+        "sampling.steps": 2,
+        "sampling.validation_clips": 1,
+        "training.steps": 2,
+        "training.precision": "no",
+        "training.batch_size": 2,
+        "training.validate_every": 2,
+        "training.validate_size": 2,
+        "training.checkpoint_every": 2,
+    }
+    return {key: str(value) for key, value in (values | changed).items()}
+
+
+def test_the_papers_recipe_trains_on_folders_of_released_form(pipelines, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    out = tmp_path / "run"
+    recipes.run("svg.paper", {"out": str(out), **paper_of(pipelines)})
+    pipe = SoundingVideoPipeline.from_pretrained(out / "model")
+    weights = dict(pipe.denoiser.named_parameters())
+    # What was frozen is that of the folders, bit for bit; what joins them has learnt.
+    for name, folder in (("video", "sd"), ("audio", "audioldm")):
+        for key, value in load_file(pipelines / folder / "unet" / "diffusion_pytorch_model.safetensors").items():
+            assert torch.equal(weights[f"unets.{name}.{key}"], value), key
+    moved = load_file(pipelines / "adapter" / "diffusion_pytorch_model.safetensors")
+    assert any("motion" in key for key in moved)
+    assert any(not torch.equal(weights[f"unets.video.{key}"], value) for key, value in moved.items())
+    assert any(p.abs().sum() > 0 for name, p in weights.items() if name.startswith("joins.") and "proj_out" in name)
+    pipe.set_progress_bar_config(disable=True)
+    clip = pipe("a red ball", generator=0, num_inference_steps=2).clips[0]
+    assert clip.frames.shape == (8, 16, 16, 3)
+
+
+def test_base_models_that_do_not_fit_are_named(pipelines, tmp_path):
+    def fails(said, **changed):
+        recipe = recipes.get("svg.paper", {"out": "x", **paper_of(pipelines, **changed)})
+        codecs, text = svg_training.autoencoders(recipe.codecs), svg_training.text_encoder(recipe.codecs)
+        with pytest.raises(ValueError, match=said) as raised:
+            svg_training.network(recipe, codecs, text)
+        assert "\n" not in str(raised.value)
+
+    fails("for blocks of .64, 32, 32. channels, .* have .64, 32.", **{"network.adapter": pipelines / "other_adapter"})
+    fails("holds a UNet2DConditionModel, expected a UNetMotionModel", **{"network.adapter": ""})
+    fails("holds a UNet2DConditionModel, expected a MotionAdapter", **{"network.adapter": pipelines / "sd" / "unet"})
+    fails("name AudioLDM's folder", **{"network.audio": ""})
+    fails("holds no network of diffusers", **{"network.audio": pipelines / "clip"})
+    fails("no UNet2DConditionModel there", **{"network.audio": tmp_path})
+    fails("takes no text vector", **{"network.audio": pipelines / "sd"})
+    fails("40 frames; the motion layers know 32", **{"geometry.num_frames": 40})
+    fails("50 mel frames .* needs multiples of 4; change geometry.num_frames, now 4", **{"geometry.num_frames": 4})
+    for change, said in (("missing", "1 weights are missing, such as conv_in.bias"), ("surplus", "1 weights are no part of it")):
+        folder = tmp_path / change / "unet"
+        folder.mkdir(parents=True)
+        source = pipelines / "audioldm" / "unet"
+        (folder / "config.json").write_text(json.dumps(json.loads((source / "config.json").read_text())))
+        weights = load_file(source / "diffusion_pytorch_model.safetensors")
+        if change == "missing":
+            weights.pop("conv_in.bias")
+        else:
+            weights["more"] = torch.zeros(1)
+        save_file(weights, folder / "diffusion_pytorch_model.safetensors", {"format": "pt"})
+        fails(said, **{"network.audio": tmp_path / change})

@@ -91,7 +91,7 @@ def frames_of(path: str, count: int) -> Any:
     from sonovid import media
 
     seconds = media.probe(path).duration
-    if seconds <= 0:
-        return media.read(path, audio=False).frames[:1]
     part = seconds / count
-    return media.read(path, fps=1 / part, start=part / 2, audio=False).frames[:count]
+    clip = media.read(path, fps=1 / part, start=part / 2, audio=False) if seconds > 0 else media.read(path, audio=False)
+    assert clip.frames is not None
+    return clip.frames[:count]

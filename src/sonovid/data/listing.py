@@ -51,7 +51,7 @@ def row(entry: Entry, folder: Path) -> dict[str, Any]:
     """An entry's columns, without those that say nothing."""
     file = Path(entry.path).absolute()
     shown = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
-    found = {"path": shown, "caption": entry.caption, "label": entry.label, "start": entry.start or None}
+    found: dict[str, Any] = {"path": shown, "caption": entry.caption, "label": entry.label, "start": entry.start or None}
     found |= {"seconds": entry.seconds, "events": list(entry.events)}
     return {key: value for key, value in found.items() if value not in (None, "", [])}
 

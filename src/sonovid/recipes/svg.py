@@ -53,12 +53,14 @@ class Regression:
     """What is trained: "bases" is both U-Nets, each by itself; "joined" is what joins them, and the motion layers.
 
     self_conditioning: the share of samples that are shown their last estimate. text_dropout: the share whose text is taken away.
+    gradient_checkpointing: half of the memory for activations, for a third more time.
     """
 
     stage: Literal["bases", "joined"] = "joined"
     text_dropout: float = 0.1
     self_conditioning: float = 0.5
     audio_weight: float = 1.0
+    gradient_checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def paper() -> SVGRecipe:
             context_channels=1280,
             mults=(2, 4),
         ),
+        regression=Regression(gradient_checkpointing=True),
         training=Settings(
             steps=386_000,
             batch_size=16,

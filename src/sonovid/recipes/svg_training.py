@@ -11,12 +11,14 @@ from torch import nn
 from sonovid import folders
 from sonovid.av import AV, Task
 from sonovid.codecs.joint_text import JointText
+from sonovid.codecs.pretrained import PretrainedVideo, audioldm
 from sonovid.codecs.text import HashedText, PretrainedText
 from sonovid.data import clips
 from sonovid.denoisers.svg import SVG
 from sonovid.denoisers.svg.joint import audioldm_config, motion_config
 from sonovid.diffusion.objective import MultiTask, Uniform
 from sonovid.diffusion.schedule import Tabulated
+from sonovid.geometry import Geometry
 from sonovid.pipeline import SoundingVideoPipeline
 from sonovid.recipes import parts, uniform
 from sonovid.recipes.latent_training import Fed, encoded, fit
@@ -31,8 +33,7 @@ SCHEDULE = AV(Tabulated("linear", 0.00085, 0.012), Tabulated("scaled_linear", 0.
 
 def run(recipe: SVGRecipe, resolved: dict[str, Any]) -> Path:
     """Train, and return the folder of the pipeline."""
-    own = uniform.Codecs(video=recipe.codecs.video, audio=recipe.codecs.audio)
-    codecs, text = AV(parts.video_codec(own), parts.audio_codec(own)), text_encoder(recipe.codecs)
+    codecs, text = autoencoders(recipe.codecs), text_encoder(recipe.codecs)
     model, regress = network(recipe, codecs, text), objective(recipe.regression)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for codec in codecs:
@@ -52,6 +53,23 @@ def run(recipe: SVGRecipe, resolved: dict[str, Any]) -> Path:
     return fit(recipe, resolved, model, regress, fed, pipeline, weights)
 
 
+def autoencoders(codecs: Codecs) -> AV:
+    """Both codecs: this library's own, or those of a released pipeline, in its subfolders vae and vocoder."""
+    own = uniform.Codecs(video=codecs.video, audio=codecs.audio)
+    video, audio = Path(codecs.video), Path(codecs.audio)
+    if (video / "vae").is_dir():
+        pictures = PretrainedVideo.from_pretrained(video / "vae").eval()
+    elif video.is_dir() or codecs.video.count("/") != 1:
+        pictures = parts.video_codec(own)
+    else:
+        try:
+            pictures = PretrainedVideo.from_pretrained(codecs.video, subfolder="vae").eval()
+        except OSError:
+            # An autoencoder alone.
+            pictures = parts.video_codec(own)
+    return AV(pictures, audioldm(audio).eval() if (audio / "vocoder").is_dir() else parts.audio_codec(own))
+
+
 def text_encoder(codecs: Codecs) -> JointText:
     """The two text encoders that a recipe names."""
     words, vector = (
@@ -69,6 +87,7 @@ def network(recipe: SVGRecipe, codecs: AV, text: JointText) -> SVG:
     """
     own, words, vector = recipe.network, *text.null()
     options = {"variant": own.variant, "context_channels": own.context_channels, "mults": own.mults, "text_words": text.places}
+    shapes = codecs.map(partial(latent_shape, geometry=recipe.geometry))
     with drawn_from(recipe.training.seed):
         if own.begun:
             model = SVG.from_bases(*begun(own.begun), **options)
@@ -76,16 +95,32 @@ def network(recipe: SVGRecipe, codecs: AV, text: JointText) -> SVG:
             model = SVG.from_bases(*released(own), **options)
         else:
             sizes = {"norm_groups": own.norm_groups, "layers": own.layers}
-            channels = codecs.map(lambda codec: codec.latent_shape(recipe.geometry)[0])
+            channels = shapes.map(lambda shape: shape[0])
             motion = motion_config(
                 own.video_widths, cross_attention_dim=words.shape[-1], in_channels=channels.video, frames=32, **sizes
             )
             sound = audioldm_config(own.audio_widths, text_width=len(vector), in_channels=channels.audio, **sizes)
             model = SVG(motion, sound, **options)
     model.set_null(words, vector)
-    shapes = codecs.map(lambda codec: codec.latent_shape(recipe.geometry))
     model.check(shapes.map(lambda shape: torch.empty(1, *shape, device="meta")))
+    if recipe.regression.gradient_checkpointing:
+        model.enable_gradient_checkpointing()
     return model.train_bases() if recipe.regression.stage == "bases" else model.freeze_bases()
+
+
+def latent_shape(codec: Any, geometry: Geometry) -> tuple[int, ...]:
+    """Of a clip's latents.
+
+    Raises:
+        ValueError: lengths or sizes that the codec cannot compress evenly.
+    """
+    try:
+        return tuple(codec.latent_shape(geometry))
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; change geometry.num_frames, now {geometry.num_frames} at {geometry.fps} a second, or geometry.height and "
+            f"width, now {geometry.height} and {geometry.width}"
+        ) from error
 
 
 def begun(model: str) -> tuple[nn.Module, nn.Module]:
@@ -103,16 +138,54 @@ def begun(model: str) -> tuple[nn.Module, nn.Module]:
 
 
 def released(own: Network) -> tuple[nn.Module, nn.Module]:
-    """AnimateDiff's U-Net from a picture U-Net and a motion adapter, or as it is, and AudioLDM's."""
+    """AnimateDiff's U-Net from a picture U-Net and a motion adapter, or as it is, and AudioLDM's.
+
+    Raises:
+        ValueError: a source is missing, is of another kind, or the adapter does not fit the U-Net.
+    """
     from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
 
-    where = {"subfolder": "unet", "use_safetensors": True}
-    audio = UNet2DConditionModel.from_pretrained(own.audio, **where)
+    if not own.audio:
+        raise ValueError("network.video without network.audio: name AudioLDM's folder or repository too, or network.begun alone")
+    audio = base("audio", own.audio, UNet2DConditionModel)
     if not own.adapter:
-        return UNetMotionModel.from_pretrained(own.video, **where), audio
-    picture = UNet2DConditionModel.from_pretrained(own.video, **where)
-    adapter = MotionAdapter.from_pretrained(own.adapter, use_safetensors=True)
-    return UNetMotionModel.from_unet2d(picture, adapter), audio
+        return base("video", own.video, UNetMotionModel), audio
+    picture, adapter = base("video", own.video, UNet2DConditionModel), base("adapter", own.adapter, MotionAdapter)
+    blocks = [list(one.config["block_out_channels"]) for one in (adapter, picture)]
+    if blocks[0] != blocks[1]:
+        raise ValueError(
+            f"network.adapter={own.adapter}: for blocks of {blocks[0]} channels, and those of {own.video} have {blocks[1]}: take "
+            "the adapter of this U-Net's family"
+        )
+    try:
+        return UNetMotionModel.from_unet2d(picture, adapter), audio
+    except (RuntimeError, KeyError, IndexError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"network.adapter={own.adapter}: does not fit the U-Net of {own.video}: {reason}") from error
+
+
+def base(what: str, source: str, kind: type) -> Any:
+    """One released network by hub id or folder: a U-Net in its subfolder, a motion adapter as it lies.
+
+    Raises:
+        ValueError: none there, one of another class, or weights that are missing or surplus.
+    """
+    own: Any = kind
+    where = {} if what == "adapter" else {"subfolder": "unet"}
+    try:
+        name = own.load_config(source, **where).get("_class_name")
+        if name != kind.__name__:
+            hint = "; leave network.adapter out for a whole motion U-Net" if name == "UNetMotionModel" else ""
+            found = f"a {name}" if name else "no network of diffusers"
+            raise ValueError(f"network.{what}={source}: holds {found}, expected a {kind.__name__}{hint}")
+        network, info = own.from_pretrained(source, use_safetensors=True, output_loading_info=True, **where)
+    except OSError as error:
+        raise ValueError(f"network.{what}={source}: no {kind.__name__} there: {str(error).splitlines()[0]}") from error
+    for fault in ("missing_keys", "unexpected_keys"):
+        if keys := sorted(info[fault]):
+            what_is = "are missing" if fault == "missing_keys" else "are no part of it"
+            raise ValueError(f"network.{what}={source}: {len(keys)} weights {what_is}, such as {keys[0]}; fetch the folder again")
+    return network
 
 
 def objective(regression: Regression) -> MultiTask:
