@@ -123,7 +123,7 @@ def test_connectors_run_once_for_both_halves_of_guidance(variant):
         )
         alone = model(pair(b=1), times.map(lambda t: t[:1]), own).prediction
         for both, one in zip(at_once, alone, strict=True):
-            torch.testing.assert_close(both[at], one, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(both[i : i + 1], one, atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()

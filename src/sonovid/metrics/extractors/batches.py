@@ -20,5 +20,6 @@ def by_length(
         chosen = [i for i, waveform in enumerate(waveforms) if len(waveform) == length]
         outputs = network(torch.from_numpy(np.stack([waveforms[i] for i in chosen])).to(device))
         rows = [output.cpu().numpy() for output in outputs]
-        found |= {i: [row[j] for row in rows] for j, i in enumerate(chosen)}
+        # A row of one number is an array too.
+        found |= {i: [np.asarray(row[j]) for row in rows] for j, i in enumerate(chosen)}
     return [found[i] for i in range(len(waveforms))]
