@@ -17,6 +17,7 @@ from sonovid.clip import Clip
 from sonovid.condition import Condition
 from sonovid.data import clips, latents
 from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.recipes import parts
 from sonovid.training.loop import Job, train
 
 log = logging.getLogger(__name__)
@@ -118,6 +119,23 @@ class Fed:
     load: Callable[[clips.Window], Clip]
     text: Any = None
     cut: Callable[[AV], AV] | None = None
+
+
+def feed(recipe: Any, codecs: AV, text: Any) -> Fed:
+    """The caches of a recipe's clips, written where they are not there yet, and codecs whitened by them.
+
+    recipe: of any system, with `data`, `geometry` and `out`.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for codec in codecs:
+        codec.to(device)
+    encode = partial(encoded, codecs=codecs, device=device, precision=recipe.data.precision)
+    # Of an audio codec only what encodes is in the key: another vocoder gives the same latents.
+    key = (codecs.video, codecs.audio.autoencoder, codecs.audio.log_mel.to_config(), recipe.data.precision)
+    training, held_out, windows = parts.caches(recipe.data, recipe.geometry, Path(recipe.out), encode, *key)
+    for codec, name in zip(codecs, AV._fields, strict=True):
+        parts.whiten_by(codec, training.statistics.get(name))
+    return Fed(training, held_out, windows, codecs, partial(clips.load, geometry=recipe.geometry), text)
 
 
 def fit(

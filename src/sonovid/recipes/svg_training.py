@@ -13,7 +13,6 @@ from sonovid.av import AV, Task
 from sonovid.codecs.joint_text import JointText
 from sonovid.codecs.pretrained import PretrainedVideo, audioldm
 from sonovid.codecs.text import HashedText, PretrainedText
-from sonovid.data import clips
 from sonovid.denoisers.svg import SVG
 from sonovid.denoisers.svg.joint import audioldm_config, motion_config
 from sonovid.diffusion.objective import MultiTask, Uniform
@@ -21,7 +20,7 @@ from sonovid.diffusion.schedule import Tabulated
 from sonovid.geometry import Geometry
 from sonovid.pipeline import SoundingVideoPipeline
 from sonovid.recipes import parts, uniform
-from sonovid.recipes.latent_training import Fed, encoded, fit
+from sonovid.recipes.latent_training import feed, fit
 from sonovid.recipes.svg import Codecs, Network, Regression, SVGRecipe
 from sonovid.training.loop import drawn_from
 
@@ -35,21 +34,12 @@ def run(recipe: SVGRecipe, resolved: dict[str, Any]) -> Path:
     """Train, and return the folder of the pipeline."""
     codecs, text = autoencoders(recipe.codecs), text_encoder(recipe.codecs)
     model, regress = network(recipe, codecs, text), objective(recipe.regression)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for codec in codecs:
-        codec.to(device)
-    encode = partial(encoded, codecs=codecs, device=device, precision=recipe.data.precision)
-    key = (codecs.video, codecs.audio.autoencoder, codecs.audio.log_mel.to_config(), recipe.data.precision)
-    training, held_out, windows = parts.caches(recipe.data, recipe.geometry, Path(recipe.out), encode, *key)
-    for codec, name in zip(codecs, AV._fields, strict=True):
-        parts.whiten_by(codec, training.statistics.get(name))
+    fed = feed(recipe, codecs, text)
 
     def pipeline(network: nn.Module) -> SoundingVideoPipeline:
         return assembled(recipe, network, codecs, text)
 
-    load = partial(clips.load, geometry=recipe.geometry)
     weights = {"audio": recipe.regression.audio_weight}
-    fed = Fed(training, held_out, windows, codecs, load, text)
     return fit(recipe, resolved, model, regress, fed, pipeline, weights)
 
 

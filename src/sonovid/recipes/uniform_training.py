@@ -2,22 +2,19 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from sonovid.av import AV, Task
-from sonovid.data import clips
 from sonovid.denoisers.pixart import init_from_pixart, load_pixart
 from sonovid.denoisers.uniform import UniForm
 from sonovid.diffusion.objective import LogitNormal, MultiTask, Uniform
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Schedule, Tabulated
 from sonovid.pipeline import SoundingVideoPipeline
 from sonovid.recipes import parts
-from sonovid.recipes.latent_training import Fed, encoded, fit
+from sonovid.recipes.latent_training import feed, fit
 from sonovid.recipes.uniform import Regression, UniFormRecipe
 from sonovid.training.loop import drawn_from
 
@@ -32,22 +29,12 @@ def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
     text = parts.text_encoder(recipe.codecs)
     # What does not fit is said before hours are spent on latents.
     model, regress = network(recipe, codecs), objective(recipe.regression)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for codec in codecs:
-        codec.to(device)
-    encode = partial(encoded, codecs=codecs, device=device, precision=recipe.data.precision)
-    # Of an audio codec only what encodes is in the key: another vocoder gives the same latents.
-    key = (codecs.video, codecs.audio.autoencoder, codecs.audio.log_mel.to_config(), recipe.data.precision)
-    training, held_out, windows = parts.caches(recipe.data, recipe.geometry, Path(recipe.out), encode, *key)
-    for codec, name in zip(codecs, AV._fields, strict=True):
-        parts.whiten_by(codec, training.statistics.get(name))
+    fed = feed(recipe, codecs, text)
 
     def pipeline(network: nn.Module) -> SoundingVideoPipeline:
         return assembled(recipe, network, codecs, text, regress.schedule)
 
-    load = partial(clips.load, geometry=recipe.geometry)
     weights = {"audio": recipe.regression.audio_weight}
-    fed = Fed(training, held_out, windows, codecs, load, text)
     return fit(recipe, resolved, model, regress, fed, pipeline, weights)
 
 

@@ -431,9 +431,7 @@ def validate(model: nn.Module, job: Job, device: torch.device) -> dict[str, floa
     settings, losses, true, shuffled = job.settings, Meter(device), Meter(device), Meter(device)
     count = min(settings.validate_size, job.validation_size)
     for i, first in enumerate(range(0, count, settings.batch_size)):
-        # As in training, where batches are made in threads of their own: autocast refuses the half precision of cached latents.
-        with torch.autocast(device.type, enabled=False):
-            batch = _to(job.validation(range(first, min(count, first + settings.batch_size))), device)
+        batch = _to(job.validation(range(first, min(count, first + settings.batch_size))), device)
         seed = seed_of(settings.seed, "validation", i)
         scored = job.objective(model, batch, torch.Generator(device).manual_seed(seed))
         losses.add(scored.losses, getattr(scored, "times", None))
