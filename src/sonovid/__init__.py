@@ -6,6 +6,7 @@ The map, in the order in which imports may point:
     av.py                       the pair that travels through the whole library, and the tasks that say which half is noise
     geometry.py                 seconds, frames, samples, mel frames and latent steps
     clip.py                     Clip: pictures and their sound with what is known about them
+    classes.py                  the names whose numbers a model's labels are
     processes.py                a `map` by spawned processes that keeps order, whatever their number
     condition.py                what a denoiser is told beside the noisy pair: text, and which streams are generated
     media/decoded.py            a sound as its decoder hands it out, with no regard to time stamps
@@ -15,6 +16,7 @@ The map, in the order in which imports may point:
     media/reader.py             a media file to a Clip
     media/remux.py              one half of somebody's file kept as it is, packet by packet, beside a new other half
     media/sound.py              sound out of a file: samples placed by their time stamps, mixed to one channel, resampled
+    media/streaming.py          a clip written as it is made, piece by piece, in memory that does not grow with its length
     media/writer.py             a Clip to a media file: pictures and sound of exactly the same length, and never half a file
     preview.py                  a clip as one picture: frames in a row above the log-mel spectrogram of its sound
     data/clips.py               entries to clips of one geometry: windows of files and rendered scenes, by a pool of processes
@@ -43,9 +45,10 @@ The map, in the order in which imports may point:
     data/sources/landscape.py   Landscape: nine kinds of sounding nature
     data/sources/layout.py      what readers of public datasets share: files by name, lists, stretches of equal length
     data/sources/vggsound.py    VGGSound: ten seconds of one of 309 kinds of sound
+    codecs/apart.py             two codecs that know nothing of each other, as one codec of the pair
     codecs/audio.py             sound to latents and back: a mel spectrogram, an autoencoder of it, and a vocoder
     codecs/audio_image.py       sound as a picture: a mel spectrogram in grey, as large as a frame, and back (MM-LDM)
-    codecs/base.py              the one signature of all codecs: data to raw latents and back
+    codecs/base.py              the signatures of all codecs, of one stream and of the pair: data to raw latents and back
     codecs/joint_text.py        prompts for a model of two text encoders: words for the pictures, and one vector for the sound
     codecs/mel.py               waveforms to log-mel spectrograms
     codecs/melgan.py            MelGAN's generator: log-mel frames to a waveform by upsampling convolutions
@@ -90,8 +93,10 @@ The map, in the order in which imports may point:
     training/settings.py        how a run is trained, as plain values
     shipped.py                  where the model lies that comes inside the package
     folders.py                  model folders: found, checked and read; nothing in one is run
+    denoising.py                a network and what it is told as the function that samplers call: guided, a given stream held
     arguments.py                what a pipeline was given, checked and brought to one form
     windows.py                  given pictures and sounds at a model's size and rates, the windows they are cut into
+    extent.py                   how long a result is: that of the given clip, which is read, or the model's own
     pipeline.py                 SoundingVideoPipeline: text, pictures or sound in, a sounding video out
     captioning.py               captions for pictures by any image-text model of transformers
     metrics/base.py             what a metric is made of: how files are read, what is extracted, what is computed from that

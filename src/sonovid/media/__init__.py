@@ -4,6 +4,7 @@ probe           what a file holds, from its header and first picture
 read            a file -> Clip, at a wished rate, size and sample rate; pictures by time stamps, sound in step with them
 read_as_decoded  the sound of a file alone, its time stamps passed over, as most published measurements hear it
 write           Clip -> mp4, mov, mkv, wav or flac; pictures and sound of exactly the same length; never half a file
+streaming       the same, piece by piece as a clip is made, in memory that does not grow with its length
 mux             somebody's own pictures, copied untouched, with another sound
 replace_pictures  somebody's own sound, copied where it can be, with other pictures
 Limits          what a file may at most ask of this machine
@@ -15,6 +16,18 @@ from sonovid.media.files import Limits, MediaError
 from sonovid.media.info import MediaInfo, probe
 from sonovid.media.reader import read
 from sonovid.media.remux import mux, replace_pictures
+from sonovid.media.streaming import streaming
 from sonovid.media.writer import write
 
-__all__ = ["Limits", "MediaError", "MediaInfo", "mux", "probe", "read", "read_as_decoded", "replace_pictures", "write"]
+__all__ = [
+    "Limits",
+    "MediaError",
+    "MediaInfo",
+    "mux",
+    "probe",
+    "read",
+    "read_as_decoded",
+    "replace_pictures",
+    "streaming",
+    "write",
+]

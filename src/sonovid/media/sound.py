@@ -45,12 +45,21 @@ def frames_of(container: InputContainer, stream: AudioStream) -> Iterator[AudioF
             continue  # As with pictures: one damaged packet leaves a gap, which is filled with silence.
 
 
+def filling(frame: AudioFrame) -> int:
+    """How many samples at the end of a frame lie past its own length by the file's word; none where that is only rounded."""
+    if not frame.duration or not frame.time_base:
+        return 0
+    surplus = frame.samples - count(frame.duration * frame.time_base, frame.sample_rate)
+    return surplus if surplus > frame.time_base * frame.sample_rate else 0
+
+
 def placed(
     container: InputContainer, stream: AudioStream, *, zero: "Fraction | None", start: Fraction, seconds: "Fraction | None"
 ) -> tuple[np.ndarray, int, Fraction]:
     """The sound from `start` on, float32 [c n] at the file's own rate, with that rate and the time its last sample ends.
 
-    Sound that begins after time zero has silence before it; sound that begins before it is cut; gaps are silent.
+    Sound that begins after time zero has silence before it; sound that begins before it is cut; gaps are silent. Where the file
+    says that its last frame holds less than its decoder gives, the rest is the codec's filling, and is left out.
 
     zero: what counts as time zero on the file's clock, in seconds; None: where the sound itself begins.
     start, seconds: the part that is wanted, counted from zero; None: to the end.
@@ -61,7 +70,7 @@ def placed(
         # Elsewhere (MP3) a seek may land beside the stamp it claims. A second of run-up lets the decoder settle.
         container.seek(int((zero + start - 1) / base), stream=stream)
     parts: list[tuple[int, np.ndarray]] = []
-    position, rate, channels, end = None, 0, 0, Fraction(0)
+    position, rate, channels, end, surplus = None, 0, 0, Fraction(0), 0
     for frame in frames_of(container, stream):
         if not rate:
             rate, channels = frame.sample_rate, frame.layout.nb_channels
@@ -80,10 +89,11 @@ def placed(
         if position + samples.shape[1] > 0:
             parts.append((position, samples))
         position += samples.shape[1]
-        end = start + Fraction(position, rate)
+        surplus = filling(frame)
+        end = start + Fraction(position - surplus, rate)
         if seconds is not None and position >= seconds * rate:
             break
-    num_samples = max((p + s.shape[1] for p, s in parts), default=0)
+    num_samples = max(max((p + s.shape[1] for p, s in parts), default=0) - surplus, 0)
     if seconds is not None:
         num_samples = min(num_samples, count(seconds, rate or 1))
     waveform = np.zeros((max(channels, 1), num_samples), np.float32)

@@ -27,6 +27,8 @@ from sonovid.media.sound import lasting, resampled
 
 AAC_RATES = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+# Samples that go into an encoder at once.
+BLOCK = 1024
 BT709 = 1  # The number of ITU-R BT.709 in the tables of H.273, for primaries, transfer and matrix alike.
 # The names that a mp4 file has places for; anything else would be dropped without a word.
 MP4_NAMES = frozenset(
@@ -170,21 +172,28 @@ def add_pictures(
 
 def encoded_pictures(stream: VideoStream, frames: Iterable[np.ndarray], fps: Fraction) -> Iterator[Packet]:
     """The packets of pictures uint8 [h w 3], one after the other from time zero."""
-    lossless = stream.pix_fmt == "bgr0"
     for index, picture in enumerate(frames):
-        pad = ((0, stream.height - picture.shape[0]), (0, stream.width - picture.shape[1]), (0, 0))
-        if any(after for _, after in pad):
-            picture = np.pad(picture, pad, mode="edge")
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        if lossless:
-            frame = frame.reformat(format="bgr0", threads=1)
-        else:
-            colours = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
-            frame = frame.reformat(format="yuv420p", threads=1, **colours)
-        # The muxer changes the stream's time base once it has begun; the encoder's clock stays one tick per picture.
-        frame.pts, frame.time_base = index, 1 / fps
-        yield from _lasting_one(stream.encode(frame))
-    yield from _lasting_one(stream.encode(None))
+        yield from picture_packets(stream, picture, index, fps)
+    yield from picture_packets(stream, None, 0, fps)
+
+
+def picture_packets(stream: VideoStream, picture: "np.ndarray | None", index: int, fps: Fraction) -> Iterator[Packet]:
+    """The packets that are ready once picture number `index`, uint8 [h w 3], has gone in; None: all that are left."""
+    if picture is None:
+        yield from _lasting_one(stream.encode(None))
+        return
+    pad = ((0, stream.height - picture.shape[0]), (0, stream.width - picture.shape[1]), (0, 0))
+    if any(after for _, after in pad):
+        picture = np.pad(picture, pad, mode="edge")
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    if stream.pix_fmt == "bgr0":
+        frame = frame.reformat(format="bgr0", threads=1)
+    else:
+        colours = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
+        frame = frame.reformat(format="yuv420p", threads=1, **colours)
+    # The muxer changes the stream's time base once it has begun; the encoder's clock stays one tick per picture.
+    frame.pts, frame.time_base = index, 1 / fps
+    yield from _lasting_one(stream.encode(frame))
 
 
 def _lasting_one(packets: Iterable[Packet]) -> Iterator[Packet]:
@@ -195,43 +204,56 @@ def _lasting_one(packets: Iterable[Packet]) -> Iterator[Packet]:
 
 def sound_track(out: OutputContainer, container: Container, waveform: np.ndarray, sample_rate: int) -> Iterator[Packet]:
     """A new audio stream and the packets of its sound [c n], resampled first where the codec has not its rate."""
+    stream = add_sound(out, container, len(waveform), sample_rate)
+    if stream.rate != sample_rate:
+        waveform = np.clip(resampled(waveform, sample_rate, stream.rate), -1, 1)
+    return encoded_sound(stream, waveform, stream.rate)
+
+
+def add_sound(out: OutputContainer, container: Container, channels: int, sample_rate: int) -> AudioStream:
+    """An audio stream of the container's codec, at `sample_rate` or, where the codec has it not, at the next that it has."""
     if container.audio == "aac" and sample_rate not in AAC_RATES:
-        rate = next((r for r in AAC_RATES if r > sample_rate), AAC_RATES[-1])
-        waveform, sample_rate = np.clip(resampled(waveform, sample_rate, rate), -1, 1), rate
+        sample_rate = next((r for r in AAC_RATES if r > sample_rate), AAC_RATES[-1])
     options = {"strict": "-2"} if container.audio == "flac" and container.format == "mp4" else {}
-    stream = out.add_stream(container.audio, rate=sample_rate, layout=LAYOUTS[len(waveform)], options=options)
+    stream = out.add_stream(container.audio, rate=sample_rate, layout=LAYOUTS[channels], options=options)
     assert isinstance(stream, AudioStream)
     if container.audio == "aac":
         # AAC takes at most 6144 bits per channel in a frame of 1024 samples.
-        stream.bit_rate = min(128_000, 5 * sample_rate) * len(waveform)
-    return encoded_sound(stream, waveform, sample_rate)
+        stream.bit_rate = min(128_000, 5 * sample_rate) * channels
+    return stream
 
 
 def encoded_sound(stream: AudioStream, waveform: np.ndarray, sample_rate: int) -> Iterator[Packet]:
     """The packets of a sound [c n] from time zero. The muxer notes the encoder's priming in the file, so that players skip it."""
+    for first in range(0, waveform.shape[1], BLOCK):
+        yield from sound_packets(stream, waveform[:, first : first + BLOCK], first, sample_rate)
+    yield from sound_packets(stream, None, 0, sample_rate)
+
+
+def sound_packets(stream: AudioStream, block: "np.ndarray | None", first: int, sample_rate: int) -> Iterator[Packet]:
+    """The packets that are ready once samples [c n] that begin at number `first` have gone in; None: all that are left."""
+    if block is None:
+        yield from stream.encode(None)
+        return
     kind = stream.format.name
     if kind.startswith("s"):
         bits = 32 if kind.startswith("s32") else 16
         scale = 2.0 ** (bits - 1)
-        waveform = np.clip(np.round(waveform.astype(np.float64) * scale), -scale, scale - 1).astype(f"int{bits}")
-    planar = stream.format.is_planar
-    step, last = 1024, waveform.shape[1]
-    for first in range(0, last, step):
-        block = waveform[:, first : first + step]
-        block = np.ascontiguousarray(block) if planar else np.ascontiguousarray(block.T).reshape(1, -1)
-        frame = AudioFrame.from_ndarray(block, format=kind, layout=stream.layout.name)
-        frame.sample_rate, frame.pts, frame.time_base = sample_rate, first, Fraction(1, sample_rate)
-        yield from stream.encode(frame)
-    yield from stream.encode(None)
+        block = np.clip(np.round(block.astype(np.float64) * scale), -scale, scale - 1).astype(f"int{bits}")
+    block = np.ascontiguousarray(block) if stream.format.is_planar else np.ascontiguousarray(block.T).reshape(1, -1)
+    frame = AudioFrame.from_ndarray(block, format=kind, layout=stream.layout.name)
+    frame.sample_rate, frame.pts, frame.time_base = sample_rate, first, Fraction(1, sample_rate)
+    yield from stream.encode(frame)
+
+
+def when(packet: Packet) -> Fraction:
+    """A packet's place in its file, in seconds."""
+    stamp = packet.dts if packet.dts is not None else (packet.pts or 0)
+    return stamp * Fraction(packet.time_base)
 
 
 def mux_in_order(out: OutputContainer, tracks: Iterable[Iterator[Packet]]) -> None:
     """Write the packets of several streams, by time, so that a player finds sound beside its pictures."""
-
-    def when(packet: Packet) -> Fraction:
-        stamp = packet.dts if packet.dts is not None else (packet.pts or 0)
-        return stamp * Fraction(packet.time_base)
-
     # Every stream begins before the first packet is written: the header lists them all.
     begun = [chain([first], track) for track in tracks if (first := next(track, None)) is not None]
     for packet in heapq.merge(*begun, key=when):
