@@ -147,6 +147,12 @@ def test_a_file_lasts_as_long_as_its_pictures(tiny_pipeline, clip, tmp_path):
     assert made.frames.shape[1:] == (16, 16, 3)
 
 
+def test_the_sound_of_a_written_film_makes_as_many_pictures_as_it_has(tiny_pipeline, clip, tmp_path):
+    two = Clip(np.repeat(clip.frames[:1], 16, 0), np.resize(clip.waveform, (1, 32000)), fps=Fraction(8), sample_rate=16000)
+    made = tiny_pipeline(audio=media.write(tmp_path / "clip.mp4", two), generator=0).clips[0]
+    assert (len(made.frames), made.waveform.shape[1]) == (16, 32000)
+
+
 def test_seconds_cut_what_comes_out(tiny_pipeline, clip):
     made = tiny_pipeline("a hit", generator=0, seconds=0.5).clips[0]
     assert (len(made.frames), made.waveform.shape[1]) == (4, 4000)

@@ -8,17 +8,29 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from sonovid.geometry import Geometry, count, duration
+from sonovid.media.info import MediaInfo
 from sonovid.media.pictures import fitted
 from sonovid.media.sound import lasting, resampled, to_mono
 
 # The share of a window that is faded over into the next one.
 OVERLAP = Fraction(1, 8)
+# How far the sound and the pictures of a film may end apart, in seconds, and still be meant to end together: a frame of HE-AAC at
+# 22.05 kHz, the longest in use.
+SEAM = Fraction(2048, 22050)
 
 
 def num_frames(seconds: "Fraction | float", fps: Fraction) -> int:
     """How many frames it takes to last at least `seconds`, to a hundredth of a frame; at least one."""
     exact = Fraction(seconds) * fps
     return max(1, -int(-(exact - Fraction(1, 100)) // 1))
+
+
+def film_length(sound: Fraction, info: MediaInfo) -> Fraction:
+    """How long the sound of a file lasts, in seconds: as long as the file's pictures, where it has any and they all but agree.
+
+    Codecs of sound come in frames of their own, so that the sound of a film seldom ends with its last picture.
+    """
+    return info.duration if info.has_video and abs(info.duration - sound) <= SEAM else sound
 
 
 def starts(total: int, window: int) -> list[int]:

@@ -215,6 +215,18 @@ def test_priming_of_lossy_sound_is_taken_off(tmp_path, suffix, codec):
     assert abs(back.waveform.shape[1] - rate) <= (0 if suffix in (".flac", ".m4a") else 1200)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".m4a"])
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_the_filling_of_the_last_frame_is_left_out(tmp_path, suffix, rate):
+    """AAC codes 1024 samples at a time; the containers of QuickTime say how many of the last ones are meant."""
+    frames = None if suffix == ".m4a" else numbered(50)
+    waveform = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 2 * rate)).astype(np.float32)
+    path = make(tmp_path / f"a{suffix}", frames=frames, codec="libx264", waveform=waveform, audio_codec="aac", rate=rate)
+    assert read(path, video=False).waveform.shape == (1, 2 * rate)
+    assert read(path, video=False, start=1.5).waveform.shape == (1, rate // 2)
+    assert read(path, video=False, seconds=1).waveform.shape == (1, rate)
+
+
 def test_silent_pictures_and_unseen_sounds(tmp_path):
     silent = read(make(tmp_path / "a.mkv", frames=numbered(3)))
     assert silent.waveform is None
