@@ -49,6 +49,13 @@ The map, in the order in which imports may point:
     codecs/audio.py             sound to latents and back: a mel spectrogram, an autoencoder of it, and a vocoder
     codecs/audio_image.py       sound as a picture: a mel spectrogram in grey, as large as a frame, and back (MM-LDM)
     codecs/base.py              the signatures of all codecs, of one stream and of the pair: data to raw latents and back
+    codecs/hierarchical/autoencoder.py MM-LDM's autoencoder: a window of both streams to two small latents, back by diffusion
+    codecs/hierarchical/discriminator.py the cross-modal discriminator: an audio image and two frames, of one clip or not
+    codecs/hierarchical/encoders.py latents of all frames, and of the audio image, to perceptual latents
+    codecs/hierarchical/layers.py the parts that MM-LDM's autoencoder is made of
+    codecs/hierarchical/network.py what is learnt of MM-LDM's autoencoder, as one model
+    codecs/hierarchical/semantics.py the shared semantic space: projectors, classification, contrast
+    codecs/hierarchical/signal_decoder.py one diffusion U-Net for frames and audio images, told of latents by hooks
     codecs/joint_text.py        prompts for a model of two text encoders: words for the pictures, and one vector for the sound
     codecs/mel.py               waveforms to log-mel spectrograms
     codecs/melgan.py            MelGAN's generator: log-mel frames to a waveform by upsampling convolutions
@@ -86,6 +93,7 @@ The map, in the order in which imports may point:
     training/adversarial_vocoding.py  what MelGAN is trained by: discriminators at three rates, their features, the mel
     training/biquads.py         random filters of the second order, that colour sounds for a vocoder
     training/checkpoint.py      checkpoints: written aside and renamed, read back whole or not at all
+    training/hierarchical.py    what MM-LDM's autoencoder is trained by: Eqs. 1-3
     training/logs.py            what a run writes down: means of losses by stream, by noise level and by what was given
     training/loop.py            the one training loop, for every recipe
     training/optimizers.py      the optimisers of a run, and which weights each of them moves
