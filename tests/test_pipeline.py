@@ -445,3 +445,36 @@ def test_reconstruction_scales_that_cannot_be_are_refused(tiny_pipeline, wordles
         wordless(video=clip, reconstruction_scale=1)
     with pytest.raises(ValueError, match="conditioning="):
         SoundingVideoPipeline(None, None, None, geometry=wordless.geometry, conditioning="beside")
+
+
+def test_folders_from_before_joint_codecs_are_loaded_unchanged(tiny_folder, tiny_pipeline, tmp_path):
+    folder = shutil.copytree(tiny_folder, tmp_path / "old")
+    index = json.loads((folder / "model_index.json").read_text())
+    assert index.pop("joint_codec") == [None, None]
+    assert index.pop("labels") == []
+    (folder / "model_index.json").write_text(json.dumps(index))
+    pipe = SoundingVideoPipeline.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    a, b = (one("a hit", generator=0, output_type="latent").latents for one in (pipe, tiny_pipeline))
+    assert same(a, b)
+
+
+def test_a_pipeline_has_two_codecs_or_a_joint_one(tiny_pipeline):
+    denoiser, video, audio = (getattr(tiny_pipeline, name) for name in ("denoiser", "video_codec", "audio_codec"))
+    joint = tiny_pipeline.codec
+    for codecs in ({}, {"video_codec": video}, {"video_codec": video, "audio_codec": audio, "joint_codec": joint}):
+        with pytest.raises(ValueError, match="expected video_codec and audio_codec, or joint_codec alone"):
+            SoundingVideoPipeline(denoiser, geometry=tiny_pipeline.geometry, **codecs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"label": "rain"}, "knows no classes"),
+        ({"label": []}, "empty list"),
+        ({"guidance_against": "words"}, "modality, context, both"),
+    ],
+)
+def test_what_only_other_models_know_is_refused(tiny_pipeline, arguments, says):
+    with pytest.raises(ValueError, match=says):
+        tiny_pipeline("a hit", **arguments)

@@ -7,10 +7,12 @@ from typing import Any
 import torch
 
 from sonovid.av import AV, Task
+from sonovid.classes import Classes
+from sonovid.denoising import AGAINST
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Schedule, Tabulated
 
 SCHEDULES = {kind.__name__: kind for kind in (RectifiedFlow, Cosine, Tabulated)}
-CONDITIONINGS = ("clean", "replaced")
+CONDITIONINGS = ("clean", "replaced", "shown")
 # A sentence or ten; what is longer is a file that was taken for a prompt.
 MAX_PROMPT = 2000
 
@@ -69,6 +71,38 @@ def check_prompts(prompt: "str | Sequence[str] | None", negative: str | None, ta
     return [words.strip() for words in prompts]
 
 
+def check_labels(label: "str | Sequence[str] | None", classes: Classes) -> list[int]:
+    """Classes by name as a list of numbers, -1 for none.
+
+    Raises:
+        ValueError: one that the model does not know, or there is none in a list.
+    """
+    labels = [label or ""] if label is None or isinstance(label, str) else list(label)
+    if not labels:
+        raise ValueError("label is an empty list: expected one class at least, or None")
+    return [classes.number(str(one)) for one in labels]
+
+
+def beside(prompts: Sequence[str], labels: Sequence[int], each: int) -> list[tuple[str, int]]:
+    """The prompt and the class of every clip, `each` clips of one pair after another; a single one goes with all of the others.
+
+    Raises:
+        ValueError: several of both, and not as many of one as of the other.
+    """
+    most = max(len(prompts), len(labels))
+    if len(prompts) not in (1, most) or len(labels) not in (1, most):
+        raise ValueError(f"{len(prompts)} prompts and {len(labels)} labels: give as many of one as of the other, or a single one")
+    words, classes = list(prompts) * (most // len(prompts)), list(labels) * (most // len(labels))
+    return [pair for pair in zip(words, classes, strict=True) for _ in range(each)]
+
+
+def check_against(against: str) -> str:
+    """What guidance leads away from, or a ValueError."""
+    if against not in AGAINST:
+        raise ValueError(f"guidance_against={against!r}: expected one of {', '.join(AGAINST)}")
+    return against
+
+
 def check_reconstruction(scale: float | int, conditioning: str) -> None:
     """Whether given streams can enter so, and be reconstructed at this scale.
 
@@ -81,6 +115,8 @@ def check_reconstruction(scale: float | int, conditioning: str) -> None:
         raise ValueError(f"reconstruction_scale={scale}: expected a number of at least 0; 0 is none")
     if scale and conditioning == "clean":
         raise ValueError(f"reconstruction_scale={scale}: given streams enter this model clean, so it has to be 0")
+    if scale and conditioning == "shown":
+        raise ValueError(f"reconstruction_scale={scale}: this model is shown the given stream, so it has to be 0")
 
 
 def positive(name: str, value: Any) -> int:

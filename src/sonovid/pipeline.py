@@ -2,8 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,16 +15,22 @@ from diffusers.utils import BaseOutput
 from einops import rearrange
 from torch import Tensor
 
-from sonovid import arguments, atomic, folders, media, windows
+from sonovid import arguments, atomic, folders, windows
 from sonovid.arguments import Generators, check_reconstruction, generators, positive
 from sonovid.av import AV, Task
+from sonovid.classes import NONE, Classes
 from sonovid.clip import Clip
+from sonovid.codecs.apart import Apart
+from sonovid.codecs.base import PairCodec
 from sonovid.condition import Condition
-from sonovid.diffusion import guidance, noise, sampler
+from sonovid.denoising import Denoising, frozen
+from sonovid.diffusion import noise, sampler
 from sonovid.diffusion import schedule as schedules
+from sonovid.diffusion.sampler import Denoise
+from sonovid.extent import Extent, Given, extent_of
 from sonovid.geometry import Geometry, count, duration
 
-COMPONENTS = ("denoiser", "video_codec", "audio_codec", "text_encoder")
+COMPONENTS = ("denoiser", "video_codec", "audio_codec", "text_encoder", "joint_codec")
 STEPS = {"ddim": sampler.ddim, "dpm_solver": sampler.dpm_solver}
 OUTPUTS = ("clip", "np", "pt", "latent")
 DEFAULTS = {
@@ -35,9 +40,8 @@ DEFAULTS = {
     "shift": 1.0,
     "reconstruction_scale": 0.0,
     "gamma": 1.0,
+    "guidance_against": "modality",
 }
-
-Given = str | os.PathLike | Clip | None
 
 
 @dataclass
@@ -59,20 +63,6 @@ class SoundingVideoOutput(BaseOutput):
     fps: Fraction | None = None
 
 
-@dataclass(frozen=True)
-class Extent:
-    """How long the result is, in frames of the model, and where its windows begin; `source` is the given clip, if any."""
-
-    num_frames: int
-    starts: list[int]
-    source: Clip | None = None
-    seconds: Fraction | None = None
-
-    def num_samples(self, geometry: Geometry) -> int:
-        """Samples of the result at the model's rate: a given clip's own length, which is seldom a whole number of frames."""
-        return count(self.seconds or duration(self.num_frames, geometry.fps), geometry.sample_rate)
-
-
 class SoundingVideoPipeline(DiffusionPipeline):
     """Generates pictures, sound, or both.
 
@@ -80,27 +70,31 @@ class SoundingVideoPipeline(DiffusionPipeline):
         clip = pipe("a wooden stick hits a metal can", generator=0).clips[0]
 
     Args:
-        denoiser: the network, pair to pair. video_codec, audio_codec: see codecs/base. text_encoder: prompts to embedded words;
-            None for a model that takes none.
+        denoiser: the network, pair to pair. video_codec, audio_codec: see codecs/base; or, in place of both, joint_codec, which
+            codes the pair as one. text_encoder: prompts to embedded words; None for a model that takes none.
         geometry: what the model was trained on, as `Geometry` or its config.
         schedule: one schedule for both streams or an AV of two, as objects or as [name, arguments].
         predict: what the network's output stands for. step: "ddim" or "dpm_solver".
         options: num_inference_steps, guidance_scale and audio_guidance_scale, used unless the call says otherwise; shift: how far
-            the sampling times lean toward the noise (1: evenly spaced). reconstruction_scale, gamma: see the call.
+            the sampling times lean toward the noise (1: evenly spaced). reconstruction_scale, gamma, guidance_against: see the
+            call.
         system: the model's name, written into files.
-        conditioning: how a given stream enters, as the network was trained: "clean", at time zero, or "replaced": noised to the
-            current time by one noise throughout, for networks that only know pairs of one time (MM-Diffusion, CMMD).
+        conditioning: how a given stream enters, as the network was trained: "clean", at time zero; "replaced": noised to the
+            current time by one noise throughout, for networks that only know pairs of one time (MM-Diffusion, CMMD); or "shown":
+            noised so, with its clean latents shown to the network beside the noisy pair (MM-LDM).
+        labels: the names of the classes that the network knows, in the order of their numbers; where there are none, its classes
+            go by their numbers.
     """
 
     model_cpu_offload_seq = "text_encoder->denoiser"
-    _exclude_from_cpu_offload = ["video_codec", "audio_codec"]  # noqa: RUF012
-    _optional_components: list[str] = ["text_encoder"]  # noqa: RUF012
+    _exclude_from_cpu_offload = ["video_codec", "audio_codec", "joint_codec"]  # noqa: RUF012
+    _optional_components: list[str] = ["video_codec", "audio_codec", "text_encoder", "joint_codec"]  # noqa: RUF012
 
     def __init__(
         self,
         denoiser: Any,
-        video_codec: Any,
-        audio_codec: Any,
+        video_codec: Any = None,
+        audio_codec: Any = None,
         text_encoder: Any = None,
         geometry: "Geometry | dict | None" = None,
         schedule: Any = None,
@@ -109,6 +103,8 @@ class SoundingVideoPipeline(DiffusionPipeline):
         options: "dict | None" = None,
         system: str = "uniform",
         conditioning: str = "clean",
+        joint_codec: Any = None,
+        labels: Sequence[str] = (),
     ):
         super().__init__()
         if geometry is None:
@@ -121,7 +117,21 @@ class SoundingVideoPipeline(DiffusionPipeline):
         if unknown := set(self.options) - set(DEFAULTS):
             raise ValueError(f"options {sorted(unknown)}: expected {sorted(DEFAULTS)}")
         check_reconstruction(self.options["reconstruction_scale"], conditioning)
-        self.register_modules(denoiser=denoiser, video_codec=video_codec, audio_codec=audio_codec, text_encoder=text_encoder)
+        arguments.check_against(self.options["guidance_against"])
+        num_classes = getattr(denoiser.config, "num_classes", 0)
+        self.classes = Classes(tuple(labels or map(str, range(num_classes))))
+        if len(self.classes) != num_classes:
+            raise ValueError(f"SoundingVideoPipeline: {len(labels)} labels for a network of {num_classes} classes")
+        apart = (video_codec, audio_codec)
+        if (None in apart) if joint_codec is None else apart != (None, None):
+            raise ValueError("SoundingVideoPipeline: expected video_codec and audio_codec, or joint_codec alone")
+        self.register_modules(
+            denoiser=denoiser,
+            video_codec=video_codec,
+            audio_codec=audio_codec,
+            text_encoder=text_encoder,
+            joint_codec=joint_codec,
+        )
         self.register_to_config(
             geometry=self.geometry.to_config(),
             schedule=[[type(one).__name__, dataclasses.asdict(one)] for one in self.schedule],
@@ -130,6 +140,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
             options=self.options,
             system=system,
             conditioning=conditioning,
+            labels=list(labels),
         )
         for name in COMPONENTS:
             if isinstance(component := getattr(self, name), torch.nn.Module):
@@ -157,11 +168,13 @@ class SoundingVideoPipeline(DiffusionPipeline):
         """
         folder = folders.locate(model)
         index = folders.read_index(folder)
+        # Folders from before there were joint codecs name none.
+        index = {"joint_codec": [None, None], **index}
         if missing := [name for name in COMPONENTS if name not in index and name not in components]:
             raise ValueError(f"model {folder}: {folders.INDEX} names no {' and no '.join(missing)}")
-        names = ("geometry", "schedule", "predict", "step", "options", "system", "conditioning")
+        names = ("geometry", "schedule", "predict", "step", "options", "system", "conditioning", "labels")
         settings: dict[str, Any] = {name: index[name] for name in names if name in index}
-        # A model without words has no text encoder, which diffusers writes as two nulls.
+        # A model without words has no text encoder, and one of two codecs no joint one, which diffusers writes as two nulls.
         absent = {name for name in cls._optional_components if index.get(name) == [None, None]}
         parts: dict[str, Any] = {
             name: components.pop(name, None) or (None if name in absent else folders.load_component(folder, name, index[name]))
@@ -223,6 +236,16 @@ class SoundingVideoPipeline(DiffusionPipeline):
         return next(iter(self.denoiser.parameters())).dtype
 
     @property
+    def codec(self) -> PairCodec:
+        """The codec of the pair: the joint one, or the two of the streams as one."""
+        return self.joint_codec if self.joint_codec is not None else Apart(self.video_codec, self.audio_codec)
+
+    @property
+    def denoising(self) -> Denoising:
+        """The network with what is known of it, as samplers need it."""
+        return Denoising(self.denoiser, self.schedule, self.config.predict, self.config.conditioning, self.dtype)
+
+    @property
     def takes_words(self) -> bool:
         """Whether prompts mean anything to this model."""
         return self.text_encoder is not None
@@ -247,6 +270,8 @@ class SoundingVideoPipeline(DiffusionPipeline):
         return_dict: bool = True,
         reconstruction_scale: float | int | None = None,
         gamma: float | int | None = None,
+        label: "str | Sequence[str] | None" = None,
+        guidance_against: str | None = None,
     ) -> "SoundingVideoOutput | tuple":
         """Pictures and sound for words; sound for given pictures; pictures for a given sound.
 
@@ -267,6 +292,10 @@ class SoundingVideoPipeline(DiffusionPipeline):
             lambda), for models whose given streams enter noised; 0 is none, and above it a step costs a backward pass too.
         gamma: how far the streams' times are bent apart, video t^sqrt(gamma) and sound t^(1/sqrt(gamma)), where streams were
             trained at times of their own (SVG, eq. 9); 1 is not at all.
+        label: for a model of classes, the name of one, or several as there may be several prompts; `classes` lists them.
+        guidance_against: for a model that is shown the given stream (MM-LDM), what guidance leads away from where one is given:
+            "modality", as if it were not shown; "context", as if no class and no words were given; or "both", one added to the
+            other. Without a given stream it is always the context.
 
         Raises:
             ValueError: options that contradict each other or that the model cannot satisfy.
@@ -275,31 +304,31 @@ class SoundingVideoPipeline(DiffusionPipeline):
             raise ValueError(f"{output_type=}: expected one of {OUTPUTS}")
         task = arguments.which_task(video, audio)
         count_each = positive("num_outputs_per_prompt", num_outputs_per_prompt)
-        prompts = [
-            words for words in arguments.check_prompts(prompt, negative_prompt, self.takes_words) for _ in range(count_each)
-        ]
+        prompts = arguments.check_prompts(prompt, negative_prompt, self.takes_words)
+        asked = arguments.beside(prompts, arguments.check_labels(label, self.classes), count_each)
         steps = self.options["num_inference_steps"] if num_inference_steps is None else num_inference_steps
         steps = positive("num_inference_steps", steps)
         scale = self._scale(guidance_scale, audio_guidance_scale)
         pull = self.options["reconstruction_scale"] if reconstruction_scale is None else reconstruction_scale
         check_reconstruction(pull, self.config.conditioning)
+        against = arguments.check_against(guidance_against or self.options["guidance_against"])
         times = self._times(steps, self.options["gamma"] if gamma is None else gamma)
-        extent = self._extent(task, video, audio, seconds)
+        extent = extent_of(task, video, audio, seconds, self.geometry)
         given = [self._given(task, extent, begin) for begin in extent.starts]
-        draws, seeds = generators(generator, len(prompts))
+        draws, seeds = generators(generator, len(asked))
         results = []
-        with frozen(self.denoiser), self.progress_bar(total=len(prompts) * len(given) * steps) as bar:
-            for number, (words, draw) in enumerate(zip(prompts, draws, strict=True)):
-                condition, null = self._conditions(words, negative_prompt, task)
+        with frozen(self.denoiser), self.progress_bar(total=len(asked) * len(given) * steps) as bar:
+            for number, ((words, one), draw) in enumerate(zip(asked, draws, strict=True)):
+                condition, null = self._conditions(words, negative_prompt, task, one)
                 latents = []
                 for window, known in enumerate(given):
                     after = self._after_step(bar, callback_on_step_end, times, clip=number, window=window)
                     noises = self._noise(draw)
-                    denoise = self._held(self._denoise(condition, null, known, scale), known, noises, pull)
+                    denoise = self._held(self._denoise(condition, null, known, scale, against), known, noises, pull)
                     step = STEPS[self.config.step]
                     latents.append(sampler.sample(denoise, noises, self.schedule, times, step, after))
                 results.append(latents)
-        output = self._output(task, extent, results, output_type, prompts)
+        output = self._output(task, extent, results, output_type, asked)
         output.seeds = seeds
         if return_dict:
             return output
@@ -320,54 +349,6 @@ class SoundingVideoPipeline(DiffusionPipeline):
         times = self.schedule.map(lambda one: sampler.shifted(steps, self.options["shift"], one.start(self.config.predict)))
         return AV(*(sampler.warped(stream, gamma)[i] for i, stream in enumerate(times)))
 
-    def _extent(self, task: Task, video: Given, audio: Given, seconds: "Fraction | float | int | None") -> Extent:
-        """How long the result is.
-
-        Raises:
-            ValueError: more was asked for than the model makes, or the given clip lacks what it was given for.
-        """
-        own = self.geometry
-        if seconds is not None and not 0 < seconds < float("inf"):
-            raise ValueError(f"seconds={seconds}: expected a length above zero")
-        if task is Task.JOINT:
-            length = own.seconds if seconds is None else Fraction(seconds)
-            if length > own.seconds:
-                raise ValueError(
-                    f"seconds={float(length):g}: this model makes {float(own.seconds):g} s at most without a given clip"
-                )
-            return Extent(windows.num_frames(length, own.fps), [0])
-        source, length = self._read(task, video if task is Task.VIDEO_TO_AUDIO else audio, seconds)
-        length = length if seconds is None else min(length, Fraction(seconds))
-        # Nearest to the length: half a frame over is not worth another window, and is held, or silent.
-        begins = windows.starts(max(1, count(length, own.fps)), own.num_frames)
-        return Extent(windows.num_frames(length, own.fps), begins, source, length)
-
-    def _read(self, task: Task, given: Given, seconds: "Fraction | float | int | None") -> tuple[Clip, Fraction]:
-        """The given clip and its exact length: pictures from a file at the model's rate and size, sound as it is."""
-        own = self.geometry
-        if isinstance(given, Clip):
-            if (given.frames if task is Task.VIDEO_TO_AUDIO else given.waveform) is None:
-                raise ValueError("the given clip lacks the pictures or the sound that it was given for")
-            clip = given if task is Task.VIDEO_TO_AUDIO else dataclasses.replace(given, frames=None)
-            length = clip.seconds
-        else:
-            assert given is not None
-            if task is Task.VIDEO_TO_AUDIO:
-                clip = media.read(given, fps=own.fps, size=(own.height, own.width), audio=False, seconds=seconds)
-                # At the model's rate a length is rounded to a frame; the file's own is what the sound has to last.
-                length = media.probe(given).duration
-                if abs(length - clip.seconds) > 1 / own.fps:
-                    length = clip.seconds
-            else:
-                clip = media.read(given, video=False, seconds=seconds)
-                length = clip.seconds
-        if task is Task.AUDIO_TO_VIDEO:
-            assert clip.waveform is not None
-            windows.check_sound(clip.waveform)
-        if length == 0:
-            raise ValueError("video: the given clip has no pictures")
-        return clip, length
-
     def _given(self, task: Task, extent: Extent, begin: int) -> AV:
         """Final latents of the given stream in the window that begins at frame `begin`, None for what is generated."""
         clip, own = extent.source, self.geometry
@@ -377,21 +358,21 @@ class SoundingVideoPipeline(DiffusionPipeline):
             assert clip.frames is not None
             frames = windows.fit_frames(clip.frames, clip.fps, own, begin + own.num_frames)[begin:]
             x = rearrange(torch.from_numpy(frames), "t h w c -> 1 c t h w").to(self.device).float() / 127.5 - 1
-            return AV(self.video_codec.whiten(self.video_codec.encode(x)).float(), None)
+            return AV(self.codec.whiten(self.codec.encode(x, None)).video.float(), None)
         assert clip.waveform is not None
         sound = windows.fit_sound(clip.waveform, clip.sample_rate, own, begin + own.num_frames)
         x = torch.from_numpy(sound[-own.num_samples :].copy())[None].to(self.device)
-        return AV(None, self.audio_codec.whiten(self.audio_codec.encode(x)).float())
+        return AV(None, self.codec.whiten(self.codec.encode(None, x)).audio.float())
 
     def _noise(self, draw: torch.Generator) -> AV:
         """Unit noise for one clip and window."""
-        shapes = AV(self.video_codec, self.audio_codec).map(lambda codec: codec.latent_shape(self.geometry))
-        return noise.draw_pair([draw], shapes).map(lambda x: x.to(self.device))
+        return noise.draw_pair([draw], self.codec.latent_shapes(self.geometry)).map(lambda x: x.to(self.device))
 
-    def _conditions(self, words: str, negative: str | None, task: Task) -> tuple[Condition, Condition | None]:
-        """What the network is told, and what guidance leads away from: None where there is nothing to guide by."""
+    def _conditions(self, words: str, negative: str | None, task: Task, label: int = NONE) -> tuple[Condition, Condition | None]:
+        """What the network is told, and what guidance leads away from: None where there are no words to guide by."""
         if not self.takes_words:
-            return Condition.wordless(task.value.map(lambda g: torch.full((1,), g, device=self.device))), None
+            told = Condition.wordless(task.value.map(lambda g: torch.full((1,), g, device=self.device)))
+            return told if label == NONE else dataclasses.replace(told, labels=torch.tensor([label], device=self.device)), None
         condition = self.told(words, task)
         if not words and not negative:
             return condition, None
@@ -403,26 +384,13 @@ class SoundingVideoPipeline(DiffusionPipeline):
         pooled = self.text_encoder.pooled([words]).to(self.device) if hasattr(self.text_encoder, "pooled") else None
         return Condition(text.to(self.device), mask.to(self.device), AV(None, None), pooled).for_task(task)
 
-    def _denoise(self, condition: Condition, null: Condition | None, given: AV, scale: AV) -> sampler.Denoise:
+    def _denoise(self, condition: Condition, null: Condition | None, given: AV, scale: AV, against: str = "modality") -> Denoise:
         """The network under its conditions: guided where that changes anything."""
+        return self.denoising.guided(condition, null, given, scale, against)
 
-        def under(one: Condition) -> sampler.Denoise:
-            return sampler.denoiser(self.denoiser, self.schedule, self.config.predict, one, dtype=self.dtype)
-
-        # Guidance of a given stream is thrown away, so it must not cost a second evaluation.
-        scale = scale.map(lambda s, g: s if g is None else 1.0, given)
-        if null is None or all(s == 1 for s in scale):
-            return under(condition)
-        return guidance.classifier_free_at_once(under(condition.beside(null)), scale)
-
-    def _held(self, denoise: sampler.Denoise, given: AV, noises: AV, pull: float | int) -> sampler.Denoise:
-        """With the given stream held: clean, or noised by the noise that its place in the loop began with."""
-        if given == AV(None, None):
-            return denoise
-        if self.config.conditioning == "clean":
-            return guidance.given_clean(denoise, given)
-        pulled = guidance.reconstruction(denoise, given, self.schedule, pull)
-        return guidance.given_replaced(pulled, given, self.schedule, noises)
+    def _held(self, denoise: Denoise, given: AV, noises: AV, pull: float | int) -> Denoise:
+        """With the given stream held, as the network was trained."""
+        return self.denoising.held(denoise, given, noises, pull)
 
     def _after_step(self, bar: Any, callback: Callable | None, times: AV, *, clip: int, window: int) -> sampler.Callback:
         """What happens after each step: the bar moves on, and the caller's function may change the latents."""
@@ -438,7 +406,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
 
     # --- what comes out ------------------------------------------------------------------------------------------------
 
-    def _output(self, task: Task, extent: Extent, results: list[list[AV]], kind: str, prompts: list[str]) -> SoundingVideoOutput:
+    def _output(self, task: Task, extent: Extent, results: list[list[AV]], kind: str, asked: list[tuple]) -> SoundingVideoOutput:
         """Latents to what was asked for."""
         own = self.geometry
         latents = AV(*(torch.cat([torch.cat([x[i] for x in clip], dim=2) for clip in results]) for i in range(2)))
@@ -447,7 +415,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
             return output
         frames, sounds = zip(*(self._decode(extent, windows_of_clip) for windows_of_clip in results), strict=True)
         if kind == "clip":
-            output.clips = [self._clip(task, extent, *pair) for pair in zip(frames, sounds, prompts, strict=True)]
+            output.clips = [self._clip(task, extent, *pair) for pair in zip(frames, sounds, asked, strict=True)]
         elif kind == "pt":
             output.frames, output.audio = rearrange(list(frames), "b t h w c -> b t c h w"), torch.stack(sounds)[:, None]
         else:
@@ -459,16 +427,17 @@ class SoundingVideoPipeline(DiffusionPipeline):
         own = self.geometry
         pictures, sounds = [], []
         for x in latents:
-            frames = self.video_codec.decode(self.video_codec.unwhiten(x.video))[:, :, : own.num_frames]
-            pictures.append(rearrange(frames.float().clamp(-1, 1) * 0.5 + 0.5, "1 c t h w -> t h w c"))
-            sounds.append(self.audio_codec.decode(self.audio_codec.unwhiten(x.audio), own.num_samples)[0].float().clamp(-1, 1))
+            decoded = self.codec.decode(self.codec.unwhiten(x), own.num_samples)
+            frames = decoded.video[:, :, : own.num_frames].float().clamp(-1, 1) * 0.5 + 0.5
+            pictures.append(rearrange(frames, "1 c t h w -> t h w c"))
+            sounds.append(decoded.audio[0].float().clamp(-1, 1))
         at = [count(duration(begin, own.fps), own.sample_rate) for begin in extent.starts]
         frames = windows.join(pictures, extent.starts, axis=0, equal_power=False)[: extent.num_frames]
         held = frames[-1:].expand(extent.num_frames - len(frames), -1, -1, -1)
         sound = windows.join(sounds, at, axis=0, equal_power=True)[: extent.num_samples(own)].clamp(-1, 1)
         return torch.cat([frames, held]), torch.nn.functional.pad(sound, (0, extent.num_samples(own) - len(sound)))
 
-    def _clip(self, task: Task, extent: Extent, frames: Tensor, sound: Tensor, caption: str) -> Clip:
+    def _clip(self, task: Task, extent: Extent, frames: Tensor, sound: Tensor, asked: tuple) -> Clip:
         """One result as a Clip, with the given stream as it was given."""
         own, source = self.geometry, extent.source
         pictures, fps = (frames * 255).round().to(torch.uint8).cpu().numpy(), own.fps
@@ -481,17 +450,5 @@ class SoundingVideoPipeline(DiffusionPipeline):
             assert source.waveform is not None
             rate = source.sample_rate
             waveform = source.waveform[:, : count(extent.seconds or source.seconds, rate)]
-        return Clip(pictures, waveform, fps=fps, sample_rate=rate, caption=caption)
-
-
-@contextmanager
-def frozen(network: Any) -> Iterator[None]:
-    """A network none of whose weights asks for a gradient: on a CPU, matrix products round otherwise where one does."""
-    asking = [weight for weight in network.parameters() if weight.requires_grad]
-    for weight in asking:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in asking:
-            weight.requires_grad_(True)
+        label = "" if asked[1] == NONE else self.classes.names[asked[1]]
+        return Clip(pictures, waveform, fps=fps, sample_rate=rate, caption=asked[0], label=label)

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from sonovid.av import AV
 from sonovid.geometry import Geometry
 
 
@@ -46,3 +47,35 @@ class AudioCodec(Codec, Protocol):
     def encode(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b c l f"]: ...
 
     def decode(self, latents: Float[Tensor, "b c l f"], num_samples: int) -> Float[Tensor, "b n"]: ...
+
+
+@runtime_checkable
+class PairCodec(Protocol):
+    """Both streams of a clip and their latents together, whether or not one stream's codec knows of the other.
+
+    Pairs may lack a stream, which is None then, in and out. `sample_rate` is that of the sound. Decoding is deterministic, and a
+    clip's result does not depend on what else is in the batch.
+    """
+
+    @property
+    def sample_rate(self) -> int: ...
+
+    def latent_shapes(self, geometry: Geometry) -> AV:
+        """The shapes of one clip's latents, without the batch axis: video (c, t, h, w), audio (c, l, f)."""
+        ...
+
+    def encode(self, frames: Float[Tensor, "b 3 t h w"] | None, waveform: Float[Tensor, "b n"] | None) -> AV:
+        """Frames and a mono waveform, both in [-1, 1], to raw latents."""
+        ...
+
+    def decode(self, latents: AV, num_samples: int) -> AV:
+        """Raw latents to frames [b 3 t h w], which may leave [-1, 1] a little, and a waveform [b num_samples]."""
+        ...
+
+    def whiten(self, raw: AV) -> AV:
+        """Raw latents to final ones."""
+        ...
+
+    def unwhiten(self, final: AV) -> AV:
+        """Final latents to raw ones, the inverse of `whiten`."""
+        ...
