@@ -9,16 +9,17 @@ from sonovid.av import AV
 from sonovid.denoisers.fusion import FusedAttention, FusedAttentions, beside_audio, beside_video, nearest_in_time
 
 WIDTH, FRAMES, STEPS = 8, 18, 112
+ALIKE = AV(WIDTH, WIDTH)
 
 
-def pair(b: int = 2, frames: int = FRAMES, steps: int = STEPS, size: int = 4) -> AV:
+def pair(b: int = 2, frames: int = FRAMES, steps: int = STEPS, size: int = 4, widths: AV = ALIKE) -> AV:
     g = torch.Generator().manual_seed(0)
-    return AV(torch.randn(b, frames, size, size, WIDTH, generator=g), torch.randn(b, steps, WIDTH, generator=g))
+    return AV(torch.randn(b, frames, size, size, widths.video, generator=g), torch.randn(b, steps, widths.audio, generator=g))
 
 
-def awake(fusion: bool = True) -> FusedAttention:
+def awake(fusion: bool = True, widths: tuple[int, int] = ALIKE) -> FusedAttention:
     torch.manual_seed(0)
-    module = FusedAttention(WIDTH, 4, fusion=fusion)
+    module = FusedAttention(*widths, 4, fusion=fusion)
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return module
@@ -45,14 +46,16 @@ def test_shapes_of_figure_2_for_lengths_that_do_not_divide():
     x = pair()
     assert beside_video(x.audio, FRAMES).shape == (2, FRAMES, 1, 1, WIDTH)
     assert beside_audio(x.video.mean((2, 3)), STEPS).shape == (2, STEPS, WIDTH)
-    out = FusedAttentions(WIDTH, 4, fusion=True)(x)
+    out = FusedAttentions(ALIKE, 4, fusion=True)(x)
     assert out.map(lambda y: y.shape) == x.map(lambda y: y.shape)
 
 
+@pytest.mark.parametrize("widths", [(WIDTH, WIDTH), (WIDTH, 12), (12, WIDTH)])
 @pytest.mark.parametrize("stream", ["video", "audio"])
-def test_the_fused_projection_is_a_projection_of_the_concatenation(stream):
-    """Figure 2 done literally: resample, pool or repeat, concatenate to twice the width, and one linear map of that."""
-    module, x = awake(), pair()
+def test_the_fused_projection_is_a_projection_of_the_concatenation(stream, widths):
+    """Figure 2 done literally: resample, pool or repeat, concatenate to both widths together, and one linear map of that."""
+    x = pair(widths=AV(*widths))
+    module = awake(widths=widths if stream == "video" else widths[::-1])
     own, other = (module.norm(x.video), module.other_norm(x.audio)) if stream == "video" else (None, None)
     if stream == "video":
         index = [i * STEPS // FRAMES for i in range(FRAMES)]
@@ -139,7 +142,7 @@ def test_attention_is_softmax_of_scaled_products():
 def test_both_streams_are_read_as_they_came_in():
     """Figure 2: processed concurrently, so that the audio does not see what this attention made of the video."""
     torch.manual_seed(0)
-    block, x = FusedAttentions(WIDTH, 4, fusion=True), pair()
+    block, x = FusedAttentions(ALIKE, 4, fusion=True), pair()
     torch.nn.init.normal_(block.space.out.weight)
     torch.nn.init.normal_(block.steps.out.weight)
     assert torch.equal(block(x).audio, block.steps.over_steps(x))

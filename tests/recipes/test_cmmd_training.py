@@ -122,6 +122,20 @@ def test_the_published_recipes_are_the_paper_s():
     assert (contrast.kinds, contrast.seconds, contrast.count) == ({"shift": 1.0}, (0.2, 0.4), 1)
 
 
+@pytest.mark.parametrize("name", ["cmmd.scenes", "cmmd.tiny"])
+def test_small_sizes_fit_their_latents_and_stay_small(name):
+    recipe = recipes.get(name)
+    codecs = AV(cmmd_training.video_codec(recipe.codecs), cmmd_training.audio_codec(recipe.codecs, recipe.geometry.sample_rate))
+    model = cmmd_training.network(recipe, codecs).eval()
+    # The file of the weights stays below 30 MB.
+    assert 4 * model.num_parameters() < 30e6
+    # Else v is more than the network can say, see `Regression`.
+    assert name == "cmmd.tiny" or min(recipe.network.audio_widths) >= recipe.codecs.mel.bins
+    x = codecs.map(lambda codec: torch.randn(1, *codec.latent_shape(recipe.geometry)))
+    with torch.no_grad():
+        assert model(x, AV(torch.ones(1), torch.ones(1))).prediction.map(lambda y: y.shape) == x.map(lambda y: y.shape)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

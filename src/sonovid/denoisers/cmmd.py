@@ -1,5 +1,6 @@
 """CMMD: a dual U-Net over frame latents and a mel spectrogram, joined by easy fusion (CMMD, section 3.2, figure 1, table 4)."""
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,11 +25,12 @@ TIME_SCALE = 1000.0
 class Stage(nn.Module):
     """A residual block for each stream, then, where there is any, their fused attention."""
 
-    def __init__(self, channels: tuple[int, int], resize: str, head_width: int, fusion: bool, options: dict[str, Any]):
+    def __init__(self, before: AV, after: AV, resize: str, head_width: int, fusion: bool, options: dict[str, Any]):
+        """before, after: channels of each stream."""
         super().__init__()
-        self.video = ResidualBlock(VideoConvolution, channels, resize=resize, **options)
-        self.audio = ResidualBlock(AudioConvolution, channels, resize=resize, **options)
-        self.attention = FusedAttentions(channels[1], head_width, fusion=fusion) if head_width else None
+        self.video = ResidualBlock(VideoConvolution, (before.video, after.video), resize=resize, **options)
+        self.audio = ResidualBlock(AudioConvolution, (before.audio, after.audio), resize=resize, **options)
+        self.attention = FusedAttentions(after, head_width, fusion=fusion) if head_width else None
 
     def forward(self, video: Tensor, audio: Tensor, video_time: Tensor, audio_time: Tensor) -> AV:
         x = AV(self.video(video, video_time), self.audio(audio, audio_time))
@@ -36,7 +38,7 @@ class Stage(nn.Module):
 
 
 class CMMD(ModelMixin, ConfigMixin):
-    """Two U-Nets of the same widths, of pictures and of sound, which meet at every attention.
+    """Two U-Nets, of pictures and of sound, which meet at every attention; as published they have the same widths.
 
     Pictures are halved in height and width at each level, sound in time; mel bins are channels. Nothing depends on the lengths:
     a model runs on clips longer than those it was trained on.
@@ -51,6 +53,8 @@ class CMMD(ModelMixin, ConfigMixin):
         blocks: residual blocks of a level on the way down; there is one more on the way up.
         head_width: channels of each attention head. groups: of the norms.
         time_width: channels of the embedded time.
+        audio_widths: channels of the sound's levels, one for each of `multipliers`; empty: those of the pictures, as published. A
+            sound whose first level has fewer channels than the mel has bins cannot say the noise of all bins, which v is.
         fusion: whether the streams meet; without, the same two networks run side by side.
         dropout: in residual blocks, in training.
     """
@@ -70,18 +74,19 @@ class CMMD(ModelMixin, ConfigMixin):
         time_width: int = 64,
         fusion: bool = True,
         dropout: float = 0.0,
+        audio_widths: Sequence[int] = (),
     ):
         super().__init__()
-        _refuse(video, audio, width, multipliers, blocks, head_width, groups)
-        widths = [width * m for m in multipliers]
+        _refuse(video, audio, width, multipliers, blocks)
+        widths = _widths(width, multipliers, audio_widths, head_width, groups)
         options = {"time_width": time_width, "groups": groups, "dropout": dropout}
 
-        def stage(channels_in: int, channels_out: int, resize: str = "", attention: bool = True) -> Stage:
-            return Stage((channels_in, channels_out), resize, head_width if attention else 0, fusion, options)
+        def stage(before: AV, after: AV, resize: str = "", attention: bool = True) -> Stage:
+            return Stage(before, after, resize, head_width if attention else 0, fusion, options)
 
         bins = audio[0] * audio[1]
         self.time = ScalarEmbedding(time_width)
-        self.video_in, self.audio_in = VideoConvolution(video, widths[0]), AudioConvolution(bins, widths[0])
+        self.video_in, self.audio_in = VideoConvolution(video, widths[0].video), AudioConvolution(bins, widths[0].audio)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         skips, at = [widths[0]], widths[0]
         for level, channels in enumerate(widths):
@@ -95,12 +100,12 @@ class CMMD(ModelMixin, ConfigMixin):
         self.middle = nn.ModuleList([stage(at, at), stage(at, at)])
         for level, channels in reversed(list(enumerate(widths))):
             for _ in range(blocks + 1):
-                self.up.append(stage(at + skips.pop(), channels))
+                self.up.append(stage(at.map(operator.add, skips.pop()), channels))
                 at = channels
             if level:
                 self.up.append(stage(at, at, "up", attention=False))
-        self.video_norm, self.audio_norm = ChannelNorm(groups, at), ChannelNorm(groups, at)
-        self.video_out, self.audio_out = VideoConvolution(at, video), AudioConvolution(at, bins)
+        self.video_norm, self.audio_norm = (ChannelNorm(groups, channels) for channels in at)
+        self.video_out, self.audio_out = VideoConvolution(at.video, video), AudioConvolution(at.audio, bins)
         for silent in (self.video_out.time, self.audio_out.time):
             nn.init.zeros_(silent.weight)
             nn.init.zeros_(silent.bias)
@@ -172,17 +177,28 @@ class CMMD(ModelMixin, ConfigMixin):
                 raise ValueError(f"CMMD: {name} times of shape {tuple(times.shape)}; expected one for each sample, ({b},)")
 
 
-def _refuse(
-    video: int, audio: Sequence[int], width: int, multipliers: Sequence[int], blocks: int, head_width: int, groups: int
-) -> None:
+def _refuse(video: int, audio: Sequence[int], width: int, multipliers: Sequence[int], blocks: int) -> None:
     """Raises ValueError for a configuration that makes no network."""
     if video < 1 or len(audio) != 2 or min(audio) < 1:
         raise ValueError(f"CMMD: video={video}, audio={tuple(audio)}; expected channels, and (channels, bins), above zero")
     if not multipliers or min(*multipliers, 1, blocks, width) < 1:
         raise ValueError(f"CMMD: width={width}, multipliers={tuple(multipliers)}, blocks={blocks}; expected them above zero")
+
+
+def _widths(width: int, multipliers: Sequence[int], audio: Sequence[int], head_width: int, groups: int) -> list[AV]:
+    """Channels of both streams at each level.
+
+    Raises:
+        ValueError: not one of the sound for each level, or heads or groups do not divide them.
+    """
+    video = [width * m for m in multipliers]
+    if audio and len(audio) != len(video):
+        raise ValueError(f"CMMD: audio_widths={tuple(audio)}; expected one for each of the {len(video)} levels, or none")
     for name, unit in (("head_width", head_width), ("groups", groups)):
-        if unit < 1 or width % unit:
-            raise ValueError(f"CMMD: {name}={unit} with width={width}; expected a divisor of it")
+        for what, channels in (("width", width), *(("audio_widths", a) for a in audio)):
+            if unit < 1 or channels < 1 or channels % unit:
+                raise ValueError(f"CMMD: {name}={unit} with {what}={channels}; expected a divisor of it")
+    return [AV(*pair) for pair in zip(video, audio or video, strict=True)]
 
 
 def paper() -> dict[str, Any]:
@@ -199,22 +215,3 @@ def paper() -> dict[str, Any]:
         "fusion": True,
         "dropout": 0.1,
     }
-
-
-def scenes() -> dict[str, Any]:
-    """For 8 x 8 latents of the packaged frame codec and a mel of 80 bins, trained on a CPU."""
-    return {
-        **paper(),
-        "video": 8,
-        "width": 48,
-        "multipliers": (1, 2, 3),
-        "head_width": 24,
-        "groups": 16,
-        "time_width": 64,
-        "dropout": 0.0,
-    }
-
-
-def tiny() -> dict[str, Any]:
-    """Small enough to train and sample on a CPU in seconds, on the latents of `scenes`."""
-    return {**scenes(), "width": 16, "multipliers": (1, 2), "head_width": 16, "groups": 8, "time_width": 32}

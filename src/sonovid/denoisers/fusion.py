@@ -46,7 +46,8 @@ class FusedAttention(nn.Module):
     width, by queries, keys and values of that width, are ours. Without `fusion` a stream attends to itself alone.
     """
 
-    def __init__(self, width: int, head_width: int, *, fusion: bool):
+    def __init__(self, width: int, other: int, head_width: int, *, fusion: bool):
+        """width, other: channels of the stream and of the one beside it."""
         super().__init__()
         self.heads, self.fusion = width // head_width, fusion
         self.norm = nn.LayerNorm(width)
@@ -54,11 +55,12 @@ class FusedAttention(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
         if fusion:
-            self.other_norm = nn.LayerNorm(width)
-            self.other_qkv = nn.Linear(width, 3 * width, bias=False)
-            # Together they are one map from twice the width.
+            self.other_norm = nn.LayerNorm(other)
+            self.other_qkv = nn.Linear(other, 3 * width, bias=False)
+            # Together they are one map from both widths.
+            bound = 1 / math.sqrt(width + other)
             for linear in (self.qkv, self.other_qkv):
-                nn.init.uniform_(linear.weight, -1 / math.sqrt(2 * width), 1 / math.sqrt(2 * width))
+                nn.init.uniform_(linear.weight, -bound, bound)
 
     def fused(self, x: AV, stream: str) -> Tensor:
         """Queries, keys and values of a stream, [b ... 3c]."""
@@ -103,9 +105,11 @@ class FusedAttentions(nn.Module):
     The audio sees the video as it came in, and the video the audio as it came in (figure 2: processed concurrently).
     """
 
-    def __init__(self, width: int, head_width: int, *, fusion: bool):
+    def __init__(self, widths: AV, head_width: int, *, fusion: bool):
+        """widths: channels of each stream."""
         super().__init__()
-        self.space, self.frames, self.steps = (FusedAttention(width, head_width, fusion=fusion) for _ in range(3))
+        self.space, self.frames = (FusedAttention(*widths, head_width, fusion=fusion) for _ in range(2))
+        self.steps = FusedAttention(widths.audio, widths.video, head_width, fusion=fusion)
 
     def forward(self, x: AV) -> AV:
         video = self.space.over_space(x)

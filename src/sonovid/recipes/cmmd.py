@@ -36,6 +36,7 @@ class Network:
     head_width: int = 64
     groups: int = 32
     time_width: int = 128
+    audio_widths: tuple[int, ...] = ()
     fusion: bool = True
     dropout: float = 0.1
 
@@ -157,7 +158,7 @@ def scenes() -> CMMDRecipe:
     return CMMDRecipe(
         geometry=Geometry(16, Fraction(10), 64, 64, 16000),
         data=Data(path="scenes:bounces+hits:6000:seed=0", held_out=0.02),
-        network=Network(width=32, multipliers=(1, 2, 3), head_width=32, groups=8, time_width=64, dropout=0.0),
+        network=Network(32, (1, 2, 3), head_width=32, groups=8, time_width=64, audio_widths=(96, 96, 96), dropout=0.0),
         regression=Regression(law="logit_normal", mean=0.5, std=1.2),
         sampling=Sampling(steps=25, reconstruction=16.0),
         training=Settings(
