@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sonovid import media
 from sonovid.av import AV
+from sonovid.classes import Classes
 from sonovid.clip import Clip
 from sonovid.condition import Condition
 from sonovid.data import clips, latents
@@ -82,14 +83,41 @@ def _padded(x: Tensor, longest: int) -> Tensor:
     return filled
 
 
+def classes_of(*caches: latents.Latents | None, names: Sequence[str] = ()) -> Classes | None:
+    """The classes of a training: those named, or those that its clips carry; None, with a notice, where no clip carries one.
+
+    Raises:
+        ValueError: a clip's label is not among those named.
+    """
+    labels = [row["label"] for cache in caches if cache is not None for row in cache.rows]
+    found = Classes(tuple(names)) if names else Classes.among(labels)
+    if not any(labels):
+        log.warning("none of %d clips carries a label: nothing is learnt of classes", len(labels))
+        return None
+    if missing := labels.count(""):
+        log.warning("%d of %d clips carry no label; their class is unknown", missing, len(labels))
+    found.numbers(labels)
+    return found
+
+
 def batches(
-    cache: latents.Latents, codecs: AV, text: Any = None, *, cut: Callable[[AV], AV] | None = None
+    cache: latents.Latents,
+    codecs: AV,
+    text: Any = None,
+    *,
+    cut: Callable[[AV], AV] | None = None,
+    classes: Classes | None = None,
 ) -> Callable[[Sequence[int]], dict[str, Any]]:
     """From indices to final latents and their conditions.
 
     text: embeds captions; None for a system without words. cut: applied to the latents, where a cache holds more than a clip.
+    classes: the set whose numbers become `Condition.labels`; None for a system without classes.
+
+    Raises:
+        ValueError: a clip's label is not among the classes.
     """
     words = None if text is None else Captions(text, [row["caption"] for row in cache.rows])
+    labels = None if classes is None else classes.numbers(row["label"] for row in cache.rows)
 
     def batch(indices: Sequence[int]) -> dict[str, Any]:
         raw = cache.batch(indices).map(torch.Tensor.float)
@@ -100,6 +128,8 @@ def batches(
         else:
             embedded, mask, pooled = words([cache.rows[index]["caption"] for index in indices])
             condition = Condition(embedded, mask, generated, pooled)
+        if labels is not None:
+            condition = replace(condition, labels=labels[list(indices)])
         return {"x0": x0 if cut is None else cut(x0), "condition": condition}
 
     return batch
@@ -109,7 +139,7 @@ def batches(
 class Fed:
     """What a network is trained on and tried on: caches of latents, held-out clips, codecs and words.
 
-    load: a held-out window as the clip that pipelines are given. text, cut: see `batches`.
+    load: a held-out window as the clip that pipelines are given. text, cut, classes: see `batches`.
     """
 
     training: latents.Latents
@@ -119,6 +149,11 @@ class Fed:
     load: Callable[[clips.Window], Clip]
     text: Any = None
     cut: Callable[[AV], AV] | None = None
+    classes: Classes | None = None
+
+    def batches(self, cache: latents.Latents) -> Callable[[Sequence[int]], dict[str, Any]]:
+        """From indices to what the network is shown of these clips."""
+        return batches(cache, self.codecs, self.text, cut=self.cut, classes=self.classes)
 
 
 def feed(recipe: Any, codecs: AV, text: Any) -> Fed:
@@ -155,9 +190,9 @@ def fit(
     ready = Job(
         model=model,
         objective=objective,
-        batch=batches(fed.training, fed.codecs, fed.text, cut=fed.cut),
+        batch=fed.batches(fed.training),
         size=len(fed.training),
-        validation=batches(held_out, fed.codecs, fed.text, cut=fed.cut) if held_out else None,
+        validation=fed.batches(held_out) if held_out else None,
         validation_size=len(held_out) if held_out else 0,
         settings=recipe.training,
         weights=weights,
