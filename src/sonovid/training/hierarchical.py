@@ -76,8 +76,8 @@ class HierarchicalLosses:
         `frames`, `picture`: with an adversary, the true pixels [b 3 t H W] and audio images [b 3 H W] in [-1, 1].
 
     kl, classes, contrast, adversarial: the weights lambda; the published ones are 1e-8 or 1e-9, 0.1, 0.1 and 0.1. frames: drawn
-    of each clip, in rising order, at least 2 with an adversary; every picture has a time of its own. dropout: how often a sample's
-    decoding is told nothing, for each stream by itself. adversary: a `Discriminator`, on from the first step.
+    of each clip, in rising order, at least 2 with an adversary; every picture has a time of its own. dropout: how often a
+    sample's decoding is told nothing, for each stream by itself. adversary: a `Discriminator`, on from the first step.
 
     Losses are weighted already, one value per sample, NaN where there is none: "audio" and "video" (the two halves of L_MSE),
     "kl", and where they apply "classes", "contrast", "adversarial". What a sample's decoding is not told, its semantic losses
@@ -102,7 +102,7 @@ class HierarchicalLosses:
         """The autoencoder's losses, and for the adversary the true and the made triples."""
         network, perceived = model.network, AV(batch["video"], batch["audio"])
         posterior = network.posterior(perceived)
-        latents = posterior.map(lambda found: draw_latents(*found, generator))
+        latents = posterior.map(lambda found: draw_latents(found[0], found[1], generator))
         divergence = posterior.map(lambda found: kl_divergence(*found))
         losses = {"kl": self.kl * (divergence.video + divergence.audio)}
         meaning = network.meaning(latents)

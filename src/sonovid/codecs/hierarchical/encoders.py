@@ -63,9 +63,9 @@ class Encoder(nn.Module):
         for level in self.levels:
             if "down" in level:  # type: ignore[operator]
                 h = level["down"](h)  # type: ignore[index]
-            for i, block in enumerate(level["blocks"]):  # type: ignore[index,arg-type]
+            for i, block in enumerate(level["blocks"]):  # type: ignore[index]
                 h = level["places"][i](block(h))  # type: ignore[index]
-                if len(level["frames"]):  # type: ignore[index,arg-type]
+                if len(level["frames"]):  # type: ignore[index]
                     clips = level["frames"][i](rearrange(h, "(b t) c h w -> b c t h w", b=b))  # type: ignore[index]
                     h = rearrange(clips, "b c t h w -> (b t) c h w")
         first = rearrange(h, "(b t) c h w -> b t c h w", b=b)[:, 0]

@@ -120,4 +120,4 @@ class FrameIndex(nn.Module):
         self.net = nn.Sequential(nn.Linear(base, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, place: Float[Tensor, "n"]) -> Float[Tensor, "n e"]:
-        return self.net(sinusoids(self.scale * place, self.base).to(self.net[0].weight.dtype))
+        return self.net(sinusoids(self.scale * place, self.base).to(next(self.parameters()).dtype))

@@ -46,7 +46,13 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         decoding: dict[str, Any] | None = None,
     ):
         super().__init__()
-        own = {"video_widths": (320, 640), "audio_widths": (320, 640, 1280), "blocks": 2, "head_width": 64, "key_frames": None}
+        own: dict[str, Any] = {
+            "video_widths": (320, 640),
+            "audio_widths": (320, 640, 1280),
+            "blocks": 2,
+            "head_width": 64,
+            "key_frames": None,
+        }
         own |= encoding or {}
         parts = {"blocks": own["blocks"], "head_width": own["head_width"]}
         self.encoders = nn.ModuleDict(
@@ -64,7 +70,9 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         self.semantics: Semantics | None = None
         if semantic is not None:
             settings = dict(semantic)
-            pairs = {key: AV(*(settings.pop(f"{name}_{key}") for name in AV._fields)) for key in ("mults", "blocks")}
+            pairs: dict[str, Any] = {
+                key: AV(*(settings.pop(f"{name}_{key}") for name in AV._fields)) for key in ("mults", "blocks")
+            }
             self.semantics = Semantics(latent_channels, num_classes=num_classes, **pairs, **settings)
         self.decoder = SignalDecoder(
             unet,
@@ -87,7 +95,7 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
 
     def nothing(self) -> AV:
         """The latents of nothing, which the decoder is guided against: those of an input of zeros, [1 C h w]."""
-        like = self.encoders["video"].content
+        like = next(self.parameters())
         zeros = self.perceived_shapes.map(lambda shape: torch.zeros(1, *shape, device=like.device, dtype=like.dtype))
         return self.posterior(zeros).map(lambda found: found[0])
 
@@ -124,7 +132,7 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
                 assert nothing is not None
                 z = torch.where(own[:, None, None, None], z, nothing[i].to(z.dtype))
             other = None if features is None else features[1 - i]
-            repeat = [None if x is None else x.repeat_interleave(times, 0) for x in (z, other, labels, own)]
+            repeat: list[Any] = [None if x is None else x.repeat_interleave(times, 0) for x in (z, other, labels, own)]
             place = frames.flatten().float() / self.config.num_frames if name == "video" else None
             parts.append(
                 self.decoder.told(name, repeat[0], size, place=place, meaning=repeat[1], labels=repeat[2], present=repeat[3])
