@@ -189,7 +189,9 @@ The map, in the order in which imports may point:
     recipes/svg_training.py     the SVG baseline's training from its recipe: base models loaded or begun, joined, trained
     recipes/uniform.py          UniForm in three sizes: the published one, the one in the package, a toy
     recipes/uniform_training.py UniForm's training from its recipe: latents cached, the network trained, a pipeline left
-    commands/evaluate.py        sonovid evaluate and sonovid metrics: folders of clips to numbers, and which numbers there are
+    commands/device.py          where the networks of a command compute: what --device names, or the best that is here
+    commands/evaluate.py        sonovid evaluate: folders of clips to numbers that can be trusted
+    commands/metrics.py         sonovid metrics: which numbers there are, and what each needs
     commands/caption.py         sonovid caption: captions for a folder of clips by an image-text model
     commands/compare.py         sonovid compare: systems side by side, and which of their differences mean something
     commands/reconstructions.py a model's codecs put to the test: clips of a reference and what its codecs leave of them

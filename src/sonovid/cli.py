@@ -17,13 +17,28 @@ from sonovid.commands import (
     generate,
     import_released,
     inform,
+    metrics,
     rate,
     scenes,
     timesteps,
     train,
 )
 
-COMMANDS = (import_released, generate, scenes, caption, filtering, timesteps, train, inform, evaluate, compare, rate, calibrate)
+COMMANDS = (
+    import_released,
+    generate,
+    scenes,
+    caption,
+    filtering,
+    timesteps,
+    train,
+    inform,
+    evaluate,
+    compare,
+    metrics,
+    rate,
+    calibrate,
+)
 
 
 class Parser(argparse.ArgumentParser):

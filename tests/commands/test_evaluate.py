@@ -1,4 +1,4 @@
-"""sonovid evaluate, metrics and compare: from folders to files and one clear line for every fault."""
+"""sonovid evaluate and compare: from folders to files and one clear line for every fault."""
 
 import json
 import sys
@@ -98,15 +98,6 @@ def test_systems_side_by_side_from_folders_and_from_files(run, tmp_path):
 def test_faults_are_one_line(run, words, says):
     status, _, line = run(*words)
     assert (status, says in line) == ((2, True) if says else (0, True))
-
-
-def test_metrics_are_listed_with_what_they_need(run):
-    status, out, _ = run("metrics", "beats,fvd,clap_score")
-    assert status == 0
-    assert "needs reference, pairs" in out
-    assert "fetch it from" in out
-    assert "needs captions" in out
-    assert "av_align" not in out
 
 
 def test_reconstructions_of_a_model_s_codecs(run, tiny_folder, tmp_path):

@@ -42,11 +42,11 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Caption what has no caption."""
-    import torch
     from tqdm.auto import tqdm
 
     from sonovid import atomic
     from sonovid.captioning import Captioner
+    from sonovid.commands.device import usable
     from sonovid.data import listing, manifest
     from sonovid.media import MediaError
 
@@ -64,8 +64,7 @@ def run(args: argparse.Namespace) -> None:
     waiting = [(i, place) for i, place in enumerate(places) if args.overwrite or not place.exists()]
     failed = 0
     if waiting:
-        device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        captioner = Captioner.from_pretrained(args.model, device=device, prompt=args.prompt, tokens=args.tokens)
+        captioner = Captioner.from_pretrained(args.model, device=usable(args.device), prompt=args.prompt, tokens=args.tokens)
         for i, place in tqdm(waiting, desc="captions", unit="clip", disable=None):
             try:
                 caption = captioner(frames_of(entries[i].path, args.frames))

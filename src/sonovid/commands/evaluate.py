@@ -1,4 +1,4 @@
-"""sonovid evaluate and sonovid metrics: folders of clips to numbers that can be trusted, and which numbers there are."""
+"""sonovid evaluate: folders of clips to numbers that can be trusted."""
 
 import argparse
 import os
@@ -21,7 +21,7 @@ REPORTS = {"json": ".json", "html": ".html", "markdown": ".md"}
 
 
 def add(commands: Any) -> None:
-    """Add both commands to the parser."""
+    """Add the command to the parser."""
     parser = commands.add_parser(
         "evaluate",
         help="measure generated clips against a reference",
@@ -36,10 +36,6 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--keep", metavar="DIR", help="with --reconstructions: keep the reconstructed clips there")
     measuring_options(parser)
-    listing = commands.add_parser("metrics", help="list the metrics, and what each needs", allow_abbrev=False)
-    listing.set_defaults(run=show)
-    listing.add_argument("names", nargs="?", metavar="NAME,FAMILY,...", help="default: all")
-    listing.add_argument("--weights", metavar="DIR", help="the folder of weight files")
 
 
 def measuring_options(parser: argparse.ArgumentParser) -> None:
@@ -106,23 +102,14 @@ def measuring(args: argparse.Namespace) -> Any:
     Raises:
         ValueError: a device that is not usable here.
     """
-    import torch
-
+    from sonovid.commands.device import usable
     from sonovid.metrics.cache import Cache, default_folder
     from sonovid.metrics.evaluate import Measuring
     from sonovid.metrics.extraction import Extraction
 
-    if args.device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    else:
-        try:
-            device = str(torch.device(args.device))
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            raise ValueError(f"--device {args.device}: not usable here ({str(error).splitlines()[0]})") from None
     folder = None if args.no_cache else Path(args.cache) if args.cache else default_folder()
     how = Extraction(Cache(folder), count_workers(args), args.batch_size, args.quiet, args.ray)
-    return Measuring(args.weights, device, args.seed, args.resamples, how)
+    return Measuring(args.weights, usable(args.device), args.seed, args.resamples, how)
 
 
 def count_workers(args: argparse.Namespace) -> int:
@@ -188,25 +175,3 @@ def report(
         return
     for found in tables:
         terminal.write(found)
-
-
-def show(args: argparse.Namespace) -> None:
-    """List metrics."""
-    from sonovid.metrics import catalogue
-    from sonovid.metrics.report.cells import WAYS
-
-    chosen = list(catalogue.metrics().values()) if args.names is None else catalogue.select(args.names)
-    families = dict.fromkeys(metric.family for metric in chosen)
-    for family in families:
-        print(family)
-        for metric in (m for m in chosen if m.family == family):
-            needs = catalogue.needs(metric, args.weights)
-            asked = [name for name in ("reference", "pairs", "captions") if getattr(needs, name)]
-            unit = f", {metric.unit}" if metric.unit else ""
-            print(f"  {metric.name}  {WAYS[metric.better]}{unit}  {metric.what}")
-            about = [f"needs {', '.join(asked)}"] if asked else []
-            about += ["its weights are at hand"] if needs.weights and not needs.missing else []
-            about += [needs.missing] if needs.missing else []
-            about += [metric.source] if metric.source else []
-            if about:
-                print(f"      {'; '.join(about)}")

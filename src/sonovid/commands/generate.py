@@ -155,18 +155,12 @@ def load(args: argparse.Namespace) -> Any:
     import torch
     from diffusers.utils import logging
 
+    from sonovid.commands.device import usable
     from sonovid.geometry import as_rate
     from sonovid.pipeline import SoundingVideoPipeline
 
     logging.set_verbosity_error()
-    if args.device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    else:
-        try:
-            device = str(torch.device(args.device))
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            raise ValueError(f"--device {args.device}: not usable here ({str(error).splitlines()[0]})") from None
+    device = usable(args.device)
     pipe = SoundingVideoPipeline.from_pretrained(args.model)
     own = pipe.geometry
     if args.size is not None and args.size != (own.width, own.height):

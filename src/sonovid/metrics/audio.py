@@ -60,7 +60,7 @@ VGGISH: tuple[Metric, ...] = (
     Distance(
         "fad_vggish_audioldm",
         "fad",
-        "the same as audioldm_eval hears a file: first channel, mean taken off, filled up to 2 s",
+        "Fréchet distance of VGGish's patches as audioldm_eval hears files: first channel, less its mean, at least 2 s",
         "lower",
         LIU,
         extractor=VGGishAudioLDM,
@@ -90,7 +90,7 @@ VGGISH: tuple[Metric, ...] = (
     Distance(
         "kad_vggish",
         "kad",
-        "unbiased Gaussian kernel distance of the same patches, times 100; the bandwidth is the reference's median distance",
+        "unbiased Gaussian kernel distance of VGGish's patches, times 100; bandwidth: the reference's median distance",
         "lower",
         CHUNG,
         warn=patch_warning,
@@ -112,7 +112,7 @@ PANNS: tuple[Metric, ...] = (
     Distance(
         "kad_panns",
         "kad",
-        "unbiased Gaussian kernel distance of the same rows, times 100; the bandwidth is the reference's median distance",
+        "unbiased Gaussian kernel distance of Cnn14's features, times 100; bandwidth: the reference's median distance",
         "lower",
         CHUNG,
         extractor=PannsFeatures,
@@ -121,7 +121,7 @@ PANNS: tuple[Metric, ...] = (
     Distance(
         "kid_panns",
         "kid",
-        "unbiased cubic kernel distance of the same rows, of whole sets: what a mean over many subsets tends to",
+        "unbiased cubic kernel distance of Cnn14's features, of whole sets: what a mean over many subsets tends to",
         "lower",
         LIU,
         extractor=PannsFeatures,

@@ -61,7 +61,7 @@ METRICS: tuple[Metric, ...] = (
     Distance(
         "kvd_scenes",
         "kvd",
-        "the same features by an unbiased cubic kernel",
+        "unbiased cubic kernel distance of the embedded network's features of pictures",
         "lower",
         SOURCE,
         extractor=ScenesVideo,
@@ -82,7 +82,7 @@ METRICS: tuple[Metric, ...] = (
     Distance(
         "kad_scenes",
         "kad",
-        "the same features by an unbiased Gaussian kernel, times 100",
+        "unbiased Gaussian kernel distance of the embedded network's features of sounds, times 100",
         "lower",
         SOURCE,
         extractor=ScenesAudio,

@@ -244,7 +244,7 @@ def _beats_within(milliseconds: int) -> tuple[Metric, ...]:
         ),
         _beats(
             f"{name}_above_chance",
-            "that less what a random phase hits",
+            f"share of the partner's beats with one {near}, less what a random phase hits",
             by_beats(lambda it: it.recall_any - it.chance, tolerance),
         ),
         _beats(f"{name}_recall", f"share of the partner's beats, one to one {near}", by_beats(lambda it: it.recall, tolerance)),

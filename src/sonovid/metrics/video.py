@@ -55,7 +55,7 @@ METRICS: tuple[Metric, ...] = (
     Distance(
         "fvd_i3d400_styleganv",
         "fvd",
-        "the same of the first 16 frames, by StyleGAN-V's archive and over N, as in Sony's evaluation",
+        "Fréchet distance of I3D's logits of the first 16 frames, by StyleGAN-V's archive and over N, as Sony counts",
         "lower",
         SKOROKHODOV,
         warn=frames_warning,
@@ -86,7 +86,7 @@ METRICS: tuple[Metric, ...] = (
     SetScore(
         "is_c3d_10splits",
         "is",
-        "the same, mean over ten splits (StyleGAN-V's way of counting); lower than of the whole set",
+        "inception score of C3D's classes, mean over ten splits (StyleGAN-V); lower than of the whole set",
         "higher",
         SKOROKHODOV,
         warn=frames_warning,
