@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sonovid import recipes
-from sonovid.av import AV, Task
+from sonovid.av import Task
 from sonovid.data import clips, latents
 from sonovid.denoisers import uniform as sizes
 from sonovid.geometry import Geometry
@@ -45,9 +45,8 @@ def test_a_run_leaves_losses_by_stream_and_pairs_and_samples(trained):
 
 def test_latents_of_the_saved_pipeline_are_white_where_it_was_trained(trained):
     pipe = SoundingVideoPipeline.from_pretrained(trained / "model")
-    codecs = AV(pipe.video_codec, pipe.audio_codec)
     (folder,) = (trained / "latents").glob("train-*")
-    batch = latent_training.batches(latents.open_latents(folder), codecs, pipe.text_encoder)
+    batch = latent_training.batches(latents.open_latents(folder), pipe.codec, pipe.text_encoder)
     x0 = batch(range(len(latents.open_latents(folder))))["x0"]
     for x in x0:
         flat = x.movedim(1, 0).flatten(1)

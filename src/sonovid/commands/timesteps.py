@@ -74,15 +74,14 @@ def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int
     from sonovid.recipes.latent_training import encoded
 
     pipe = SoundingVideoPipeline.from_pretrained(model)
-    codecs = AV(pipe.video_codec, pipe.audio_codec)
     windows = clips.windows(manifest.read(data), pipe.geometry)[:clips_most]
     generator = torch.Generator().manual_seed(seed)
     pairs, times = [], []
     for _, clip in clips.stream(windows, pipe.geometry):
         if clip is None:
             continue
-        raw = encoded([clip], codecs=codecs, device=pipe.device, precision="no").map(torch.Tensor.float)
-        x0 = codecs.map(lambda codec, x: codec.whiten(x).expand(draws, *x.shape[1:]), raw)
+        raw = encoded([clip], codec=pipe.codec, device=pipe.device, precision="no").map(torch.Tensor.float)
+        x0 = pipe.codec.whiten(raw).map(lambda x: x.expand(draws, *x.shape[1:]))
         condition = reduce(lambda one, other: one.beside(other), [pipe.told(clip.caption, Task.JOINT)] * draws)
         pairs.append((x0, condition))
         # Evenly spread over each clip's draws, so that no stretch of time goes without.

@@ -14,6 +14,7 @@ from torch import nn
 
 from sonovid.av import AV, Task
 from sonovid.clip import Clip
+from sonovid.codecs.apart import Apart
 from sonovid.codecs.audio import IdentityMel
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.spectrogram import PARTS, SpectrogramCodec
@@ -42,11 +43,10 @@ def run(recipe: CMMDRecipe, resolved: dict[str, Any]) -> Path:
     codecs = AV(video_codec(recipe.codecs), audio_codec(recipe.codecs, recipe.geometry.sample_rate))
     crop, inner = longer(recipe.geometry, recipe.contrast.margin), middle(recipe.geometry, recipe.contrast.margin, codecs)
     model, regress = network(recipe, codecs), objective(recipe.regression, recipe.contrast, inner)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for codec in codecs:
-        codec.to(device)
-    encode = partial(encoded, codecs=codecs, device=device, precision=recipe.data.precision)
-    key = (codecs.video, codecs.audio.autoencoder, codecs.audio.log_mel.to_config(), recipe.data.precision)
+    device, codec = torch.device("cuda" if torch.cuda.is_available() else "cpu"), Apart(*codecs)
+    parts.move(codec, device)
+    encode = partial(encoded, codec=codec, device=device, precision=recipe.data.precision)
+    key = (*parts.what_encodes(codec), recipe.data.precision)
     training, held_out, windows = parts.caches(recipe.data, crop, Path(recipe.out), encode, *key)
     parts.whiten_by(codecs.video, training.statistics.get("video"))
     # The contrastive loss cuts its pairs itself; the plain one never sees what lies round a clip.
@@ -59,7 +59,7 @@ def run(recipe: CMMDRecipe, resolved: dict[str, Any]) -> Path:
         return middle_clip(clips.load(window, crop), recipe.geometry, recipe.contrast.margin)
 
     weights = {"audio": recipe.regression.audio_weight, **getattr(regress, "weights", {})}
-    return fit(recipe, resolved, model, regress, Fed(training, held_out, windows, codecs, load, cut=cut), pipeline, weights)
+    return fit(recipe, resolved, model, regress, Fed(training, held_out, windows, codec, load, cut=cut), pipeline, weights)
 
 
 def video_codec(codecs: Codecs) -> Any:

@@ -15,6 +15,8 @@ from sonovid import media
 from sonovid.av import AV
 from sonovid.classes import Classes
 from sonovid.clip import Clip
+from sonovid.codecs.apart import Apart
+from sonovid.codecs.base import PairCodec
 from sonovid.condition import Condition
 from sonovid.data import clips, latents
 from sonovid.pipeline import SoundingVideoPipeline
@@ -27,7 +29,7 @@ log = logging.getLogger(__name__)
 MOST_NUMBERS = 1 << 30
 
 
-def encoded(given: list[Clip], *, codecs: AV, device: torch.device, precision: str) -> AV:
+def encoded(given: list[Clip], *, codec: PairCodec, device: torch.device, precision: str) -> AV:
     """Raw latents of some clips, in float16.
 
     That has eight times the resolution of bfloat16 at the same size, and latents of order one never leave its range.
@@ -36,7 +38,7 @@ def encoded(given: list[Clip], *, codecs: AV, device: torch.device, precision: s
     sound = torch.from_numpy(np.stack([clip.waveform for clip in given if clip.waveform is not None])).to(device)
     frames = frames.movedim(-1, 1).float() / 127.5 - 1
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        return AV(codecs.video.encode(frames).half(), codecs.audio.encode(sound.mean(1)).half())
+        return codec.encode(frames, sound.mean(1)).map(torch.Tensor.half)
 
 
 class Captions:
@@ -102,7 +104,7 @@ def classes_of(*caches: latents.Latents | None, names: Sequence[str] = ()) -> Cl
 
 def batches(
     cache: latents.Latents,
-    codecs: AV,
+    codec: PairCodec,
     text: Any = None,
     *,
     cut: Callable[[AV], AV] | None = None,
@@ -121,7 +123,7 @@ def batches(
 
     def batch(indices: Sequence[int]) -> dict[str, Any]:
         raw = cache.batch(indices).map(torch.Tensor.float)
-        x0 = codecs.map(lambda codec, x: codec.whiten(x), raw)
+        x0 = codec.whiten(raw)
         generated = AV(*(torch.ones(len(indices), dtype=torch.bool) for _ in AV._fields))
         if words is None:
             condition = Condition.wordless(generated)
@@ -137,7 +139,7 @@ def batches(
 
 @dataclass(frozen=True)
 class Fed:
-    """What a network is trained on and tried on: caches of latents, held-out clips, codecs and words.
+    """What a network is trained on and tried on: caches of latents, held-out clips, the codec and words.
 
     load: a held-out window as the clip that pipelines are given. text, cut, classes: see `batches`.
     """
@@ -145,7 +147,7 @@ class Fed:
     training: latents.Latents
     held_out: latents.Latents | None
     windows: Sequence[clips.Window]
-    codecs: AV
+    codec: PairCodec
     load: Callable[[clips.Window], Clip]
     text: Any = None
     cut: Callable[[AV], AV] | None = None
@@ -153,24 +155,23 @@ class Fed:
 
     def batches(self, cache: latents.Latents) -> Callable[[Sequence[int]], dict[str, Any]]:
         """From indices to what the network is shown of these clips."""
-        return batches(cache, self.codecs, self.text, cut=self.cut, classes=self.classes)
+        return batches(cache, self.codec, self.text, cut=self.cut, classes=self.classes)
 
 
-def feed(recipe: Any, codecs: AV, text: Any) -> Fed:
-    """The caches of a recipe's clips, written where they are not there yet, and codecs whitened by them.
+def feed(recipe: Any, codec: PairCodec, text: Any = None) -> Fed:
+    """The caches of a recipe's clips, written where they are not there yet, and the codec whitened by them.
 
     recipe: of any system, with `data`, `geometry` and `out`.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for codec in codecs:
-        codec.to(device)
-    encode = partial(encoded, codecs=codecs, device=device, precision=recipe.data.precision)
-    # Of an audio codec only what encodes is in the key: another vocoder gives the same latents.
-    key = (codecs.video, codecs.audio.autoencoder, codecs.audio.log_mel.to_config(), recipe.data.precision)
+    parts.move(codec, device)
+    encode = partial(encoded, codec=codec, device=device, precision=recipe.data.precision)
+    key = (*parts.what_encodes(codec), recipe.data.precision)
     training, held_out, windows = parts.caches(recipe.data, recipe.geometry, Path(recipe.out), encode, *key)
-    for codec, name in zip(codecs, AV._fields, strict=True):
-        parts.whiten_by(codec, training.statistics.get(name))
-    return Fed(training, held_out, windows, codecs, partial(clips.load, geometry=recipe.geometry), text)
+    if isinstance(codec, Apart):
+        for one, name in zip(codec.codecs, AV._fields, strict=True):
+            parts.whiten_by(one, training.statistics.get(name))
+    return Fed(training, held_out, windows, codec, partial(clips.load, geometry=recipe.geometry), text)
 
 
 def fit(

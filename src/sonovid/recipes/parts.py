@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import PartialState
@@ -11,7 +12,10 @@ from accelerate import PartialState
 from sonovid import folders, shipped
 from sonovid.av import AV
 from sonovid.clip import Clip
+from sonovid.codecs.apart import Apart
 from sonovid.codecs.audio import MelAutoencoder
+from sonovid.codecs.base import PairCodec
+from sonovid.codecs.hierarchical import HierarchicalAutoencoder
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.pretrained import PretrainedVideo, audioldm
 from sonovid.codecs.spectrogram import SpectrogramCodec
@@ -110,6 +114,20 @@ def _class_name(folder: Path) -> str:
     if not path.is_file():
         raise ValueError(f"{folder}: no config.json of a codec there")
     return json.loads(path.read_text()).get("_class_name", "")
+
+
+def move(codec: PairCodec, device: torch.device) -> None:
+    """Put a codec of the pair on a device."""
+    for one in codec.codecs if isinstance(codec, Apart) else (codec,):
+        cast(Any, one).to(device)
+
+
+def what_encodes(codec: PairCodec) -> tuple[Any, ...]:
+    """What of a codec decides its raw latents, for the key of a cache: another vocoder or signal decoder gives the same ones."""
+    if isinstance(codec, Apart):
+        return codec.video_codec, codec.audio_codec.autoencoder, codec.audio_codec.log_mel.to_config()
+    assert isinstance(codec, HierarchicalAutoencoder)
+    return codec.frame_codec, codec.network.encoders, codec.log_mel.to_config(), asdict(codec.picture)
 
 
 def whiten_by(codec: Any, statistics: dict[str, list[float]] | None) -> None:

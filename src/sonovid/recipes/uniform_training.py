@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from sonovid.av import AV, Task
+from sonovid.codecs.apart import Apart
 from sonovid.denoisers.pixart import init_from_pixart, load_pixart
 from sonovid.denoisers.uniform import UniForm
 from sonovid.diffusion.objective import LogitNormal, MultiTask, Uniform
@@ -29,7 +30,7 @@ def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
     text = parts.text_encoder(recipe.codecs)
     # What does not fit is said before hours are spent on latents.
     model, regress = network(recipe, codecs), objective(recipe.regression)
-    fed = feed(recipe, codecs, text)
+    fed = feed(recipe, Apart(*codecs), text)
 
     def pipeline(network: nn.Module) -> SoundingVideoPipeline:
         return assembled(recipe, network, codecs, text, regress.schedule)
