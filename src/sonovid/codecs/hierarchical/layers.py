@@ -91,7 +91,7 @@ class TemporalAttention(nn.Module):
         self.attention = Attention(channels, head_width)
 
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
-        positions = sinusoids(torch.arange(x.shape[2], device=x.device), x.shape[1]).to(x.dtype)
+        positions = sinusoids(torch.arange(x.shape[2], device=x.device).float(), x.shape[1]).to(x.dtype)
         rows = self.attention(rearrange(x, "b c t h w -> (b h w) t c"), positions)
         return rearrange(rows, "(b h w) t c -> b c t h w", b=len(x), h=x.shape[3])
 

@@ -1,0 +1,77 @@
+"""Encoders: sizes, which frames are seen, and what begins how."""
+
+from functools import cache
+
+import pytest
+import torch
+
+from sonovid.codecs.hierarchical.encoders import AudioEncoder, VideoEncoder, key_frames
+
+
+@cache
+def encoder(keys=None, kind=VideoEncoder):
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(0)
+        options = {"key_frames": keys} if kind is VideoEncoder else {}
+        made = kind(4, 8, (8, 8), (16, 32), blocks=1, head_width=8, **options)
+        # As it begins nothing passes between frames.
+        for parameter in made.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.2)
+    return made
+
+
+def frames(b=2, t=16, seed=0):
+    return torch.randn(b, 4, t, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def test_sixteen_frames_become_one_image_half_as_large():
+    mean, log_variance = encoder()(frames())
+    assert mean.shape == log_variance.shape == (2, 8, 4, 4)
+
+
+@torch.no_grad()
+def test_the_audio_image_becomes_one_half_as_large():
+    mean, log_variance = encoder(kind=AudioEncoder)(frames()[:, :, 0])
+    assert mean.shape == log_variance.shape == (2, 8, 4, 4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("keys", "seen"), [(None, range(16)), (4, (0, 5, 10, 15))])
+def test_every_frame_is_seen_and_in_the_released_form_four_of_them(keys, seen):
+    own, x = encoder(keys), frames(1)
+    before = own(x)[0]
+    for i in range(16):
+        other = x.clone()
+        other[:, :, i] += 1
+        assert ((own(other)[0] - before).abs().max() > 1e-5) == (i in seen), i
+
+
+@torch.no_grad()
+def test_the_order_of_the_frames_matters():
+    x = frames(1)
+    assert (encoder()(x)[0] - encoder()(x.flip(2))[0]).abs().max() > 1e-3
+
+
+def test_the_log_variance_begins_at_zero():
+    fresh = VideoEncoder(4, 8, (8, 8), (16,), blocks=1)
+    with torch.no_grad():
+        mean, log_variance = fresh(frames(1, 2))
+    assert not log_variance.any() and mean.std() > 0.01
+
+
+def test_key_frames_keep_both_ends():
+    assert key_frames(16, 4) == [0, 5, 10, 15]
+    assert key_frames(16, 1) == [0] and key_frames(3, 3) == [0, 1, 2]
+    with pytest.raises(ValueError, match="key_frames=5: expected 1 to 4"):
+        key_frames(4, 5)
+
+
+def test_what_encoders_hold_at_the_published_size():
+    with torch.device("meta"):
+        video = VideoEncoder(4, 16, (32, 32), (320, 640))
+        audio = AudioEncoder(4, 16, (32, 32), (320, 640, 1280))
+    assert video.content.shape == (4, 32, 32)
+    # 4 channels of the picture and 4 of the content.
+    assert audio.conv_in.in_channels == 8 and audio.levels[2]["blocks"][0].conv_in.in_channels == 1280

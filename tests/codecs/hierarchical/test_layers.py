@@ -1,0 +1,99 @@
+"""The parts: what begins silent, what it takes to learn, and who sees whom."""
+
+import pytest
+import torch
+
+from sonovid.codecs.hierarchical.layers import (
+    Attention,
+    FrameIndex,
+    ResidualBlock,
+    TemporalAttention,
+    norm,
+    perceptron,
+    sinusoids,
+    zeroed,
+)
+
+
+def seeded(make):
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(0)
+        return make()
+
+
+def train(model, x, wanted, steps=40):
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(steps):
+        loss = (model(x) - wanted).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return loss.item()
+
+
+def test_a_perceptron_begins_silent_and_learns_where_one_of_zeros_throughout_learns_a_constant_alone():
+    generator = torch.Generator().manual_seed(1)
+    x, wanted = torch.randn(64, 4, generator=generator), torch.randn(64, 3, generator=generator)
+    wanted = wanted + x[:, :3] * 2
+    ours, released = seeded(lambda: perceptron(4, 16, 3)), seeded(lambda: perceptron(4, 16, 3))
+    zeroed(released)
+    assert not ours(x).any()
+    train(ours, x, wanted), train(released, x, wanted)
+    assert not released[0].weight.any() and not released[2].weight.any(), "zeroed throughout, its weights never move"
+    assert (released(x) - released(x)[0]).abs().max() == 0
+    assert (ours(x) - wanted).square().mean() < 0.6 * (released(x) - wanted).square().mean()
+
+
+@pytest.mark.parametrize("channels", (1, 8, 16, 48, 64, 320, 1280))
+def test_norms_have_groups_of_several_channels(channels):
+    layer = norm(channels)
+    assert channels % layer.num_groups == 0 and layer.num_groups <= 32
+    assert channels < 4 or channels // layer.num_groups >= 4 or channels % 4
+
+
+def test_a_silent_block_is_the_identity_and_another_is_not():
+    x = torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(seeded(lambda: ResidualBlock(8))(x), x)
+    assert not torch.equal(seeded(lambda: ResidualBlock(8, silent=False))(x), x)
+
+
+def speaking(module):
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
+    return module
+
+
+def test_an_embedding_changes_a_block():
+    block = speaking(ResidualBlock(8, 4, embedding=6))
+    x, e = torch.randn(2, 8, 4, 4), torch.randn(2, 6)
+    assert block(x, e).shape == (2, 4, 4, 4)
+    assert not torch.allclose(block(x, e), block(x, e + 1))
+
+
+def test_attention_is_silent_at_first_and_blind_to_the_order_of_tokens_without_positions():
+    x = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(seeded(lambda: Attention(8, 4))(x), x)
+    layer, order = speaking(Attention(8, 4)), [3, 1, 4, 0, 2]
+    assert torch.allclose(layer(x)[:, order], layer(x[:, order]), atol=1e-5)
+    positions = sinusoids(torch.arange(5).float(), 8)
+    assert not torch.allclose(layer(x, positions)[:, order], layer(x[:, order], positions), atol=1e-2)
+
+
+def test_temporal_attention_mixes_frames_and_never_places():
+    layer, x = speaking(TemporalAttention(8, 4)), torch.randn(1, 8, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    other = x.clone()
+    other[:, :4, 0, 0, 0] += 1
+    changed = (layer(x) - layer(other)).abs().amax((0, 1))
+    assert changed[:, 0, 0].min() > 1e-4
+    changed[:, 0, 0] = 0
+    assert changed.max() == 0
+
+
+def test_neighbouring_frames_differ_in_their_index_a_thousandfold_scale_apart_from_the_released_one():
+    places = torch.tensor([3 / 16, 4 / 16])
+    spread, released = (sinusoids(scale * places, 32) for scale in (1000, 1))
+    assert (spread[0] - spread[1]).norm() > 10 * (released[0] - released[1]).norm()
+    index = seeded(lambda: FrameIndex(8, 16))
+    assert index(places).shape == (2, 16) and not torch.allclose(*index(places))

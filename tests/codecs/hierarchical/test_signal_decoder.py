@@ -1,0 +1,178 @@
+"""The signal decoder: hooks against a forward written out, what each condition reaches, released weights."""
+
+from functools import cache
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from torch import nn
+
+from sonovid.av import AV
+from sonovid.codecs.hierarchical.signal_decoder import Pyramid, SignalDecoder, Told, resized, sites, unet_config
+
+UNET = unet_config((16, 32), channels=4, words=12, layers=1, heads=2, groups=4)
+
+
+@cache
+def decoder(**options):
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(0)
+        made = SignalDecoder(
+            UNET, 8, AV((4, 4), (2, 2)), **{"semantic_width": 6, "num_classes": 3, "modality_tokens": 2, **options}
+        )
+        # What begins at zero would hide what it is told.
+        for parameter in made.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.2)
+    return made.eval()
+
+
+def told(n=2, stream="video", seed=0, own=None, **changes):
+    g = torch.Generator().manual_seed(seed)
+    own = own or decoder()
+    size = (4, 4) if stream == "video" else (2, 2)
+    given = {
+        "place": torch.linspace(0, 0.75, n) if stream == "video" else None,
+        "meaning": torch.randn(n, 6, 2, 2, generator=g),
+        "labels": torch.arange(n) % 3,
+    }
+    return own.told(stream, torch.randn(n, 8, *size, generator=g), (8, 8), **{**given, **changes})
+
+
+def noisy(n=2, seed=1):
+    return torch.randn(n, 4, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+TIMES = torch.tensor([0.3, 0.9])
+
+
+def test_stable_diffusion_has_twelve_places_where_features_come_in():
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(unet_config((320, 640, 1280, 1280), channels=4, words=768))
+    assert [c for _, c in sites(unet)] == [320] * 4 + [640] * 3 + [1280] * 5
+    assert round(sum(p.numel() for p in unet.parameters()) / 1e6, 1) == 859.5
+
+
+@torch.no_grad()
+def test_hooks_do_what_a_forward_written_out_does():
+    own, x, says = decoder(), noisy(), told()
+    unet: nn.Module = own.unet
+    entries = TIMES * 1000 - 1
+    time = unet.time_embedding.linear_2(torch.nn.functional.silu(unet.time_embedding.linear_1(unet.time_proj(entries))))
+    time = time + says.content
+    h = unet.conv_in(x) + says.features[0]
+    down = unet.down_blocks
+    skips = [h]
+    h = down[0].attentions[0](down[0].resnets[0](h, time), encoder_hidden_states=says.words, return_dict=False)[0]
+    h = h + says.features[1]
+    skips.append(h)
+    h = down[0].downsamplers[0](h) + says.features[2]
+    skips.append(h)
+    h = down[1].resnets[0](h, time) + says.features[3]
+    skips.append(h)
+    h = unet.mid_block(h, time, encoder_hidden_states=says.words)
+    for block in unet.up_blocks:
+        own_skips, skips = tuple(skips[-len(block.resnets) :]), skips[: -len(block.resnets)]
+        more = {"encoder_hidden_states": says.words} if hasattr(block, "attentions") else {}
+        h = block(hidden_states=h, res_hidden_states_tuple=own_skips, temb=time, **more)
+    wanted = unet.conv_out(unet.conv_act(unet.conv_norm_out(h)))
+    assert torch.allclose(own(x, TIMES, says), wanted, atol=1e-5)
+
+
+@torch.no_grad()
+def test_outside_a_call_the_unet_is_itself():
+    own, x, says = decoder(), noisy(), told()
+    plain = own.unet(x, TIMES * 1000 - 1, says.words).sample
+    assert not torch.allclose(plain, own(x, TIMES, says), atol=1e-3)
+    assert torch.equal(plain, own.unet(x, TIMES * 1000 - 1, says.words).sample)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("change", ["place", "meaning", "labels", "present", "stream"])
+def test_everything_it_is_told_changes_what_it_says(change):
+    own, x = decoder(), noisy()
+    g = torch.Generator().manual_seed(9)
+    before = own(x, TIMES, told())
+    changes = {
+        "place": {"place": torch.tensor([0.5, 0.0])},
+        "meaning": {"meaning": torch.randn(2, 6, 2, 2, generator=g)},
+        "labels": {"labels": torch.tensor([2, 2])},
+        "present": {"present": torch.tensor([False, False])},
+        "stream": {"stream": "audio"},
+    }[change]
+    assert (own(x, TIMES, told(**changes)) - before).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_what_is_told_nothing_has_words_of_zeros_and_its_neighbour_keeps_its_own():
+    some = told(present=torch.tensor([False, True]))
+    assert some.words.shape == (2, 2 + 1 + 4, 12) and not some.words[0].any()
+    assert torch.equal(some.words[1], told().words[1])
+
+
+@torch.no_grad()
+def test_a_missing_class_is_a_token_of_zeros():
+    assert not told(labels=torch.tensor([-1, 1])).words[0, 2].any()
+    assert not told(labels=None).words[:, 2].any()
+    assert told().words[:, 2].any(1).all()
+
+
+@torch.no_grad()
+def test_pooled_content_forgets_places_and_the_released_flattened_one_does_not():
+    z = torch.randn(1, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+    for kind, same in (("pooled", True), ("flattened", False)):
+        own = decoder(content=kind)
+        place = torch.zeros(1)
+        here, turned = (own.told("video", y, (8, 8), place=place).content for y in (z, z.flip(3)))
+        assert torch.allclose(here, turned, atol=1e-5) == same
+
+
+def test_a_pyramid_begins_silent_and_its_ends_have_gradients_at_once():
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(0)
+        own = Pyramid(8, (16, 32), 0)
+    features = own(torch.randn(2, 8, 4, 4), [(8, 8), (2, 2)])
+    assert [f.shape for f in features] == [(2, 16, 8, 8), (2, 32, 2, 2)] and not any(f.any() for f in features)
+    sum(f.sum() for f in features).backward()
+    assert all(end.weight.grad.any() for end in own.ends)
+
+
+def test_latents_are_repeated_or_averaged_to_size():
+    z = torch.arange(4.0).reshape(1, 1, 2, 2)
+    assert resized(z, (4, 4))[0, 0, 0].tolist() == [0, 0, 1, 1]
+    assert resized(z, (1, 1)).item() == 1.5 and resized(z, (2, 2)) is z
+
+
+@torch.no_grad()
+def test_told_of_both_streams_is_one_batch_after_the_other():
+    own, parts = decoder(), [told(), told(stream="audio", seed=3)]
+    x = noisy(4)
+    both = own(x, TIMES.repeat(2), Told.joined(parts))
+    for i, part in enumerate(parts):
+        rows = slice(2 * i, 2 * i + 2)
+        assert torch.allclose(both[rows], own(x[rows], TIMES, part), atol=1e-5)
+
+
+def test_a_released_unet_is_taken_over_and_another_shape_refused(tmp_path):
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(5)
+        released = UNet2DConditionModel.from_config(UNET)
+        other = UNet2DConditionModel.from_config({**UNET, "block_out_channels": [16, 16]})
+    released.save_pretrained(tmp_path / "sd" / "unet")
+    other.save_pretrained(tmp_path / "other")
+    own = SignalDecoder(UNET, 8, AV((4, 4), (2, 2)), semantic_width=6)
+    own.load_unet(tmp_path / "sd", subfolder="unet")
+    assert all(torch.equal(a, b) for a, b in zip(own.unet.parameters(), released.parameters(), strict=True))
+    x = noisy()
+    says = own.told("video", torch.randn(2, 8, 4, 4), (8, 8), place=torch.zeros(2), present=torch.zeros(2, dtype=torch.bool))
+    with torch.no_grad():
+        # What is new is silent: it begins as the released model does without words.
+        wanted = released(x, TIMES * 1000 - 1, torch.zeros_like(says.words)).sample
+        assert torch.allclose(own(x, TIMES, says), wanted, atol=1e-5)
+    with pytest.raises(ValueError, match="another shape"):
+        own.load_unet(tmp_path / "other")
+
+
+def test_frames_need_a_place_and_sounds_have_none():
+    with pytest.raises(ValueError, match="place goes with frames"):
+        decoder().told("audio", torch.zeros(1, 8, 2, 2), (8, 8), place=torch.zeros(1))
