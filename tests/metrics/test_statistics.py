@@ -5,15 +5,12 @@ import pytest
 from references import arithmetic
 from scipy import stats
 
-from sonovid.metrics.frechet import frechet
 from sonovid.metrics.statistics import (
     holm,
     mean_interval,
     opinion,
     paired_difference,
-    paired_set_difference,
     rank_biserial,
-    set_interval,
     wilcoxon,
 )
 
@@ -99,20 +96,6 @@ def test_values_all_alike_have_an_interval_of_no_width():
     assert mean_interval(np.full(5, 3.0))[:3] == (3.0, 3.0, 3.0)
 
 
-def test_the_interval_of_a_set_s_number_is_that_of_its_mean():
-    found = set_interval(lambda chosen: float(VALUES[chosen].mean()), 40, resamples=2000)
-    np.testing.assert_allclose(found[1:3], mean_interval(VALUES, method="percentile")[1:3], rtol=0.06)
-    assert abs(found.bias) < 0.02
-    basic = set_interval(lambda chosen: float(VALUES[chosen].mean()), 40, resamples=2000, method="basic")
-    np.testing.assert_allclose([basic.low, basic.high], [2 * found.value - found.high, 2 * found.value - found.low])
-
-
-def test_resampling_makes_a_frechet_distance_larger_and_says_so():
-    rows, reference = RNG.standard_normal((40, 2, 8)), RNG.standard_normal((500, 8))
-    found = set_interval(lambda chosen: frechet(rows[chosen].reshape(-1, 8), reference), 40, resamples=100)
-    assert found.bias > 0.1 * found.value
-
-
 def test_exchanges_are_all_tried_where_they_are_few():
     first, second = np.array([3.0, 1, 4, 1, 5]), np.array([2.0, 0, 6, 0, 1])
     d = first - second
@@ -133,16 +116,6 @@ def test_a_difference_is_seen_and_none_is_not_made_up():
     assert paired_difference(clips + 1 + 0.1 * RNG.standard_normal(50), clips).p < 0.001
 
 
-def test_numbers_of_two_sets_are_compared_over_the_same_clips():
-    rows, reference = RNG.standard_normal((60, 4)), RNG.standard_normal((300, 4))
-    near = lambda chosen: frechet(rows[chosen], reference)  # noqa: E731
-    far = lambda chosen: frechet(rows[chosen] + 1, reference)  # noqa: E731
-    found = paired_set_difference(far, near, 60, resamples=100)
-    assert 0 < found.low < found.value < found.high
-    same = paired_set_difference(near, near, 60, resamples=20)
-    assert same[:3] == (0, 0, 0)
-
-
 def test_opinions_are_means_over_raters():
     ratings = [np.array([5, 5, 5, 5]), np.array([3]), np.array([4, 2])]
     t, drawn = opinion(ratings)
@@ -159,8 +132,6 @@ def test_opinions_are_means_over_raters():
         (lambda: mean_interval(VALUES * np.nan), "40 of 40 are NaN"),
         (lambda: mean_interval(VALUES, level=95), r"level=95: expected a share in \(0, 1\)"),
         (lambda: mean_interval(VALUES, method="normal"), "bca, percentile, basic or t"),
-        (lambda: set_interval(lambda i: 0.0, 1), "at least 2"),
-        (lambda: set_interval(lambda i: float("nan"), 5), "not finite"),
         (lambda: wilcoxon(VALUES, VALUES[:3]), "40 and 3 values"),
         (lambda: wilcoxon(VALUES, VALUES, zero_method="drop"), "wilcox, pratt or zsplit"),
         (lambda: opinion([np.array([1.0]), np.zeros(0)]), "at least 1 value"),

@@ -1,13 +1,11 @@
 """How sure a number is and whether two differ: intervals over clips or raters, paired tests, effect sizes, many comparisons."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64, Real
+from jaxtyping import Float, Float64, Real
 from scipy import stats
-
-Statistic = Callable[[Int64[np.ndarray, "n"]], float]
 
 
 class Interval(NamedTuple):
@@ -20,19 +18,6 @@ class Interval(NamedTuple):
     method: str
     resamples: int = 0
     seed: int | None = None
-
-
-class SetInterval(NamedTuple):
-    """The same for a number of a whole set. bias: how far the resampled numbers lie above the value on average."""
-
-    value: float
-    low: float
-    high: float
-    level: float | int
-    method: str
-    bias: float
-    resamples: int
-    seed: int
 
 
 class Difference(NamedTuple):
@@ -104,41 +89,6 @@ def mean_interval(
     return Interval(mean, float(found.low), float(found.high), level, method, resamples, seed)
 
 
-def set_interval(
-    statistic: Statistic,
-    clips: int,
-    *,
-    level: float | int = 0.95,
-    method: str = "percentile",
-    resamples: int = 200,
-    seed: int = 0,
-) -> SetInterval:
-    """A number of a whole set of clips, such as a distance or an inception score, and its bootstrap interval over clips.
-
-    statistic: from indices of clips [n] (with repetitions, when resampled) to the number; it takes all rows of each clip.
-    method: percentiles of the resampled numbers, or the same reversed about the value ("basic").
-    A drawn set has fewer different clips than the set itself, so that a Fréchet distance grows by resampling: `bias` says by how
-    much, and where it is not small against the interval the percentiles lie above the value; "basic" takes twice the bias off.
-
-    Raises:
-        ValueError: fewer than two clips, or a number that is not finite.
-    """
-    if clips < 2:
-        raise ValueError(f"clips={clips}: an interval over clips needs at least 2")
-    _level(level)
-    value = float(statistic(np.arange(clips)))
-    generator = np.random.Generator(np.random.PCG64(seed))
-    drawn = np.array([statistic(generator.integers(0, clips, clips)) for _ in range(resamples)])
-    if not (np.isfinite(value) and np.isfinite(drawn).all()):
-        raise ValueError("the statistic is not finite on some resampled set of clips; use more clips")
-    low, high = (float(q) for q in np.quantile(drawn, ((1 - level) / 2, (1 + level) / 2)))
-    if method == "basic":
-        low, high = 2 * value - high, 2 * value - low
-    elif method != "percentile":
-        raise ValueError(f"method={method!r}: expected percentile or basic")
-    return SetInterval(value, low, high, level, method, float(drawn.mean() - value), resamples, seed)
-
-
 def paired_difference(
     first: Real[np.ndarray, "n"],
     second: Real[np.ndarray, "m"],
@@ -166,18 +116,6 @@ def paired_difference(
             beyond += int(_as_far(np.abs(signs @ difference), abs(total)).sum())
         p = (beyond + 1) / (resamples + 1)
     return Difference(interval.value, interval.low, interval.high, level, p, count, resamples, seed)
-
-
-def paired_set_difference(
-    first: Statistic, second: Statistic, clips: int, *, level: float | int = 0.95, resamples: int = 200, seed: int = 0
-) -> SetInterval:
-    """first - second, two numbers of whole sets over the same clips, and its bootstrap interval: both take the same drawn clips.
-
-    The sets differ where the interval does not hold zero. Much of what resampling adds to a distance is in both and cancels.
-    """
-    return set_interval(
-        lambda chosen: first(chosen) - second(chosen), clips, level=level, method="percentile", resamples=resamples, seed=seed
-    )
 
 
 def wilcoxon(

@@ -162,9 +162,7 @@ def vocoder(recipe: VocoderRecipe, training: latents.Latents, held_out: latents.
         made = model(spectrogram(true)).float()
         leave_figures(folder, mel_error=float((spectrogram(made) - spectrogram(true)).abs().mean()))
         leave_spectrograms(folder / "mel.png", spectrogram(true), spectrogram(made))
-        for name, wave in (("true", true), ("made", made)):
-            joined = wave.flatten()[None].clamp(-1, 1).cpu().numpy().astype(np.float32)
-            media.write(folder / f"{name}.wav", Clip(None, joined, sample_rate=rate), overwrite=True)
+        leave_sounds(folder, rate, true=true, made=made)
 
     def export(model: Any, folder: Path) -> None:
         model.save_pretrained(folder, safe_serialization=True)
@@ -209,6 +207,13 @@ def _samples(recipe: VocoderRecipe, step: int) -> int:
 def leave_figures(folder: Path, **figures: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.json").write_text(json.dumps(figures))
+
+
+def leave_sounds(folder: Path, rate: int, **waves: Tensor) -> None:
+    """Waveforms [b n] in [-1, 1], one after another in a file of each name."""
+    for name, wave in waves.items():
+        joined = wave.flatten()[None].clamp(-1, 1).cpu().numpy().astype(np.float32)
+        media.write(folder / f"{name}.wav", Clip(None, joined, sample_rate=rate), overwrite=True)
 
 
 def leave_spectrograms(path: Path, true: Tensor, made: Tensor) -> None:

@@ -5,15 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from sonovid import media
 from sonovid.av import AV
-from sonovid.clip import Clip
 from sonovid.codecs.melgan import MelGAN
 from sonovid.recipes import parts
-from sonovid.recipes.codec_training import SHOWN, Pieces, leave_figures, leave_spectrograms, sounds, untouched
+from sonovid.recipes.codec_training import SHOWN, Pieces, leave_figures, leave_sounds, leave_spectrograms, sounds, untouched
 from sonovid.recipes.melgan import MelGANRecipe
 from sonovid.training.adversarial_vocoding import MelGANVocoding, WaveformJudge
 from sonovid.training.loop import Job, drawn_from, train
@@ -72,11 +69,8 @@ def job(recipe: MelGANRecipe, training: Any, held_out: Any, resolved: dict[str, 
         distance = float(multi_resolution_distance(made, true).mean())
         leave_figures(folder, mel_error=float((heard - mel).abs().mean()), spectral_distance=distance)
         leave_spectrograms(folder / "mel.png", mel, heard)
-        waves = {"true": true, "made": made}
-        for name, wave in waves.items():
-            joined = wave.flatten()[None].clamp(-1, 1).cpu().numpy().astype(np.float32)
-            media.write(folder / f"{name}.wav", Clip(None, joined, sample_rate=rate), overwrite=True)
-        on_board(folder.parent.parent / "tensorboard", step, waves, rate)
+        leave_sounds(folder, rate, true=true, made=made)
+        on_board(folder.parent.parent / "tensorboard", step, {"true": true, "made": made}, rate)
 
     return Job(
         model=model,

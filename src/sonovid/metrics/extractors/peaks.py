@@ -215,23 +215,12 @@ class SoundPeaks(Extractor):
         return {"times": onset_times(waveform, rate), "seconds": length(waveform, rate)}
 
 
-class SoundPeaksNative(Extractor):
-    """Onsets of the sound at the file's own sample rate: finer steps, and more onsets.
-
-    Arrays: times [k] in seconds, seconds [1].
-    """
+class SoundPeaksNative(SoundPeaks):
+    """The same at the file's own sample rate: finer steps, and more onsets."""
 
     name = "onsets_native"
     what = "onsets of the sound at the file's own sample rate (librosa)"
     reading = Reading(audio=True, placed=False)
-    settings: ClassVar[Mapping[str, Any]] = {"hop": HOP}
-
-    def load(self, files: Sequence[Path], device: str = "cpu") -> None:
-        needed("librosa")
-
-    def prepare(self, material: Material) -> Arrays:
-        waveform, rate = sound_of(material)
-        return {"times": onset_times(waveform, rate), "seconds": length(waveform, rate)}
 
 
 class SoundCurve(Extractor):
