@@ -94,9 +94,11 @@ The map, in the order in which imports may point:
     training/biquads.py         random filters of the second order, that colour sounds for a vocoder
     training/checkpoint.py      checkpoints: written aside and renamed, read back whole or not at all
     training/hierarchical.py    what MM-LDM's autoencoder is trained by: Eqs. 1-3
+    training/fine_tuning.py     what a frozen encoder's decoder is fine-tuned by: pixels, perceived distance, a judge of patches
     training/logs.py            what a run writes down: means of losses by stream, by noise level and by what was given
     training/loop.py            the one training loop, for every recipe
     training/optimizers.py      the optimisers of a run, and which weights each of them moves
+    training/perceptual.py      the perceptual distance of pictures on VGG16's features, with weights that the user brings (LPIPS)
     training/reconstruction.py  what the codecs regress: frames, mel spectrograms and waveforms from what is left of them
     training/settings.py        how a run is trained, as plain values
     shipped.py                  where the model lies that comes inside the package
@@ -106,6 +108,11 @@ The map, in the order in which imports may point:
     windows.py                  given pictures and sounds at a model's size and rates, the windows they are cut into
     extent.py                   how long a result is: that of the given clip, which is read, or the model's own
     pipeline.py                 SoundingVideoPipeline: text, pictures or sound in, a sounding video out
+    continuation/drift.py       what a long video is like window by window, and after which window it is no longer what it began as
+    continuation/going_on.py    a long sounding video as an iterator of windows, each made from the one before
+    continuation/joins.py       where windows meet: faded or eased into each other, and the steps left there beside the clip's own
+    continuation/source.py      what is gone on from, at a model's size and rates, a stretch at a time
+    continuation/ways.py        how a network goes on: from frames given at time zero, or shown the window before
     captioning.py               captions for pictures by any image-text model of transformers
     metrics/base.py             what a metric is made of: how files are read, what is extracted, what is computed from that
     metrics/sets.py             a set of clips to be measured: from a folder or a list, named, hashed, faulty files left out
@@ -181,6 +188,8 @@ The map, in the order in which imports may point:
     recipes/cmmd_training.py    CMMD's training from its recipe: longer crops cached, the network trained, a pipeline left
     recipes/codec.py            the light codecs' trainings: frames, mel spectrograms, and waveforms from them
     recipes/codec_training.py   the light codecs' trainings from their recipes, on clips that are cached as they are
+    recipes/fine_tuning.py      fine-tuning of a frame codec's decoder on frames and audio images: MM-LDM's, scenes, a toy
+    recipes/fine_tuning_training.py  that fine-tuning from its recipe, with the figures before and after
     recipes/latent_training.py  what the trainings of all networks on latents share
     recipes/melgan.py           the improved MelGAN's training in three sizes: the paper's, one for scenes, a toy
     recipes/melgan_training.py  the improved MelGAN's training from its recipe, on any folder of sound
@@ -200,6 +209,7 @@ The map, in the order in which imports may point:
     commands/generate.py        sonovid generate: words, a video or a sound to a sounding video
     commands/import_released.py sonovid import: checkpoints that others released, rewritten as model folders of this package
     commands/inform.py          sonovid info: what a media file holds, or what a model makes
+    commands/longer.py          sonovid generate for what is longer than a window, written as it is made
     commands/rate.py            sonovid rate: a blinded rating study as one offline web page, and the report of its answers
     commands/scenes.py          sonovid scenes: procedural sounding clips with known event times, as files
     commands/timesteps.py       sonovid timesteps: the loss of both streams over time, and the gamma that brings them into step

@@ -92,9 +92,8 @@ class PretrainedVideo(nn.Module):
         held = frames[:, :, -1:].expand(-1, -1, missing, -1, -1)
         return _mode(self.autoencoder.encode(torch.cat([frames, held], dim=2)))
 
-    @torch.no_grad()
     def decode(self, latents: Float[Tensor, "b c t h w"], num_frames: int | None = None) -> Float[Tensor, "b 3 t2 h2 w2"]:
-        """Raw latents to frames, cut to `num_frames` where given."""
+        """Raw latents to frames, cut to `num_frames` where given; gradients pass, so that the decoder can be fine-tuned."""
         latents = latents.to(self.dtype)
         if self.framewise:
             flat = rearrange(latents, "b c t h w -> (b t) c h w")

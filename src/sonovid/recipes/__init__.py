@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sonovid.recipes import base, cmmd, codec, melgan, svg, uniform
+from sonovid.recipes import base, cmmd, codec, fine_tuning, melgan, mmldm, svg, uniform
 
 RECIPES: dict[str, Callable[[], Any]] = {
     "uniform.scenes": uniform.scenes,
@@ -21,6 +21,16 @@ RECIPES: dict[str, Callable[[], Any]] = {
     "cmmd.paper": cmmd.paper,
     "cmmd.paper.contrastive": cmmd.paper_contrastive,
     "cmmd.tiny": cmmd.tiny,
+    "mmldm.landscape": mmldm.landscape,
+    "mmldm.landscape.autoencoder": mmldm.landscape_autoencoder,
+    "mmldm.aist": mmldm.aist,
+    "mmldm.aist.autoencoder": mmldm.aist_autoencoder,
+    "mmldm.audioset": mmldm.audioset,
+    "mmldm.audioset.autoencoder": mmldm.audioset_autoencoder,
+    "mmldm.scenes": mmldm.scenes,
+    "mmldm.scenes.autoencoder": mmldm.scenes_autoencoder,
+    "mmldm.tiny": mmldm.tiny,
+    "mmldm.tiny.autoencoder": mmldm.tiny_autoencoder,
     "svg.scenes": svg.scenes,
     "svg.scenes.bases": svg.scenes_bases,
     "svg.paper": svg.paper,
@@ -28,6 +38,9 @@ RECIPES: dict[str, Callable[[], Any]] = {
     "codec.frames": codec.frames,
     "codec.mel": codec.mel,
     "codec.vocoder": codec.vocoder,
+    "codec.frames.fine_tuned": fine_tuning.paper,
+    "codec.frames.fine_tuned.scenes": fine_tuning.scenes,
+    "codec.frames.fine_tuned.tiny": fine_tuning.tiny,
     "codec.frames.tiny": codec.frames_tiny,
     "codec.mel.tiny": codec.mel_tiny,
     "codec.vocoder.tiny": codec.vocoder_tiny,
@@ -71,13 +84,24 @@ def run(name: str, overrides: Overrides = None) -> Path:
         raise ValueError(f"{name}: out=FOLDER is needed: where the run is kept")
     if not recipe.data.path:
         raise ValueError(f"{name}: data=FOLDER_OR_MANIFEST is needed: what to train on")
-    from sonovid.recipes import cmmd_training, codec_training, melgan_training, svg_training, uniform_training
+    from sonovid.recipes import (
+        cmmd_training,
+        codec_training,
+        fine_tuning_training,
+        melgan_training,
+        mmldm_training,
+        svg_training,
+        uniform_training,
+    )
 
     trainings: dict[type, Callable[..., Path]] = {
         uniform.UniFormRecipe: uniform_training.run,
         cmmd.CMMDRecipe: cmmd_training.run,
+        mmldm.MMLDMRecipe: mmldm_training.run,
+        mmldm.AutoencoderRecipe: mmldm_training.run_autoencoder,
         svg.SVGRecipe: svg_training.run,
         melgan.MelGANRecipe: melgan_training.run,
+        fine_tuning.TuningRecipe: fine_tuning_training.run,
     }
     train: Callable[..., Path] = trainings.get(type(recipe), codec_training.run)
     return train(recipe, {"name": name, **base.plain(recipe)})

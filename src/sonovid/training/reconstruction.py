@@ -36,7 +36,7 @@ def draw_latents(mean: Tensor, log_variance: Tensor, generator: torch.Generator 
     return mean + (0.5 * log_variance).exp() * noise
 
 
-def edges(frames: Float[Tensor, "b c t h w"]) -> tuple[Tensor, Tensor]:
+def edges(frames: Float[Tensor, "b c *t h w"]) -> tuple[Tensor, Tensor]:
     """Differences of neighbouring pixels, across and down."""
     return frames.diff(dim=-1), frames.diff(dim=-2)
 
