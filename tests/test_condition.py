@@ -30,3 +30,18 @@ def test_two_conditions_side_by_side():
     assert both.text_mask.tolist() == [[True, True], [True, False]]
     assert both.generated.audio.tolist() == [False, True]
     assert both.pooled[:, 0].tolist() == [1, 2]
+
+
+def test_some_samples_alone():
+    text, mask = torch.randn(3, 2, 4), torch.tensor([[True, True], [True, False], [False, False]])
+    generated = AV(torch.tensor([True, False, True]), torch.ones(3, dtype=torch.bool))
+    chosen = torch.tensor([True, False, True])
+    some = Condition(text, mask, generated, torch.arange(6.0).reshape(3, 2), torch.tensor([4, -1, 2])).of(chosen)
+    assert torch.equal(some.text, text[[0, 2]])
+    assert torch.equal(some.text_mask, mask[[0, 2]])
+    assert some.generated.video.tolist() == [True, True]
+    assert some.pooled.tolist() == [[0, 1], [4, 5]]
+    assert some.labels.tolist() == [4, 2]
+    bare = Condition(text, mask, generated).of(chosen)
+    assert bare.pooled is None
+    assert bare.labels is None

@@ -49,6 +49,11 @@ class Condition:
             return self.labels
         return torch.full_like(self.text_mask[:, 0], -1, dtype=torch.long)
 
+    def of(self, chosen: Bool[Tensor, "b"]) -> "Condition":
+        """The same for the chosen samples alone."""
+        pooled, labels = (None if value is None else value[chosen] for value in (self.pooled, self.labels))
+        return Condition(self.text[chosen], self.text_mask[chosen], self.generated.map(lambda g: g[chosen]), pooled, labels)
+
     def without_text(self, dropped: Bool[Tensor, "b"] | None = None) -> "Condition":
         """The same with the text of the `dropped` samples, or of all, taken away."""
         if dropped is None:

@@ -76,7 +76,8 @@ def network(recipe: SVGRecipe, codecs: AV, text: JointText) -> SVG:
         ValueError: base models of the wrong kind, or latents that they cannot take.
     """
     own, words, vector = recipe.network, *text.null()
-    options = {"variant": own.variant, "context_channels": own.context_channels, "mults": own.mults, "text_words": text.places}
+    options: dict[str, Any] = {"variant": own.variant, "context_channels": own.context_channels, "mults": own.mults}
+    options |= {"text_words": text.places, "fold": own.fold, "head_width": (own.head_width,) * 2}
     shapes = codecs.map(partial(latent_shape, geometry=recipe.geometry))
     with drawn_from(recipe.training.seed):
         if own.begun:
@@ -84,8 +85,8 @@ def network(recipe: SVGRecipe, codecs: AV, text: JointText) -> SVG:
         elif own.video:
             model = SVG.from_bases(*released(own), **options)
         else:
-            sizes = {"norm_groups": own.norm_groups, "layers": own.layers}
-            channels = shapes.map(lambda shape: shape[0])
+            sizes = {"norm_groups": own.norm_groups, "layers": own.layers, "heads": own.heads}
+            channels = AV(shapes.video[0] * own.fold**2, shapes.audio[0])
             motion = motion_config(
                 own.video_widths, cross_attention_dim=words.shape[-1], in_channels=channels.video, frames=32, **sizes
             )
@@ -179,10 +180,10 @@ def base(what: str, source: str, kind: type) -> Any:
 
 
 def objective(regression: Regression) -> MultiTask:
-    """The error of the noise of both streams at times of their own (eq. 10)."""
+    """The error of both streams at times of their own (eq. 10)."""
     return MultiTask(
         schedule=SCHEDULE,
-        predict="eps",
+        predict=regression.predict,
         tasks={Task.JOINT: 1.0},
         times="independent",
         law=AV(Uniform(1000), Uniform(1000)),
@@ -200,4 +201,5 @@ def assembled(recipe: SVGRecipe, network: nn.Module, codecs: AV, text: JointText
         "audio_guidance_scale": sampling.audio_guidance,
         "gamma": sampling.gamma,
     }
-    return SoundingVideoPipeline(network, *codecs, text, recipe.geometry, SCHEDULE, "eps", "ddim", options, system="svg")
+    predict = recipe.regression.predict
+    return SoundingVideoPipeline(network, *codecs, text, recipe.geometry, SCHEDULE, predict, "ddim", options, system="svg")

@@ -11,7 +11,7 @@ from sonovid.av import AV
 from sonovid.condition import Condition
 from sonovid.denoisers.base import Denoiser
 from sonovid.denoisers.svg import SVG
-from sonovid.denoisers.svg.joint import audioldm_config, motion_config, paper, table_entries, tiny
+from sonovid.denoisers.svg.joint import attention_precision, audioldm_config, motion_config, paper, table_entries, tiny
 
 VARIANTS = ("cmc_pe", "cross_attention")
 
@@ -188,6 +188,38 @@ def test_gradient_checkpointing_changes_no_gradient():
 def test_audio_of_any_length_is_filled_up_and_cut():
     out = speaking()(pair(steps=7), TIMES).prediction
     assert out.audio.shape == (2, 16, 7, 4)
+
+
+@torch.no_grad()
+def test_folded_squares_of_latents_are_one_place_of_the_unet():
+    settings = tiny()
+    settings["video"] = {**settings["video"], "in_channels": 32, "out_channels": 32}
+    model, x, told = SVG(**settings, fold=2).eval(), pair(), condition()
+    made = model(x, TIMES, told).prediction
+    assert made.video.shape == x.video.shape
+    corners = torch.stack([x.video[..., i::2, j::2] for i in range(2) for j in range(2)], 2).flatten(1, 2)
+    words = told.text.repeat_interleave(4, 0)
+    expected = model.unets["video"](corners, table_entries(TIMES.video), words).sample
+    for place, (i, j) in enumerate((i, j) for i in range(2) for j in range(2)):
+        assert torch.equal(made.video[..., i::2, j::2], expected.unflatten(1, (8, 4))[:, :, place])
+    with pytest.raises(ValueError, match="video latents of 4 channels; its U-Net takes 32, which is 2x2 latents"):
+        model(AV(x.video[:, :4], x.audio), TIMES, told)
+    with pytest.raises(ValueError, match="multiples of 4"):
+        model(AV(x.video[..., :6], x.audio), TIMES, told)
+
+
+def test_under_autocast_attention_is_in_single_precision_where_gradients_are_asked_for():
+    q = torch.randn(1, 2, 3, 4, dtype=torch.bfloat16, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16), attention_precision(q.device):
+        out = torch.nn.functional.scaled_dot_product_attention(q, q, q)
+    assert out.dtype == torch.float32
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), attention_precision(q.device):
+        assert torch.nn.functional.scaled_dot_product_attention(q, q, q).dtype == torch.bfloat16
+    model = speaking()
+    with torch.autocast("cpu", torch.bfloat16):
+        made = model(pair(), TIMES, condition()).prediction
+    for one, other in zip(made, model(pair(), TIMES, condition()).prediction, strict=True):
+        assert (one - other).norm() < 0.03 * other.norm()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

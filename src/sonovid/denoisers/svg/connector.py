@@ -5,6 +5,7 @@ the other stream take in. It is a small encoder of two levels; that of the video
 """
 
 from collections.abc import Sequence
+from math import gcd
 
 import torch
 from diffusers.models.embeddings import get_timestep_embedding
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+# Fewer where 32 do not divide the channels, as in small models.
 NORM_GROUPS = 32
 # Frames per second that the video connector's positions are counted in, whatever the clip's own rate.
 CONNECTOR_FPS = 8
@@ -24,10 +26,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, time_width: int):
         super().__init__()
-        self.norm_in = nn.GroupNorm(NORM_GROUPS, channels)
+        self.norm_in = nn.GroupNorm(gcd(NORM_GROUPS, channels), channels)
         self.conv_in = nn.Conv2d(channels, out_channels, 3, padding=1)
         self.time = nn.Linear(time_width, out_channels)
-        self.norm_out = nn.GroupNorm(NORM_GROUPS, out_channels)
+        self.norm_out = nn.GroupNorm(gcd(NORM_GROUPS, out_channels), out_channels)
         self.conv_out = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.skip = nn.Conv2d(channels, out_channels, 1)
         nn.init.zeros_(self.conv_out.weight)
@@ -117,7 +119,7 @@ class FrameShift(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.norm = nn.GroupNorm(NORM_GROUPS, channels)
+        self.norm = nn.GroupNorm(gcd(NORM_GROUPS, channels), channels)
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.conv.weight)
         nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
@@ -180,7 +182,7 @@ class Connector(nn.Module):
         )
         self.temporal = nn.ModuleList(TemporalBlock(w, as_released=as_released) for w in widths if along_time)
         self.down = nn.Conv2d(widths[0], widths[0], 3, stride=2, padding=1)
-        self.norm_out = nn.GroupNorm(NORM_GROUPS, widths[1])
+        self.norm_out = nn.GroupNorm(gcd(NORM_GROUPS, widths[1]), widths[1])
         self.conv_out = nn.Conv2d(widths[1], out_channels, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "b c t h w"], time: Float[Tensor, "b e"]) -> Float[Tensor, "b d t2 h2 w2"]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from diffusers.models.unets.unet_motion_model import UpBlockMotion
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from sonovid.av import AV
 from sonovid.condition import Condition
@@ -33,7 +34,8 @@ class SVG(ModelMixin, ConfigMixin):
     video, audio: the settings of a `UNetMotionModel` and of a `UNet2DConditionModel` whose class embedding takes the text's
     vector (AudioLDM). variant: "cmc_pe", the paper's, or "cross_attention", its baseline after CoDi. context_channels: of what
     connectors send. mults: of the U-Net's first width, per level of a connector. head_width: of the joins' attention heads, per
-    stream. text_words: places of the null text. pad_audio: fill the audio's steps with zeros to what the U-Net can halve, and cut
+    stream. text_words: places of the null text. fold: squares of so many by so many video latents are one place of the U-Net, with
+    as many times the channels. pad_audio: fill the audio's steps with zeros to what the U-Net can halve, and cut
     the result; otherwise such a length is an error. as_released: three slips of the released code, which weights that were
     trained with it need: see CMCPE, TemporalBlock and context_over_time.
     """
@@ -53,6 +55,7 @@ class SVG(ModelMixin, ConfigMixin):
         mults: Sequence[int] = (2, 4),
         head_width: Sequence[int] = (8, 8),
         text_words: int = 77,
+        fold: int = 1,
         pad_audio: bool = True,
         as_released: bool = False,
     ):
@@ -159,17 +162,24 @@ class SVG(ModelMixin, ConfigMixin):
         self.check(x)
         given = x.map(torch.zeros_like) if previous is None else previous
         steps, length = x.audio.shape[2], self.audio_length(x.audio.shape[2])
-        x, given = (AV(pair.video, F.pad(pair.audio, (0, 0, 0, length - steps))) for pair in (x, given))
+        x, given = (AV(self._folded(pair.video), F.pad(pair.audio, (0, 0, 0, length - steps))) for pair in (x, given))
         entries = t.map(table_entries)
         words, pooled = self.texts(condition, len(x.video))
         sent = None if self.apart else self._contexts(x, given, entries)
         frames = x.video.shape[2]
         # The motion U-Net takes words for each frame.
         words = words.to(x.video.dtype).repeat_interleave(frames, 0)
-        with self._sending(sent, frames):
+        with self._sending(sent, frames), attention_precision(x.video.device):
             video = self.unets["video"](x.video, entries.video, words).sample
             audio = self.unets["audio"](x.audio, entries.audio, None, class_labels=pooled.to(x.audio.dtype)).sample
+        p = self.config.fold
+        video = rearrange(video, "b (c p q) t h w -> b c t (h p) (w q)", p=p, q=p)
         return Output(AV(video, audio[:, :, :steps]))
+
+    def _folded(self, video: Tensor) -> Tensor:
+        """Squares of latents as one place of more channels."""
+        p = self.config.fold
+        return rearrange(video, "b c t (h p) (w q) -> b (c p q) t h w", p=p, q=p)
 
     def _contexts(self, x: AV, previous: AV, entries: AV) -> AV:
         """What each stream is sent by the other. Guidance doubles a batch: halves that differ in words alone get the same."""
@@ -253,10 +263,17 @@ class SVG(ModelMixin, ConfigMixin):
 
     def check(self, x: AV) -> None:
         """Raises ValueError where the U-Nets cannot take latents of these sizes."""
+        for name, one, places in zip(AV._fields, x, (self.config.fold**2, 1), strict=True):
+            taken = self.unets[name].config["in_channels"]  # type: ignore[index, union-attr]
+            if one.shape[1] * places != taken:
+                raise ValueError(
+                    f"SVG: {name} latents of {one.shape[1]} channels; its U-Net takes {taken}"
+                    f"{f', which is {self.config.fold}x{self.config.fold} latents' if places > 1 else ''}: take the codec it was trained with"
+                )
         frames, most = x.video.shape[2], self.config.video.get("motion_max_seq_length", 32)
         if frames > most:
             raise ValueError(f"SVG: {frames} frames; the motion layers know {most}: make fewer, or take a longer motion adapter")
-        halvings = 2 ** (len(self.config.video["block_out_channels"]) - 1)
+        halvings = self.config.fold * 2 ** (len(self.config.video["block_out_channels"]) - 1)
         if x.video.shape[3] % halvings or x.video.shape[4] % halvings:
             raise ValueError(
                 f"SVG: video latents of {x.video.shape[3]}x{x.video.shape[4]}; both sides have to be multiples of {halvings}"
@@ -273,6 +290,22 @@ class SVG(ModelMixin, ConfigMixin):
         """The audio's steps, filled up to what the U-Net can halve."""
         halvings = 2 ** (len(self.config.audio["block_out_channels"]) - 1)
         return math.ceil(steps / halvings) * halvings
+
+
+class SingleAttention(TorchFunctionMode):
+    """Attention in single precision, whoever calls it: its backward pass in bfloat16 is slow on a CPU."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        with torch.autocast("cpu", enabled=False):
+            return func(*(z.float() for z in args[:3]), *args[3:], **(kwargs or {}))
+
+
+def attention_precision(device: torch.device) -> Any:
+    """For a forward pass: attention in single precision where a CPU trains under autocast, else as it comes."""
+    slow = device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
+    return SingleAttention() if slow else nullcontext()
 
 
 def doubled(*tensors: Tensor) -> bool:
@@ -306,11 +339,10 @@ def check_bases(settings: AV) -> None:
     for name, own in zip(AV._fields, settings, strict=True):
         if len(own.get("block_out_channels", ())) < 2:
             raise ValueError(f"SVG: the {name} U-Net has {len(own.get('block_out_channels', ()))} blocks; joins need at least 2")
-        wrong = [c for c in (*own["block_out_channels"][-2:], own["block_out_channels"][0] // 2) if c % 32]
-        if wrong:
+        if any(c % 32 for c in own["block_out_channels"][-2:]) or own["block_out_channels"][0] % 16:
             raise ValueError(
-                f"SVG: the {name} U-Net's widths {list(own['block_out_channels'])}; the last two and half the first have to be "
-                "multiples of 32"
+                f"SVG: the {name} U-Net's widths {list(own['block_out_channels'])}; the last two have to be multiples of 32, and "
+                "the first of 16"
             )
     if "motion_max_seq_length" not in settings.video:
         raise ValueError("SVG: the video U-Net has no motion layers; add them with UNetMotionModel.from_unet2d(unet, adapter)")
@@ -340,7 +372,14 @@ def tiny(variant: Variant = "cmc_pe") -> dict[str, Any]:
 
 
 def motion_config(
-    widths: tuple[int, ...], *, cross_attention_dim: int, in_channels: int, norm_groups: int, layers: int = 2, frames: int = 32
+    widths: tuple[int, ...],
+    *,
+    cross_attention_dim: int,
+    in_channels: int,
+    norm_groups: int,
+    layers: int = 2,
+    frames: int = 32,
+    heads: int = 8,
 ) -> dict[str, Any]:
     """The settings of an AnimateDiff U-Net of the Stable Diffusion family, for clips of at most `frames` latent frames."""
     crossing = len(widths) - 1
@@ -350,18 +389,18 @@ def motion_config(
         "block_out_channels": list(widths),
         "layers_per_block": layers,
         "cross_attention_dim": cross_attention_dim,
-        "num_attention_heads": 8,
+        "num_attention_heads": heads,
         "norm_num_groups": norm_groups,
         "down_block_types": ["CrossAttnDownBlockMotion"] * crossing + ["DownBlockMotion"],
         "up_block_types": ["UpBlockMotion"] + ["CrossAttnUpBlockMotion"] * crossing,
         "motion_max_seq_length": frames,
-        "motion_num_attention_heads": 8,
+        "motion_num_attention_heads": heads,
         "use_motion_mid_block": True,
     }
 
 
 def audioldm_config(
-    widths: tuple[int, ...], *, text_width: int, in_channels: int, norm_groups: int, layers: int = 2
+    widths: tuple[int, ...], *, text_width: int, in_channels: int, norm_groups: int, layers: int = 2, heads: int = 8
 ) -> dict[str, Any]:
     """The settings of an AudioLDM U-Net: no words, one text vector beside the time."""
     crossing = len(widths) - 1
@@ -372,7 +411,7 @@ def audioldm_config(
         "layers_per_block": layers,
         # Without words, what would attend to them attends to the stream itself.
         "cross_attention_dim": list(widths),
-        "attention_head_dim": 8,
+        "attention_head_dim": heads,
         "norm_num_groups": norm_groups,
         "down_block_types": ["DownBlock2D"] + ["CrossAttnDownBlock2D"] * crossing,
         "up_block_types": ["CrossAttnUpBlock2D"] * crossing + ["UpBlock2D"],
