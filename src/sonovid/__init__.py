@@ -40,6 +40,7 @@ The map, in the order in which imports may point:
     data/scenes/waters.py       rain, waves, a waterfall, bubbles under water, a boot that squishes in a puddle
     data/scenes/world.py        a family of scenes: each a function of its seed alone, sampled by a geometry
     data/sources/aist.py        AIST++: dancers and their music, the crop of MM-Diffusion or the raw videos
+    data/sources/audioset.py    AudioSet: ten seconds with the sounds in them by name
     data/sources/epic_sounds.py EPIC-SOUNDS: kitchens with every sound's beginning, end and class
     data/sources/greatest_hits.py Greatest Hits: a drumstick strikes things, with each contact annotated
     data/sources/landscape.py   Landscape: nine kinds of sounding nature
@@ -194,6 +195,8 @@ The map, in the order in which imports may point:
     recipes/melgan.py           the improved MelGAN's training in three sizes: the paper's, one for scenes, a toy
     recipes/melgan_training.py  the improved MelGAN's training from its recipe, on any folder of sound
     recipes/parts.py            parts that a training takes over: codecs and text encoders, from this library's folders
+    recipes/mmldm.py            MM-LDM's autoencoder and generator: three data sets at the paper's settings, scenes, a toy
+    recipes/mmldm_training.py   its two trainings, from clips to an autoencoder and from that one's latents to a pipeline
     recipes/svg.py              the SVG baseline's recipes: two base models each by itself, then joined
     recipes/svg_training.py     the SVG baseline's training from its recipe: base models loaded or begun, joined, trained
     recipes/uniform.py          UniForm in three sizes: the published one, the one in the package, a toy

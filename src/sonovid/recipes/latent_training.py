@@ -212,7 +212,7 @@ def samples(
     pipe.set_progress_bar_config(disable=True)
     folder.mkdir(parents=True, exist_ok=True)
 
-    def made(*given: Any, **options: Any) -> Clip:
+    def sampled(*given: Any, **options: Any) -> Clip:
         output: Any = pipe(*given, **options)
         return output.clips[0]
 
@@ -220,11 +220,12 @@ def samples(
         for number, window in enumerate(windows):
             clip = load(window)
             words = clip.caption if pipe.takes_words else None
+            made = partial(sampled, label=clip.label if len(pipe.classes) else None, generator=number)
             ways: dict[str, Callable[[], Clip]] = {
                 "true": partial(load, window),
-                "text_to_both" if pipe.takes_words else "both": partial(made, words, generator=number),
-                "video_to_audio": partial(made, words, video=replace(clip, waveform=None), generator=number),
-                "audio_to_video": partial(made, words, audio=replace(clip, frames=None), generator=number),
+                "text_to_both" if pipe.takes_words else "both": partial(made, words),
+                "video_to_audio": partial(made, words, video=replace(clip, waveform=None)),
+                "audio_to_video": partial(made, words, audio=replace(clip, frames=None)),
             }
             for name, make in ways.items():
                 try:

@@ -152,6 +152,11 @@ def caches(
     state = PartialState(cpu=not torch.cuda.is_available())
     entries = manifest.read(data.path, sound_only=not streams.video)
     root = Path(data.cache) if data.cache else out / "latents"
+    if (root / latents.META).is_file():
+        raise ValueError(
+            f"data.cache={data.cache}: is one cache, made of some clips by some codec; name the folder in which it lies, "
+            f"{root.parent}, where it is found if both are this recipe's"
+        )
     opened: list[latents.Latents | None] = []
     windows: list[clips.Window] = []
     for name, part in zip(("train", "held_out"), manifest.split(entries, data.held_out), strict=True):

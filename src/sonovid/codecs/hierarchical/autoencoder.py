@@ -102,7 +102,8 @@ class HierarchicalAutoencoder(nn.Module):
                 f"HierarchicalAutoencoder: an audio image of {picture.height}x{picture.width} beside frames of "
                 f"{geometry.height}x{geometry.width}; both go through one frame codec and must be of one size"
             )
-        log_mel.num_frames(geometry)
+        # Spectrograms are laid out for other rates than the sound's too, see `released_mel`.
+        self.mel_frames = replace(log_mel, sample_rate=geometry.sample_rate).num_frames(geometry)
         own, wanted = tuple(frame_codec.latent_shape(geometry)), network.perceived_shapes.video
         if own != wanted:
             raise ValueError(
@@ -113,7 +114,7 @@ class HierarchicalAutoencoder(nn.Module):
 
     @property
     def sample_rate(self) -> int:
-        return self.log_mel.sample_rate
+        return self.geometry.sample_rate
 
     @property
     def dtype(self) -> torch.dtype:
@@ -249,7 +250,7 @@ class HierarchicalAutoencoder(nn.Module):
 
     def waveform(self, pictures: Float[Tensor, "b 3 h w"], num_samples: int) -> Float[Tensor, "b n"]:
         """Audio images to sound."""
-        mel = self.picture.decode(pictures.float(), self.log_mel.bins, self.log_mel.num_frames(self.geometry))
+        mel = self.picture.decode(pictures.float(), self.log_mel.bins, self.mel_frames)
         wave = self.vocoder(mel).float()[:, :num_samples]
         return F.pad(wave, (0, num_samples - wave.shape[1]))
 
