@@ -49,7 +49,7 @@ def test_stretches_of_a_dataset_become_clips_with_their_events(tmp_path):
         ("greatest-hits:{p}:seconds=soon", "seconds=soon: expected seconds above zero"),
         ("epic-sounds:{p}:seconds=0", "seconds=0: expected"),
         ("vggsound:{p}", r"vggsound:.*: no vggsound\.csv"),
-        ("asit:{p}", "a dataset: aist:FOLDER, epic-sounds:FOLDER"),
+        ("asit:{p}", "a dataset: aist:FOLDER, audioset:FOLDER, epic-sounds:FOLDER"),
     ],
 )
 def test_what_cannot_be_had_is_said_in_one_line(tmp_path, source, said):

@@ -88,7 +88,7 @@ def scenes() -> TuningRecipe:
     return TuningRecipe(
         data=Data(path="scenes:landscape+hits+bounces:1500:seed=0"),
         edge=1.0,
-        judge=Judge(width=32, begins=400),
+        judge=Judge(width=32, begins=250),
         training=Settings(
             steps=2000, batch_size=16, learning_rate=3e-4, adversary_learning_rate=1e-4, betas=(0.5, 0.9), weight_decay=0.0
         ),

@@ -2,6 +2,7 @@
 
 layout          what their readers share: files by name, lists, stretches of equal length
 aist            AIST++: the crop of MM-Diffusion, or the raw videos with AIST++'s lists
+audioset        AudioSet: ten seconds of sounds of 527 kinds
 epic_sounds     EPIC-SOUNDS: kitchens of EPIC-KITCHENS-100 with the sounds in them
 greatest_hits   Greatest Hits: a drumstick, with annotated hits
 landscape       Landscape: nine kinds of nature
@@ -20,6 +21,7 @@ from sonovid.data.entry import Entry
 
 NAMES = {
     "aist": "aist",
+    "audioset": "audioset",
     "epic-sounds": "epic_sounds",
     "greatest-hits": "greatest_hits",
     "landscape": "landscape",
