@@ -1,21 +1,22 @@
 """How well CMMD's sound follows given pictures, and its pictures a given sound, at several scales of reconstruction guidance.
 
-    python benchmarks/cmmd_lambda.py --model NAME=DIR [--model NAME=DIR ...] [--count 48] [--steps 25] [--scales 0 0.1 1]
-        [--task video_to_audio] [--components 16] [--json FILE] [--plot PNG] [--compare NAME NAME]
+    python benchmarks/cmmd_lambda.py --model NAME=DIR [--model NAME=DIR ...] --json FILE [--tasks video_to_audio audio_to_video]
+        [--count 48] [--steps 20] [--scales 0 1 4 16] [--compare NAME NAME] [--plot PNG]
 
-Models are those that cmmd.scenes and cmmd.scenes.contrastive leave (out/model). Each clip is scored by the onsets of the sound
-that comes out against the times at which the scene's events happened: F1 of one-to-one matches within 100 ms, beside its floor
-(another clip's sound of the same world) and its ceiling (the true sound, through the spectrogram and the vocoder). For
-audio_to_video peaks of the change between the frames that come out stand against the same events. Intervals are of 95 %, from a
-bootstrap over clips; models are compared clip by clip, with the same noise.
+Models are those that cmmd.scenes and cmmd.scenes.contrastive leave (out/model). FILE keeps every clip's figures; what stands
+there is not made again, so models, tasks and scales can be added call by call, and a call without --model draws and compares.
 
---components N projects each estimate of the mel onto its N leading principal components, taken from scenes of the training seeds
-(16 of 80 hold 97 % of the variance): a network narrower than the mel cannot say the noise of all bins, and would leave it.
+Sound for pictures is scored by its onsets against the times at which the scene's events happened: F1 of one-to-one matches within
+100 ms. Of pictures for a sound peaks of the change between frames stand against the same events, which even true frames match
+badly at 10 per second. Both are scored by the embedded network for synchrony too (`sync_scenes`, `offset_scenes`). Floors are
+another clip's true stream of the same world, ceilings the true one through the codec. Intervals are of 95 %, from a bootstrap
+over clips; models are compared clip by clip, with the same noise.
 """
 
 import argparse
 import json
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +25,30 @@ import torch
 
 from readers import Scene
 from sonovid.av import AV
+from sonovid.clip import Clip
 from sonovid.data.scenes import attributes, render
 from sonovid.diffusion import guidance, noise, sampler
 from sonovid.geometry import Geometry
 from sonovid.metrics.alignment import matches, motion_energy, peaks, sound_onsets
+from sonovid.metrics.base import Material
+from sonovid.metrics.extractors.embedded import FPS, ScenesAudio, ScenesVideo, timing
 from sonovid.pipeline import SoundingVideoPipeline
 from sonovid.recipes.cmmd_training import longer, middle_clip
 
 WORLDS = ("bounces", "hits")
+TASKS = ("video_to_audio", "audio_to_video")
 # Far from the seeds of training, which are counted from 0.
 SEED, MARGIN, DRAWS = 90_000_000, 4, 2000
 Times = list[list[float]]
+# Figures of single clips by name: matches and events [n 2], and what the network for synchrony says [n].
+Table = dict[str, list[Any]]
 
 
-def held_out(count: int, geometry: Geometry, first_seed: int = SEED) -> list[Scene]:
+def held_out(count: int, geometry: Geometry) -> list[Scene]:
     """Scenes as in training: the middles of longer ones, the worlds in turn."""
     found = []
     for i in range(count):
-        world, seed = WORLDS[i % len(WORLDS)], first_seed + i // len(WORLDS)
+        world, seed = WORLDS[i % len(WORLDS)], SEED + i // len(WORLDS)
         clip = middle_clip(render(world, seed, longer(geometry, MARGIN)), geometry, MARGIN)
         assert clip.frames is not None
         assert clip.waveform is not None
@@ -59,64 +66,39 @@ def given_latents(pipe: SoundingVideoPipeline, scenes: list[Scene], task: str) -
         return AV(None, pipe.audio_codec.whiten(pipe.audio_codec.encode(waves)).float())
 
 
-def to_components(pipe: SoundingVideoPipeline, number: int, count: int = 200) -> Any:
-    """A function of mel latents [b 1 l f] to what their leading principal components hold of them."""
-    scenes = held_out(count, pipe.geometry, first_seed=0)
-    flat = given_latents(pipe, scenes, "audio_to_video").audio.flatten(0, 2)
-    centre = flat.mean(0)
-    _, directions = torch.linalg.eigh(torch.cov(flat.T))
-    onto = directions[:, -number:] @ directions[:, -number:].T
-    low, high = float(flat.min()), float(flat.max())
-    return lambda mel: ((mel.float() - centre) @ onto + centre).clamp(low, high)
-
-
-def projected(denoise: sampler.Denoise, project: Any) -> sampler.Denoise:
-    """A denoiser whose estimate of the mel passes through `project`, if there is one."""
-    if project is None:
-        return denoise
-
-    def guided(x: AV, t: AV, previous: AV | None = None) -> AV:
-        x0 = denoise(x, t, previous)
-        return AV(x0.video, project(x0.audio))
-
-    return guided
-
-
 def generated(
-    pipe: SoundingVideoPipeline, scenes: list[Scene], task: str, scale: float, options: argparse.Namespace, project: Any
+    pipe: SoundingVideoPipeline, scenes: list[Scene], task: str, scale: float, options: argparse.Namespace
 ) -> list[Any]:
     """Sounds [n], or frames [t h w 3], for the given streams of some scenes, one seed a clip whatever the batch."""
-    own, found, steps, batch, first_seed = pipe.geometry, [], options.steps, options.batch, options.seed
+    own, found, steps, batch = pipe.geometry, [], options.steps, options.batch
     shapes = AV(pipe.video_codec, pipe.audio_codec).map(lambda codec: codec.latent_shape(own))
     times = pipe.schedule.map(lambda one: sampler.uniform(steps, one.start(pipe.config.predict)))
     pipe.denoiser.requires_grad_(False)
     for first in range(0, len(scenes), batch):
         part = scenes[first : first + batch]
         given = given_latents(pipe, part, task)
-        eps = noise.draw_pair(range(first_seed + first, first_seed + first + len(part)), shapes)
-        denoise = projected(sampler.denoiser(pipe.denoiser, pipe.schedule, pipe.config.predict), project)
-        led = projected(guidance.reconstruction(denoise, given, pipe.schedule, scale), project)
+        eps = noise.draw_pair(range(options.seed + first, options.seed + first + len(part)), shapes)
+        denoise = sampler.denoiser(pipe.denoiser, pipe.schedule, pipe.config.predict)
+        led = guidance.reconstruction(denoise, given, pipe.schedule, scale)
         with torch.autocast("cpu", torch.bfloat16):
             held = guidance.given_replaced(led, given, pipe.schedule, eps)
             x = sampler.sample(held, eps, pipe.schedule, times)
-        with torch.no_grad():
-            if task == "video_to_audio":
-                found += list(pipe.audio_codec.decode(pipe.audio_codec.unwhiten(x.audio), own.num_samples).numpy())
-            else:
-                frames = pipe.video_codec.decode(pipe.video_codec.unwhiten(x.video)).clamp(-1, 1)
-                found += list((frames * 127.5 + 127.5).round().to(torch.uint8).movedim(1, -1).numpy())
+        found += decoded(pipe, x, task)
     return found
+
+
+@torch.no_grad()
+def decoded(pipe: SoundingVideoPipeline, x: AV, task: str) -> list[Any]:
+    """The stream that a task makes, of final latents."""
+    if task == "video_to_audio":
+        return list(pipe.audio_codec.decode(pipe.audio_codec.unwhiten(x.audio), pipe.geometry.num_samples).numpy())
+    frames = pipe.video_codec.decode(pipe.video_codec.unwhiten(x.video)).clamp(-1, 1)
+    return list((frames * 127.5 + 127.5).round().to(torch.uint8).movedim(1, -1).numpy())
 
 
 def through(pipe: SoundingVideoPipeline, scenes: list[Scene], task: str) -> list[Any]:
     """What the codecs alone leave of the true stream that is to be made."""
-    other = "audio_to_video" if task == "video_to_audio" else "video_to_audio"
-    latents = given_latents(pipe, scenes, other)
-    with torch.no_grad():
-        if task == "video_to_audio":
-            return list(pipe.audio_codec.decode(pipe.audio_codec.unwhiten(latents.audio), pipe.geometry.num_samples).numpy())
-        frames = pipe.video_codec.decode(pipe.video_codec.unwhiten(latents.video)).clamp(-1, 1)
-        return list((frames * 127.5 + 127.5).round().to(torch.uint8).movedim(1, -1).numpy())
+    return decoded(pipe, given_latents(pipe, scenes, next(other for other in TASKS if other != task)), task)
 
 
 def moments(made: list[Any], task: str, geometry: Geometry) -> Times:
@@ -132,109 +114,171 @@ def rolled(values: list[Any]) -> list[Any]:
     return values[len(WORLDS) :] + values[: len(WORLDS)]
 
 
-def counts(found: Times, true: Times, tolerance: float) -> np.ndarray:
-    """For each clip twice the matches, and found and true events together: sums of both give F1."""
-    return np.array([[2 * matches(f, t, tolerance), len(f) + len(t)] for f, t in zip(found, true, strict=True)], dtype=float)
+class Timer:
+    """The embedded network for synchrony, which also knows how sound and pictures of other clips would do."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry, self.video, self.audio = geometry, ScenesVideo(), ScenesAudio()
+        self.video.load(())
+        self.audio.load(())
+
+    def steps(self, task: str, streams: list[Any]) -> list[np.ndarray]:
+        """Of made sounds for video_to_audio, of made pictures for audio_to_video."""
+        own, found = self.geometry, []
+        for stream in streams:
+            if task == "video_to_audio":
+                one, clip = self.audio, Clip(None, np.asarray(stream, np.float32)[None], own.fps, own.sample_rate)
+            else:
+                # The frame on screen at every 1/8 s.
+                shown = [int(i * own.fps / FPS) for i in range(int(own.num_frames * FPS / own.fps))]
+                one, clip = self.video, Clip(stream[shown], None, FPS, own.sample_rate)
+            found.append(one.embed([one.prepare(Material(clip))])[0]["steps"])
+        return found
 
 
-def f1(table: np.ndarray, chosen: Any = slice(None)) -> float:
-    summed = table[chosen].sum(0)
+def table(made: list[Any], scenes: list[Scene], task: str, timer: Timer, tolerance: float) -> Table:
+    """Every clip's figures: what was made beside what was given."""
+    pairs = zip(moments(made, task, timer.geometry), (list(s.events) for s in scenes), strict=True)
+    counts = [[2 * matches(f, t, tolerance), len(f) + len(t)] for f, t in pairs]
+    given = [s.frames if task == "video_to_audio" else s.waveform for s in scenes]
+    sides = timer.steps(task, made), timer.steps(next(other for other in TASKS if other != task), given)
+    timed = [timing(*(pair[::-1] if task == "video_to_audio" else pair)) for pair in zip(*sides, strict=True)]
+    offsets = [None if np.isnan(t.offset) else float(t.offset) for t in timed]
+    return {"counts": counts, "sync": [float(t.score) for t in timed], "offset": offsets}
+
+
+def f1(one: Table, chosen: np.ndarray) -> float:
+    summed = np.asarray(one["counts"], float)[chosen].sum(0)
     return float(summed[0] / max(1.0, summed[1]))
 
 
-def interval(*tables: np.ndarray) -> tuple[float, float, float]:
-    """F1 with its 95 % interval; of two tables the difference, clip by clip."""
-    rng = np.random.default_rng(0)
-    draws = [rng.integers(0, len(tables[0]), len(tables[0])) for _ in range(DRAWS)]
-
-    def value(chosen: Any) -> float:
-        return f1(tables[0], chosen) - (f1(tables[1], chosen) if len(tables) > 1 else 0.0)
-
-    low, high = np.percentile([value(chosen) for chosen in draws], [2.5, 97.5])
-    return value(slice(None)), float(low), float(high)
+def sync(one: Table, chosen: np.ndarray) -> float:
+    return float(np.asarray(one["sync"])[chosen].mean())
 
 
-def said(name: str, values: tuple[float, float, float]) -> None:
-    print(f"{name:56s} {values[0]:6.3f}  [{values[1]:.3f}, {values[2]:.3f}]", flush=True)
+def offset(one: Table, chosen: np.ndarray) -> float:
+    """The median in ms, of the clips whose sound seems to belong to their pictures."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return float(np.nanmedian(np.asarray(one["offset"], float)[chosen]))
 
 
-def plot(path: Path, curves: dict[str, dict[str, Any]], floor: Any, ceiling: Any, task: str) -> None:
-    """F1 over lambda, one line a model, with its intervals; floor and ceiling as dashed lines."""
+FIGURES = {"f1": f1, "sync": sync, "offset": offset}
+
+
+def interval(figure: str, *tables: Table) -> tuple[float, float, float]:
+    """A figure with its 95 % interval; of two tables the difference, clip by clip."""
+    count, rng = len(tables[0]["sync"]), np.random.default_rng(0)
+    of = FIGURES[figure]
+
+    def value(chosen: np.ndarray) -> float:
+        return of(tables[0], chosen) - (of(tables[1], chosen) if len(tables) > 1 else 0.0)
+
+    low, high = np.nanpercentile([value(rng.integers(0, count, count)) for _ in range(DRAWS)], [2.5, 97.5])
+    return value(np.arange(count)), float(low), float(high)
+
+
+def said(name: str, *tables: Table) -> None:
+    """One line of F1 and synchrony with their intervals; of a single table also the offsets."""
+    parts = []
+    for figure in ("f1", "sync"):
+        value, low, high = interval(figure, *tables)
+        parts.append(f"{figure} {value:6.3f} [{low:.3f}, {high:.3f}]")
+    if len(tables) == 1:
+        clips, known = len(tables[0]["offset"]), sum(o is not None for o in tables[0]["offset"])
+        parts.append(f"offset {offset(tables[0], np.arange(clips)):.0f} ms, {known} of {clips} clips")
+    print(f"{name:44s} " + "   ".join(parts), flush=True)
+
+
+def plot(path: Path, kept: dict[str, Any]) -> None:
+    """F1 and synchrony over lambda, one row a figure and one column a task; floors dotted, ceilings dashed."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(6, 3.6), dpi=120)
-    for number, (name, curve) in enumerate(curves.items()):
-        scales = [float(s) for s in curve]
-        places = np.arange(len(scales)) + 0.06 * number
-        middle, low, high = (np.array([curve[s][i] for s in curve]) for i in range(3))
-        axis.errorbar(places, middle, [middle - low, high - middle], marker="o", capsize=3, label=name)
-        axis.set_xticks(np.arange(len(scales)), [f"{s:g}" for s in scales])
-    for value, style in ((floor, ":"), (ceiling, "--")):
-        axis.axhline(value[0], color="grey", linestyle=style)
-    axis.set(xlabel="λ", ylabel="F1 within 100 ms", title=task.replace("_", " "), ylim=(0, 1))
-    axis.legend(frameon=False)
+    tasks = [task for task in TASKS if task in kept]
+    figure, axes = plt.subplots(2, len(tasks), figsize=(5 * len(tasks), 6), dpi=110, squeeze=False, sharex="col")
+    for column, task in enumerate(tasks):
+        scales = sorted({float(s) for curve in kept[task]["models"].values() for s in curve})
+        for row, name in enumerate(("f1", "sync")):
+            axis = axes[row][column]
+            for number, (model, curve) in enumerate(kept[task]["models"].items()):
+                here = sorted(curve, key=float)
+                places = [scales.index(float(s)) + 0.06 * number for s in here]
+                middle, low, high = np.array([interval(name, curve[s]) for s in here]).T
+                axis.errorbar(places, middle, [middle - low, high - middle], marker="o", capsize=3, label=model)
+            for of, style in (("floor", ":"), ("ceiling", "--")):
+                axis.axhline(interval(name, kept[task][of])[0], color="grey", linestyle=style)
+            axis.set_xticks(range(len(scales)), [f"{s:g}" for s in scales])
+            axis.set(ylabel={"f1": "F1 within 100 ms", "sync": "sync_scenes"}[name], ylim=(0, 1))
+        axes[0][column].set_title(task.replace("_", " "))
+        axes[1][column].set_xlabel("λ")
+    axes[0][0].legend(frameon=False)
     figure.tight_layout()
     figure.savefig(path)
 
 
+def measure(options: argparse.Namespace, kept: dict[str, Any], write: Any) -> None:
+    """What is asked for and not kept yet."""
+    scenes: list[Scene] = []
+    for name, folder in (word.split("=", 1) for word in options.model):
+        pipe = SoundingVideoPipeline.from_pretrained(folder)
+        scenes = scenes or held_out(options.count, pipe.geometry)
+        timer = Timer(pipe.geometry)
+        for task in options.tasks:
+            if task not in kept:
+                true = through(pipe, scenes, task)
+                ends = {"floor": rolled(true), "ceiling": true}
+                kept[task] = {
+                    **{of: table(made, scenes, task, timer, options.tolerance) for of, made in ends.items()},
+                    "models": {},
+                }
+            curve = kept[task]["models"].setdefault(name, {})
+            for scale in options.scales:
+                if f"{scale:g}" in curve:
+                    continue
+                began = time.monotonic()
+                made = generated(pipe, scenes, task, scale, options)
+                curve[f"{scale:g}"] = table(made, scenes, task, timer, options.tolerance)
+                write()
+                said(f"{task}: {name}, lambda {scale:g} ({time.monotonic() - began:.0f} s)", curve[f"{scale:g}"])
+                said("    beside another clip", table(rolled(made), scenes, task, timer, options.tolerance))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", action="append", required=True, metavar="NAME=DIR")
-    parser.add_argument("--task", choices=("video_to_audio", "audio_to_video"), default="video_to_audio")
+    parser.add_argument("--model", action="append", default=[], metavar="NAME=DIR")
+    parser.add_argument("--tasks", choices=TASKS, nargs="+", default=["video_to_audio"])
     parser.add_argument("--count", type=int, default=48)
-    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--scales", type=float, nargs="+", default=[0.0, 0.1, 0.3, 1.0])
+    parser.add_argument("--scales", type=float, nargs="+", default=[0.0, 1.0, 4.0, 16.0])
     parser.add_argument("--tolerance", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--components", type=int)
     parser.add_argument("--compare", nargs=2, action="append", default=[], metavar="NAME")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
-    models = dict(word.split("=", 1) for word in options.model)
     torch.set_num_threads(1)
-    scenes: list[Scene] = []
-    tables: dict[str, dict[str, np.ndarray]] = {}
-    result: dict[str, Any] = {"count": options.count, "steps": options.steps, "task": options.task, "curves": {}}
-    floor = ceiling = (0.0, 0.0, 0.0)
-    for name, folder in models.items():
-        pipe = SoundingVideoPipeline.from_pretrained(folder)
-        if not scenes:
-            scenes = held_out(options.count, pipe.geometry)
-            events = [list(s.events) for s in scenes]
-            codec = moments(through(pipe, scenes, options.task), options.task, pipe.geometry)
-            ceiling = interval(counts(codec, events, options.tolerance))
-            floor = interval(counts(rolled(codec), events, options.tolerance))
-            project = to_components(pipe, options.components) if options.components else None
-            result |= {"ceiling": ceiling, "floor": floor, "components": options.components}
-            said("ceiling: the true stream through the codec", ceiling)
-            said("floor: another clip's true stream", floor)
-        for scale in options.scales:
-            began = time.monotonic()
-            made = generated(pipe, scenes, options.task, scale, options, project)
-            found = moments(made, options.task, pipe.geometry)
-            table = counts(found, events, options.tolerance)
-            tables.setdefault(name, {})[f"{scale:g}"] = table
-            values = interval(table)
-            result["curves"].setdefault(name, {})[f"{scale:g}"] = values
-            result.setdefault("counts", {}).setdefault(name, {})[f"{scale:g}"] = table.tolist()
-            said(f"{name}, lambda {scale:g} ({time.monotonic() - began:.0f} s)", values)
-            by = {world: f1(table, slice(i, None, len(WORLDS))) for i, world in enumerate(WORLDS)}
-            own_floor = interval(counts(rolled(found), events, options.tolerance))
-            print(" " * 8 + f"{by}, another clip's {own_floor[0]:.3f}, {sum(map(len, found))} found", flush=True)
-    for one, other in options.compare:
-        for scale in tables[one]:
-            values = interval(tables[one][scale], tables[other][scale])
-            result.setdefault("differences", {})[f"{one} - {other}, {scale}"] = values
-            said(f"{one} - {other}, lambda {scale}", values)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    settings = {name: getattr(options, name) for name in ("count", "steps", "tolerance", "seed")}
+    kept: dict[str, Any] = json.loads(options.json.read_text()) if options.json.is_file() else {"settings": settings}
+    if kept["settings"] != settings:
+        parser.error(f"{options.json} was made with {kept['settings']}, this call asks for {settings}: name another file")
+    measure(options, kept, lambda: options.json.write_text(json.dumps(kept) + "\n"))
+    for task in (task for task in TASKS if task in kept):
+        print(task)
+        for of in ("floor", "ceiling"):
+            said(f"  {of}", kept[task][of])
+        models = kept[task]["models"]
+        for name, curve in models.items():
+            for scale, one in curve.items():
+                said(f"  {name}, lambda {scale}", one)
+        for one, other in options.compare:
+            for scale in [s for s in models.get(one, {}) if s in models.get(other, {})]:
+                said(f"  {one} - {other}, lambda {scale}", models[one][scale], models[other][scale])
     if options.plot:
-        plot(options.plot, result["curves"], floor, ceiling, options.task)
+        plot(options.plot, kept)
 
 
 if __name__ == "__main__":

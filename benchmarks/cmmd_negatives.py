@@ -1,14 +1,16 @@
 """What CMMD's negatives cost and what they weigh: memory kept for the gradient, time, and their share of the gradient itself.
 
-    python benchmarks/cmmd_negatives.py [--model DIR] [--size scenes|paper] [--batch 2] [--counts 0 1 2] [--json FILE]
+    python benchmarks/cmmd_negatives.py [--model DIR] [--size scenes|paper] [--batch 2] [--counts 0 1 2] [--checkpointing]
 
 Memory is what the backward pass needs of the forward pass: every tensor that autograd keeps, each storage counted once, weights
-left out. With --model, of a trained network, also how much the negatives weigh: |gradient of their terms, times eta| over
-|gradient of the plain loss|, at the same noises, on scenes that no training has seen.
+left out; and the largest resident memory of the process so far, so counts should rise. --size paper: the published network on 18
+frames of 16x16 latents. With --model, of a trained network, also how much the negatives weigh: |gradient of their terms, times
+eta| over |gradient of the plain loss|, at the same noises, on scenes that no training has seen.
 """
 
 import argparse
 import json
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from sonovid.denoisers import cmmd
 from sonovid.diffusion.objective import total
 from sonovid.pipeline import SoundingVideoPipeline
 from sonovid.recipes import cmmd as recipes
-from sonovid.recipes.cmmd_training import audio_codec, longer, middle, objective, video_codec
+from sonovid.recipes.cmmd_training import audio_codec, longer, middle, network, objective, video_codec
 
 from cmmd_lambda import MARGIN, SEED, WORLDS  # isort: skip
 
@@ -69,6 +71,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--counts", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--eta", type=float, default=5e-5)
+    parser.add_argument("--checkpointing", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -77,15 +80,17 @@ def main() -> None:
     inner = middle(recipe.geometry, MARGIN, codecs)
     if options.model:
         pipe = SoundingVideoPipeline.from_pretrained(options.model)
-        network, crop = pipe.denoiser.requires_grad_(True).train(), scene_crops(pipe, options.batch)
+        model, crop = pipe.denoiser.requires_grad_(True).train(), scene_crops(pipe, options.batch)
     else:
-        network = cmmd.CMMD(**(cmmd.paper() if options.size == "paper" else {**cmmd.scenes(), "audio": (1, 80)})).train()
-        c, f, size = network.config.video, network.config.audio[1], 16 if options.size == "paper" else 8
+        model = (cmmd.CMMD(**cmmd.paper()) if options.size == "paper" else network(recipe, codecs)).train()
+        c, f, size = model.config.video, model.config.audio[1], 16 if options.size == "paper" else 8
         ends = AV(*(s + n + s for s, n in zip(inner.start, inner.length, strict=True)))
         shapes = AV((c, ends.video, size, size), (1, ends.audio, f))
         crop = AV(*(torch.randn(options.batch, *shape, generator=torch.Generator().manual_seed(0)) for shape in shapes))
+    if options.checkpointing:
+        model.enable_gradient_checkpointing()
     generated = AV(*(torch.ones(options.batch, dtype=torch.bool) for _ in range(2)))
-    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     table: dict[str, dict[str, float]] = {}
     for number in options.counts:
         contrast = recipes.Contrast(eta=options.eta if number else 0.0, count=max(1, number))
@@ -93,11 +98,11 @@ def main() -> None:
         batch = {"x0": crop if number else inner(crop), "condition": Condition.wordless(generated)}
         generator = torch.Generator().manual_seed(0)
         began = time.process_time()
-        scored, size_kept = kept(lambda r=regress, b=batch, g=generator: r(network, b, g), weights)
+        scored, size_kept = kept(lambda r=regress, b=batch, g=generator: r(model, b, g), weights)
         row = {"megabytes kept": size_kept / 2**20}
         if number and options.model:
             parts = [torch.stack([scored.losses[n].mean() for n in names]).sum() for names in (AV._fields, regress.weights)]
-            true, wrong = (gradient(part, network) for part in parts)
+            true, wrong = (gradient(part, model) for part in parts)
             row |= {
                 "share of the gradient": options.eta * float(wrong.norm() / true.norm()),
                 "cosine": float(torch.nn.functional.cosine_similarity(wrong, true, dim=0)),
@@ -107,7 +112,8 @@ def main() -> None:
         else:
             total(scored, getattr(regress, "weights", {})).backward()
             row["seconds of forward and backward"] = time.process_time() - began
-            network.zero_grad(set_to_none=True)
+            row["megabytes resident"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            model.zero_grad(set_to_none=True)
         table[str(number)] = row
         print(f"{number} negatives of each stream: " + ", ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
     if options.json:
