@@ -166,10 +166,10 @@ class HierarchicalAutoencoder(nn.Module):
         audio = None if waveform is None else self._level_one(self.audio_image(waveform)[:, :, None])[:, :, 0]
         return AV(video, audio)
 
-    def _level_one(self, frames: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c t h w"]:
+    def _level_one(self, frames: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c t h2 w2"]:
         return self.frame_codec.whiten(self.frame_codec.encode(frames.to(self.dtype)))
 
-    def render(self, perceived: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h w"]:
+    def render(self, perceived: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h2 w2"]:
         """Pictures of the frame codec's final latents; gradients pass."""
         raw = self.frame_codec.unwhiten(perceived[:, :, None])
         inner = getattr(self.frame_codec, "autoencoder", None)

@@ -1,0 +1,179 @@
+"""The pair codec: shapes, determinism, one folder, and every condition in force when it decodes."""
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import diffusers
+import pytest
+import torch
+from tiny_autoencoder import GEOMETRY, MEL, autoencoder, window
+
+from sonovid.av import AV
+from sonovid.codecs.audio_image import AudioImage
+from sonovid.codecs.base import PairCodec
+from sonovid.codecs.hierarchical import Decoding, HierarchicalAutoencoder, HierarchicalNetwork, Whitening
+from sonovid.codecs.hierarchical.network import tiny
+from sonovid.codecs.pretrained import PretrainedVideo
+from sonovid.codecs.vocoder import GriffinLim
+
+
+@cache
+def codec():
+    return autoencoder()
+
+
+@cache
+def encoded():
+    return codec().encode(*window())
+
+
+def test_it_is_a_codec_of_the_pair():
+    assert isinstance(codec(), PairCodec)
+    assert codec().sample_rate == 4000
+    shapes = codec().latent_shapes(GEOMETRY)
+    assert shapes == AV((8, 1, 4, 4), (8, 2, 2))
+    assert encoded().map(lambda z: tuple(z.shape[1:])) == shapes
+    made = codec().decode(encoded(), 2000)
+    assert made.map(lambda x: tuple(x.shape)) == AV((2, 3, 4, 16, 16), (2, 2000))
+    assert all(x.isfinite().all() for x in made)
+
+
+def test_one_stream_alone_goes_both_ways():
+    frames, sound = window()
+    assert codec().encode(frames, None).audio is None
+    assert torch.equal(codec().encode(None, sound).audio, encoded().audio)
+    alone = codec().decode(AV(encoded().video, None), 2000)
+    assert alone.audio is None
+    assert alone.video.shape == frames.shape
+    assert codec().decode(AV(None, encoded().audio), 500).audio.shape == (2, 500)
+
+
+def test_decoding_is_the_same_again_and_whatever_else_is_in_the_batch():
+    both, again = (codec().decode(encoded(), 2000) for _ in range(2))
+    one = codec().decode(encoded().map(lambda z: z[1:]), 2000)
+    for a, b, c in zip(both, again, one, strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a[1:], c)
+
+
+def test_rows_of_the_sounds_image_are_mel_places_and_columns_steps():
+    own, x = codec(), window(1).audio
+    rows_first = own.network.posterior(AV(None, own.perceive(None, x).audio)).audio[0]
+    assert torch.equal(own.encode(None, x).audio, rows_first.mT)
+
+
+@torch.no_grad()
+def test_the_other_streams_latents_change_what_is_decoded():
+    z, other = encoded(), encoded().map(lambda x: x.flip(0))
+    before = codec().decode(z, 2000)
+    crossed = codec().decode(AV(z.video, other.audio), 2000)
+    assert (before.video - crossed.video).abs().max() > 1e-5
+
+
+@torch.no_grad()
+def test_guidance_and_steps_are_settings():
+    own = autoencoder(decoding=Decoding(steps=2, video_scale=1, audio_scale=1))
+    plain = own.decode(encoded(), 2000)
+    own.drawn(video_scale=3.0)
+    guided = own.decode(encoded(), 2000)
+    assert not torch.allclose(plain.video, guided.video, atol=1e-4)
+    assert torch.equal(plain.audio, guided.audio)
+    own.drawn(video_scale=1, steps=3)
+    assert not torch.allclose(plain.video, own.decode(encoded(), 2000).video, atol=1e-5)
+    with pytest.raises(ValueError, match="steps=0"):
+        Decoding(steps=0)
+
+
+@torch.no_grad()
+def test_without_guidance_the_network_runs_once_a_step_and_with_it_twice():
+    own, calls = autoencoder(), []
+    own.network.register_forward_hook(lambda *_: calls.append(1))
+    one = encoded().map(lambda z: z[:1])
+    own.decode(one, 2000)
+    assert len(calls) == 4
+    own.drawn(video_scale=1, audio_scale=1)
+    own.decode(one, 2000)
+    assert len(calls) == 6
+
+
+def test_whitening_does_nothing_unless_set():
+    z = encoded()
+    assert all(torch.equal(a, b) for a, b in zip(codec().whiten(z), z, strict=True))
+    own = autoencoder()
+    own.whitened_by(AV({"mean": [0.5] * 8, "std": [2.0] * 8}, {"mean": [0.0], "std": [3.0]}))
+    final = own.whiten(z)
+    assert torch.allclose(final.video, (z.video - 0.5) / 2)
+    assert torch.allclose(own.unwhiten(final).audio, z.audio, atol=1e-6)
+    assert own.whiten(AV(None, z.audio)).video is None
+
+
+def test_one_folder_holds_all_of_it(tmp_path):
+    own = autoencoder()
+    own.whitening = AV(Whitening((0.5,), (2.0,)), Whitening())
+    own.save_pretrained(tmp_path)
+    assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {"config.json", "diffusion_pytorch_model.safetensors"}
+    back = HierarchicalAutoencoder.from_pretrained(tmp_path)
+    assert (back.geometry, back.log_mel, back.picture, back.decoding) == (GEOMETRY, MEL, own.picture, own.decoding)
+    assert back.whitening == own.whitening
+    made, wanted = back.decode(encoded(), 2000), own.decode(encoded(), 2000)
+    assert all(torch.equal(a, b) for a, b in zip(made, wanted, strict=True))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "frame_codec": "Popen"}))
+    with pytest.raises(ValueError, match="frame_codec is 'Popen', expected one of FrameAutoencoder, PretrainedVideo"):
+        HierarchicalAutoencoder.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"no config\.json"):
+        HierarchicalAutoencoder.from_pretrained(tmp_path / "network" / "nowhere")
+
+
+def test_a_released_kl_vae_serves_and_pixels_have_gradients_through_it(tmp_path):
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(0)
+        kl = diffusers.AutoencoderKL(
+            block_out_channels=(8, 8, 8),
+            down_block_types=["DownEncoderBlock2D"] * 3,
+            up_block_types=["UpDecoderBlock2D"] * 3,
+            norm_num_groups=4,
+        )
+        network = HierarchicalNetwork(**tiny())
+    own = HierarchicalAutoencoder(network, PretrainedVideo(kl), MEL, AudioImage(16, 16), GEOMETRY, decoding=Decoding(steps=1))
+    assert isinstance(own.vocoder, GriffinLim)
+    own.save_pretrained(tmp_path)
+    back = HierarchicalAutoencoder.from_pretrained(tmp_path)
+    z = back.encode(*window(1))
+    assert torch.equal(z.video, own.eval().encode(*window(1)).video)
+    perceived = torch.randn(2, 4, 4, 4, requires_grad=True)
+    own.render(perceived).sum().backward()
+    assert perceived.grad.abs().min() > 0
+    assert all(p.grad is None for p in own.frame_codec.parameters())
+
+
+def test_latents_of_the_first_level_are_whitened_by_the_frame_codec():
+    own, frames = codec(), window().video
+    seen = own.perceive(frames, None).video
+    assert torch.allclose(seen * 0.5 + 0.1, own.frame_codec.encode(frames), atol=1e-6)
+    pictures = own.render(seen[:, :, 1])
+    assert torch.allclose(pictures, own.frame_codec.decode(own.frame_codec.encode(frames))[:, :, 1], atol=1e-5)
+
+
+def test_windows_of_another_length_or_size_are_refused_in_one_line():
+    frames, sound = window()
+    with pytest.raises(ValueError, match="a window of this autoencoder has 4 of 16x16"):
+        codec().encode(frames[:, :, :3], None)
+    with pytest.raises(ValueError, match="sound of 1999 samples; a window of this autoencoder has 2000: cut it"):
+        codec().encode(None, sound[:, 1:])
+    with pytest.raises(ValueError, match="windows of"):
+        codec().latent_shapes(replace(GEOMETRY, num_frames=8))
+    with pytest.raises(ValueError, match="video latents"):
+        codec().decode(AV(torch.zeros(1, 8, 1, 2, 2), None), 2000)
+    with pytest.raises(ValueError, match="give at least one"):
+        codec().decode(AV(None, None), 2000)
+
+
+def test_parts_that_do_not_fit_are_refused():
+    own = codec()
+    with pytest.raises(ValueError, match="must be of one size"):
+        HierarchicalAutoencoder(own.network, own.frame_codec, MEL, AudioImage(8, 16), GEOMETRY)
+    other = HierarchicalNetwork(**{**tiny(), "num_frames": 8})
+    with pytest.raises(ValueError, match="the network was made for"):
+        HierarchicalAutoencoder(other, own.frame_codec, MEL, AudioImage(16, 16), GEOMETRY)

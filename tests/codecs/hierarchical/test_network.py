@@ -1,0 +1,72 @@
+"""What is learnt as one model: its sizes, what nothing is, and what each stream's pictures are told."""
+
+import pytest
+import torch
+from tiny_autoencoder import autoencoder
+
+from sonovid.av import AV
+from sonovid.codecs.hierarchical.network import HierarchicalNetwork, paper, scenes, tiny
+
+
+def millions(module):
+    return round(sum(p.numel() for p in module.parameters()) / 1e6, 1)
+
+
+def test_the_published_size_on_no_memory():
+    with torch.device("meta"):
+        made = HierarchicalNetwork(**paper())
+    assert made.latent_sizes == AV((16, 16), (8, 8))
+    assert made.perceived_shapes == AV((4, 16, 32, 32), (4, 32, 32))
+    assert millions(made.decoder.unet) == 859.5
+    assert [millions(made.encoders[name]) for name in AV._fields] == [28.7, 104.3]
+    assert (millions(made.semantics), millions(made)) == (102.4, 1313.6)
+
+
+def test_sizes_for_scenes_and_tests():
+    assert HierarchicalNetwork(**scenes()).latent_sizes == AV((8, 8), (4, 4))
+    assert HierarchicalNetwork(**tiny()).latent_sizes == AV((4, 4), (2, 2))
+
+
+def latents(network, b=2, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    c = network.config.latent_channels
+    return network.latent_sizes.map(lambda size: torch.randn(b, c, *size, generator=g))
+
+
+@torch.no_grad()
+def test_each_stream_is_told_the_meaning_of_the_other_and_not_its_own():
+    network = autoencoder().network
+    z = latents(network)
+    frames = torch.tensor([[0, 2], [1, 3]])
+    features = network.meaning(z).features
+    before = network.told(z, frames, features=features).words
+    other = network.told(z, frames, features=AV(features.video + 1, features.audio)).words
+    changed = (before - other).abs().amax((1, 2)) > 1e-5
+    assert changed.tolist() == [False] * 4 + [True] * 2, "frames come first, both of each clip, and then the audio images"
+
+
+@torch.no_grad()
+def test_absent_conditions_are_those_of_nothing_sample_by_sample():
+    network = autoencoder().network
+    frames = torch.zeros(2, 1, dtype=torch.long)
+    present = AV(torch.tensor([False, True]), torch.tensor([True, True]))
+    nothing = network.nothing()
+    a, b = (network.told(latents(network, seed=s), frames, present=present, nothing=nothing) for s in (0, 1))
+    same = [torch.equal(a.content[i], b.content[i]) for i in range(4)]
+    assert same == [True, False, False, False]
+    assert all(torch.equal(x[0], y[0]) for x, y in zip(a.features, b.features, strict=True))
+    assert not a.words[0].any()
+    assert a.words[1].any()
+
+
+@torch.no_grad()
+def test_without_a_semantic_space_nothing_means_anything():
+    network = autoencoder(semantic=None).network
+    z = latents(network)
+    assert network.meaning(z) is None
+    assert network.told(z, torch.zeros(2, 1, dtype=torch.long)).words.shape == (4, 3, 16)
+
+
+def test_sizes_that_cannot_be_divided_are_refused():
+    with pytest.raises(ValueError, match="are to be divided"):
+        HierarchicalNetwork(**{**tiny(), "size": (5, 5)})
