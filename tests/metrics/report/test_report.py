@@ -110,10 +110,18 @@ def test_a_page_is_whole_by_itself(measurement, tmp_path):
     assert "script" not in reader.tags
     assert reader.tags.count("video") == 2 * 2 * 6
     for one in both:
-        assert f"<td>{one.title}</td>" in text
+        assert f"<th>{one.title}</th>" in text
     assert "<h3>worst</h3>" in text
     for plot in re.findall(r"<svg.*?</svg>", text):
         ElementTree.fromstring(plot)
+
+
+def test_one_system_alone_has_one_table_and_what_was_skipped_is_folded_away():
+    text = page.page([hostile()])
+    assert text.count("<table>") == 1
+    folded = text[text.index("<details") : text.index("</details>")]
+    assert "1 metric was skipped, and why" in folded
+    assert "no | weights" in folded
 
 
 def test_large_clips_are_linked_to_by_a_relative_path(measurement, tmp_path, monkeypatch):
@@ -149,6 +157,30 @@ def test_plots_of_values_that_do_not_vary(measurement):
         assert "nan" not in plot
     assert drawing.forest([ours], "none of its metrics") == drawing.spread([ours], "none of its metrics") == ""
     assert drawing.spread([ours], TIME.name)
+
+
+@pytest.mark.parametrize(
+    ("floor", "ceiling", "anchors"),
+    [
+        (0.1, 0.9, ["middle", "middle"]),
+        (0.5, 0.52, ["end", "start"]),
+        (0.52, 0.5, ["start", "end"]),
+        (0.5, 0.5, ["end", "start"]),
+    ],
+)
+def test_words_of_marks_that_are_near_stand_on_either_side(floor, ceiling, anchors):
+    one = Result("m", "f", "", "higher", "", "", 0.5, 3, 3, low=0.0, high=1.0, floor=floor, ceiling=ceiling)
+    plot = ElementTree.fromstring(drawing.forest([Evaluation("t", (one,))], "m"))
+    words = {text.text: text.get("text-anchor") for text in plot.iter("text")}
+    assert [words["floor"], words["ceiling"]] == anchors
+
+
+def test_the_last_tick_lies_within_the_plot():
+    for high in (1.0, 20.0, 400.0, 12345.0):
+        one = Result("m", "f", "", "higher", "", "", 0.0, 3, 3, clips={"a": 0.0, "b": high})
+        for text in ElementTree.fromstring(drawing.spread([Evaluation("t", (one,))], "m")).iter("text"):
+            if text.get("text-anchor") == "middle":
+                assert float(text.get("x")) + 4 * len(text.text) <= drawing.WIDTH
 
 
 def test_side_by_side(measurement):

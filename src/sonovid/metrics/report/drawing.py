@@ -11,7 +11,9 @@ from sonovid.metrics.results import Evaluation, Result
 # Colours that the colour-blind tell apart (Okabe & Ito 2008).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 FAINT, INK = "#9a9aa3", "#28282e"
-WIDTH, LEFT, ROW = 560, 150, 26
+WIDTH, LEFT, RIGHT, ROW = 560, 150, 26, 26
+# How near two upright lines may stand before their words would run into each other.
+NEAR = 50
 
 
 def forest(evaluations: Sequence[Evaluation], name: str) -> str:
@@ -29,11 +31,14 @@ def forest(evaluations: Sequence[Evaluation], name: str) -> str:
     scale = _Scale(low - margin, high + margin)
     height = ROW * len(found) + 34
     parts = []
-    for value, word in ((first.floor, "floor"), (first.ceiling, "ceiling")):
-        if value is not None and np.isfinite(value):
-            x = scale(value)
-            parts.append(f'<line x1="{x:.1f}" y1="14" x2="{x:.1f}" y2="{height - 20}" stroke="{FAINT}" stroke-dasharray="3 3"/>')
-            parts.append(_text(x, 11, word, "middle", FAINT))
+    words = [(v, word) for v, word in ((first.floor, "floor"), (first.ceiling, "ceiling")) if v is not None and np.isfinite(v)]
+    places = [scale(value) for value, _ in words]
+    anchors = ["middle"] * len(places)
+    if len(places) == 2 and abs(places[0] - places[1]) < NEAR:
+        anchors = ["end", "start"] if places[0] <= places[1] else ["start", "end"]
+    for x, anchor, (_, word) in zip(places, anchors, words, strict=True):
+        parts.append(f'<line x1="{x:.1f}" y1="14" x2="{x:.1f}" y2="{height - 20}" stroke="{FAINT}" stroke-dasharray="3 3"/>')
+        parts.append(_text(x, 11, word, anchor, FAINT))
     for place, (i, title, result) in enumerate(found):
         y = 14 + ROW * (place + 0.5)
         colour = COLOURS[i % len(COLOURS)]
@@ -89,7 +94,7 @@ class _Scale:
         self.low, self.high = low, high
 
     def __call__(self, value: float | int) -> float:
-        return LEFT + (WIDTH - LEFT - 14) * (value - self.low) / (self.high - self.low)
+        return LEFT + (WIDTH - LEFT - RIGHT) * (value - self.low) / (self.high - self.low)
 
 
 def _axis(scale: _Scale, height: int) -> list[str]:
@@ -98,7 +103,7 @@ def _axis(scale: _Scale, height: int) -> list[str]:
     step = size * min((1, 2, 5, 10), key=lambda m: abs(m * size - rough))
     ticks = np.arange(np.ceil(scale.low / step), np.floor(scale.high / step) + 1) * step
     base = height - 18
-    parts = [f'<line x1="{LEFT}" y1="{base}" x2="{WIDTH - 14}" y2="{base}" stroke="{FAINT}"/>']
+    parts = [f'<line x1="{LEFT}" y1="{base}" x2="{WIDTH - RIGHT}" y2="{base}" stroke="{FAINT}"/>']
     return parts + [_text(scale(float(tick)), base + 14, number(round(float(tick), 10)), "middle", FAINT) for tick in ticks]
 
 

@@ -29,14 +29,19 @@ KINDS = {
 # Bytes of one clip, and of all clips together, that are put into the page; others are linked to.
 CLIP, ALL = 2 << 20, 40 << 20
 SECONDS, SHOWN = 10, 3
+# How wide a clip's picture is drawn: about as wide as it is shown, so that its letters can be read.
+PICTURE = 400
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;color:#28282e;margin:2em auto;max-width:76em;padding:0 1em}
 h1{font-size:1.5em} h2{font-size:1.2em;margin-top:2em} h3{font-size:1em;margin:1.4em 0 .3em}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums} .wide{overflow-x:auto}
 th,td{padding:.2em .7em;text-align:right;border-bottom:1px solid #e4e4ea;white-space:nowrap}
 th:first-child,td:first-child{text-align:left}
-.best{font-weight:700} .note{color:#7a5c00} .dim{color:#70707a} svg text{font:12px system-ui,sans-serif}
-.plots{display:flex;flex-wrap:wrap;gap:1em} .clips{display:grid;grid-template-columns:repeat(auto-fill,minmax(20em,1fr));gap:1em}
+.note{color:#7a5c00} .dim{color:#70707a} svg text{font:12px system-ui,sans-serif}
+ul.note,details ul{padding-left:1.2em} ul.note li,details li{margin:.2em 0} summary{cursor:pointer}
+details li{overflow-wrap:anywhere}
+svg{max-width:100%;height:auto} .plots{display:flex;flex-wrap:wrap;align-items:flex-start;gap:1em}
+.clips{display:grid;grid-template-columns:repeat(auto-fill,minmax(20em,1fr));gap:1em}
 .clip{border:1px solid #e4e4ea;border-radius:6px;padding:.6em} .clip video,.clip img,.clip audio{width:100%}
 .clip video{max-height:14em;background:#000;image-rendering:pixelated}
 """
@@ -55,16 +60,16 @@ def page(
     sets, reference: where their clips are; without them none are shown. beside: the page's own place, for links to clips that are
     too large to be put into it.
     """
-    body = [f"<h1>{escape(', '.join(one.title for one in evaluations))}</h1>", _systems(evaluations, compared)]
+    title = escape("Measured: " + ", ".join(one.title for one in evaluations))
+    body = [f"<h1>{title}</h1>", _systems(evaluations, compared)]
     for one in evaluations:
         body.append(_table(one))
-    body.append(_plots(evaluations))
     if sets is not None:
         clips = _Clips(Path(beside).absolute().parent if beside is not None else Path.cwd())
         body += [_extremes(one, own, reference, clips) for one, own in zip(evaluations, sets, strict=True)]
+    body.append(_plots(evaluations))
     body.append(_record(evaluations))
-    body.append(f'<p class="dim">{escape(cells.LEGEND)}</p><p class="dim">sonovid {sonovid.__version__}</p>')
-    title = escape("Measured: " + ", ".join(one.title for one in evaluations))
+    body.append(f'<p class="dim">sonovid {sonovid.__version__}</p>')
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title><style>{STYLE}</style>'
     )
@@ -72,31 +77,31 @@ def page(
 
 
 def _systems(evaluations: Sequence[Evaluation], compared: "Compared | None") -> str:
-    """A row per system, a column per metric; floor and ceiling below."""
-    names = list(dict.fromkeys(result.name for one in evaluations for result in one.results))
-    by_name = [{result.name: result for result in one.results} for one in evaluations]
-    ways = {result.name: cells.WAYS[result.better] for one in evaluations for result in one.results}
-    rows = [["system", *(f"{name} {ways[name]}" for name in names)]]
-    marks = {name: compared.best(name, evaluations) if compared else {} for name in names}
-    for one, own in zip(evaluations, by_name, strict=True):
-        row = [one.title]
-        for name in names:
-            mark = cells.MARKS[marks[name].get(one.title, "")]
-            row.append(f"{cells.number(own[name].value)}{' ' + mark if mark else ''}" if name in own else "")
-        rows.append(row)
-    firsts = {name: next(own[name] for own in by_name if name in own) for name in names}
-    rows.append(["floor", *(cells.number(firsts[name].floor) for name in names)])
-    rows.append(["ceiling", *(cells.number(firsts[name].ceiling) for name in names)])
-    lines = [*cells.differences(compared), cells.COMPARED] if compared else []
-    return f"<h2>Systems</h2>{_grid(rows)}" + "".join(f'<p class="note">{escape(line)}</p>' for line in lines)
+    """Systems side by side, a row to a metric; nothing where there is one alone."""
+    if compared is None:
+        return ""
+    header, rows = cells.side_by_side(evaluations, compared)
+    legend = f'<p class="dim">{escape(cells.COMPARED)}</p>'
+    return f"<h2>Systems</h2>{_grid([header, *rows])}{legend}{_notes(cells.differences(compared))}"
 
 
 def _table(evaluation: Evaluation) -> str:
+    """The numbers of one system, what they mean, what to know of them, and, folded away, what was not computed."""
     found = cells.table(evaluation)
-    notes = "".join(f'<p class="note">[{i}] {escape(note)}</p>' for i, note in enumerate(found.notes, 1))
-    notes += "".join(f'<p class="note">{escape(line)}</p>' for line in found.warnings)
-    notes += "".join(f'<p class="dim">skipped {escape(names)}: {escape(why)}</p>' for names, why in found.skipped)
-    return f"<h2>{escape(found.title)}</h2>{_grid([list(cells.HEADER), *map(list, found.rows)])}{notes}"
+    parts = [f"<h2>{escape(found.title)}</h2>{_grid([cells.HEADER, *found.rows])}", f'<p class="dim">{escape(cells.LEGEND)}</p>']
+    parts.append(_notes([*(f"[{i}] {note}" for i, note in enumerate(found.notes, 1)), *found.warnings]))
+    if found.skipped:
+        lines = "".join(f"<li><b>{escape(names)}</b>: {escape(why)}</li>" for names, why in found.skipped)
+        count = len(evaluation.skipped)
+        parts.append(
+            f'<details class="dim"><summary>{count} metric{"s were" if count > 1 else " was"} skipped, and why</summary>'
+            f"<ul>{lines}</ul></details>"
+        )
+    return "".join(parts)
+
+
+def _notes(lines: Sequence[str]) -> str:
+    return '<ul class="note">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>" if lines else ""
 
 
 def _grid(rows: Sequence[Sequence[str]]) -> str:
@@ -122,11 +127,15 @@ def _extremes(evaluation: Evaluation, own: MediaSet, reference: "MediaSet | None
     items = {item.name: item for item in own.items}
     partners = {a.name: b for a, b in pairs(own, reference)} if reference else {}
     order = sorted((n for n in result.clips if n in items and np.isfinite(result.clips[n])), key=lambda n: _worth(result, n))
-    parts = [f"<h2>{escape(evaluation.title)}: clips by {escape(result.name)}</h2>"]
+    parts = [
+        f"<h2>{escape(evaluation.title)}: clips by {escape(result.name)}</h2>",
+        f'<div class="dim">{escape(result.what)}; the metric of single clips that lies furthest from its floor</div>',
+    ]
+    unit = f" {result.unit}" if result.unit else ""
     worst = order[:SHOWN]
     for word, names in (("worst", worst), ("best", [name for name in order[::-1][:SHOWN] if name not in worst])):
         if names:
-            shown = (clips.show(items[name], partners.get(name), cells.number(result.clips[name])) for name in names)
+            shown = (clips.show(items[name], partners.get(name), cells.number(result.clips[name]) + unit) for name in names)
             parts.append(f'<h3>{word}</h3><div class="clips">{"".join(shown)}</div>')
     return "".join(parts)
 
@@ -184,7 +193,7 @@ class _Clips:
         try:
             clip = media.read(item.path, size=wide, mono=True, seconds=SECONDS)
             held = BytesIO()
-            preview.preview(clip, width=640).save(held, "PNG", optimize=True)
+            preview.preview(clip, width=PICTURE).save(held, "PNG", optimize=True)
         except MediaError:
             return ""
         return f'<img alt="frames above the spectrogram" src="{_data("image/png", held.getvalue())}">'
