@@ -78,6 +78,7 @@ class HierarchicalLosses:
     kl, classes, contrast, adversarial: the weights lambda; the published ones are 1e-8 or 1e-9, 0.1, 0.1 and 0.1. frames: drawn
     of each clip, in rising order, at least 2 with an adversary; every picture has a time of its own. dropout: how often a
     sample's decoding is told nothing, for each stream by itself. adversary: a `Discriminator`, on from the first step.
+    judged: how many clips of a batch it judges, the first ones; None: all, as published. Drawing pixels is what costs most.
 
     Losses are weighted already, one value per sample, NaN where there is none: "audio" and "video" (the two halves of L_MSE),
     "kl", and where they apply "classes", "contrast", "adversarial". What a sample's decoding is not told, its semantic losses
@@ -93,6 +94,7 @@ class HierarchicalLosses:
     frames: int = 2
     dropout: float = 0.1
     adversary: nn.Module | None = None
+    judged: int | None = None
 
     def __post_init__(self) -> None:
         if self.frames < (1 if self.adversary is None else 2):
@@ -128,9 +130,11 @@ class HierarchicalLosses:
         losses |= {"video": video.reshape(len(numbers), -1).mean(1), "audio": audio}
         if self.adversary is None:
             return Rebuilt(losses)
-        made = self._triples(model, to_x0(SCHEDULE, "eps", found.to(noisy.dtype), noisy, t), numbers)
-        losses["adversarial"] = self.adversarial * F.relu(1 - self.adversary(made))
-        return Rebuilt(losses, (true_triples(batch, numbers), made.detach()))
+        some = len(numbers) if self.judged is None else self.judged
+        made = self._triples(model, to_x0(SCHEDULE, "eps", found.to(noisy.dtype), noisy, t), numbers, some)
+        verdict = self.adversarial * F.relu(1 - self.adversary(made))
+        losses["adversarial"] = F.pad(verdict, (0, len(numbers) - len(verdict)), value=torch.nan)
+        return Rebuilt(losses, (true_triples(batch, numbers[:some]), made.detach()))
 
     def discriminate(self, adversary: nn.Module, made: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """The adversary's own losses, from the true and the made triples: it is given nothing that leads to the autoencoder."""
@@ -151,19 +155,22 @@ class HierarchicalLosses:
         return found
 
     @staticmethod
-    def _triples(model: Any, x0: Float[Tensor, "n c h w"], numbers: Int[Tensor, "b k"]) -> Float[Tensor, "b 3 s h w"]:
+    def _triples(
+        model: Any, x0: Float[Tensor, "n c h w"], numbers: Int[Tensor, "b k"], some: int
+    ) -> Float[Tensor, "b2 3 s h2 w2"]:
         """Audio image and two frames in pixels, of the clean latents that one step of the decoder arrives at."""
         b, k = numbers.shape
-        video = rearrange(x0[: b * k], "(b k) c h w -> b k c h w", k=k)[:, :2]
-        pictures = model.render(torch.cat([x0[b * k :, None], video], 1).flatten(0, 1))
-        return rearrange(pictures.float(), "(b s) c h w -> b c s h w", b=b)
+        video = rearrange(x0[: b * k], "(b k) c h w -> b k c h w", k=k)[:some, :2]
+        pictures = model.render(torch.cat([x0[b * k :, None][:some], video], 1).flatten(0, 1))
+        return rearrange(pictures.float(), "(b s) c h w -> b c s h w", s=3)
 
 
-def true_triples(batch: Mapping[str, Tensor], numbers: Int[Tensor, "b k"]) -> Float[Tensor, "b 3 s h w"]:
-    """The true audio image and the first two frames drawn."""
+def true_triples(batch: Mapping[str, Tensor], numbers: Int[Tensor, "b k"]) -> Float[Tensor, "b 3 s h2 w2"]:
+    """The true audio image and the first two frames drawn, of as many clips as there are numbers."""
     if "frames" not in batch or "picture" not in batch:
         raise ValueError("HierarchicalLosses: an adversary judges pixels; the batch needs `frames` and `picture`")
-    return torch.cat([batch["picture"][:, :, None], picked(batch["frames"], numbers[:, :2])], 2)
+    some = len(numbers)
+    return torch.cat([batch["picture"][:some, :, None], picked(batch["frames"][:some], numbers[:, :2])], 2)
 
 
 def picked(frames: Float[Tensor, "b c t h w"], numbers: Int[Tensor, "b k"]) -> Float[Tensor, "b c k h w"]:
