@@ -26,7 +26,8 @@ import conditional_sets
 from sonovid.metrics import results
 
 CLI = [sys.executable, "-m", "sonovid.cli"]
-SAMPLES = 50
+# Clips of a model in figure 5, and at most in the study.
+SAMPLES, RATED = 50, 20
 
 
 def called(words: list[str]) -> None:
@@ -116,7 +117,8 @@ def main() -> None:
         systems = [word for name in models for word in ("--system", f"{name}={options.out / name / 'music' / 'generation-0'}")]
         reference = options.out / next(iter(models)) / "music" / "reference"
         where = ["--reference", str(reference), "--task", "video-to-audio", "--questions", "cmmd-dance"]
-        called(["rate", "make", str(options.out / "study"), *systems, *where, "--raters", str(options.raters)])
+        rated = str(min(RATED, len(list(reference.glob("*.mp4")))))
+        called(["rate", "make", str(options.out / "study"), *systems, *where, "--clips", rated, "--raters", str(options.raters)])
     if options.efficiency:
         subprocess.run([sys.executable, str(Path(__file__).with_name("cmmd.py"))], check=True)
 

@@ -45,9 +45,10 @@ class Network:
 class Regression:
     """What is regressed, and at which noise levels, both streams at one.
 
-    predict: "v" as published, which needs a network wider than the mel has bins: near the data v is the noise itself, of all bins
-    at once, and what a narrower one cannot say of it stays in the sound. "x0" asks for no more than the data. law: "table": the
-    entries of a table of a thousand, alike often; "logit_normal": with this mean and standard deviation.
+    predict: "v" as published, which needs a stream of sound wider than the mel has bins (`Network.audio_widths`): near the data v
+    is the noise itself, of all bins at once, and what a narrower one cannot say of it stays in the sound. "x0" asks for no more
+    than the data. law: "table": the entries of a table of a thousand, alike often; "logit_normal": with this mean and standard
+    deviation.
     """
 
     predict: Literal["v", "x0"] = "v"
@@ -152,14 +153,13 @@ def paper_contrastive() -> CMMDRecipe:
 def scenes() -> CMMDRecipe:
     """nCMMD on bounces and hits: 16 frames of 64x64 at 10 per second, 1.6 s, small enough for one core.
 
-    As trained for docs/systems/cmmd.md: narrower than its mel, whose noise it therefore leaves (see `Regression`), and sampled
-    at the lambda that was best there.
+    As trained for docs/systems/cmmd.md, and sampled at the lambda that was best there. The pictures' stream is narrow; the sound's
+    is wider than its mel has bins, which costs little along one axis, and which v needs (see `Regression`).
     """
     return CMMDRecipe(
         geometry=Geometry(16, Fraction(10), 64, 64, 16000),
         data=Data(path="scenes:bounces+hits:6000:seed=0", held_out=0.02),
         network=Network(32, (1, 2, 3), head_width=32, groups=8, time_width=64, audio_widths=(96, 96, 96), dropout=0.0),
-        regression=Regression(law="logit_normal", mean=0.5, std=1.2),
         sampling=Sampling(steps=25, reconstruction=16.0),
         training=Settings(
             steps=4000,
