@@ -3,7 +3,17 @@
 import pytest
 import torch
 
-from sonovid.denoisers.svg.connector import Connector, FrameShift, ShiftedFeedForward, TemporalBlock, context_over_time, later
+from sonovid.denoisers.svg.connector import (
+    Connector,
+    FrameShift,
+    ShiftedFeedForward,
+    TemporalBlock,
+    context_of_clip,
+    context_over_time,
+    later,
+    mean_of_convolution,
+    mean_of_rows_of_convolution,
+)
 
 
 def awake(module, seed=0):
@@ -48,16 +58,24 @@ def test_shapes(along_time):
     connector = awake(Connector(8, 64, mults=(1, 2), out_channels=24, time_width=16, along_time=along_time))
     frames = 5 if along_time else 1
     out = connector(torch.randn(2, 8, frames, 8, 6), torch.randn(2, 16))
-    assert out.shape == (2, 24, frames, 4, 3)
+    assert out.shape == (2, 24, frames if along_time else 4)
+
+
+def test_means_of_a_convolution_are_taken_before_it():
+    conv = awake(torch.nn.Conv2d(5, 7, 3, padding=1))
+    for h, w in ((6, 4), (2, 2), (1, 1), (3, 1)):
+        x = torch.randn(2, 5, h, w, generator=torch.Generator().manual_seed(h))
+        torch.testing.assert_close(mean_of_convolution(conv, x), conv(x).mean((2, 3)))
+        torch.testing.assert_close(mean_of_rows_of_convolution(conv, x), conv(x).mean(3))
+    assert mean_of_convolution(conv.bfloat16(), x.bfloat16()).dtype == torch.bfloat16
 
 
 @torch.no_grad()
 def test_a_context_has_unit_length_at_each_moment_or_as_released_over_time():
-    features = torch.randn(2, 6, 5, 4) * torch.linspace(1, 9, 5)[:, None]
-    context = context_over_time(features)
+    sent = torch.randn(2, 6, 5) * torch.linspace(1, 9, 5)
+    context = context_over_time(sent)
     torch.testing.assert_close(context.norm(dim=1), torch.ones(2, 5))
-    torch.testing.assert_close(
-        context[:, :, 0], features[:, :, 0].mean(-1) / features[:, :, 0].mean(-1).norm(dim=1, keepdim=True)
-    )
-    torch.testing.assert_close(context_over_time(features, as_released=True).norm(dim=2), torch.ones(2, 6))
-    assert context_over_time(torch.zeros(1, 6, 5, 4)).isfinite().all()
+    torch.testing.assert_close(context[:, :, 0], sent[:, :, 0] / sent[:, :, 0].norm(dim=1, keepdim=True))
+    torch.testing.assert_close(context_over_time(sent, as_released=True).norm(dim=2), torch.ones(2, 6))
+    assert context_over_time(torch.zeros(1, 6, 5)).isfinite().all()
+    torch.testing.assert_close(context_of_clip(sent)[0, :, 0], sent[0].mean(1) / sent[0].mean(1).norm())

@@ -190,6 +190,22 @@ def test_audio_of_any_length_is_filled_up_and_cut():
     assert out.audio.shape == (2, 16, 7, 4)
 
 
+def test_words_meet_keys_and_values_once_for_all_frames():
+    """And the result is that of a U-Net which was told them frame by frame, bit for bit, in a repeated pass too."""
+    model, x, told = copy.deepcopy(silent()).train(), pair(), condition()
+    rows = []
+    layer = model.unets["video"].down_blocks[0].attentions[0].transformer_blocks[0].attn2.to_k
+    layer.register_forward_pre_hook(lambda layer, inputs: rows.append(len(inputs[0])))
+    words = told.text.repeat_interleave(4, 0)
+    alone = model.unets["video"](x.video, table_entries(TIMES.video), words).sample
+    assert torch.equal(model(x, TIMES, told).prediction.video, alone)
+    assert rows == [8, 2]
+    model.train_bases().enable_gradient_checkpointing()
+    model(x, TIMES, told).prediction.video.square().sum().backward()
+    assert rows[2:] == [2, 2]
+    assert layer.weight.grad.isfinite().all()
+
+
 @torch.no_grad()
 def test_folded_squares_of_latents_are_one_place_of_the_unet():
     settings = tiny()

@@ -185,8 +185,11 @@ class Connector(nn.Module):
         self.norm_out = nn.GroupNorm(gcd(NORM_GROUPS, widths[1]), widths[1])
         self.conv_out = nn.Conv2d(widths[1], out_channels, 3, padding=1)
 
-    def forward(self, x: Float[Tensor, "b c t h w"], time: Float[Tensor, "b e"]) -> Float[Tensor, "b d t2 h2 w2"]:
-        """The features of a stream: video as [b c t h w], whose frames stay; audio as [b c 1 l f], whose steps are halved."""
+    def forward(self, x: Float[Tensor, "b c t h w"], time: Float[Tensor, "b e"]) -> Float[Tensor, "b d t2"]:
+        """What is sent for each step of the time: the last convolution's mean over all other places of that step.
+
+        x: video as [b c t h w], whose frames stay; audio as [b c 1 l f], whose steps are halved.
+        """
         b, t = x.shape[0], x.shape[2]
         time = time.repeat_interleave(t, 0)
 
@@ -200,22 +203,46 @@ class Connector(nn.Module):
                 h = rearrange(self.temporal[level](clips(h)), "b c t h w -> (b t) c h w")
             if level == 0:
                 h = self.down(h)
-        return clips(self.conv_out(F.silu(self.norm_out(h))))
+        h = F.silu(self.norm_out(h))
+        if self.temporal:
+            return rearrange(mean_of_convolution(self.conv_out, h), "(b t) d -> b d t", b=b)
+        return mean_of_rows_of_convolution(self.conv_out, h)
 
 
-def context_over_time(features: Float[Tensor, "b c t s"], *, as_released: bool = False) -> Float[Tensor, "b c t"]:
-    """The mean over all but channels and time, of unit length: the context of CMC-PE.
+def mean_of_convolution(conv: nn.Conv2d, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+    """The mean over all places of a 3x3 convolution with a border of zeros, at a ninth of a place's cost for each.
+
+    The mean of a linear map is the map of means: each of the nine weights meets the sum of the places that it sees.
+    """
+    sums = _seen(_seen(x.float(), -1), -2) / (x.shape[2] * x.shape[3])
+    return F.linear(rearrange(sums, "n c y x -> n (c y x)").to(x.dtype), conv.weight.flatten(1), conv.bias)
+
+
+def mean_of_rows_of_convolution(conv: nn.Conv2d, x: Float[Tensor, "n c l f"]) -> Float[Tensor, "n d l"]:
+    """The same over the last axis alone."""
+    sums = rearrange(_seen(x.float(), -1) / x.shape[3], "n c l x -> n (c x) l").to(x.dtype)
+    return F.conv1d(sums, rearrange(conv.weight, "d c y x -> d (c x) y"), conv.bias, padding=1)
+
+
+def _seen(x: Tensor, axis: int) -> Tensor:
+    """Sums along an axis of what each of three weights sees there: all but the last, all, all but the first."""
+    every = x.sum(axis)
+    return torch.stack([every - x.select(axis, -1), every, every - x.select(axis, 0)], axis)
+
+
+def context_over_time(sent: Float[Tensor, "b c t"], *, as_released: bool = False) -> Float[Tensor, "b c t"]:
+    """What is sent, of unit length: the context of CMC-PE.
 
     as_released: each channel is divided by its length along the time.
 
     Deviation: here each moment is divided by its length along the channels, so that one moment does not tell how loud the others
     are. In the released code the axis slipped.
     """
-    context = features.mean(-1).float()
-    return (context / context.norm(dim=2 if as_released else 1, keepdim=True).clamp(min=1e-12)).to(features.dtype)
+    context = sent.float()
+    return (context / context.norm(dim=2 if as_released else 1, keepdim=True).clamp(min=1e-12)).to(sent.dtype)
 
 
-def context_of_clip(features: Float[Tensor, "b c t s"]) -> Float[Tensor, "b c 1"]:
+def context_of_clip(sent: Float[Tensor, "b c t"]) -> Float[Tensor, "b c 1"]:
     """One vector of unit length for the whole clip: the context of cross-attention (after CoDi)."""
-    context = features.mean((2, 3)).float()
-    return (context / context.norm(dim=1, keepdim=True).clamp(min=1e-12)).to(features.dtype)[:, :, None]
+    context = sent.float().mean(2, keepdim=True)
+    return (context / context.norm(dim=1, keepdim=True).clamp(min=1e-12)).to(sent.dtype)

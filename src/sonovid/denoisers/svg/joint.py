@@ -34,10 +34,10 @@ class SVG(ModelMixin, ConfigMixin):
     video, audio: the settings of a `UNetMotionModel` and of a `UNet2DConditionModel` whose class embedding takes the text's
     vector (AudioLDM). variant: "cmc_pe", the paper's, or "cross_attention", its baseline after CoDi. context_channels: of what
     connectors send. mults: of the U-Net's first width, per level of a connector. head_width: of the joins' attention heads, per
-    stream. text_words: places of the null text. fold: squares of so many by so many video latents are one place of the U-Net, with
-    as many times the channels. pad_audio: fill the audio's steps with zeros to what the U-Net can halve, and cut
-    the result; otherwise such a length is an error. as_released: three slips of the released code, which weights that were
-    trained with it need: see CMCPE, TemporalBlock and context_over_time.
+    stream. text_words: places of the null text. fold: squares of so many by so many video latents are one place of the U-Net,
+    with as many times the channels. pad_audio: fill the audio's steps with zeros to what the U-Net can halve, and cut the
+    result; otherwise such a length is an error. as_released: three slips of the released code, which weights that were trained
+    with it need: see CMCPE, TemporalBlock and context_over_time.
     """
 
     _supports_gradient_checkpointing = True
@@ -90,6 +90,10 @@ class SVG(ModelMixin, ConfigMixin):
                 blocks = getattr(self.unets[name], f"{way}_blocks")
                 # Partials of a method, not closures: a copied model then calls its own joins.
                 blocks[int(index)].register_forward_hook(partial(self._join, name, site))
+        for name, layer in self.unets["video"].named_modules():
+            if name.endswith(("attn2.to_k", "attn2.to_v")) and "motion" not in name:
+                layer.register_forward_pre_hook(once_for_all_frames)
+                layer.register_forward_hook(for_each_frame)
         words = video["cross_attention_dim"]
         self.register_buffer("null_text", torch.zeros(text_words, words))
         self.register_buffer("null_pooled", torch.zeros(audio["projection_class_embeddings_input_dim"]))
@@ -169,6 +173,7 @@ class SVG(ModelMixin, ConfigMixin):
         frames = x.video.shape[2]
         # The motion U-Net takes words for each frame.
         words = words.to(x.video.dtype).repeat_interleave(frames, 0)
+        words.frames_told = frames  # type: ignore[attr-defined]
         with self._sending(sent, frames), attention_precision(x.video.device):
             video = self.unets["video"](x.video, entries.video, words).sample
             audio = self.unets["audio"](x.audio, entries.audio, None, class_labels=pooled.to(x.audio.dtype)).sample
@@ -197,13 +202,12 @@ class SVG(ModelMixin, ConfigMixin):
         pair = torch.cat([x, previous], 1)
         pair = pair if name == "video" else pair[:, :, None]
         if self.gradient_checkpointing and torch.is_grad_enabled():
-            features = self._gradient_checkpointing_func(connector, pair, time)
+            sent = self._gradient_checkpointing_func(connector, pair, time)
         else:
-            features = connector(pair, time)
-        features = rearrange(features, "b c t h w -> b c t (h w)" if name == "video" else "b c 1 l f -> b c l f")
+            sent = connector(pair, time)
         if self.config.variant == "cross_attention":
-            return context_of_clip(features)
-        return context_over_time(features, as_released=self.config.as_released)
+            return context_of_clip(sent)
+        return context_over_time(sent, as_released=self.config.as_released)
 
     @contextmanager
     def _sending(self, contexts: AV | None, num_frames: int) -> Iterator[None]:
@@ -266,9 +270,10 @@ class SVG(ModelMixin, ConfigMixin):
         for name, one, places in zip(AV._fields, x, (self.config.fold**2, 1), strict=True):
             taken = self.unets[name].config["in_channels"]  # type: ignore[index, union-attr]
             if one.shape[1] * places != taken:
+                squares = f", which is {self.config.fold}x{self.config.fold} latents" if places > 1 else ""
                 raise ValueError(
-                    f"SVG: {name} latents of {one.shape[1]} channels; its U-Net takes {taken}"
-                    f"{f', which is {self.config.fold}x{self.config.fold} latents' if places > 1 else ''}: take the codec it was trained with"
+                    f"SVG: {name} latents of {one.shape[1]} channels; its U-Net takes {taken}{squares}: take the codec it was "
+                    "trained with"
                 )
         frames, most = x.video.shape[2], self.config.video.get("motion_max_seq_length", 32)
         if frames > most:
@@ -306,6 +311,21 @@ def attention_precision(device: torch.device) -> Any:
     """For a forward pass: attention in single precision where a CPU trains under autocast, else as it comes."""
     slow = device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
     return SingleAttention() if slow else nullcontext()
+
+
+def once_for_all_frames(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
+    """Before keys or values are made of words that are the same for so many frames: those of the first. Other words pass."""
+    frames = getattr(inputs[0], "frames_told", 1)
+    if frames == 1:
+        return None
+    words = inputs[0][::frames]
+    words.frames_told = frames  # type: ignore[attr-defined]
+    return (words,)
+
+
+def for_each_frame(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+    """Afterwards: what was made of them, for every frame again."""
+    return output.repeat_interleave(getattr(inputs[0], "frames_told", 1), 0)
 
 
 def doubled(*tensors: Tensor) -> bool:
