@@ -43,9 +43,10 @@ MAY_IMPORT = {
     "windows": BASE | {"media"},
     "extent": BASE | {"media", "windows"},
     "pipeline": (STAGES | ROOTS) - {"data"},
+    "continuation": (STAGES | ROOTS | {"metrics"}) - {"data"},
     "calibration": BASE | {"media", "data", "metrics"},
     "recipes": TOP,
-    "commands": TOP | {"recipes", "calibration", "captioning"},
+    "commands": TOP | {"recipes", "calibration", "captioning", "continuation"},
     "cli": TOP | {"recipes", "commands"},
 }
 # Functions that may be long or take many arguments, each with its reason.

@@ -323,3 +323,42 @@ def test_cross_modal_guidance_asks_only_what_it_needs():
         cross_modal(told, one)
     with pytest.raises(ValueError, match="a null context that is not there"):
         cross_modal(told, one, without_given=told, scale=one)
+
+
+def test_known_frames_enter_noised_where_they_are_replaced_and_the_others_are_left():
+    schedule = SCHEDULES["straight"]
+    known = AV(torch.tensor([[True, False, True]] * 3), None)
+    x0 = AV(torch.randn(3, 2, 3, 1, 1), torch.randn(3, 2, 4, 1))
+    noise, given = (x0.map(torch.randn_like) for _ in range(2))
+    seen = []
+
+    def denoise(x, t, previous=None):
+        seen.append((x, t))
+        return x0
+
+    held = given_replaced(denoise, AV(given.video, None), schedule, noise, known)
+    out = held(noise, AV(torch.full((3,), 0.25), torch.full((3,), 0.25)), None)
+    ((x, t),) = seen
+    assert t.video.shape == (3,)
+    torch.testing.assert_close(x.video[:, :, 0], 0.75 * given.video[:, :, 0] + 0.25 * noise.video[:, :, 0])
+    assert torch.equal(x.video[:, :, 1], noise.video[:, :, 1])
+    assert torch.equal(x.audio, noise.audio)
+    assert torch.equal(out.video[:, :, 2], given.video[:, :, 2])
+    assert torch.equal(out.video[:, :, 1], x0.video[:, :, 1])
+
+
+def test_reconstruction_of_known_frames_looks_at_no_others():
+    given = AV(torch.randn(2, 1, 3, 1, 1), None)
+    known = AV(torch.tensor([[True, False, False], [True, True, False]]), None)
+    x, t = AV(torch.randn(2, 1, 3, 1, 1), torch.randn(2, 1, 1, 1)), AV(torch.full((2,), 0.4), torch.full((2,), 0.4))
+    mix = torch.randn(3, 3)
+
+    def denoise(x, t, previous=None):
+        return AV(torch.einsum("ij,bcjhw->bcihw", mix, x.video), x.audio)
+
+    plain = denoise(x, t)
+    found = reconstruction(denoise, given, SCHEDULES["straight"], 0.5, known)(x, t)
+    missed = torch.where(known.video[:, None, :, None, None], given.video - plain.video, 0.0)
+    by_hand = plain.video - 0.5 * 0.6 * torch.einsum("ij,bcihw->bcjhw", mix, -2 * missed)
+    torch.testing.assert_close(found.video, by_hand)
+    assert torch.equal(found.audio, plain.audio)

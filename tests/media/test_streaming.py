@@ -2,6 +2,7 @@
 
 import tracemalloc
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ def noisy(num_samples: int, channels: int = 1) -> np.ndarray:
 
 def cut(length: int, at: tuple[int, ...]) -> list[slice]:
     edges = [0, *at, length]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 # Matroska numbers its files at random.
@@ -60,9 +61,14 @@ def test_a_rate_that_aac_has_not_is_resampled_without_seams(tmp_path):
 
 def test_a_fault_on_the_way_leaves_nothing(tmp_path):
     settings = {"fps": 8, "size": (32, 48), "sample_rate": 16000}
-    with pytest.raises(RuntimeError, match="no more"), streaming(tmp_path / "a.mp4", **settings) as pieces:
-        pieces.add(numbered(8), noisy(16000))
-        raise RuntimeError("no more")
+
+    def breaks():
+        with streaming(tmp_path / "a.mp4", **settings) as pieces:
+            pieces.add(numbered(8), noisy(16000))
+            raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        breaks()
     with pytest.raises(MediaError, match=r"a\.mp4: no pictures were given"), streaming(tmp_path / "a.mp4", **settings):
         pass
     for wrong, message in (

@@ -7,13 +7,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from sonovid.commands import longer
+
 DESCRIPTION = """\
 Make a video with its sound from words; or the sound for a video, whose own pictures stay as they are; or the pictures for a
-sound, which itself stays as it is. Words may go with either.
+sound, which itself stays as it is. Words may go with either. What is longer than the model makes at once is made window by
+window, from words, or from a clip that is gone on with, where the model is one that can go on.
 
   sonovid generate "a wooden stick hits a metal can twice" -o out.mp4
   sonovid generate --video clip.mp4 -o out.mp4
   sonovid generate "a dog barks" --audio dog.wav -o out.mp4 --preview out.png
+  sonovid generate --continue clip.mp4 --seconds 20 -o long.mp4 --drift drift.json
 """
 WRITES = (".mp4", ".mov", ".mkv", ".wav", ".flac")
 
@@ -32,13 +36,15 @@ def add(commands: Any) -> None:
     what = parser.add_argument_group("what is given")
     what.add_argument("--video", metavar="FILE", help="make the sound for this video")
     what.add_argument("--audio", metavar="FILE", help="make the pictures for this sound")
+    what.add_argument("--continue", dest="clip", metavar="FILE", help="go on from this clip, for --seconds in all; see --keep")
     what.add_argument("--negative", metavar="WORDS", help="what is not to be seen and heard")
     out = parser.add_argument_group("what comes out")
     out.add_argument("-o", "--output", metavar="FILE", default="out.mp4", help=f"{', '.join(WRITES)}; default: out.mp4")
     out.add_argument("--preview", metavar="PNG", help="also draw frames in a row above the mel spectrogram, its onsets marked")
     out.add_argument("--overwrite", action="store_true", help="replace files that exist")
     out.add_argument("--count", type=whole, default=1, metavar="N", help="N clips, out-0.mp4 to out-(N-1).mp4, of seeds SEED + i")
-    out.add_argument("--seconds", type=seconds, metavar="S", help="length; of a given file, how much of it is used")
+    out.add_argument("--seconds", type=seconds, metavar="S", help="length of the whole; of a given file, how much is used")
+    out.add_argument("--drift", metavar="JSON", help="of a long clip: what each window is like, each join, and where it drifts")
     out.add_argument("--size", type=size, metavar="WxH", help="picture size, where the model allows")
     out.add_argument("--fps", metavar="RATE", help="frames per second, such as 8 or 30000/1001, where the model allows")
     how = parser.add_argument_group("how")
@@ -47,6 +53,10 @@ def add(commands: Any) -> None:
     how.add_argument("--steps", type=whole, metavar="N", help="sampling steps; default: the model's own")
     how.add_argument("--guidance", type=float, metavar="X", help="how closely the pictures follow the words; 1 is none")
     how.add_argument("--audio-guidance", type=float, metavar="X", help="the same for the sound; default: that of the pictures")
+    how.add_argument("--keep", choices=("both", "video", "audio"), default="both", help="of --continue; the other is made anew")
+    how.add_argument(
+        "--hand-off", choices=("latents", "decoded"), default="latents", help="what goes from window to window; default: latents"
+    )
     how.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps; default: a GPU where there is one")
     how.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="of the network")
     how.add_argument("--quiet", action="store_true", help="say nothing")
@@ -127,8 +137,12 @@ def check_inputs(args: argparse.Namespace) -> None:
 
     if args.video and args.audio:
         raise ValueError("--video and --audio are both given, so there is nothing to generate: give one of them")
-    if not (args.prompt and args.prompt.strip()) and not args.video and not args.audio:
-        raise ValueError("nothing to go by: give words, --video or --audio (see sonovid generate --help)")
+    if not (args.prompt and args.prompt.strip()) and not args.video and not args.audio and not args.clip:
+        raise ValueError("nothing to go by: give words, --video, --audio or --continue (see sonovid generate --help)")
+    if args.clip:
+        longer.check_inputs(args)
+    elif args.keep != "both":
+        raise ValueError(f"--keep {args.keep}: it tells what of a clip is kept that is gone on with; give --continue FILE")
     path = args.video or args.audio
     if not path:
         return
@@ -177,6 +191,12 @@ def run(args: argparse.Namespace) -> None:
     places = targets(args.output, args.preview, args.count, overwrite=args.overwrite)
     check_inputs(args)
     pipe = load(args)
+    if longer.is_meant(args, pipe):
+        for index, target in enumerate(places):
+            lengthen(args, pipe, target, index)
+        return
+    if args.drift:
+        raise ValueError("--drift: a clip of one window has nothing to drift from; give --continue, or words and more --seconds")
     result = pipe(
         args.prompt,
         video=args.video,
@@ -195,6 +215,21 @@ def run(args: argparse.Namespace) -> None:
             print(f"{target.clip}: {describe(target.clip)}, seed {seed}" + (f"; {target.preview}" if target.preview else ""))
 
 
+def lengthen(args: argparse.Namespace, pipe: Any, target: Target, index: int) -> None:
+    """One long clip's files."""
+    from sonovid import media
+
+    seed = args.seed + index
+    drift = None if args.drift is None else numbered(Path(args.drift), index, args.count)
+    made = longer.make(args, pipe, target.clip, drift, seed, provenance(args, pipe, seed))
+    if target.preview is not None:
+        draw(target.preview, media.read(target.clip), overwrite=args.overwrite)
+    if not args.quiet:
+        if drift is not None:
+            print(made.table())
+        print(f"{target.clip}: {describe(target.clip)}, seed {seed}; {longer.joins(made)}")
+
+
 def describe(path: Path) -> str:
     """A file's extent in words."""
     from sonovid import media
@@ -211,6 +246,8 @@ def provenance(args: argparse.Namespace, pipe: Any, seed: int) -> dict[str, str]
     import sonovid
 
     what = "sound" if args.video else "pictures" if args.audio else "pictures and sound"
+    if args.clip:
+        what += f" from where {Path(args.clip).name} ends"
     steps = args.steps or pipe.options["num_inference_steps"]
     # The name of a folder, not where it lies: files travel.
     model = Path(args.model).name if args.model and Path(args.model).is_dir() else args.model or "shipped"
@@ -233,10 +270,15 @@ def write(args: argparse.Namespace, target: Target, clip: Any, metadata: dict[st
     else:
         media.write(target.clip, clip, **options)
     if target.preview is not None:
-        from sonovid.media.files import in_place
-        from sonovid.metrics.alignment import sound_onsets
-        from sonovid.preview import preview
+        draw(target.preview, clip, overwrite=args.overwrite)
 
-        with in_place(target.preview, overwrite=args.overwrite) as beside:
-            onsets = () if clip.waveform is None else sound_onsets(clip.waveform.mean(0).astype(float), clip.sample_rate).tolist()
-            preview(clip, events=onsets).save(beside)
+
+def draw(path: Path, clip: Any, *, overwrite: bool) -> None:
+    """A preview with the sound's onsets marked."""
+    from sonovid.media.files import in_place
+    from sonovid.metrics.alignment import sound_onsets
+    from sonovid.preview import preview
+
+    with in_place(path, overwrite=overwrite) as beside:
+        onsets = () if clip.waveform is None else sound_onsets(clip.waveform.mean(0).astype(float), clip.sample_rate).tolist()
+        preview(clip, events=onsets).save(beside)

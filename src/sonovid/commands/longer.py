@@ -1,0 +1,133 @@
+"""sonovid generate for what is longer than a window: written as it is made, with a report of its joins and of its drift."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+
+def is_meant(args: argparse.Namespace, pipe: Any) -> bool:
+    """Whether a clip is to be gone on with, or words are to last longer than a window."""
+    if args.clip:
+        return True
+    return not args.video and not args.audio and args.seconds is not None and args.seconds > pipe.geometry.seconds
+
+
+def check_inputs(args: argparse.Namespace) -> None:
+    """Look at the clip that is gone on with before the model is loaded.
+
+    Raises:
+        ValueError: it lacks what is kept of it, it is not shorter than what is asked for, or the length is not told.
+    """
+    from sonovid import media
+
+    info = media.probe(args.clip, limits=media.Limits())
+    name = f"--continue {args.clip}"
+    if args.keep != "both" and (args.video or args.audio):
+        raise ValueError(
+            f"--keep {args.keep}: with --{'video' if args.video else 'audio'} only the other stream goes on; leave it out"
+        )
+    wanted = {"video": info.has_video, "audio": info.has_audio}
+    for stream, what in (("video", "pictures"), ("audio", "sound")):
+        goes_on = args.audio if stream == "video" else args.video
+        if (args.keep == stream or goes_on) and not wanted[stream]:
+            raise ValueError(f"{name}: no {what} in it to go on with")
+    if args.video and args.seconds is not None:
+        raise ValueError(f"--seconds {float(args.seconds):g}: the sound goes on to the end of --video; leave --seconds out")
+    if args.seconds is None and not args.video and not args.audio:
+        raise ValueError(
+            f"{name}: how long is the whole to be? Give --seconds, more than the clip's {float(info.duration):.2f} s"
+        )
+    if args.seconds is not None and args.seconds <= info.duration:
+        raise ValueError(
+            f"--seconds {float(args.seconds):g}: {args.clip} lasts {float(info.duration):.2f} s already; give the length of the "
+            "whole, the clip included"
+        )
+
+
+def make(args: argparse.Namespace, pipe: Any, path: Path, drift: Path | None, seed: int, metadata: dict[str, str]) -> Any:
+    """Write one long clip as it is made, and its report where one is asked for; gives the `Drift` of it.
+
+    Raises:
+        ValueError: what `continuation.go_on` refuses, or a report that cannot be written.
+    """
+    from sonovid import atomic
+    from sonovid.continuation import Drift, Manner, go_on
+
+    if drift is not None and drift.exists() and not args.overwrite:
+        raise ValueError(f"{drift} exists already; --overwrite replaces it")
+    manner = Manner(
+        prompt=args.prompt,
+        negative_prompt=args.negative,
+        label=getattr(args, "label", None),
+        num_inference_steps=args.steps,
+        guidance_scale=args.guidance,
+        audio_guidance_scale=args.audio_guidance,
+        hand_off=args.hand_off,
+    )
+    given = {"video": args.video, "audio": args.audio}
+    seconds = args.seconds or _length(args.video or args.audio, pipe.geometry)
+    steps: list[Any] = []
+    walk = go_on(
+        pipe,
+        args.clip,
+        seconds=seconds,
+        **given,
+        keep=args.keep,
+        manner=manner,
+        generator=seed,
+        after_step=lambda: steps[0].update(),
+    )
+    report = Drift(pipe.geometry)
+    with pipe.progress_bar(total=walk.num_windows * walk.num_steps) as bar, writing(args, pipe, path, metadata) as write:
+        steps.append(bar)
+        for window in walk:
+            write(window.clip)
+            report.add(window.clip)
+            if window.join is not None:
+                report.joins.append(window.join.to_config())
+    if drift is not None:
+        atomic.write_text(drift, json.dumps(report.to_config(), indent=1) + "\n")
+    return report
+
+
+@contextmanager
+def writing(args: argparse.Namespace, pipe: Any, path: Path, metadata: dict[str, str]) -> Iterator[Any]:
+    """What clips are written with, one after another: to a file, or, for the pictures of --video, as the sound beside them."""
+    import numpy as np
+
+    from sonovid import media
+
+    own, options = pipe.geometry, {"overwrite": args.overwrite, "metadata": metadata}
+    if args.video and path.suffix.lower() not in (".wav", ".flac"):
+        sounds: list[Any] = []
+        yield lambda clip: sounds.append(clip.waveform)
+        media.mux(args.video, np.concatenate(sounds, axis=1), own.sample_rate, path, **options)
+        return
+    heard = media.read(args.audio, video=False) if args.audio else None
+    sound = None if heard is None else heard.waveform
+    if sound is not None and len(sound) not in (1, 2, 6):
+        sound = sound[:2]
+    rate, channels = (own.sample_rate, 1) if heard is None or sound is None else (heard.sample_rate, len(sound))
+    size = (own.height, own.width)
+    with media.streaming(path, fps=own.fps, size=size, sample_rate=rate, channels=channels, **options) as pieces:
+        if sound is not None:
+            pieces.add(waveform=sound)
+        yield lambda clip: pieces.add(clip.frames, clip.waveform if sound is None else None)
+
+
+def joins(report: Any) -> str:
+    """How the joins turned out, in words."""
+    within = sum(join["within"] for join in report.joins)
+    return f"{len(report.joins)} joins, {within} of them within the clip's own steps"
+
+
+def _length(path: str, own: Any) -> Fraction:
+    """How long a given stream lasts, in whole frames of the model."""
+    from sonovid import media
+    from sonovid.geometry import duration
+
+    return duration(max(1, int(media.probe(path).duration * own.fps + Fraction(1, 100))), own.fps)
