@@ -249,8 +249,8 @@ def generator(size: str) -> Count:
 
 
 def autoencoder() -> dict[str, Count]:
-    """MM-LDM's autoencoder at the published size, as it decodes: one evaluation of 16 frames and the audio image together, what
-    the decoder is told, which steps share, and the 17 pictures of Stable Diffusion's frame codec."""
+    """MM-LDM's autoencoder at the published size: one evaluation of its decoder for 16 frames and the audio image together; what
+    the decoder is told, which steps share; both encoders; and the 17 pictures through Stable Diffusion's frame codec."""
     with torch.device("meta"):
         network = HierarchicalNetwork(**hierarchical.paper()).eval()
         z = AV(torch.empty(1, 16, 16, 16), torch.empty(1, 16, 8, 8))
@@ -272,7 +272,9 @@ def autoencoder() -> dict[str, Count]:
         return {
             "signal decoder, 16 frames and the audio image": count(network, lambda: network(x, torch.empty(pictures), once)),
             "what it is told": count(network, told),
+            "both encoders": count(network, lambda: network.posterior(AV(torch.empty(1, 4, FRAMES, 32, 32), x[:1]))),
             "frame codec's decoder, 17 pictures of 256x256": count(codec, lambda: codec.decode(x)),
+            "frame codec's encoder, the same": count(codec, lambda: codec.encode(torch.empty(pictures, 3, 256, 256))),
         }
 
 
@@ -283,7 +285,7 @@ def main() -> None:
     for name, found in {"MM-Diffusion": base, **{f"MM-LDM {size}": own for size, own in sizes.items()}, **decoding}.items():
         costs = f"{found.parameters / 1e6:.2f} M | {found.layers / 1e9:.1f} G | {found.products / 1e9:.1f} G"
         print(f"| {name} | {costs} | {base.layers / found.layers:.2f} |")
-    drawn, told, rendered = decoding.values()
+    drawn, told, encoded, rendered, perceived = decoding.values()
     # Guidance doubles every evaluation of MM-LDM, and its decoder is guided as well.
     latents = 2 * 50 * sizes["S"].layers
     pictures = 2 * (50 * drawn.layers + told.layers) + rendered.layers
@@ -295,9 +297,16 @@ def main() -> None:
         "MM-LDM S, latents alone, DDIM 50, guided": latents,
         "MM-LDM S, latents guided, and decoded by 50 guided steps": latents + pictures,
     }
-    print("\n| a whole clip | layers |\n|---|---|")
-    for name, cost in clips.items():
-        print(f"| {name} | {cost / 1e12:.1f} T |")
+    # A gradient costs twice what the evaluation costs.
+    training = {
+        "MM-Diffusion": 3 * base.layers,
+        "MM-LDM S, latents cached": 3 * sizes["S"].layers,
+        "MM-LDM S, latents encoded at every step": 3 * sizes["S"].layers + encoded.layers + perceived.layers,
+    }
+    for title, costs in {"a whole clip": clips, "training, one clip a step": training}.items():
+        print(f"\n| {title} | layers |\n|---|---|")
+        for name, cost in costs.items():
+            print(f"| {name} | {cost / 1e12:.2f} T |")
 
 
 if __name__ == "__main__":

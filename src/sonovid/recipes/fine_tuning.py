@@ -87,6 +87,7 @@ def scenes() -> TuningRecipe:
     """The frame codec in the package, on scenes and their sound as pictures."""
     return TuningRecipe(
         data=Data(path="scenes:landscape+hits+bounces:1500:seed=0"),
+        picture=AudioPicture(low=-60.0),
         edge=1.0,
         judge=Judge(width=32, begins=250),
         training=Settings(
