@@ -4,11 +4,13 @@ import json
 from dataclasses import replace
 from fractions import Fraction
 
+import av
 import pytest
 import torch
 
 from sonovid import media, recipes
 from sonovid.av import AV, Task
+from sonovid.cli import main
 from sonovid.codecs.base import PairCodec
 from sonovid.codecs.hierarchical import HierarchicalAutoencoder, HierarchicalNetwork
 from sonovid.data import clips
@@ -138,6 +140,20 @@ def test_the_context_is_embedded_once_for_all_steps(pipe, true):
     finally:
         hook.remove()
     assert len(calls) == 2
+
+
+def test_the_command_line_makes_clips_of_a_class(trained, pipe, tmp_path, capsys):
+    label, path = pipe.classes.names[0], tmp_path / "out.mp4"
+    words = ["generate", "--model", str(trained / "model"), "-o", str(path), "--steps", "1"]
+    assert main([*words, "--label", label]) == 0
+    assert len(media.read(path).frames) == GEOMETRY.num_frames
+    with av.open(str(path)) as container:
+        assert f"class: {label}" in container.metadata["comment"]
+    # A model without words needs nothing to go by.
+    assert main([*words, "--overwrite"]) == 0
+    capsys.readouterr()
+    assert main([*words, "--overwrite", "--label", label + "s"]) != 0
+    assert f"did you mean '{label}'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

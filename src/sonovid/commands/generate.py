@@ -19,6 +19,7 @@ window, from words, or from a clip that is gone on with, where the model is one 
   sonovid generate "a dog barks" --audio dog.wav -o out.mp4 --preview out.png
   sonovid generate --continue clip.mp4 --seconds 20 -o long.mp4 --drift drift.json
 """
+NOTHING = "nothing to go by: give words, --video, --audio or --continue (see sonovid generate --help)"
 WRITES = (".mp4", ".mov", ".mkv", ".wav", ".flac")
 
 
@@ -37,6 +38,7 @@ def add(commands: Any) -> None:
     what.add_argument("--video", metavar="FILE", help="make the sound for this video")
     what.add_argument("--audio", metavar="FILE", help="make the pictures for this sound")
     what.add_argument("--continue", dest="clip", metavar="FILE", help="go on from this clip, for --seconds in all; see --keep")
+    what.add_argument("--label", metavar="CLASS", help="what kind of clip, for a model that knows classes")
     what.add_argument("--negative", metavar="WORDS", help="what is not to be seen and heard")
     out = parser.add_argument_group("what comes out")
     out.add_argument("-o", "--output", metavar="FILE", default="out.mp4", help=f"{', '.join(WRITES)}; default: out.mp4")
@@ -53,6 +55,11 @@ def add(commands: Any) -> None:
     how.add_argument("--steps", type=whole, metavar="N", help="sampling steps; default: the model's own")
     how.add_argument("--guidance", type=float, metavar="X", help="how closely the pictures follow the words; 1 is none")
     how.add_argument("--audio-guidance", type=float, metavar="X", help="the same for the sound; default: that of the pictures")
+    how.add_argument(
+        "--guidance-against",
+        choices=("modality", "context", "both"),
+        help="what guidance leads away from beside --video or --audio: their absence, that of words and class, or both (MM-LDM)",
+    )
     how.add_argument("--keep", choices=("both", "video", "audio"), default="both", help="of --continue; the other is made anew")
     how.add_argument(
         "--hand-off", choices=("latents", "decoded"), default="latents", help="what goes from window to window; default: latents"
@@ -127,6 +134,11 @@ def targets(output: str, preview: str | None, count: int, *, overwrite: bool) ->
     return result
 
 
+def nothing_given(args: argparse.Namespace) -> bool:
+    """Whether a model of words would have nothing to go by."""
+    return not any((args.prompt and args.prompt.strip(), args.label, args.video, args.audio, args.clip))
+
+
 def check_inputs(args: argparse.Namespace) -> None:
     """Look at what is given before the model is loaded, which takes seconds.
 
@@ -137,8 +149,9 @@ def check_inputs(args: argparse.Namespace) -> None:
 
     if args.video and args.audio:
         raise ValueError("--video and --audio are both given, so there is nothing to generate: give one of them")
-    if not (args.prompt and args.prompt.strip()) and not args.video and not args.audio and not args.clip:
-        raise ValueError("nothing to go by: give words, --video, --audio or --continue (see sonovid generate --help)")
+    # Of another model than the packaged one it is not known yet whether it goes by anything.
+    if nothing_given(args) and args.model is None:
+        raise ValueError(NOTHING)
     if args.clip:
         longer.check_inputs(args)
     elif args.keep != "both":
@@ -191,6 +204,8 @@ def run(args: argparse.Namespace) -> None:
     places = targets(args.output, args.preview, args.count, overwrite=args.overwrite)
     check_inputs(args)
     pipe = load(args)
+    if nothing_given(args) and pipe.takes_words:
+        raise ValueError(NOTHING)
     if longer.is_meant(args, pipe):
         for index, target in enumerate(places):
             lengthen(args, pipe, target, index)
@@ -208,6 +223,8 @@ def run(args: argparse.Namespace) -> None:
         num_outputs_per_prompt=args.count,
         seconds=args.seconds,
         generator=args.seed,
+        label=args.label,
+        guidance_against=args.guidance_against,
     )
     for target, clip, seed in zip(places, result.clips, result.seeds, strict=True):
         write(args, target, clip, provenance(args, pipe, seed))
@@ -253,6 +270,7 @@ def provenance(args: argparse.Namespace, pipe: Any, seed: int) -> dict[str, str]
     model = Path(args.model).name if args.model and Path(args.model).is_dir() else args.model or "shipped"
     parts = [f"AI-generated {what}", f"sonovid {sonovid.__version__}", f"model {model} ({pipe.config.system})"]
     parts += [f"prompt: {args.prompt}"] if args.prompt else []
+    parts += [f"class: {args.label}"] if args.label else []
     parts += [f"seed {seed}", f"{steps} steps"]
     return {"comment": "; ".join(parts)} | ({"title": args.prompt} if args.prompt else {})
 

@@ -62,10 +62,11 @@ def make(args: argparse.Namespace, pipe: Any, path: Path, drift: Path | None, se
     manner = Manner(
         prompt=args.prompt,
         negative_prompt=args.negative,
-        label=getattr(args, "label", None),
+        label=args.label,
         num_inference_steps=args.steps,
         guidance_scale=args.guidance,
         audio_guidance_scale=args.audio_guidance,
+        guidance_against=args.guidance_against,
         hand_off=args.hand_off,
     )
     given = {"video": args.video, "audio": args.audio}
