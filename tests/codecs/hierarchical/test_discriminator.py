@@ -27,7 +27,8 @@ def triples(b=2, seed=0):
 def test_one_number_for_each_triple_whatever_the_batch():
     x = triples()
     both = judge()(x)
-    assert both.shape == (2,) and torch.allclose(both[:1], judge()(x[:1]), atol=1e-5)
+    assert both.shape == (2,)
+    assert torch.allclose(both[:1], judge()(x[:1]), atol=1e-5)
 
 
 @torch.no_grad()
@@ -56,7 +57,8 @@ def test_it_sees_which_sound_belongs_to_which_pictures():
 def test_the_published_size():
     with torch.device("meta"):
         made = Discriminator(**paper())
-    assert made.slots.shape == (3, 3, 256, 256) and len(made.levels) == 7
+    assert made.slots.shape == (3, 3, 256, 256)
+    assert len(made.levels) == 7
     assert round(sum(p.numel() for p in made.parameters()) / 1e6, 2) == 4.03
 
 

@@ -44,10 +44,11 @@ def test_a_perceptron_begins_silent_and_learns_where_one_of_zeros_throughout_lea
     assert (ours(x) - wanted).square().mean() < 0.6 * (released(x) - wanted).square().mean()
 
 
-@pytest.mark.parametrize("channels", (1, 8, 16, 48, 64, 320, 1280))
+@pytest.mark.parametrize("channels", [1, 8, 16, 48, 64, 320, 1280])
 def test_norms_have_groups_of_several_channels(channels):
     layer = norm(channels)
-    assert channels % layer.num_groups == 0 and layer.num_groups <= 32
+    assert channels % layer.num_groups == 0
+    assert layer.num_groups <= 32
     assert channels < 4 or channels // layer.num_groups >= 4 or channels % 4
 
 
@@ -96,4 +97,5 @@ def test_neighbouring_frames_differ_in_their_index_a_thousandfold_scale_apart_fr
     spread, released = (sinusoids(scale * places, 32) for scale in (1000, 1))
     assert (spread[0] - spread[1]).norm() > 10 * (released[0] - released[1]).norm()
     index = seeded(lambda: FrameIndex(8, 16))
-    assert index(places).shape == (2, 16) and not torch.allclose(*index(places))
+    assert index(places).shape == (2, 16)
+    assert not torch.allclose(*index(places))

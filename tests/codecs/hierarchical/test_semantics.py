@@ -36,7 +36,8 @@ def test_both_streams_end_in_one_space():
     assert found.features.video.shape == found.features.audio.shape == (4, 12, 2, 2)
     assert found.logits.shape == (4, 3)
     for v in found.vectors:
-        assert v.shape == (4, 5) and torch.allclose(v.norm(dim=1), torch.ones(4))
+        assert v.shape == (4, 5)
+        assert torch.allclose(v.norm(dim=1), torch.ones(4))
     assert torch.allclose(torch.stack(list(found.scales)), torch.tensor(1 / 0.07))
     assert space(classes=0)(latents()).logits is None
 
@@ -67,4 +68,5 @@ def test_temperatures_are_learnt_and_bounded():
 def test_a_stream_without_latents_has_no_feature():
     with torch.no_grad():
         features = space().project(AV(latents().video, None))
-    assert features.audio is None and features.video is not None
+    assert features.audio is None
+    assert features.video is not None

@@ -106,7 +106,8 @@ def test_everything_it_is_told_changes_what_it_says(change):
 @torch.no_grad()
 def test_what_is_told_nothing_has_words_of_zeros_and_its_neighbour_keeps_its_own():
     some = told(present=torch.tensor([False, True]))
-    assert some.words.shape == (2, 2 + 1 + 4, 12) and not some.words[0].any()
+    assert some.words.shape == (2, 2 + 1 + 4, 12)
+    assert not some.words[0].any()
     assert torch.equal(some.words[1], told().words[1])
 
 
@@ -132,7 +133,8 @@ def test_a_pyramid_begins_silent_and_its_ends_have_gradients_at_once():
         torch.random.default_generator.manual_seed(0)
         own = Pyramid(8, (16, 32), 0)
     features = own(torch.randn(2, 8, 4, 4), [(8, 8), (2, 2)])
-    assert [f.shape for f in features] == [(2, 16, 8, 8), (2, 32, 2, 2)] and not any(f.any() for f in features)
+    assert [f.shape for f in features] == [(2, 16, 8, 8), (2, 32, 2, 2)]
+    assert not any(f.any() for f in features)
     sum(f.sum() for f in features).backward()
     assert all(end.weight.grad.any() for end in own.ends)
 
@@ -140,7 +142,8 @@ def test_a_pyramid_begins_silent_and_its_ends_have_gradients_at_once():
 def test_latents_are_repeated_or_averaged_to_size():
     z = torch.arange(4.0).reshape(1, 1, 2, 2)
     assert resized(z, (4, 4))[0, 0, 0].tolist() == [0, 0, 1, 1]
-    assert resized(z, (1, 1)).item() == 1.5 and resized(z, (2, 2)) is z
+    assert resized(z, (1, 1)).item() == 1.5
+    assert resized(z, (2, 2)) is z
 
 
 @torch.no_grad()

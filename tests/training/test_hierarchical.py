@@ -1,0 +1,308 @@
+"""Eqs. 1-3 against oracles, and which parameters each loss reaches: exactly those it is meant to train."""
+
+import logging
+import math
+from functools import cache
+
+import pytest
+import torch
+from tiny_autoencoder import autoencoder, window
+from torch import nn
+
+from sonovid.av import AV
+from sonovid.codecs.hierarchical import Discriminator
+from sonovid.codecs.hierarchical.autoencoder import SCHEDULE
+from sonovid.codecs.hierarchical.discriminator import small
+from sonovid.codecs.hierarchical.layers import zeroed
+from sonovid.diffusion.objective import Scored, total
+from sonovid.training import hierarchical
+from sonovid.training.hierarchical import (
+    HierarchicalLosses,
+    contrast,
+    draw_frames,
+    fakes,
+    hinge,
+    kl_divergence,
+    picked,
+)
+
+
+@cache
+def judge():
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(3)
+        made = Discriminator(**small((16, 16), 4))
+        for parameter in made.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.2)
+    return made
+
+
+def batch(model, b=3, labels=(0, 2, -1)):
+    frames, sound = window(b)
+    seen = model.perceive(frames, sound)
+    return {
+        "video": seen.video,
+        "audio": seen.audio,
+        "labels": torch.tensor(labels),
+        "frames": frames,
+        "picture": model.audio_image(sound),
+    }
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def losses(model=None, seed=0, given=None, **options):
+    model = model or autoencoder()
+    objective = HierarchicalLosses(**{"dropout": 0.0, "adversary": judge(), **options})
+    return objective(model, batch(model) if given is None else given, seeded(seed))
+
+
+# --- formulas --------------------------------------------------------------------------------------------------------
+
+
+def test_divergence_is_that_of_torch_summed():
+    mean, log_variance = (torch.randn(2, 3, 4, 4, generator=seeded(s)) for s in (1, 2))
+    own = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    wanted = torch.distributions.kl_divergence(own, torch.distributions.Normal(0.0, 1.0)).flatten(1).sum(1)
+    assert torch.allclose(kl_divergence(mean, log_variance), wanted, rtol=1e-5)
+    assert not kl_divergence(torch.zeros(1, 2), torch.zeros(1, 2)).any()
+
+
+def test_contrast_is_equation_one_written_out():
+    vectors = AV(*(nn.functional.normalize(torch.randn(4, 5, generator=seeded(s)), dim=1) for s in (1, 2)))
+    for forth, back in ((3.0, 3.0), (2.0, 5.0)):
+        wanted = 0.0
+        for i in range(4):
+            ahead = [math.exp(forth * float(vectors.video[i] @ vectors.audio[j])) for j in range(4)]
+            aback = [math.exp(back * float(vectors.audio[i] @ vectors.video[j])) for j in range(4)]
+            wanted -= 0.5 * math.log(ahead[i] / sum(ahead)) + 0.5 * math.log(aback[i] / sum(aback))
+        found = contrast(vectors, AV(torch.tensor(forth), torch.tensor(back)))
+        assert found.sum().item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_the_hinge_is_bounded_below_and_asks_for_real_above_one_and_fake_below_minus_one():
+    found = hinge(torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0]), torch.tensor([-1.0, 1.0]))
+    assert found["real"].tolist() == [0.0, 0.5]
+    assert found["fake"].tolist() == [0.0, 3.0]
+
+
+def test_the_four_fakes_of_equation_two():
+    # Slots: sound, frame i, frame j; made ones are negative.
+    real = torch.tensor([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1, 1).expand(-1, 3, -1, -1, -1)
+    found = [f[0, 0].flatten().tolist() for f in fakes(real, -real)]
+    assert found == [[-1, -2, -3], [-1, -2, 3], [-1, 2, -3], [-1, -3, -2]]
+
+
+def test_frames_differ_and_rise_and_all_are_drawn():
+    drawn = draw_frames(4, 400, 2, seeded())
+    assert (drawn[:, 0] < drawn[:, 1]).all()
+    assert len(drawn.unique(dim=0)) == 6
+    with pytest.raises(ValueError, match="5 frames drawn of 4"):
+        draw_frames(4, 1, 5, None)
+    clips = torch.arange(8.0).reshape(2, 1, 4, 1, 1)
+    assert picked(clips, torch.tensor([[0, 3], [1, 2]])).flatten().tolist() == [0, 3, 5, 6]
+
+
+# --- the whole -------------------------------------------------------------------------------------------------------
+
+
+def test_one_value_per_sample_weighted_by_lambda():
+    one = losses(kl=1.0, classes=1.0, contrast=1.0, adversarial=1.0).losses
+    assert set(one) == {"kl", "contrast", "classes", "video", "audio", "adversarial"}
+    assert all(loss.shape == (3,) for loss in one.values())
+    assert one["classes"].isnan().tolist() == [False, False, True]
+    other = losses(kl=1e-3, classes=0.1, contrast=0.2, adversarial=0.3).losses
+    for name, by in (("kl", 1e-3), ("classes", 0.1), ("contrast", 0.2), ("adversarial", 0.3), ("video", 1), ("audio", 1)):
+        assert torch.allclose(other[name], by * one[name], equal_nan=True, rtol=1e-5), name
+
+
+def test_a_network_that_says_zero_errs_by_the_noise_itself():
+    model = autoencoder()
+    zeroed(model.network.decoder.unet.conv_out)
+    found = losses(model, adversary=None).losses
+    # Mean squares of standard normal noise: 4 x 4 x 4 numbers an image.
+    assert all(0.5 < float(loss.mean()) < 1.6 for loss in (found["video"], found["audio"]))
+
+
+def test_the_judged_pixels_are_those_of_one_step_back_to_clean_latents():
+    # A decoder that knows the noise makes triples that are the frame codec's own reconstructions.
+    model, told = autoencoder(), {}
+    given = batch(model)
+
+    class Knowing(nn.Module):
+        def forward(self, x, t, *_):
+            alpha, sigma = (c[:, None, None, None] for c in SCHEDULE.coefficients(t))
+            return (x - alpha * told["x0"]) / sigma
+
+    numbers = draw_frames(4, 3, 2, _after_latents(model, given))
+    told["x0"] = torch.cat([picked(given["video"], numbers).movedim(1, 2).flatten(0, 1), given["audio"]])
+    model.network.decoder.forward = Knowing().forward
+    real, made = losses(model, given=given).made
+    assert torch.equal(real[:, :, 0], given["picture"])
+    assert torch.equal(real[:, :, 1:], picked(given["frames"], numbers))
+    assert torch.allclose(made[:, :, 0], model.render(given["audio"]), atol=5e-2)
+    assert torch.allclose(made[:, :, 1], model.render(picked(given["video"], numbers)[:, :, 0]), atol=5e-2)
+
+
+def _after_latents(model, given):
+    """The generator as it is when frames are drawn: after the posteriors' noises."""
+    generator = seeded()
+    for mean, _ in model.network.posterior(AV(given["video"], given["audio"])):
+        torch.randn(mean.shape, generator=generator)
+    return generator
+
+
+def test_some_clips_of_a_batch_may_be_judged():
+    found = losses(judged=1)
+    assert found.losses["adversarial"].isnan().tolist() == [False, True, True]
+    whole = losses()
+    assert all(torch.equal(a, b[:1]) for a, b in zip(found.made, whole.made, strict=True)) or torch.allclose(
+        found.made[1], whole.made[1][:1], atol=1e-5
+    )
+
+
+def test_missing_labels_are_noticed_and_the_loss_is_left_out(caplog):
+    hierarchical._NOTICED.clear()
+    model = autoencoder()
+    given = batch(model)
+    del given["labels"]
+    with caplog.at_level(logging.WARNING):
+        found = losses(model, given=given)
+        losses(model, given=given)
+    assert [r.message for r in caplog.records] == ["the data carry no labels: the classification loss is skipped"]
+    assert found.losses["classes"].isnan().all()
+    assert total(Scored(found.losses, AV(None, None))).isfinite()
+
+
+def test_labels_outside_the_set_and_missing_pixels_are_refused():
+    model = autoencoder()
+    with pytest.raises(ValueError, match="label 3: this autoencoder knows classes 0 to 2"):
+        losses(model, given=batch(model, labels=(0, 1, 3)))
+    given = batch(model)
+    del given["picture"]
+    with pytest.raises(ValueError, match="needs `frames` and `picture`"):
+        losses(model, given=given)
+    with pytest.raises(ValueError, match="frames=1"):
+        HierarchicalLosses(frames=1, adversary=judge())
+
+
+def test_a_model_without_a_semantic_space_has_no_semantic_losses():
+    assert set(losses(autoencoder(semantic=None), adversary=None).losses) == {"kl", "video", "audio"}
+
+
+def test_what_is_dropped_is_decoded_as_nothing_and_still_means_something():
+    model = autoencoder()
+    kept, dropped = (losses(model, dropout=share, adversary=None).losses for share in (0.0, 1.0))
+    assert not torch.allclose(kept["video"], dropped["video"])
+    assert torch.equal(kept["contrast"], dropped["contrast"])
+    assert torch.equal(kept["kl"], dropped["kl"])
+
+
+# --- who is reached --------------------------------------------------------------------------------------------------
+
+ENCODERS, PROJECTORS = ("network.encoders.",), ("network.semantics.projectors.",)
+CONTRASTIVE, CLASSIFYING = ("network.semantics.contrastive_head.",), ("network.semantics.class_head.",)
+DECODER = ("network.decoder.",)
+REACHES = {
+    "kl": ENCODERS,
+    "contrast": ENCODERS + PROJECTORS + CONTRASTIVE,
+    "classes": ENCODERS + PROJECTORS + CLASSIFYING,
+    "video": ENCODERS + PROJECTORS + DECODER,
+    "audio": ENCODERS + PROJECTORS + DECODER,
+    "adversarial": ENCODERS + PROJECTORS + DECODER,
+}
+# What a loss does not touch within what it trains: the decoder's parts for the other stream, and what tells of the same one.
+SPARED = {
+    "video": ("decoder.pyramids.audio", "decoder.content.audio", "decoder.modality.audio", "semantics.projectors.video"),
+    "audio": (
+        "decoder.pyramids.video",
+        "decoder.content.video",
+        "decoder.modality.video",
+        "decoder.index",
+        "semantics.projectors.audio",
+    ),
+}
+
+
+def reached(model, loss):
+    for parameter in model.parameters():
+        parameter.grad = None
+    loss[~loss.isnan()].sum().backward(retain_graph=True)
+    return {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+@pytest.mark.parametrize("name", REACHES)
+def test_each_loss_reaches_exactly_what_it_is_meant_to_train(name):
+    model = autoencoder()
+    adversary = judge().requires_grad_(False)
+    found = reached(model, losses(model, adversary=adversary, kl=1.0).losses[name])
+    adversary.requires_grad_(True)
+    spared = SPARED.get(name, ())
+    own = {n for n, _ in model.named_parameters() if n.startswith(REACHES[name]) and not any(s in n for s in spared)}
+    if name == "kl":
+        # The divergence knows the posterior alone, and all of it.
+        assert found == own
+        return
+    missing = own - found - {n for n in own if "frames.0.attention.inward.bias" in n}
+    assert not missing, f"{name} does not reach {sorted(missing)[:5]}"
+    assert not found - own, f"{name} reaches {sorted(found - own)[:5]}"
+
+
+def test_in_the_released_form_the_semantic_losses_stop_at_the_projectors():
+    settings = {**autoencoder().network.config.semantic, "detached": True}
+    model = autoencoder(semantic=settings)
+    found = losses(model, adversary=None).losses
+    for name in ("contrast", "classes"):
+        assert {n.split(".")[1] for n in reached(model, found[name])} == {"semantics"}
+
+
+def test_the_adversarys_loss_trains_the_adversary_and_nothing_of_the_autoencoder():
+    model, adversary = autoencoder(), judge()
+    result = losses(model)
+    for parameter in [*model.parameters(), *adversary.parameters()]:
+        parameter.grad = None
+    sum(loss.sum() for loss in HierarchicalLosses(adversary=adversary).discriminate(adversary, result.made).values()).backward()
+    assert all(p.grad is None for p in model.parameters())
+    assert all(p.grad is not None and p.grad.any() for p in adversary.parameters())
+
+
+def test_the_frame_codec_and_the_vocoder_are_frozen():
+    model = autoencoder()
+    total(Scored(losses(model).losses, AV(None, None))).backward()
+    frozen = [p for n, p in model.named_parameters() if n.startswith(("frame_codec.", "vocoder."))]
+    assert frozen
+    assert all(p.grad is None and not p.requires_grad for p in frozen)
+
+
+def step(model, optimiser, seed, **options):
+    loss = total(Scored(losses(model, seed, **options).losses, AV(None, None)))
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    dead = {n for n, p in model.network.named_parameters() if p.grad is None or not p.grad.any()}
+    optimiser.step()
+    return dead
+
+
+def test_after_one_step_every_parameter_of_a_fresh_autoencoder_is_trained():
+    model = autoencoder(fresh=True)
+    optimiser = torch.optim.AdamW(model.network.parameters(), lr=1e-3)
+    adversary = judge().requires_grad_(False)
+    step(model, optimiser, 0, adversary=adversary)
+    assert step(model, optimiser, 1, adversary=adversary) == set()
+    adversary.requires_grad_(True)
+
+
+def test_perceptrons_zeroed_throughout_as_released_stay_dead():
+    # The counterexample: content and meaning then say a constant, whatever the latents are.
+    model = autoencoder(fresh=True)
+    perceptrons = [*model.network.decoder.content.values(), model.network.decoder.meaning]
+    for one in perceptrons:
+        zeroed(one)
+    optimiser = torch.optim.AdamW(model.network.parameters(), lr=1e-3)
+    for seed in range(3):
+        dead = step(model, optimiser, seed, adversary=None)
+    assert {"decoder.content.video.0.weight", "decoder.content.audio.2.weight", "decoder.meaning.2.weight"} <= dead
+    assert not any(layer.weight.any() for one in perceptrons for layer in (one[0], one[2]))
