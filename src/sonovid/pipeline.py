@@ -250,6 +250,11 @@ class SoundingVideoPipeline(DiffusionPipeline):
         """Whether prompts mean anything to this model."""
         return self.text_encoder is not None
 
+    @property
+    def makes(self) -> AV:
+        """Which streams the network makes: both, unless it was made for one alone (MM-LDM-v, MM-LDM-a)."""
+        return getattr(self.denoiser, "makes", AV(True, True))
+
     # --- generating ----------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -303,6 +308,9 @@ class SoundingVideoPipeline(DiffusionPipeline):
         if output_type not in OUTPUTS:
             raise ValueError(f"{output_type=}: expected one of {OUTPUTS}")
         task = arguments.which_task(video, audio)
+        if task is not Task.JOINT and not all(self.makes):
+            only = "pictures" if self.makes.video else "sound"
+            raise ValueError(f"this model makes {only} alone, from nothing of the other stream: give neither video nor audio")
         count_each = positive("num_outputs_per_prompt", num_outputs_per_prompt)
         prompts = arguments.check_prompts(prompt, negative_prompt, self.takes_words)
         asked = arguments.beside(prompts, arguments.check_labels(label, self.classes), count_each)
@@ -366,7 +374,9 @@ class SoundingVideoPipeline(DiffusionPipeline):
 
     def _noise(self, draw: torch.Generator) -> AV:
         """Unit noise for one clip and window."""
-        return noise.draw_pair([draw], self.codec.latent_shapes(self.geometry)).map(lambda x: x.to(self.device))
+        # A stream that is not made is carried along without a single step.
+        shapes = self.codec.latent_shapes(self.geometry).map(lambda s, there: s if there else (s[0], 0, *s[2:]), self.makes)
+        return noise.draw_pair([draw], shapes).map(lambda x: x.to(self.device))
 
     def _conditions(self, words: str, negative: str | None, task: Task, label: int = NONE) -> tuple[Condition, Condition | None]:
         """What the network is told, and what guidance leads away from: None where there are no words to guide by."""
@@ -414,34 +424,44 @@ class SoundingVideoPipeline(DiffusionPipeline):
         if kind == "latent":
             return output
         frames, sounds = zip(*(self._decode(extent, windows_of_clip) for windows_of_clip in results), strict=True)
+        there = self.makes
         if kind == "clip":
             output.clips = [self._clip(task, extent, *pair) for pair in zip(frames, sounds, asked, strict=True)]
-        elif kind == "pt":
-            output.frames, output.audio = rearrange(list(frames), "b t h w c -> b t c h w"), torch.stack(sounds)[:, None]
         else:
-            output.frames, output.audio = torch.stack(frames).cpu().numpy(), torch.stack(sounds)[:, None].cpu().numpy()
+            output.frames = torch.stack(frames) if there.video else None
+            output.audio = torch.stack(sounds)[:, None] if there.audio else None
+            if kind == "pt" and there.video:
+                output.frames = rearrange(output.frames, "b t h w c -> b t c h w")
+            if kind == "np":
+                output.frames = output.frames.cpu().numpy() if there.video else None
+                output.audio = output.audio.cpu().numpy() if there.audio else None
         return output
 
-    def _decode(self, extent: Extent, latents: list[AV]) -> tuple[Tensor, Tensor]:
-        """Frames [t h w 3] in [0, 1] and sound [n] in [-1, 1] of one clip, its windows joined and cut to length."""
-        own = self.geometry
-        pictures, sounds = [], []
-        for x in latents:
-            decoded = self.codec.decode(self.codec.unwhiten(x), own.num_samples)
-            frames = decoded.video[:, :, : own.num_frames].float().clamp(-1, 1) * 0.5 + 0.5
-            pictures.append(rearrange(frames, "1 c t h w -> t h w c"))
-            sounds.append(decoded.audio[0].float().clamp(-1, 1))
-        at = [count(duration(begin, own.fps), own.sample_rate) for begin in extent.starts]
-        frames = windows.join(pictures, extent.starts, axis=0, equal_power=False)[: extent.num_frames]
-        held = frames[-1:].expand(extent.num_frames - len(frames), -1, -1, -1)
-        sound = windows.join(sounds, at, axis=0, equal_power=True)[: extent.num_samples(own)].clamp(-1, 1)
-        return torch.cat([frames, held]), torch.nn.functional.pad(sound, (0, extent.num_samples(own) - len(sound)))
+    def _decode(self, extent: Extent, latents: list[AV]) -> tuple[Tensor | None, Tensor | None]:
+        """Frames [t h w 3] in [0, 1] and sound [n] in [-1, 1] of one clip, its windows joined and cut to length.
 
-    def _clip(self, task: Task, extent: Extent, frames: Tensor, sound: Tensor, asked: tuple) -> Clip:
+        None for a stream that the model does not make.
+        """
+        own, frames, sound = self.geometry, None, None
+        there = [x.map(lambda z, made: z if made else None, self.makes) for x in latents]
+        decoded = [self.codec.decode(self.codec.unwhiten(x), own.num_samples) for x in there]
+        if self.makes.video:
+            cut = [x.video[:, :, : own.num_frames].float().clamp(-1, 1) * 0.5 + 0.5 for x in decoded]
+            pictures = [rearrange(x, "1 c t h w -> t h w c") for x in cut]
+            frames = windows.join(pictures, extent.starts, axis=0, equal_power=False)[: extent.num_frames]
+            frames = torch.cat([frames, frames[-1:].expand(extent.num_frames - len(frames), -1, -1, -1)])
+        if self.makes.audio:
+            at = [count(duration(begin, own.fps), own.sample_rate) for begin in extent.starts]
+            sounds = [x.audio[0].float().clamp(-1, 1) for x in decoded]
+            sound = windows.join(sounds, at, axis=0, equal_power=True)[: extent.num_samples(own)].clamp(-1, 1)
+            sound = torch.nn.functional.pad(sound, (0, extent.num_samples(own) - len(sound)))
+        return frames, sound
+
+    def _clip(self, task: Task, extent: Extent, frames: Tensor | None, sound: Tensor | None, asked: tuple) -> Clip:
         """One result as a Clip, with the given stream as it was given."""
         own, source = self.geometry, extent.source
-        pictures, fps = (frames * 255).round().to(torch.uint8).cpu().numpy(), own.fps
-        waveform, rate = sound[None].cpu().numpy().astype(np.float32), own.sample_rate
+        pictures, fps = None if frames is None else (frames * 255).round().to(torch.uint8).cpu().numpy(), own.fps
+        waveform, rate = None if sound is None else sound[None].cpu().numpy().astype(np.float32), own.sample_rate
         if source is not None and task is Task.VIDEO_TO_AUDIO:
             assert source.frames is not None
             fps = source.fps

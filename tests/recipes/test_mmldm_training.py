@@ -231,6 +231,25 @@ def test_the_paper_s_settings_are_the_published_sizes(name):
 
 
 @pytest.mark.parametrize("stream", ["video", "audio"])
+def test_a_generator_of_one_stream_is_trained_and_makes_that_one_alone(autoencoder, trained, true, stream, tmp_path):
+    shared = {"codec.autoencoder": str(autoencoder / "model"), "data.cache": str(trained / "latents")}
+    recipes.run("mmldm.tiny", {"out": str(tmp_path), "network.streams": stream, "steps": "2", **shared})
+    (line,) = logs.read(tmp_path / "log.jsonl")
+    other = "audio" if stream == "video" else "video"
+    assert f"loss/{stream}" in line
+    assert f"loss/{other}" not in line
+    assert {path.name for path in (tmp_path / "samples" / "step-000002").iterdir()} == {"0-true.mp4", "0-both.mp4", "0.txt"}
+    pipe = SoundingVideoPipeline.from_pretrained(tmp_path / "model")
+    pipe.set_progress_bar_config(disable=True)
+    clip = pipe(label=pipe.classes.names[0], generator=0).clips[0]
+    assert (clip.frames is None, clip.waveform is None) == (stream == "audio", stream == "video")
+    made = pipe(generator=0, output_type="np")
+    assert (made.frames is None, made.audio is None) == (stream == "audio", stream == "video")
+    with pytest.raises(ValueError, match=f"makes {'pictures' if stream == 'video' else 'sound'} alone"):
+        pipe(video=true)
+
+
+@pytest.mark.parametrize("stream", ["video", "audio"])
 def test_one_stream_alone_is_cut_from_the_pair(stream):
     x0 = mmldm_training.alone(stream)(AV(torch.ones(2, 4, 1, 4, 4), torch.ones(2, 4, 4, 4)))
     sizes = {"video": (4, 4, 4), "audio": (4, 4, 4)}

@@ -190,7 +190,10 @@ def run(recipe: MMLDMRecipe, resolved: dict[str, Any]) -> Path:
         ValueError: no autoencoder, one of another geometry, or no classes where the generator is to be told them.
     """
     codec = trained(recipe)
-    own, objective_of = recipe.network, objective(recipe.regression)
+    own = recipe.network
+    # A stream alone is never given, and nothing is given to it.
+    alike = replace(recipe.regression, video_to_audio=0.0, audio_to_video=0.0)
+    regress = objective(recipe.regression if own.streams == "both" else alike)
     text = parts.text_encoder(uniform.Codecs(**text_settings(recipe))) if own.context == "text" else None
     fed = feed(recipe, codec, text)
     if recipe.codec.whiten:
@@ -204,7 +207,7 @@ def run(recipe: MMLDMRecipe, resolved: dict[str, Any]) -> Path:
     def pipeline(network: nn.Module) -> SoundingVideoPipeline:
         return assembled(recipe, network, codec, text, classes)
 
-    return fit(recipe, resolved, model, objective_of, fed, pipeline, {"audio": recipe.regression.audio_weight})
+    return fit(recipe, resolved, model, regress, fed, pipeline, {"audio": recipe.regression.audio_weight})
 
 
 def trained(recipe: MMLDMRecipe) -> HierarchicalAutoencoder:

@@ -88,6 +88,11 @@ class MMLDM(ModelMixin, ConfigMixin):
             nn.init.normal_(self.classes.weight, std=0.02)
         self.gradient_checkpointing = False
 
+    @property
+    def makes(self) -> AV:
+        """Which streams it makes."""
+        return AV(*(name in self.sizes for name in AV._fields))
+
     def forward(
         self,
         x: AV,
