@@ -202,6 +202,8 @@ def load(args: argparse.Namespace) -> Any:
 def run(args: argparse.Namespace) -> None:
     """Generate, and write."""
     places = targets(args.output, args.preview, args.count, overwrite=args.overwrite)
+    for index in range(args.count if args.drift else 0):
+        longer.check_report(numbered(Path(args.drift), index, args.count), overwrite=args.overwrite)
     check_inputs(args)
     pipe = load(args)
     if nothing_given(args) and pipe.takes_words:

@@ -48,17 +48,29 @@ def check_inputs(args: argparse.Namespace) -> None:
         )
 
 
+def check_report(path: Path, *, overwrite: bool) -> None:
+    """Whether a report can be written, before any work is done.
+
+    Raises:
+        ValueError: a folder that is missing, a name that does not end in .json, or a file that exists.
+    """
+    if path.suffix.lower() != ".json":
+        raise ValueError(f"--drift {path}: expected a name that ends in .json")
+    if not path.parent.is_dir():
+        raise ValueError(f"--drift {path}: the folder {path.parent} does not exist; create it first")
+    if path.exists() and not overwrite:
+        raise ValueError(f"--drift {path}: it exists already; --overwrite replaces it")
+
+
 def make(args: argparse.Namespace, pipe: Any, path: Path, drift: Path | None, seed: int, metadata: dict[str, str]) -> Any:
     """Write one long clip as it is made, and its report where one is asked for; gives the `Drift` of it.
 
     Raises:
-        ValueError: what `continuation.go_on` refuses, or a report that cannot be written.
+        ValueError: what `continuation.go_on` refuses.
     """
     from sonovid import atomic
     from sonovid.continuation import Drift, Manner, go_on
 
-    if drift is not None and drift.exists() and not args.overwrite:
-        raise ValueError(f"{drift} exists already; --overwrite replaces it")
     manner = Manner(
         prompt=args.prompt,
         negative_prompt=args.negative,
