@@ -13,6 +13,7 @@ from sonovid.av import AV, Task
 from sonovid.cli import main
 from sonovid.codecs.base import PairCodec
 from sonovid.codecs.hierarchical import HierarchicalAutoencoder, HierarchicalNetwork
+from sonovid.commands.reconstructions import reconstructed
 from sonovid.data import clips
 from sonovid.data.manifest import read
 from sonovid.denoisers.mmldm import MMLDM
@@ -198,6 +199,24 @@ def test_without_labels_there_are_no_classes_and_that_is_said(autoencoder, true,
     recipes.run("mmldm.tiny.autoencoder", {"out": str(tmp_path / "b"), "losses.adversarial": "0", **options})
     assert "none of 3 clips carries a label" in caplog.text
     assert HierarchicalAutoencoder.from_pretrained(tmp_path / "b" / "model").network.config.num_classes == 0
+
+
+def test_reconstructions_are_of_the_first_window_of_each_clip(autoencoder, trained, true, tmp_path):
+    long = replace(true, frames=true.frames.repeat(2, 0), waveform=true.waveform.repeat(2, 1))
+    (tmp_path / "clips").mkdir()
+    media.write(tmp_path / "clips" / "long.mkv", long)
+    media.write(tmp_path / "clips" / "short.mkv", replace(true, frames=true.frames[:2], waveform=true.waveform[:, :4000]))
+    for folder in (autoencoder / "model", trained / "model"):
+        with reconstructed(str(folder), str(tmp_path / "clips")) as (made, given):
+            assert [path.name for path in made.glob("*.mkv")] == ["long.mkv"]
+            first, second = (media.read(where / "long.mkv") for where in (made, given))
+        assert (
+            (first.frames.shape, first.waveform.shape)
+            == (second.frames.shape, second.waveform.shape)
+            == ((4, 32, 32, 3), (1, 8000))
+        )
+        assert (second.frames == long.frames[:4]).all()
+        assert (first.frames != second.frames).any()
 
 
 def test_latents_of_another_autoencoder_are_not_taken(autoencoder):

@@ -16,7 +16,8 @@ def reconstructed(codec: str, reference: str, *, keep: "str | None" = None, quie
     """Two folders of lossless clips: reconstructions, and what was reconstructed: the reference at the model's size and rates.
 
     codec: a model's folder, "shipped", a repository of the Hub, or the folder of one codec. With one codec only its stream is
-    reconstructed and the other is kept. keep: where both folders stay, as made and true.
+    reconstructed and the other is kept. A codec of the pair that knows windows of one length alone (MM-LDM) gets the first one of
+    each clip. keep: where both folders stay, as made and true.
 
     Raises:
         ValueError: no codec there, or nothing in the reference that it can take.
@@ -24,6 +25,7 @@ def reconstructed(codec: str, reference: str, *, keep: "str | None" = None, quie
     from tqdm.auto import tqdm
 
     from sonovid import media
+    from sonovid.av import AV
     from sonovid.metrics.sets import open_set
 
     codecs, geometry = load(codec)
@@ -38,8 +40,12 @@ def reconstructed(codec: str, reference: str, *, keep: "str | None" = None, quie
             video = {"fps": geometry.fps, "size": (geometry.height, geometry.width)} if geometry else {}
             rate = geometry.sample_rate if geometry else getattr(codecs.audio, "sample_rate", None)
             try:
-                clip = media.read(item.path, mono=True, sample_rate=rate, **video)
-                result = through(codecs, clip)
+                if not isinstance(codecs, AV):
+                    clip = first_window(media.read(item.path, mono=True, sample_rate=rate, **video), geometry)
+                    result = through_pair(codecs, clip)
+                else:
+                    clip = media.read(item.path, mono=True, sample_rate=rate, **video)
+                    result = through(codecs, clip)
             except ValueError as error:
                 log.warning("left out: %s", error)
                 continue
@@ -53,6 +59,8 @@ def reconstructed(codec: str, reference: str, *, keep: "str | None" = None, quie
 def load(codec: str) -> tuple[Any, Any]:
     """The codecs of a model as an AV, None where there is none of a stream, and the model's geometry, None for a single codec.
 
+    Of a model with a joint codec, or of such a codec's own folder, that one and the geometry of its windows.
+
     Raises:
         ValueError: no such folder, or no codec in it.
     """
@@ -60,18 +68,23 @@ def load(codec: str) -> tuple[Any, Any]:
 
     from sonovid import folders
     from sonovid.av import AV
-    from sonovid.codecs.base import AudioCodec, VideoCodec
+    from sonovid.codecs.base import AudioCodec, PairCodec, VideoCodec
     from sonovid.geometry import Geometry
 
     path = folders.locate(codec)
     if (path / folders.INDEX).is_file():
         index = folders.read_index(path)
+        if (joint := index.get("joint_codec") or [None])[0]:
+            return folders.load_component(path, "joint_codec", joint), Geometry.from_config(index["geometry"])
         parts = [folders.load_component(path, name, index[name]) for name in ("video_codec", "audio_codec")]
         return AV(*parts), Geometry.from_config(index["geometry"])
     if not (path / "config.json").is_file():
         raise ValueError(f"--reconstructions {codec}: neither a model ({folders.INDEX}) nor a codec (config.json) in that folder")
     kind = json.loads((path / "config.json").read_text()).get("_class_name", "")
     part = folders.load_component(path.parent, path.name, (_home(kind, codec), kind))
+    if isinstance(part, PairCodec):
+        own: Any = part
+        return own, own.geometry
     if isinstance(part, AudioCodec):
         return AV(None, part), None
     if isinstance(part, VideoCodec):
@@ -90,6 +103,35 @@ def _home(kind: str, codec: str) -> str:
         if hasattr(import_module(module.name), kind) and kind:
             return module.name
     raise ValueError(f"--reconstructions {codec}: its class {kind!r} is none of this package's codecs")
+
+
+def first_window(clip: Any, geometry: Any) -> Any:
+    """The first window of a clip at its size and rates.
+
+    Raises:
+        ValueError: the clip is shorter, or lacks a stream.
+    """
+    if clip.frames is None or clip.waveform is None:
+        raise ValueError("a clip without pictures or without sound, and this codec takes both")
+    if len(clip.frames) < geometry.num_frames or clip.waveform.shape[1] < geometry.num_samples:
+        raise ValueError(
+            f"a clip of {float(clip.seconds):g} s, shorter than this codec's windows of {float(geometry.seconds):g} s"
+        )
+    return replace(clip, frames=clip.frames[: geometry.num_frames], waveform=clip.waveform[:, : geometry.num_samples])
+
+
+def through_pair(codec: Any, clip: Any) -> Any:
+    """A clip of one window encoded and decoded by a codec of the pair."""
+    import numpy as np
+    import torch
+    from einops import rearrange
+
+    x = rearrange(torch.from_numpy(clip.frames), "t h w c -> 1 c t h w").float() / 127.5 - 1
+    with torch.inference_mode():
+        made = codec.decode(codec.encode(x, torch.from_numpy(clip.waveform[:1])), clip.waveform.shape[1])
+    made = made.map(lambda y: y.float().clamp(-1, 1))
+    frames = rearrange(((made.video + 1) * 127.5).round().to(torch.uint8), "1 c t h w -> t h w c").numpy()
+    return replace(clip, frames=frames, waveform=np.ascontiguousarray(made.audio.numpy(), dtype=np.float32))
 
 
 def through(codecs: Any, clip: Any) -> Any:
