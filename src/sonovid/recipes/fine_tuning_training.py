@@ -113,6 +113,8 @@ def job(recipe: TuningRecipe, codec: Any, training: latents.Latents, held_out: l
 
 
 @torch.no_grad()
+@torch.autocast("cpu", enabled=False)
+@torch.autocast("cuda", enabled=False)
 def measured(codec: Any, pictures: Pictures) -> tuple[dict[str, float], Any]:
     """How near a codec's pictures come: PSNR of frames and of audio images in dB, and the error in dB of the mel through them.
 
