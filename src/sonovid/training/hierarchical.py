@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sonovid.av import AV
 from sonovid.codecs.hierarchical.autoencoder import SCHEDULE
 from sonovid.diffusion.losses import mean_square
-from sonovid.diffusion.schedule import diffuse, to_x0
+from sonovid.diffusion.schedule import diffuse, target, to_x0
 from sonovid.training.reconstruction import Rebuilt, draw_latents
 
 log = logging.getLogger(__name__)
@@ -51,12 +51,13 @@ def gathered(x: Float[Tensor, "b e"]) -> Float[Tensor, "n e"]:
 
 
 def hinge(real: Float[Tensor, "b"], *fakes: Float[Tensor, "b"]) -> dict[str, Tensor]:
-    """The discriminator's loss, bounded below: relu(1 - D) of real triples and the sum of relu(1 + D) over the kinds of fakes.
+    """The discriminator's loss, bounded below: relu(1 - D) of real triples and the mean of relu(1 + D) over the kinds of fakes.
 
     Deviation: Eq. 2 is written as logarithms of an unbounded D, with signs that reward it for being wrong; as in the release,
-    this is the hinge.
+    this is the hinge. Deviation: Eq. 2 sums over four kinds of fakes; that outweighs the one kind of real ones so far that on
+    scenes the answer was -1 to everything, for as long as it was tried. The mean weighs both alike.
     """
-    return {"real": F.relu(1 - real), "fake": torch.stack([F.relu(1 + fake) for fake in fakes]).sum(0)}
+    return {"real": F.relu(1 - real), "fake": torch.stack([F.relu(1 + fake) for fake in fakes]).mean(0)}
 
 
 def fakes(real: Float[Tensor, "b 3 s h w"], made: Float[Tensor, "b 3 s h w"]) -> tuple[Tensor, ...]:
@@ -125,13 +126,14 @@ class HierarchicalLosses:
         t = (uniform_numbers(len(x0), generator, x0.device) * 1000).floor().add(1) / 1000
         eps = torch.randn(x0.shape, generator=generator, device=x0.device).to(x0)
         noisy = diffuse(SCHEDULE, x0, eps, t)
-        found = network(noisy, t, told)
-        video, audio = mean_square(found, eps).split([numbers.numel(), len(perceived.audio)])
+        found, predict = network(noisy, t, told), network.config.predict
+        wanted = target(SCHEDULE, predict, x0, eps, t)
+        video, audio = mean_square(found, wanted).split([numbers.numel(), len(perceived.audio)])
         losses |= {"video": video.reshape(len(numbers), -1).mean(1), "audio": audio}
         if self.adversary is None:
             return Rebuilt(losses)
         some = len(numbers) if self.judged is None else self.judged
-        made = self._triples(model, to_x0(SCHEDULE, "eps", found.to(noisy.dtype), noisy, t), numbers, some)
+        made = self._triples(model, to_x0(SCHEDULE, predict, found.to(noisy.dtype), noisy, t), numbers, some)
         verdict = self.adversarial * F.relu(1 - self.adversary(made))
         losses["adversarial"] = F.pad(verdict, (0, len(numbers) - len(verdict)), value=torch.nan)
         return Rebuilt(losses, (true_triples(batch, numbers[:some]), made.detach()))

@@ -13,6 +13,7 @@ from sonovid.av import AV
 from sonovid.codecs.audio_image import AudioImage
 from sonovid.codecs.base import PairCodec
 from sonovid.codecs.hierarchical import Decoding, HierarchicalAutoencoder, HierarchicalNetwork, Whitening
+from sonovid.codecs.hierarchical.autoencoder import SCHEDULE
 from sonovid.codecs.hierarchical.network import tiny
 from sonovid.codecs.pretrained import PretrainedVideo
 from sonovid.codecs.vocoder import GriffinLim
@@ -95,6 +96,23 @@ def test_without_guidance_the_network_runs_once_a_step_and_with_it_twice():
     own.drawn(video_scale=1, audio_scale=1)
     own.decode(one, 2000)
     assert len(calls) == 6
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("predict", ["eps", "x0"])
+def test_a_decoder_that_knows_the_clean_latents_decodes_to_them(predict):
+    own = autoencoder(predict=predict, decoding=Decoding(steps=3, video_scale=1, audio_scale=1))
+    seen = own.perceive(*window(1))
+    x0 = torch.cat([seen.video[0].movedim(0, 1), seen.audio])
+
+    def says(x, t, told):
+        alpha, sigma = (c[:, None, None, None] for c in SCHEDULE.coefficients(t))
+        return x0 if predict == "x0" else (x - alpha * x0) / sigma
+
+    own.network.decoder.forward = says
+    made = own.decode(encoded().map(lambda z: z[:1]), 2000)
+    assert torch.allclose(made.video[0].movedim(0, 1), own.render(seen.video[0].movedim(0, 1)), atol=1e-3)
+    assert torch.allclose(made.audio, own.waveform(own.render(seen.audio), 2000), atol=1e-2)
 
 
 def test_whitening_does_nothing_unless_set():

@@ -242,7 +242,7 @@ class HierarchicalAutoencoder(nn.Module):
             out = self.network(torch.cat([*x]).to(self.dtype), torch.cat([*t]), told)
             return _Predicted(AV(*out.split([len(x.video), len(x.audio)])))
 
-        return denoiser(model, AV(SCHEDULE, SCHEDULE), "eps")
+        return denoiser(model, AV(SCHEDULE, SCHEDULE), self.network.config.predict)
 
     def _noise(self, name: str) -> Float[Tensor, "1 c h w"]:
         shape = self.network.perceived_shapes.audio

@@ -13,6 +13,7 @@ from sonovid.av import AV
 from sonovid.codecs.hierarchical.encoders import AudioEncoder, VideoEncoder
 from sonovid.codecs.hierarchical.semantics import Meaning, Semantics
 from sonovid.codecs.hierarchical.signal_decoder import SignalDecoder, Told, unet_config
+from sonovid.diffusion.schedule import Predict
 
 
 class HierarchicalNetwork(ModelMixin, ConfigMixin):
@@ -26,7 +27,8 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
             and f_a of the paper; blocks, head_width; key_frames, see `VideoEncoder`. What is left out is the paper's.
         semantic: settings of `Semantics`, with video_mults, audio_mults, video_blocks, audio_blocks for its pairs; None: no
             semantic space, the ablation's base. num_classes: 0: neither classes nor their loss.
-        decoding: modality_tokens, content and index_scale of `SignalDecoder`.
+        decoding: modality_tokens, content and index_scale of `SignalDecoder`. predict: what the decoder says of noisy latents;
+            "eps" is the paper's, and that of released U-Nets.
 
     "Perceived" below are the frame autoencoder's latents, final: video [b c t h w], audio [b c h w]. Latents are [b C h w].
     """
@@ -44,6 +46,7 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         semantic: dict[str, Any] | None = None,
         num_classes: int = 0,
         decoding: dict[str, Any] | None = None,
+        predict: Predict = "eps",
     ):
         super().__init__()
         own: dict[str, Any] = {
@@ -140,7 +143,7 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         return Told.joined(parts)
 
     def forward(self, x: Float[Tensor, "n c h w"], t: Float[Tensor, "n"], told: Told) -> Float[Tensor, "n c h w"]:
-        """The noise in noisy pictures' latents, see `SignalDecoder`."""
+        """What `predict` names, of noisy pictures' latents; see `SignalDecoder`."""
         return self.decoder(x, t, told)
 
 
@@ -167,7 +170,9 @@ def paper(num_classes: int = 9) -> dict[str, Any]:
 def scenes(num_classes: int = 0) -> dict[str, Any]:
     """For 16 frames of 64 x 64 under the packaged frame codec, small enough to train on one core.
 
-    Deviation: f_v = 1 and f_a = 2, where the published 2 and 4 would leave z_a four places.
+    Deviation: f_v = 1 and f_a = 2, where the published 2 and 4 would leave z_a four places. Deviation: clean latents are
+    predicted. From noise alone an error in predicted noise is fourteen times as large in what is decoded, and a short training
+    learns to denoise well before it learns to listen to the latents: after 200 steps all clips decoded to the same picture.
     """
     return {
         "channels": 8,
@@ -178,6 +183,7 @@ def scenes(num_classes: int = 0) -> dict[str, Any]:
         "semantic": semantic(64, 32, video_mults=(1, 2, 2), audio_mults=(1, 2), contrast=64),
         "num_classes": num_classes,
         "decoding": {"modality_tokens": 8},
+        "predict": "x0",
     }
 
 

@@ -165,7 +165,7 @@ class SignalDecoder(nn.Module):
         return Told(features, self.content[stream](flat), told)
 
     def forward(self, x: Float[Tensor, "n c h w"], t: Float[Tensor, "n"], told: Told) -> Float[Tensor, "n c h w"]:
-        """The noise in noisy pictures' latents; t: times in [0, 1]."""
+        """What is predicted of noisy pictures' latents, their noise in the paper; t: times in [0, 1]."""
         entries = (t.double() * NUM_STEPS - 1).round(decimals=2).clamp(min=0).float()
         with self._telling(told):
             return self.unet(x, entries, told.words.to(x.dtype)).sample
