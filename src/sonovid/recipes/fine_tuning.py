@@ -76,7 +76,7 @@ def paper() -> TuningRecipe:
             adversary_learning_rate=1e-5,
             betas=(0.5, 0.9),
             weight_decay=0.0,
-            warm_up=1,
+            warm_up=0,
             decay="constant",
             clip=0.0,
         ),
