@@ -21,10 +21,24 @@ from sonovid.training.settings import Settings
 SCRIPT = Path(__file__).with_name("tiny_run.py")
 
 
-def run(*arguments: object, processes: int = 1) -> subprocess.CompletedProcess:
-    launch = [sys.executable]
-    if processes > 1:
-        launch += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+LAUNCHERS = {
+    "torchrun": ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"],
+    # On a CPU too: without --multi_gpu, Accelerate starts one process there.
+    "accelerate": [
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--main_process_port",
+        "0",
+    ],
+}
+
+
+def run(*arguments: object, launcher: str | None = None) -> subprocess.CompletedProcess:
+    launch = [sys.executable] if launcher is None else [sys.executable, "-m", *LAUNCHERS[launcher]]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = [*launch, str(SCRIPT), *map(str, arguments)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
@@ -57,9 +71,10 @@ def test_a_killed_run_resumed_is_the_run_that_was_not_killed_bit_for_bit(tmp_pat
     assert told(tmp_path / "whole") == told(tmp_path / "killed")
 
 
-def test_two_processes_train_what_one_trains_in_two_accumulated_batches(tmp_path):
+@pytest.mark.parametrize("launcher", sorted(LAUNCHERS))
+def test_two_processes_train_what_one_trains_in_two_accumulated_batches(launcher, tmp_path):
     train(job(accumulate=2), tmp_path / "one")
-    two = run(tmp_path / "two", processes=2)
+    two = run(tmp_path / "two", launcher=launcher)
     assert two.returncode == 0, two.stderr
     ours, theirs = (load_file(tmp_path / name / "checkpoint-000020" / "model.safetensors") for name in ("one", "two"))
     for name in ours:

@@ -8,7 +8,7 @@ Train what a recipe describes, with some of its values changed.
 
   sonovid train uniform.scenes data=FOLDER_OR_MANIFEST out=DIR steps=20000
   sonovid train uniform.scenes out=DIR resume=latest
-  accelerate launch -m sonovid.cli train uniform.scenes data=FOLDER out=DIR
+  accelerate launch --multi_gpu --num_processes 2 -m sonovid.cli train uniform.scenes data=FOLDER out=DIR
 
 sonovid recipes lists the recipes, and sonovid recipes NAME the values of one.
 """
