@@ -86,7 +86,8 @@ class DecoderTuning:
                 sides = zip(edges(made), edges(flat), strict=True)
                 error = error + self.edge * torch.stack([per_sample((a - b).abs()) for a, b in sides]).sum(0)
             if self.perceived is not None:
-                error = error + self.perceptual * self.perceived(made, flat)
+                # The training's loop moves the model and the judge alone.
+                error = error + self.perceptual * self.perceived.to(made.device)(made, flat)
             nowhere = torch.full_like(error, torch.nan)
             losses = {"frames": torch.where(sound, nowhere, error), "sounds": torch.where(sound, error, nowhere)}
             if self.adversary is not None and self.adversary.awake:
