@@ -119,11 +119,3 @@ def test_a_codec_of_several_frames_is_refused():
     )
     with pytest.raises(ValueError, match="AutoencoderKLCogVideoX: works on several frames at once"):
         fine_tuning.freeze_all_but_decoder(PretrainedVideo(model))
-
-
-def test_the_perceived_distance_comes_to_where_the_pictures_are():
-    with torch.device("meta"):
-        model = light()
-        pictures, sound = torch.empty(2, 3, 1, 32, 32), torch.empty(2, dtype=torch.bool)
-    losses = DecoderTuning(perceived=PerceptualDistance())(model, {"pictures": pictures, "sound": sound}).losses
-    assert losses["frames"].device.type == "meta"
