@@ -10,6 +10,7 @@ What a joint model errs in the noise of each stream, over the noise time, with a
 and the gamma whose bent times bring the two curves nearest to each other.
 
   sonovid timesteps MODEL --data CLIPS --figure losses.png
+  sonovid timesteps MODEL --save               (MODEL samples with that gamma from then on)
 """
 # Scenes that no shipped model was trained on.
 DEFAULT_DATA = "scenes:hits+bounces:64:seed=95000000"
@@ -33,6 +34,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--figure", type=Path, help="the curves as a picture, as in the paper's Fig. 2")
     parser.add_argument("--json", type=Path, help="the curves and figures as JSON")
+    parser.add_argument("--save", action="store_true", help="the gamma found becomes the model folder's own")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -45,6 +47,10 @@ def run(args: argparse.Namespace) -> None:
 
     if args.clips < 1 or args.draws < 1 or args.gamma <= 0:
         raise ValueError("timesteps: --clips and --draws have to be at least 1, and --gamma above zero")
+    if args.save and (args.model is None or not Path(args.model).is_dir()):
+        raise ValueError(
+            f"timesteps --save: {args.model or 'the packaged model'} is no folder to be changed; copy it first"
+        )
     losses = measure(args.model, args.data, args.clips, args.draws, args.seed)
     curves = AV(*(curve(*pair) for pair in losses))
     best = choose_gamma(curves)
@@ -60,6 +66,8 @@ def run(args: argparse.Namespace) -> None:
         atomic.write_text(args.json, json.dumps(found, indent=2) + "\n")
     if args.figure:
         draw(curves, list(gaps), args.figure)
+    if args.save:
+        save(Path(args.model), best)
 
 
 def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int) -> Any:
@@ -90,6 +98,19 @@ def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int
         times.append(AV(*(t.clamp(min=1e-3).to(pipe.device) for t in (spread[0], shuffled))))
     seen = tqdm(pairs, desc="clips")
     return losses_over_time(pipe.denoiser, pipe.schedule, pipe.config.predict, seen, times, generator)
+
+
+def save(model: Path, gamma: float) -> None:
+    """Write a gamma into a model folder's index, as what its pipeline samples with."""
+    import json
+
+    from sonovid import atomic, folders
+
+    index = model / folders.INDEX
+    found = json.loads(index.read_text())
+    found["options"] = {**found.get("options", {}), "gamma": round(gamma, 3)}
+    atomic.write_text(index, json.dumps(found, indent=2, sort_keys=True) + "\n")
+    print(f"{model}: samples with gamma {gamma:.3f} from now on")
 
 
 def draw(curves: Any, gammas: list[float], path: Path) -> None:
