@@ -231,9 +231,9 @@ def audioset() -> MMLDMRecipe:
 
 
 def scenes_autoencoder() -> AutoencoderRecipe:
-    """The autoencoder on landscapes, nine classes: 16 frames of 64x64 at 8 per second, small enough for one core."""
+    """The autoencoder on bounces and hits, nine materials: 16 frames of 64x64 at 8 per second, small enough for one core."""
     return AutoencoderRecipe(
-        data=Data(path="scenes:landscape:2400:seed=0", held_out=0.05),
+        data=Data(path="scenes:bounces+hits:2400:seed=0", held_out=0.05),
         base=Base(vocoder="shipped", picture=AudioPicture(low=-60.0)),
         network=AutoencoderNetwork(size="scenes"),
         losses=Losses(kl=1e-6, adversarial=0.0),
@@ -251,17 +251,18 @@ def scenes_autoencoder() -> AutoencoderRecipe:
 
 
 def scenes() -> MMLDMRecipe:
-    """MM-LDM on the same landscapes, told their class; given streams more often than published, so that little is enough."""
+    """MM-LDM on the same scenes, told their material; streams are given more often than published, since it is trained briefly."""
     return MMLDMRecipe(
-        data=Data(path="scenes:landscape:6000:seed=0", held_out=0.02),
-        network=Network(depth=8, width=256, heads=4, context="class", context_tokens=4, context_width=128),
+        data=Data(path="scenes:bounces+hits:6000:seed=0", held_out=0.02),
+        network=Network(depth=6, width=192, heads=3, context="class", context_tokens=4, context_width=128),
         regression=Regression(video_to_audio=0.2, audio_to_video=0.2),
         sampling=Sampling(steps=25, guidance=2.0, audio_guidance=2.0),
         training=Settings(
             steps=20_000,
-            batch_size=32,
+            batch_size=16,
             optimizer="muon",
             learning_rate=8e-4,
+            precision="bf16",
             average=0.998,
             validate_every=1000,
             validate_size=96,
