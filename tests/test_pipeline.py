@@ -149,8 +149,9 @@ def test_a_file_lasts_as_long_as_its_pictures(tiny_pipeline, clip, tmp_path):
 
 def test_the_sound_of_a_written_film_makes_as_many_pictures_as_it_has(tiny_pipeline, clip, tmp_path):
     two = Clip(np.repeat(clip.frames[:1], 16, 0), np.resize(clip.waveform, (1, 32000)), fps=Fraction(8), sample_rate=16000)
-    made = tiny_pipeline(audio=media.write(tmp_path / "clip.mp4", two), generator=0).clips[0]
-    assert (len(made.frames), made.waveform.shape[1]) == (16, 32000)
+    for name in ("clip.mp4", "clip.mov", "clip.mkv"):
+        made = tiny_pipeline(audio=media.write(tmp_path / name, two), generator=0).clips[0]
+        assert (len(made.frames), made.waveform.shape[1]) == (16, 32000)
 
 
 def test_seconds_cut_what_comes_out(tiny_pipeline, clip):

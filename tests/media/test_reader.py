@@ -215,6 +215,14 @@ def test_priming_of_lossy_sound_is_taken_off(tmp_path, suffix, codec):
     assert abs(back.waveform.shape[1] - rate) <= (0 if suffix in (".flac", ".m4a") else 1200)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("samples", [30000, 40000])
+def test_a_film_lasts_as_its_pictures_whatever_its_sound_does(tmp_path, suffix, samples):
+    path = make(tmp_path / f"a{suffix}", frames=numbered(50), codec="libx264", waveform=np.zeros((1, samples), np.float32))
+    info = probe(path)
+    assert (info.duration, info.fps, info.num_frames) == (2, 25, 50)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".m4a"])
 @pytest.mark.parametrize("rate", [16000, 44100])
 def test_the_filling_of_the_last_frame_is_left_out(tmp_path, suffix, rate):

@@ -47,6 +47,9 @@ def probe(path: "str | os.PathLike", *, limits: "Limits | None" = None) -> Media
         seconds = None
         if stream.duration and stream.time_base:
             seconds = stream.duration * stream.time_base
+        elif video is not None and audio is not None:
+            # Matroska's header says how long all of it lasts, which may be the sound.
+            seconds = scan(path).seconds
         elif container.duration:
             seconds = Fraction(container.duration, av.time_base)
         fps, size, num_frames, rotation = None, None, 0, 0
