@@ -249,6 +249,23 @@ def test_the_paper_s_settings_are_the_published_sizes(name):
     assert (second.training.learning_rate, second.sampling.guidance) == (1e-4 if name == "audioset" else 1e-5, 9.0)
 
 
+def test_a_generator_told_words_is_trained_and_told_them(autoencoder, trained, tmp_path):
+    shared = {"codec.autoencoder": str(autoencoder / "model"), "data.cache": str(trained / "latents"), "validation_clips": "1"}
+    words = {"network.context": "text", "network.context_tokens": "8", "codec.text_width": "16", "codec.text_words": "8"}
+    recipes.run("mmldm.tiny", {"out": str(tmp_path), "steps": "1", **shared, **words})
+    assert "0-text_to_both.mp4" in {path.name for path in (tmp_path / "samples" / "step-000001").iterdir()}
+    pipe = SoundingVideoPipeline.from_pretrained(tmp_path / "model")
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe.takes_words
+    assert len(pipe.classes) == 0
+    context, null = pipe._conditions("rain on a tin roof", None, Task.JOINT)
+    with torch.no_grad():
+        assert not torch.equal(pipe.denoiser.embed_context(context, 1), pipe.denoiser.embed_context(null, 1))
+    assert pipe("rain on a tin roof", generator=0).clips[0].geometry == GEOMETRY
+    with pytest.raises(ValueError, match=r"the context has network\.context_width=16 and context_tokens=2; set them alike"):
+        recipes.run("mmldm.tiny", {"out": str(tmp_path / "b"), **shared, "network.context": "text", "codec.text_width": "16"})
+
+
 @pytest.mark.parametrize("stream", ["video", "audio"])
 def test_a_generator_of_one_stream_is_trained_and_makes_that_one_alone(autoencoder, trained, true, stream, tmp_path):
     shared = {"codec.autoencoder": str(autoencoder / "model"), "data.cache": str(trained / "latents")}
