@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "pipeline": (STAGES | ROOTS) - {"data"},
     "continuation": (STAGES | ROOTS | {"metrics"}) - {"data"},
     "calibration": BASE | {"media", "data", "metrics"},
-    "recipes": TOP,
+    "recipes": TOP | {"continuation"},
     "commands": TOP | {"recipes", "calibration", "captioning", "continuation"},
     "cli": TOP | {"recipes", "commands"},
 }

@@ -196,6 +196,8 @@ The map, in the order in which imports may point:
     recipes/melgan_training.py  the improved MelGAN's training from its recipe, on any folder of sound
     recipes/parts.py            parts that a training takes over: codecs and text encoders, from this library's folders
     recipes/mmldm.py            MM-LDM's autoencoder and generator: three data sets at the paper's settings, scenes, a toy
+    recipes/mmldm_continuation.py MM-LDM's continuation network: the published settings, scenes, a toy
+    recipes/mmldm_continuation_training.py its training from its recipe, on pairs of consecutive windows
     recipes/mmldm_training.py   its two trainings, from clips to an autoencoder and from that one's latents to a pipeline
     recipes/svg.py              the SVG baseline's recipes: two base models each by itself, then joined
     recipes/svg_training.py     the SVG baseline's training from its recipe: base models loaded or begun, joined, trained

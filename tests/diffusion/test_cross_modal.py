@@ -6,7 +6,7 @@ from gaussian import Answer, condition
 from torch import nn
 
 from sonovid.av import AV, Task
-from sonovid.diffusion.cross_modal import CrossModal
+from sonovid.diffusion.cross_modal import CrossModal, FollowingCrossModal
 from sonovid.diffusion.objective import Uniform, total
 from sonovid.diffusion.schedule import Tabulated
 
@@ -85,3 +85,70 @@ def test_what_it_does_not_know_is_refused():
     for wrong in ({"self_conditioning": 0.5}, {"snr_gamma": 5.0}, {"bound": 1.0}, {"times": "independent"}):
         with pytest.raises(ValueError, match="CrossModal"):
             objective(**wrong)
+
+
+class WatchedFollowing(Watched):
+    """The same, shown the window before."""
+
+    def forward(self, x, t, condition, previous=None, *, given, dropped, before):
+        super().forward(x, t, condition, previous, given=given, dropped=dropped)
+        self.seen[-1] += (before,)
+        return Answer(x.map(lambda xi, b: self.scale * xi + 0 * b, before))
+
+
+def following(**options):
+    law = Uniform(1000)
+    return FollowingCrossModal(**{"schedule": AV(TABLE, TABLE), "predict": "eps", "law": AV(law, law), **options})
+
+
+def test_the_window_before_is_shown_clean_or_as_zeros_a_stream_at_a_time():
+    network, x0, before = WatchedFollowing(), latents(4000), latents(4000)
+    following()(network, {"x0": x0, "condition": condition(4000), "before": before}, generator())
+    ((_, _, _, _, _, shown),) = network.seen
+    gone = shown.map(lambda z: (z.flatten(1) == 0).all(1))
+    for there, own, was in zip(gone, shown, before, strict=True):
+        assert torch.equal(own[~there], was[~there])
+    assert float((gone.video & ~gone.audio).float().mean()) == pytest.approx(0.2, abs=0.03)
+    assert float((gone.audio & ~gone.video).float().mean()) == pytest.approx(0.2, abs=0.03)
+    assert float((gone.video & gone.audio).float().mean()) == pytest.approx(0.1, abs=0.02)
+
+
+def test_what_came_before_is_dropped_apart_from_what_is_given_and_from_the_context():
+    network = WatchedFollowing()
+    options = {"tasks": {Task.JOINT: 0.4, Task.VIDEO_TO_AUDIO: 0.3, Task.AUDIO_TO_VIDEO: 0.3}, "text_dropout": 0.5}
+    batch = {"x0": latents(4000), "condition": condition(4000), "before": latents(4000)}
+    following(**options)(network, batch, generator())
+    ((_, _, told, _, dropped, shown),) = network.seen
+    gone = (shown.audio.flatten(1) == 0).all(1)
+    for other in (dropped, ~told.generated.video, ~told.generated.audio):
+        both = torch.stack([gone.float(), other.float()])
+        assert abs(float(torch.corrcoef(both)[0, 1])) < 0.05
+
+
+def test_the_loss_of_a_second_window_is_that_of_any_window_under_the_same_draws():
+    """With all of the window before shown, nothing of the mathematics differs."""
+    network, x0 = WatchedFollowing(), latents(8)
+    regress = following(without_video=0, without_audio=0, alone=0)
+    batch = {"x0": x0, "condition": condition(8), "before": latents(8)}
+    found = regress(network, batch, generator(3))
+    drawer = generator(3)
+    regress.kept(8, drawer)
+    plain = objective()
+    wanted = plain.at(plain.draw(x0, drawer), Watched(), x0, condition(8))
+    for name in AV._fields:
+        torch.testing.assert_close(found.losses[name], wanted.losses[name])
+
+
+def test_second_windows_are_compared_with_shuffled_ones():
+    batch = {"x0": latents(6), "condition": condition(6), "before": latents(6)}
+    network = WatchedFollowing()
+    found = following().paired_and_shuffled(network, batch, generator())
+    assert set(found.named()) == {"video/true", "video/shuffled", "audio/true", "audio/shuffled"}
+    assert len(network.seen) == 3
+    assert all(torch.equal(one[-1].video, network.seen[0][-1].video) for one in network.seen)
+
+
+@pytest.mark.parametrize("shares", [{"alone": -0.1}, {"without_video": 0.6, "without_audio": 0.5}])
+def test_shares_that_do_not_add_up_are_refused(shares):
+    with pytest.raises(ValueError, match="expected shares of at least 0 and of 1"):
+        following(**shares)

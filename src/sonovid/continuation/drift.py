@@ -14,7 +14,7 @@ from sonovid.geometry import Geometry, duration
 from sonovid.metrics.alignment import agreement, motion_energy, peaks, sound_onsets
 
 # How far a window of a real clip lies from the first of the same clip, in 95 of 100 cases: scenes of hits and bounces of 8 s in
-# windows of 2 s (benchmarks/drift.py). Levels in dB; centroid, detail and motion in octaves; colour and saturation of 1.
+# windows of 2 s (benchmarks/continuation.py). Levels in dB; centroid, detail and motion in octaves; colour and saturation of 1.
 ALLOWED = {"loudness": 12.0, "centroid": 1.0, "colour": 0.03, "saturation": 0.03, "detail": 0.4, "motion": 2.0}
 # How far an onset and a movement may lie apart, in seconds, to be one event.
 TOLERANCE = 0.1

@@ -38,8 +38,8 @@ class Step:
 
     @property
     def within(self) -> bool:
-        """Whether the join's step is no larger than the bound."""
-        return self.here <= self.bound
+        """Whether the join's step is no larger than the bound, but for rounding."""
+        return self.here <= 1.01 * self.bound
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from sonovid.av import AV
 from sonovid.condition import Condition
 from sonovid.denoisers.mmldm import Continuation
 from sonovid.denoisers.uniform import UniForm
-from sonovid.denoising import NOTHING, Denoising
+from sonovid.denoising import Denoising
 from sonovid.diffusion import guidance, sampler
 from sonovid.geometry import Geometry
 
@@ -94,37 +94,21 @@ class ShownBefore:
     overlap: int = 0
 
     def denoise(self, denoising: Denoising, asked: Asked, before: AV | None) -> sampler.Denoise:
-        following = Following(denoising.network, NOTHING if before is None else before, asked.noises)
-        return asked.denoise(replace(denoising, network=following))
+        return asked.denoise(replace(denoising, network=Following(denoising.network, before)))
 
 
 @dataclass(frozen=True)
 class Following:
-    """A `Continuation` and one window before, as a network that `Denoising` can drive: its two contexts go as one tensor.
-
-    like: a pair of the shapes of this window.
-    """
+    """A `Continuation` with the window before as a network that `Denoising` drives like any other."""
 
     network: Any
-    before: AV
-    like: AV
+    before: AV | None
 
     def embed_context(self, condition: Condition | None, b: int, dropped: Tensor | None = None) -> Tensor:
-        like = self.like.map(lambda x: x[:1].expand(b, *x.shape[1:]))
-        return torch.cat(self.network.embed_context(condition, like, dropped, self.before), dim=-1)
+        return self.network.embed_context(condition, b, dropped, self.before)
 
-    def __call__(
-        self,
-        x: AV,
-        t: AV,
-        condition: Condition | None = None,
-        previous: AV | None = None,
-        *,
-        given: AV | None = None,
-        context: Tensor,
-    ) -> Any:
-        halves = context.chunk(2, dim=-1)
-        return self.network(x, t, condition, given=given, before=self.before, context=(halves[0], halves[1]))
+    def __call__(self, x: AV, t: AV, condition: Condition | None = None, previous: AV | None = None, **shown: Any) -> Any:
+        return self.network(x, t, condition, previous, before=self.before, **shown)
 
 
 def way_of(network: Any, own: Geometry, overlap: int | None = None, pull: float | int | None = PULL) -> Way:
@@ -154,7 +138,7 @@ def way_of(network: Any, own: Geometry, overlap: int | None = None, pull: float 
             )
         return KnownFrames(overlap, own.num_frames, pull)
     kind = type(network).__name__
-    hint = "; train its continuation network first (recipe mmldm.continuation.scenes)" if kind == "MMLDM" else ""
+    hint = "; train its continuation network first (recipes mmldm.*.continuation)" if kind == "MMLDM" else ""
     raise ValueError(
         f"this model ({kind}) makes single windows and cannot go on from one: it is neither given frames nor shown the window "
         f"before{hint}; take a UniForm or MM-LDM's continuation"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from sonovid.av import AV, Task
 from sonovid.condition import Condition
 from sonovid.diffusion.losses import mean_square
-from sonovid.diffusion.objective import Draw, MultiTask, Scored
+from sonovid.diffusion.objective import Draw, MultiTask, Pairing, Scored, read_batch
 from sonovid.diffusion.schedule import diffuse, target
 
 
@@ -51,3 +52,52 @@ class CrossModal(MultiTask):
         found = model(x, times, condition, None, given=given, dropped=drawn.without_text).prediction
         wanted = self.schedule.map(lambda sch, *rest: target(sch, self.predict, *rest), x0, drawn.eps, times)
         return Scored(found.map(mean_square, wanted)._asdict(), times)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowingCrossModal(CrossModal):
+    """The same for the second of two consecutive windows, the first being shown (MM-LDM, section 4.4, long video).
+
+    The network takes `before` too: clean latents of the first window, zeros for what is not shown. without_video, without_audio:
+    how often the pictures before, or the sound before, are zeros, which makes audio and video continuation; alone: how often both
+    are, which is how a first window is made. No sample has two of the three.
+
+    Deviation: of the release only the two shares of a fifth are known; it makes first windows from two streams of zeros. Here a
+    tenth of the samples is trained so, that one network makes first windows too.
+    """
+
+    without_video: float | int = 0.2
+    without_audio: float | int = 0.2
+    alone: float | int = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shares = self.without_video, self.without_audio, self.alone
+        if min(shares) < 0 or sum(shares) > 1:
+            raise ValueError(
+                f"without_video={shares[0]}, without_audio={shares[1]}, alone={shares[2]}: expected shares of at least 0 and of 1 "
+                "in all"
+            )
+
+    def __call__(self, model: Callable[..., Any], batch: Any, generator: torch.Generator) -> Scored:
+        """Losses of one batch with `x0` and `condition`, of second windows, and `before`, an AV of final latents of the first."""
+        return super().__call__(self._following(model, batch, generator), batch, generator)
+
+    def paired_and_shuffled(self, model: Callable[..., Any], batch: Any, generator: torch.Generator) -> Pairing:
+        """As for single windows; what came before stays that of the sample whose noise it is."""
+        return super().paired_and_shuffled(self._following(model, batch, generator), batch, generator)
+
+    def _following(self, model: Callable[..., Any], batch: Any, generator: torch.Generator) -> Callable[..., Any]:
+        """The network with what it is shown of the windows before."""
+        x0, _ = read_batch(batch)
+        before = batch["before"] if isinstance(batch, Mapping) else batch.before
+        kept = self.kept(len(x0.video), generator)
+        shown = before.map(lambda z, k: z.masked_fill(~k.to(z.device).reshape(-1, *[1] * (z.ndim - 1)), 0.0), kept)
+        return partial(model, before=shown)
+
+    def kept(self, b: int, generator: torch.Generator) -> AV:
+        """Which samples are shown the pictures before, and which the sound before."""
+        u = torch.rand(b, generator=generator, device=generator.device)
+        first, second, third = self.without_video, self.without_video + self.without_audio, self.alone
+        neither = (u >= second) & (u < second + third)
+        return AV(~((u < first) | neither), ~(((u >= first) & (u < second)) | neither))

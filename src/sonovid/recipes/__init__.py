@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sonovid.recipes import base, cmmd, codec, fine_tuning, melgan, mmldm, svg, uniform
+from sonovid.recipes import base, cmmd, codec, fine_tuning, melgan, mmldm, mmldm_continuation, svg, uniform
 
 RECIPES: dict[str, Callable[[], Any]] = {
     "uniform.scenes": uniform.scenes,
@@ -29,8 +29,11 @@ RECIPES: dict[str, Callable[[], Any]] = {
     "mmldm.audioset.autoencoder": mmldm.audioset_autoencoder,
     "mmldm.scenes": mmldm.scenes,
     "mmldm.scenes.autoencoder": mmldm.scenes_autoencoder,
+    "mmldm.paper.continuation": mmldm_continuation.paper,
+    "mmldm.scenes.continuation": mmldm_continuation.scenes,
     "mmldm.tiny": mmldm.tiny,
     "mmldm.tiny.autoencoder": mmldm.tiny_autoencoder,
+    "mmldm.tiny.continuation": mmldm_continuation.tiny,
     "svg.scenes": svg.scenes,
     "svg.scenes.bases": svg.scenes_bases,
     "svg.paper": svg.paper,
@@ -89,6 +92,7 @@ def run(name: str, overrides: Overrides = None) -> Path:
         codec_training,
         fine_tuning_training,
         melgan_training,
+        mmldm_continuation_training,
         mmldm_training,
         svg_training,
         uniform_training,
@@ -98,6 +102,7 @@ def run(name: str, overrides: Overrides = None) -> Path:
         uniform.UniFormRecipe: uniform_training.run,
         cmmd.CMMDRecipe: cmmd_training.run,
         mmldm.MMLDMRecipe: mmldm_training.run,
+        mmldm_continuation.ContinuationRecipe: mmldm_continuation_training.run,
         mmldm.AutoencoderRecipe: mmldm_training.run_autoencoder,
         svg.SVGRecipe: svg_training.run,
         melgan.MelGANRecipe: melgan_training.run,

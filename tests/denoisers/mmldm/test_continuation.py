@@ -34,7 +34,7 @@ def test_it_begins_with_the_generators_weights_and_its_second_transformer_silent
     tokens = []
     model.network.blocks[0].register_forward_hook(lambda m, inputs, out: tokens.append(out))
     model(x, at(), before=before)
-    added = model.before(before, x, generator.entries(at()), model.embed_context(None, x, None, before)[1])
+    added = model.before(before, x, generator.entries(at()), model.embed_context(None, 2, None, before).chunk(2, dim=-1)[1])
     assert all(one.abs().max() == 0 for one in added)
     for key, value in generator.state_dict().items():
         assert torch.equal(model.network.state_dict()[key], value)
@@ -52,7 +52,7 @@ def test_the_window_before_reaches_both_streams_and_zeros_are_none():
 
 def test_the_projected_context_is_the_same_at_every_step():
     model, x, before = awake(Continuation(tiny(), 1)), pair(), pair(seed=2)
-    context = model.embed_context(None, x, None, before)
+    context = model.embed_context(None, 2, None, before)
     for value in (0.8, 0.2):
         once = model(x, at(value), before=before, context=context).prediction
         assert torch.equal(once.audio, model(x, at(value), before=before).prediction.audio)
@@ -73,6 +73,8 @@ def test_it_is_stored_and_read_back(tmp_path):
 
 
 def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="num_classes=3 of a generator of 0"):
+        Continuation(tiny(), 1, num_classes=3)
     with pytest.raises(ValueError, match="depth 3; expected 1 to the generator's 2"):
         Continuation(tiny(), 3)
     with pytest.raises(ValueError, match="audio latents"):

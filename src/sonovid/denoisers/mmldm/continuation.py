@@ -1,11 +1,12 @@
 """MM-LDM that goes on from the window before: a second transformer reads both windows and speaks into the first's blocks."""
 
+import math
 from typing import Any
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from sonovid.av import AV
@@ -55,14 +56,17 @@ class Continuation(ModelMixin, ConfigMixin):
     """A generator of the window that follows a given one (section 4.4, long video and continuations).
 
     generator: settings of the `MMLDM`. depth: of the second transformer, at most the generator's; the released one has half as
-    many blocks. The latents of the window before enter as further context tokens too, video's before audio's.
+    many blocks. num_classes: the generator's. The latents of the window before enter as further context tokens too, video's
+    before audio's.
     """
 
     @register_to_config
-    def __init__(self, generator: dict[str, Any], depth: int):
+    def __init__(self, generator: dict[str, Any], depth: int, num_classes: int = 0):
         super().__init__()
         self.network = MMLDM(**{key: value for key, value in generator.items() if not key.startswith("_")})
         own = self.network.config
+        if num_classes != own.num_classes:
+            raise ValueError(f"Continuation: num_classes={num_classes} of a generator of {own.num_classes}; set them alike")
         if not 0 < depth <= own.depth:
             raise ValueError(f"Continuation: depth {depth}; expected 1 to the generator's {own.depth}")
         self.before = Before(self.network.sizes, own.width, own.heads, depth, own.context_width)
@@ -74,7 +78,8 @@ class Continuation(ModelMixin, ConfigMixin):
     def from_generator(cls, generator: MMLDM, depth: int | None = None) -> "Continuation":
         """One that begins with this generator's weights, copied; depth: half of its blocks unless said otherwise."""
         settings = {key: value for key, value in dict(generator.config).items() if not key.startswith("_")}
-        model = cls(settings, (generator.config.depth + 1) // 2 if depth is None else depth)
+        half = (generator.config.depth + 1) // 2
+        model = cls(settings, half if depth is None else depth, num_classes=generator.config.num_classes)
         model.network.load_state_dict(generator.state_dict())
         return model
 
@@ -88,7 +93,7 @@ class Continuation(ModelMixin, ConfigMixin):
         given: AV | None = None,
         dropped: Bool[Tensor, "b"] | None = None,
         before: AV | None = None,
-        context: tuple[Tensor, Tensor] | None = None,
+        context: Float[Tensor, "b k d2"] | None = None,
     ) -> Output:
         """The predicted noise, see `MMLDM.forward`.
 
@@ -101,20 +106,25 @@ class Continuation(ModelMixin, ConfigMixin):
         self.network.check(x)
         before = self._whole(before, x)
         if context is None:
-            context = self.embed_context(condition, x, dropped, before)
-        added = self.before(before, x, self.network.entries(t), context[1])
-        return self.network(x, t, given=given, context=context[0], added=added)
+            context = self.embed_context(condition, len(x.video), dropped, before)
+        own, second = context.chunk(2, dim=-1)
+        added = self.before(before, x, self.network.entries(t), second)
+        return self.network(x, t, given=given, context=own, added=added)
 
     def embed_context(
-        self, condition: Condition | None, x: AV, dropped: Bool[Tensor, "b"] | None = None, before: AV | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The context's tokens for the generator and for the second transformer; the same throughout a sampling."""
-        before = self._whole(before, x)
-        tokens = [self.network.context_before(condition, len(x.video), dropped)]
+        self, condition: Condition | None, b: int, dropped: Bool[Tensor, "b"] | None = None, before: AV | None = None
+    ) -> Float[Tensor, "b k d2"]:
+        """The context's tokens for the generator and, beside them, for the second transformer; the same throughout a sampling."""
+        tokens = [self.network.context_before(condition, b, dropped)]
         for name, linear in self.before_in.items():
-            tokens.append(linear(to_tokens(name, getattr(before, name)).to(tokens[0].dtype)))
+            gone = None if before is None else getattr(before, name)
+            if gone is None:
+                gone = tokens[0].new_zeros(b, math.prod(self.network.sizes[name][1:]), self.network.sizes[name][0])
+            else:
+                gone = to_tokens(name, gone).to(tokens[0].dtype)
+            tokens.append(linear(gone))
         raw = torch.cat(tokens, dim=1)
-        return self.network.context_in(raw), self.before.context_in(raw)
+        return torch.cat([self.network.context_in(raw), self.before.context_in(raw)], dim=-1)
 
     def _whole(self, before: AV | None, x: AV) -> AV:
         before = AV(None, None) if before is None else before
