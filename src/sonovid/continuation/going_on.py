@@ -161,6 +161,8 @@ def _start(pipe: Any, clip: Any, given: AV, keep: str, manner: Manner, generator
         num_inference_steps=manner.num_inference_steps,
         guidance_scale=manner.guidance_scale,
         audio_guidance_scale=manner.audio_guidance_scale,
+        label=manner.label,
+        guidance_against=manner.guidance_against,
         generator=generator,
     ).clips[0]
     return Source(replace(made, fps=own.fps), own)
