@@ -43,8 +43,15 @@ def read_schedule(given: Any) -> AV:
     return AV(one(given), one(given))
 
 
-def which_task(video: Any, audio: Any) -> Task:
-    """The task that the given streams ask for."""
+def which_task(video: Any, audio: Any, makes: AV = AV(True, True)) -> Task:
+    """The task that the given streams ask for, of a model that makes both streams or one.
+
+    Raises:
+        ValueError: both are given, or one is to a model of one stream alone.
+    """
+    if not all(makes) and (video is not None or audio is not None):
+        only = "pictures" if makes.video else "sound"
+        raise ValueError(f"this model makes {only} alone, from nothing of the other stream: give neither video nor audio")
     if video is not None and audio is not None:
         raise ValueError("video and audio are both given, so there is nothing to generate: give one of them, or none")
     if video is not None:

@@ -307,15 +307,12 @@ class SoundingVideoPipeline(DiffusionPipeline):
         """
         if output_type not in OUTPUTS:
             raise ValueError(f"{output_type=}: expected one of {OUTPUTS}")
-        task = arguments.which_task(video, audio)
-        if task is not Task.JOINT and not all(self.makes):
-            only = "pictures" if self.makes.video else "sound"
-            raise ValueError(f"this model makes {only} alone, from nothing of the other stream: give neither video nor audio")
+        task = arguments.which_task(video, audio, self.makes)
         count_each = positive("num_outputs_per_prompt", num_outputs_per_prompt)
         prompts = arguments.check_prompts(prompt, negative_prompt, self.takes_words)
         asked = arguments.beside(prompts, arguments.check_labels(label, self.classes), count_each)
-        steps = self.options["num_inference_steps"] if num_inference_steps is None else num_inference_steps
-        steps = positive("num_inference_steps", steps)
+        own_steps = self.options["num_inference_steps"]
+        steps = positive("num_inference_steps", own_steps if num_inference_steps is None else num_inference_steps)
         scale = self._scale(guidance_scale, audio_guidance_scale)
         pull = self.options["reconstruction_scale"] if reconstruction_scale is None else reconstruction_scale
         check_reconstruction(pull, self.config.conditioning)
