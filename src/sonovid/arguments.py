@@ -15,6 +15,7 @@ SCHEDULES = {kind.__name__: kind for kind in (RectifiedFlow, Cosine, Tabulated)}
 CONDITIONINGS = ("clean", "replaced", "shown")
 # A sentence or ten; what is longer is a file that was taken for a prompt.
 MAX_PROMPT = 2000
+BOTH = AV(True, True)
 
 Generators = int | torch.Generator | Sequence[int | torch.Generator] | None
 
@@ -43,7 +44,7 @@ def read_schedule(given: Any) -> AV:
     return AV(one(given), one(given))
 
 
-def which_task(video: Any, audio: Any, makes: AV = AV(True, True)) -> Task:
+def which_task(video: Any, audio: Any, makes: AV = BOTH) -> Task:
     """The task that the given streams ask for, of a model that makes both streams or one.
 
     Raises:
