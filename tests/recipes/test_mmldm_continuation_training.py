@@ -87,7 +87,7 @@ def test_it_begins_as_the_generator_and_leaves_a_pipeline_and_long_samples(train
     (long,) = trained.rglob("*-long.mp4")
     assert media.probe(long).duration == Fraction(3, 2)
     found = logs.read(trained / "log.jsonl", "validation")
-    assert {"video", "audio"} <= set(found[-1])
+    assert all(any(stream in key for key in found[-1]) for stream in ("video", "audio"))
 
 
 def test_a_pair_of_windows_is_each_window_encoded_by_itself(generator):
