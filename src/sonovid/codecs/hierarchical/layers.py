@@ -36,16 +36,26 @@ def perceptron(in_width: int, width: int, out_width: int) -> nn.Sequential:
 
 
 class ResidualBlock(nn.Module):
-    """Norm, activation and convolution, twice, beside the identity; an embedding, where there is one, is added between.
+    """Norm, activation and convolution, twice, beside the identity; an embedding, where there is one, comes in between.
 
-    silent: whether the last convolution begins at zero.
+    silent: whether the last convolution begins at zero. modulated: the embedding scales and shifts what the second norm gives,
+    channel by channel; otherwise it is added before that norm.
     """
 
-    def __init__(self, channels: int, out_channels: int | None = None, *, embedding: int = 0, silent: bool = True):
+    def __init__(
+        self,
+        channels: int,
+        out_channels: int | None = None,
+        *,
+        embedding: int = 0,
+        silent: bool = True,
+        modulated: bool = False,
+    ):
         super().__init__()
         out_channels = out_channels or channels
+        self.modulated = modulated
         self.norm_in, self.conv_in = norm(channels), nn.Conv2d(channels, out_channels, 3, padding=1)
-        self.embed = nn.Linear(embedding, out_channels) if embedding else None
+        self.embed = nn.Linear(embedding, out_channels * (2 if modulated else 1)) if embedding else None
         self.norm_out, self.conv_out = norm(out_channels), nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.skip = nn.Conv2d(channels, out_channels, 1) if out_channels != channels else nn.Identity()
         if silent:
@@ -53,9 +63,13 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"], embedding: Float[Tensor, "n e"] | None = None) -> Float[Tensor, "n d h w"]:
         h = self.conv_in(F.silu(self.norm_in(x)))
-        if self.embed is not None and embedding is not None:
-            h = h + self.embed(F.silu(embedding))[:, :, None, None]
-        return self.skip(x) + self.conv_out(F.silu(self.norm_out(h)))
+        if self.embed is None or embedding is None:
+            return self.skip(x) + self.conv_out(F.silu(self.norm_out(h)))
+        told = self.embed(F.silu(embedding))[:, :, None, None]
+        if not self.modulated:
+            return self.skip(x) + self.conv_out(F.silu(self.norm_out(h + told)))
+        scale, shift = told.chunk(2, 1)
+        return self.skip(x) + self.conv_out(F.silu(self.norm_out(h) * (1 + scale) + shift))
 
 
 class Attention(nn.Module):

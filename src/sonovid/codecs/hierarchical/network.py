@@ -24,10 +24,10 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         channels, size, num_frames: of the frame autoencoder's latents of one window; the audio image is as large as a frame.
         unet: settings of the signal decoder, see `unet_config`. latent_channels: of z_v and z_a.
         encoding: video_widths, audio_widths: of the encoders' levels: z_v is 2^(levels - 1) times smaller than what comes in, f_v
-            and f_a of the paper; blocks, head_width; key_frames, see `VideoEncoder`. What is left out is the paper's.
+            and f_a of the paper; blocks, head_width; key_frames, folded: see `VideoEncoder`. What is left out is the paper's.
         semantic: settings of `Semantics`, with video_mults, audio_mults, video_blocks, audio_blocks for its pairs; None: no
             semantic space, the ablation's base. num_classes: 0: neither classes nor their loss.
-        decoding: modality_tokens, content and index_scale of `SignalDecoder`. predict: what the decoder says of noisy latents;
+        decoding: modality_tokens, content, index_scale and modulated of `SignalDecoder`. predict: what it says of noisy latents;
             "eps" is the paper's, and that of released U-Nets.
 
     "Perceived" below are the frame autoencoder's latents, final: video [b c t h w], audio [b c h w]. Latents are [b C h w].
@@ -55,13 +55,20 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
             "blocks": 2,
             "head_width": 64,
             "key_frames": None,
+            "folded": 0,
         }
         own |= encoding or {}
         parts = {"blocks": own["blocks"], "head_width": own["head_width"]}
         self.encoders = nn.ModuleDict(
             {
                 "video": VideoEncoder(
-                    channels, latent_channels, size, own["video_widths"], key_frames=own["key_frames"], **parts
+                    channels,
+                    latent_channels,
+                    size,
+                    own["video_widths"],
+                    key_frames=own["key_frames"],
+                    folded=own["folded"],
+                    **parts,
                 ),
                 "audio": AudioEncoder(channels, latent_channels, size, own["audio_widths"], **parts),
             }
@@ -179,10 +186,10 @@ def scenes(num_classes: int = 0) -> dict[str, Any]:
         "size": (8, 8),
         "num_frames": 16,
         "unet": unet_config((64, 128), channels=8, words=64, layers=1, heads=4, groups=16),
-        "encoding": {"video_widths": (48,), "audio_widths": (48, 96), "blocks": 1, "head_width": 24},
+        "encoding": {"video_widths": (48,), "audio_widths": (48, 96), "blocks": 1, "head_width": 24, "folded": 16},
         "semantic": semantic(64, 32, video_mults=(1, 2, 2), audio_mults=(1, 2), contrast=64),
         "num_classes": num_classes,
-        "decoding": {"modality_tokens": 8},
+        "decoding": {"modality_tokens": 8, "modulated": True},
         "predict": "x0",
     }
 

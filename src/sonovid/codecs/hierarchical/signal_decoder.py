@@ -56,12 +56,15 @@ def sites(unet: Any) -> list[tuple[str, int]]:
 class Pyramid(nn.Module):
     """Latents as features for every input block of the U-Net: a residual block each, and a 1x1 convolution that begins at zero.
 
-    channels: of the features. index: the width of the frame index's embedding; 0: there is none (sound).
+    channels: of the features. index: the width of the frame index's embedding; 0: there is none (sound). modulated: see
+    `ResidualBlock`.
     """
 
-    def __init__(self, latent_channels: int, channels: Sequence[int], index: int):
+    def __init__(self, latent_channels: int, channels: Sequence[int], index: int, *, modulated: bool = False):
         super().__init__()
-        self.blocks = nn.ModuleList(ResidualBlock(latent_channels, c, embedding=index, silent=False) for c in channels)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(latent_channels, c, embedding=index, silent=False, modulated=modulated) for c in channels
+        )
         self.ends = nn.ModuleList(zeroed(nn.Conv2d(c, c, 1)) for c in channels)
 
     def forward(
@@ -83,7 +86,8 @@ class SignalDecoder(nn.Module):
 
     unet: its settings, see `unet_config`. latent_channels, latent_sizes: of z_v and z_a. semantic_width: channels of a semantic
     feature; 0: it is told none, and no class. content: "pooled", the mean over the latents' places, is added to the time; the
-    release takes them "flattened". modality_tokens: learnt for each stream.
+    release takes them "flattened". modality_tokens: learnt for each stream. modulated: whether the frame index multiplies what is
+    made of the latents; otherwise it is added, as is usual.
 
     Modules of the U-Net stay as they are: features and content come in by hooks.
 
@@ -101,6 +105,7 @@ class SignalDecoder(nn.Module):
         modality_tokens: int = 77,
         content: Content = "pooled",
         index_scale: float | int = 1000.0,
+        modulated: bool = False,
     ):
         super().__init__()
         if content not in ("pooled", "flattened"):
@@ -112,7 +117,10 @@ class SignalDecoder(nn.Module):
         channels = [c for _, c in self.sites]
         self.index = FrameIndex(self.unet.config.block_out_channels[0], width, index_scale)
         self.pyramids = nn.ModuleDict(
-            {name: Pyramid(latent_channels, channels, width if name == "video" else 0) for name in AV._fields}
+            {
+                name: Pyramid(latent_channels, channels, width if name == "video" else 0, modulated=modulated)
+                for name in AV._fields
+            }
         )
         self.content = nn.ModuleDict()
         for name, size in zip(AV._fields, latent_sizes, strict=True):
