@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sonovid import recipes
+from sonovid.av import AV
+from sonovid.condition import Condition
 from sonovid.data import clips
 from sonovid.data.manifest import read
 from sonovid.denoisers.svg import SVG
+from sonovid.diffusion.objective import total
 from sonovid.geometry import Geometry
 from sonovid.metrics.alignment import agreement, sound_onsets
 from sonovid.pipeline import SoundingVideoPipeline
@@ -53,7 +57,6 @@ def test_bases_change_in_their_stage_and_stay_in_the_next(bases, joined):
 
 
 def parts_of(name, values):
-    from sonovid.av import AV
     from sonovid.recipes import parts, uniform
 
     recipe = recipes.get(name, values)
@@ -85,6 +88,35 @@ def test_the_objective_is_the_papers():
     end = regress.schedule.map(lambda one: float(one.coefficients(torch.ones(1))[0].square()))
     assert end.video == pytest.approx(0.00158, rel=0.01)
     assert end.audio == pytest.approx(0.000142, rel=0.01)
+
+
+def test_the_sounds_half_of_the_objective_is_what_the_sounds_error_trains():
+    recipe, codecs, text = parts_of("svg.tiny", {"out": "x"})
+    model = svg_training.network(recipe, codecs, text)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name.startswith("joins") and "proj_out" in name:
+                p.normal_(0, 0.1)
+    words = ["a ball", "rain"]
+    embedded, mask = text(words)
+    on = torch.ones(2, dtype=torch.bool)
+    x0 = codecs.map(
+        lambda codec: torch.randn(2, *codec.latent_shape(recipe.geometry), generator=torch.Generator().manual_seed(0))
+    )
+    batch = {"x0": x0, "condition": Condition(embedded, mask, AV(on, on), text.pooled(words))}
+    found, moved = [], []
+    for scored in ("both", "audio"):
+        regress = svg_training.objective(replace(recipe.regression, scored=scored, self_conditioning=1.0))
+        model.zero_grad(set_to_none=True)
+        losses = regress(model, batch, torch.Generator().manual_seed(1))
+        total(losses).backward()
+        found.append(losses)
+        grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+        moved.append({name.split(".")[0] + "." + name.split(".")[1] for name in grads})
+    assert torch.equal(found[0].losses["audio"], found[1].losses["audio"])
+    assert found[1].losses["video"].isnan().all()
+    assert moved[0] == {"unets.video", "connectors.video", "connectors.audio", "joins.video", "joins.audio"}
+    assert moved[1] == {"connectors.video", "joins.audio"}
 
 
 def test_a_begun_model_of_another_kind_is_refused(tmp_path):

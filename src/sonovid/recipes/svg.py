@@ -57,13 +57,15 @@ class Network:
 class Regression:
     """What is trained: "bases" is both U-Nets, each by itself; "joined" is what joins them, and the motion layers.
 
-    predict: what the U-Nets predict; released ones "eps". self_conditioning: the share of samples that are shown their last
-    estimate. text_dropout: the share whose text is taken away.
-    gradient_checkpointing: half of the memory for activations, for a third more time.
+    predict: what the U-Nets predict; released ones "eps". scored: "audio" is the half of "joined" that the sound's error trains
+    (the video's connector, the sound's joins): the halves share no weights, and this one runs the video's U-Net for estimates
+    alone. self_conditioning: the share of samples that are shown their last estimate. text_dropout: the share whose text is taken
+    away. gradient_checkpointing: half of the memory for activations, for a third more time.
     """
 
     stage: Literal["bases", "joined"] = "joined"
     predict: Literal["eps", "v"] = "eps"
+    scored: Literal["both", "audio"] = "both"
     text_dropout: float = 0.1
     self_conditioning: float = 0.5
     audio_weight: float = 1.0

@@ -1,6 +1,8 @@
 """The SVG baseline's training from its recipe: base models loaded or begun, joined, trained, a pipeline left."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,14 @@ from torch import nn
 
 from sonovid import folders
 from sonovid.av import AV, Task
+from sonovid.codecs.apart import Apart
 from sonovid.codecs.joint_text import JointText
 from sonovid.codecs.pretrained import PretrainedVideo, audioldm
 from sonovid.codecs.text import HashedText, PretrainedText
+from sonovid.condition import Condition
 from sonovid.denoisers.svg import SVG
 from sonovid.denoisers.svg.joint import audioldm_config, motion_config
-from sonovid.diffusion.objective import MultiTask, Uniform
+from sonovid.diffusion.objective import Draw, MultiTask, Uniform
 from sonovid.diffusion.schedule import Tabulated
 from sonovid.geometry import Geometry
 from sonovid.pipeline import SoundingVideoPipeline
@@ -34,7 +38,7 @@ def run(recipe: SVGRecipe, resolved: dict[str, Any]) -> Path:
     """Train, and return the folder of the pipeline."""
     codecs, text = autoencoders(recipe.codecs), text_encoder(recipe.codecs)
     model, regress = network(recipe, codecs, text), objective(recipe.regression)
-    fed = feed(recipe, codecs, text)
+    fed = feed(recipe, Apart(*codecs), text)
 
     def pipeline(network: nn.Module) -> SoundingVideoPipeline:
         return assembled(recipe, network, codecs, text)
@@ -179,9 +183,23 @@ def base(what: str, source: str, kind: type) -> Any:
     return network
 
 
+@dataclass(frozen=True, kw_only=True)
+class AudioHalf(MultiTask):
+    """The same with the video as noisy as ever and not scored: what the sound's error alone trains."""
+
+    def draw(self, x0: AV, generator: torch.Generator) -> Draw:
+        drawn = super().draw(x0, generator)
+        return replace(drawn, generated=AV(torch.zeros_like(drawn.generated.video), drawn.generated.audio))
+
+    def _previous(self, drawn: Draw, model: Callable[..., Any], x: AV, condition: Condition) -> AV | None:
+        """Estimates of both streams, as when both are made."""
+        both = AV(torch.ones_like(drawn.generated.video), drawn.generated.audio)
+        return super()._previous(drawn, model, x, replace(condition, generated=both))
+
+
 def objective(regression: Regression) -> MultiTask:
-    """The error of both streams at times of their own (eq. 10)."""
-    return MultiTask(
+    """The error of both streams at times of their own (eq. 10), or its half."""
+    return (AudioHalf if regression.scored == "audio" else MultiTask)(
         schedule=SCHEDULE,
         predict=regression.predict,
         tasks={Task.JOINT: 1.0},

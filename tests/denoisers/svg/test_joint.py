@@ -1,6 +1,7 @@
 """The joint model: the base models where its joins are silent, and both streams in both directions where they are not."""
 
 import copy
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -204,6 +205,35 @@ def test_words_meet_keys_and_values_once_for_all_frames():
     model(x, TIMES, told).prediction.video.square().sum().backward()
     assert rows[2:] == [2, 2]
     assert layer.weight.grad.isfinite().all()
+
+
+@torch.no_grad()
+def test_the_unet_of_a_given_stream_does_not_run():
+    model, told = speaking(), condition()
+    both = model(pair(), TIMES, told).prediction
+    ran = []
+    hooks = [unet.register_forward_hook(lambda *_, n=n: ran.append(n)) for n, unet in model.unets.items()]
+    for index in range(2):
+        on = [torch.ones(2, dtype=torch.bool), torch.ones(2, dtype=torch.bool)]
+        on[index] = ~on[index]
+        made = model(pair(), TIMES, replace(told, generated=AV(*on))).prediction
+        assert not made[index].any()
+        assert torch.equal(made[1 - index], both[1 - index])
+    assert ran == ["audio", "video"]
+    for hook in hooks:
+        hook.remove()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.no_grad()
+def test_what_is_sent_begins_as_what_differs_between_clips(variant):
+    model, sent = silent(variant), []
+    hook = model.connectors["video"].register_forward_hook(lambda module, inputs, output: sent.append(output))
+    model(pair(b=6), AV(*[torch.full((6,), 0.3)] * 2))
+    hook.remove()
+    length = sent[0].norm(dim=1, keepdim=True)
+    # With weights as they are otherwise drawn, it is 0.93: nearly one direction, whatever is sent.
+    assert (sent[0] / length).mean((0, 2)).norm() < 0.8
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 Hidden states come as [b c t s]: time, and all other places of that time (pixels of a frame, mel places of a step).
 """
 
+import torch
 from diffusers.models.attention import BasicTransformerBlock, FeedForward
 from diffusers.models.attention_processor import Attention
 from einops import rearrange
@@ -21,6 +22,12 @@ class ContextAttention(nn.Module):
         self.to_context = FeedForward(context_channels, channels, activation_fn="geglu")
         self.context_norm = nn.GroupNorm(NORM_GROUPS, channels, eps=1e-6)
         self.attention = Attention(channels, heads=channels // head_width, dim_head=head_width)
+        heard = [layer for layer in self.to_context.modules() if isinstance(layer, nn.Linear)]
+        with torch.no_grad():
+            # A context has unit length, not unit variance: otherwise biases would drown it.
+            heard[0].weight *= context_channels**0.5
+            for layer in heard:
+                layer.bias.zero_()
 
     def forward(self, x: Tensor, context: Float[Tensor, "b d t2"], num_steps: int, within_steps: bool) -> Tensor:
         """x: [(b t) s c] where it attends within steps, [b (t s) c] where it attends everywhere."""

@@ -155,7 +155,7 @@ class SVG(ModelMixin, ConfigMixin):
     # --- forward ---------------------------------------------------------------------------------------------------------
 
     def forward(self, x: AV, t: AV, condition: Condition | None = None, previous: AV | None = None) -> Output:
-        """The predicted noise of both streams.
+        """The predicted noise of both streams; zeros for a stream that is given in every sample.
 
         x: video [b c t h w], audio [b c l f]. t: times in [0, 1] of each stream, [b]. condition: words for the video and, pooled,
         one vector for the audio. previous: the last estimate of the clean pair, zeros at the first step (Chen et al. 2023).
@@ -174,9 +174,14 @@ class SVG(ModelMixin, ConfigMixin):
         # The motion U-Net takes words for each frame.
         words = words.to(x.video.dtype).repeat_interleave(frames, 0)
         words.frames_told = frames  # type: ignore[attr-defined]
+        made = told_to_make(condition)
         with self._sending(sent, frames), attention_precision(x.video.device):
-            video = self.unets["video"](x.video, entries.video, words).sample
-            audio = self.unets["audio"](x.audio, entries.audio, None, class_labels=pooled.to(x.audio.dtype)).sample
+            # A stream that is given in every sample is not asked for, and its U-Net would run for nothing.
+            video, audio = (z.new_zeros(z.shape) for z in x)
+            if made.video:
+                video = self.unets["video"](x.video, entries.video, words).sample
+            if made.audio:
+                audio = self.unets["audio"](x.audio, entries.audio, None, class_labels=pooled.to(x.audio.dtype)).sample
         p = self.config.fold
         video = rearrange(video, "b (c p q) t h w -> b c t (h p) (w q)", p=p, q=p)
         return Output(AV(video, audio[:, :, :steps]))
@@ -326,6 +331,11 @@ def once_for_all_frames(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor
 def for_each_frame(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
     """Afterwards: what was made of them, for every frame again."""
     return output.repeat_interleave(getattr(inputs[0], "frames_told", 1), 0)
+
+
+def told_to_make(condition: Condition | None) -> AV:
+    """For each stream, whether any sample has it generated."""
+    return AV(True, True) if condition is None else condition.generated.map(lambda g: bool(g.any()))
 
 
 def doubled(*tensors: Tensor) -> bool:
