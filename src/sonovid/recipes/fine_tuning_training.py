@@ -37,9 +37,11 @@ def run(recipe: TuningRecipe, resolved: dict[str, Any]) -> Path:
     codec.latent_shape(recipe.geometry)
     if recipe.sounds < 0:
         raise ValueError(f"sounds={recipe.sounds}: expected how often an audio image counts, 0 or more")
+    # What is wrong is said before clips are read.
+    perceived = PerceptualDistance.from_file(recipe.perceived) if recipe.perceived else None
     cached = parts.caches(recipe.data, recipe.geometry, out, untouched, "untouched", (True, True))
     training, held_out, _ = cached
-    return train(job(recipe, codec, training, held_out or training, resolved), out, resume=recipe.resume)
+    return train(job(recipe, codec, perceived, training, held_out or training, resolved), out, resume=recipe.resume)
 
 
 def audio_image(picture: AudioPicture, geometry: Any) -> tuple[LogMel, AudioImage]:
@@ -81,7 +83,14 @@ class Pictures:
         return mel, self.image.encode(mel)
 
 
-def job(recipe: TuningRecipe, codec: Any, training: latents.Latents, held_out: latents.Latents, resolved: dict[str, Any]) -> Job:
+def job(
+    recipe: TuningRecipe,
+    codec: Any,
+    perceived: PerceptualDistance | None,
+    training: latents.Latents,
+    held_out: latents.Latents,
+    resolved: dict[str, Any],
+) -> Job:
     """The fine-tuning."""
     own = recipe.judge
     pictures, kept = (
@@ -90,7 +99,6 @@ def job(recipe: TuningRecipe, codec: Any, training: latents.Latents, held_out: l
     )
     with drawn_from(recipe.training.seed):
         judge = PatchJudge(own.width, begins=own.begins * recipe.training.accumulate) if own.on else None
-    perceived = PerceptualDistance.from_file(recipe.perceived) if recipe.perceived else None
     before = measured(codec, kept)[0]
 
     def sample(model: Any, folder: Path, step: int) -> None:
