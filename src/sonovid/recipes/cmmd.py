@@ -160,7 +160,7 @@ def scenes() -> CMMDRecipe:
         geometry=Geometry(16, Fraction(10), 64, 64, 16000),
         data=Data(path="scenes:bounces+hits:6000:seed=0", held_out=0.02),
         network=Network(32, (1, 2, 3), head_width=32, groups=8, time_width=64, audio_widths=(96, 96, 96), dropout=0.0),
-        sampling=Sampling(steps=25, reconstruction=16.0),
+        sampling=Sampling(steps=25, reconstruction=4.0),
         training=Settings(
             steps=4000,
             batch_size=8,
