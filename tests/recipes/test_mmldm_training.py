@@ -21,6 +21,7 @@ from sonovid.denoisers.mmldm.transformer import paper
 from sonovid.geometry import Geometry
 from sonovid.pipeline import SoundingVideoPipeline
 from sonovid.recipes import mmldm_training, parts
+from sonovid.recipes.fine_tuning_training import audio_image
 from sonovid.training import logs
 
 GEOMETRY = Geometry(4, Fraction(8), 32, 32, 16000)
@@ -233,6 +234,11 @@ def test_latents_of_another_autoencoder_are_not_taken(autoencoder):
 def test_the_paper_s_settings_are_the_published_sizes(name):
     first, second = recipes.get(f"mmldm.{name}.autoencoder"), recipes.get(f"mmldm.{name}")
     assert (first.geometry, first.geometry.num_samples) == (second.geometry, {"audioset": 176400}.get(name, 70560))
+
+    # 80 bins of 275 frames, or of 689 where a window lasts 4 s, as in the released code.
+    log_mel, image = audio_image(first.base.picture, first.geometry)
+    assert (log_mel.bins, first.geometry.num_samples // log_mel.hop) == (80, {"audioset": 689}.get(name, 275))
+    assert (image.height, image.width) == (256, 256)
 
     class Frames:
         def latent_shape(self, geometry):
