@@ -153,8 +153,8 @@ def paper_contrastive() -> CMMDRecipe:
 def scenes() -> CMMDRecipe:
     """nCMMD on bounces and hits: 16 frames of 64x64 at 10 per second, 1.6 s, small enough for one core.
 
-    As trained for docs/systems/cmmd.md, and sampled at the lambda that was best there. The pictures' stream is narrow; the sound's
-    is wider than its mel has bins, which costs little along one axis, and which v needs (see `Regression`).
+    As trained for docs/systems/cmmd.md, sampled at a lambda that was good there for both tasks. The stream of pictures is narrow;
+    that of sound is wider than its mel has bins, which costs little along one axis, and which v needs (see `Regression`).
     """
     return CMMDRecipe(
         geometry=Geometry(16, Fraction(10), 64, 64, 16000),
