@@ -58,8 +58,9 @@ def pipe(trained):
     pipe.set_progress_bar_config(disable=True)
     with torch.no_grad():
         draw = torch.Generator().manual_seed(0)
-        # After few steps the window before says next to nothing; a test that cannot tell one from another would prove nothing.
-        for parameter in pipe.denoiser.parameters():
+        # After few steps the window before says next to nothing, and codes are zeros; a test that cannot tell one from another
+        # would prove nothing.
+        for parameter in (*pipe.denoiser.parameters(), *pipe.joint_codec.network.parameters()):
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=draw))
     return pipe
 

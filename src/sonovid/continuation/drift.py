@@ -13,9 +13,9 @@ from sonovid.continuation.source import sample_at
 from sonovid.geometry import Geometry, duration
 from sonovid.metrics.alignment import agreement, motion_energy, peaks, sound_onsets
 
-# How far a window of a real clip lies from the first of the same clip, in 95 of 100 cases: 96 windows of 2 s of scenes of hits and
-# bounces (benchmarks/continuation.py --allowed). Levels in dB; centroid, detail and motion in octaves; colour and saturation of 1,
-# which in those scenes do not move at all (0.001): what the eye hardly sees stands for them.
+# How far a window of a real clip lies from the first of the same clip, in 95 of 100 cases: 96 windows of 2 s of scenes of hits
+# and bounces (benchmarks/continuation.py --allowed). Levels in dB; centroid, detail and motion in octaves; colour and saturation
+# of 1, which in those scenes do not move at all (0.001): what the eye hardly sees stands for them.
 ALLOWED = {"loudness": 7.5, "centroid": 0.65, "colour": 0.01, "saturation": 0.01, "detail": 0.08, "motion": 0.7}
 # How far an onset and a movement may lie apart, in seconds, to be one event.
 TOLERANCE = 0.1
