@@ -184,8 +184,8 @@ class Connector(nn.Module):
         self.down = nn.Conv2d(widths[0], widths[0], 3, stride=2, padding=1)
         self.norm_out = nn.GroupNorm(gcd(NORM_GROUPS, widths[1]), widths[1])
         self.conv_out = nn.Conv2d(widths[1], out_channels, 3, padding=1)
-        # What enters it is positive on average, in all channels alike: without their sum, what is sent begins as what differs
-        # from clip to clip and from step to step, and not as one direction that stays, to which a unit length would shrink it.
+        # Deviation: the release begins as torch does. What enters is positive on average, in all channels alike: without their
+        # sum, what is sent begins as what differs from clip to clip and from step to step, and not as one direction that stays.
         with torch.no_grad():
             self.conv_out.weight -= self.conv_out.weight.mean(1, keepdim=True)
             self.conv_out.bias.zero_()  # type: ignore[union-attr]

@@ -24,7 +24,7 @@ class ContextAttention(nn.Module):
         self.attention = Attention(channels, heads=channels // head_width, dim_head=head_width)
         heard = [layer for layer in self.to_context.modules() if isinstance(layer, nn.Linear)]
         with torch.no_grad():
-            # A context has unit length, not unit variance: otherwise biases would drown it.
+            # Deviation: the release begins as torch does. A context has unit length, not unit variance: biases would drown it.
             heard[0].weight *= context_channels**0.5
             for layer in heard:
                 layer.bias.zero_()
