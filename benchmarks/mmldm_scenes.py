@@ -88,7 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
     parser.add_argument("--json", type=Path, required=True)
-    parser.add_argument("--sets", nargs="+", default=list(SETS))
+    parser.add_argument("--sets", nargs="*", default=list(SETS))
     parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--drawing", type=int, default=10)
