@@ -273,7 +273,7 @@ class SVG(ModelMixin, ConfigMixin):
     def check(self, x: AV) -> None:
         """Raises ValueError where the U-Nets cannot take latents of these sizes."""
         for name, one, places in zip(AV._fields, x, (self.config.fold**2, 1), strict=True):
-            taken = self.unets[name].config["in_channels"]  # type: ignore[index, union-attr]
+            taken = self.unets[name].config["in_channels"]  # type: ignore[index]
             if one.shape[1] * places != taken:
                 squares = f", which is {self.config.fold}x{self.config.fold} latents" if places > 1 else ""
                 raise ValueError(
