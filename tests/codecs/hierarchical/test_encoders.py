@@ -49,6 +49,21 @@ def test_every_frame_is_seen_and_in_the_released_form_four_of_them(keys, seen):
 
 
 @torch.no_grad()
+def test_frames_laid_over_each_other_tell_the_content_frame_of_each_time_from_the_start():
+    # As it begins attention is silent: without the fold nothing of the frames reaches the latents.
+    x = frames(1)
+    for folded, reaches in ((0, False), (16, True)):
+        with torch.random.fork_rng():
+            torch.random.default_generator.manual_seed(0)
+            fresh = VideoEncoder(4, 8, (8, 8), (16,), blocks=1, head_width=8, folded=folded)
+        before = fresh(x)[0]
+        for i in (0, 7, 15):
+            other = x.clone()
+            other[:, :, i] += 1
+            assert ((fresh(other)[0] - before).abs().max() > 1e-5) == reaches
+
+
+@torch.no_grad()
 def test_the_order_of_the_frames_matters():
     x = frames(1)
     assert (encoder()(x)[0] - encoder()(x.flip(2))[0]).abs().max() > 1e-3

@@ -73,6 +73,17 @@ def test_an_embedding_changes_a_block():
     assert not torch.allclose(block(x, e), block(x, e + 1))
 
 
+def test_an_index_that_multiplies_changes_a_block_in_proportion_to_what_is_there():
+    block, e = speaking(ResidualBlock(8, 8, embedding=6, silent=False, modulated=True)), torch.zeros(1, 6)
+    with torch.no_grad():
+        block.embed.weight.zero_()
+        block.embed.bias.copy_(torch.cat([torch.full((8,), -1.0), torch.zeros(8)]))
+        x = torch.randn(1, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+        # A scale of minus one leaves nothing of what the norm gave.
+        wanted = x + block.conv_out.bias[:, None, None].expand_as(x)
+        assert torch.allclose(block(x, e), wanted, atol=1e-6)
+
+
 def test_attention_is_silent_at_first_and_blind_to_the_order_of_tokens_without_positions():
     x = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(seeded(lambda: Attention(8, 4))(x), x)

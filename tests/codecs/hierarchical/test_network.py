@@ -70,3 +70,23 @@ def test_without_a_semantic_space_nothing_means_anything():
 def test_sizes_that_cannot_be_divided_are_refused():
     with pytest.raises(ValueError, match="are to be divided"):
         HierarchicalNetwork(**{**tiny(), "size": (5, 5)})
+
+
+def test_each_frame_can_be_told_from_its_neighbours_by_the_latents_and_its_index():
+    # Two clips of frames that have nothing to do with each other, learnt by heart from what the decoder is told alone.
+    g = torch.Generator().manual_seed(1)
+    seen = AV(torch.randn(2, 4, 4, 4, 4, generator=g), torch.randn(2, 4, 4, 4, generator=g))
+    network = autoencoder(fresh=True, predict="x0").network
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    frames, wanted = torch.arange(4)[None].expand(2, 4), seen.video - seen.video.mean(2, keepdim=True)
+    for _ in range(90):
+        z = network.posterior(seen).video[0]
+        x = torch.randn(8, 4, 4, 4, generator=g)
+        made = network(x, torch.ones(8), network.told(AV(z, None), frames)).reshape(2, 4, 4, 4, 4).movedim(1, 2)
+        loss = (made - seen.video).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    moving = made - made.mean(2, keepdim=True)
+    # All frames alike would leave all of it.
+    assert (moving - wanted).square().mean() < 0.4 * wanted.square().mean()
