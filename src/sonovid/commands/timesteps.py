@@ -48,9 +48,7 @@ def run(args: argparse.Namespace) -> None:
     if args.clips < 1 or args.draws < 1 or args.gamma <= 0:
         raise ValueError("timesteps: --clips and --draws have to be at least 1, and --gamma above zero")
     if args.save and (args.model is None or not Path(args.model).is_dir()):
-        raise ValueError(
-            f"timesteps --save: {args.model or 'the packaged model'} is no folder to be changed; copy it first"
-        )
+        raise ValueError(f"timesteps --save: {args.model or 'the packaged model'} is no folder to be changed; copy it first")
     losses = measure(args.model, args.data, args.clips, args.draws, args.seed)
     curves = AV(*(curve(*pair) for pair in losses))
     best = choose_gamma(curves)

@@ -75,7 +75,7 @@ class FollowingCrossModal(CrossModal):
         shares = self.without_video, self.without_audio, self.alone
         if min(shares) < 0 or sum(shares) > 1:
             raise ValueError(
-                f"without_video={shares[0]}, without_audio={shares[1]}, alone={shares[2]}: expected shares of at least 0 and of 1 "
+                f"without_video={shares[0]}, without_audio={shares[1]}, alone={shares[2]}: expected shares from 0, of 1 at most "
                 "in all"
             )
 
