@@ -313,22 +313,22 @@ class SoundingVideoPipeline(DiffusionPipeline):
         asked = arguments.beside(prompts, arguments.check_labels(label, self.classes), count_each)
         own_steps = self.options["num_inference_steps"]
         steps = positive("num_inference_steps", own_steps if num_inference_steps is None else num_inference_steps)
-        scale = self._scale(guidance_scale, audio_guidance_scale)
+        scale = self.guidance_scales(guidance_scale, audio_guidance_scale)
         pull = self.options["reconstruction_scale"] if reconstruction_scale is None else reconstruction_scale
         check_reconstruction(pull, self.config.conditioning)
         against = arguments.check_against(guidance_against or self.options["guidance_against"])
-        times = self._times(steps, self.options["gamma"] if gamma is None else gamma)
+        times = self.sampling_times(steps, self.options["gamma"] if gamma is None else gamma)
         extent = extent_of(task, video, audio, seconds, self.geometry)
         given = [self._given(task, extent, begin) for begin in extent.starts]
         draws, seeds = generators(generator, len(asked))
         results = []
         with frozen(self.denoiser), self.progress_bar(total=len(asked) * len(given) * steps) as bar:
             for number, ((words, one), draw) in enumerate(zip(asked, draws, strict=True)):
-                condition, null = self._conditions(words, negative_prompt, task, one)
+                condition, null = self.conditions(words, negative_prompt, task, one)
                 latents = []
                 for window, known in enumerate(given):
                     after = self._after_step(bar, callback_on_step_end, times, clip=number, window=window)
-                    noises = self._noise(draw)
+                    noises = self.unit_noise(draw)
                     denoise = self._held(self._denoise(condition, null, known, scale, against), known, noises, pull)
                     step = STEPS[self.config.step]
                     latents.append(sampler.sample(denoise, noises, self.schedule, times, step, after))
@@ -339,7 +339,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
             return output
         return (output.frames, output.audio) if output_type in ("np", "pt") else (output.clips or output.latents,)
 
-    def _scale(self, video: float | int | None, audio: float | int | None) -> AV:
+    def guidance_scales(self, video: float | int | None, audio: float | int | None) -> AV:
         """The guidance scales: those of the call, else the model's own."""
         own = AV(self.options["guidance_scale"], self.options["audio_guidance_scale"])
         scale = AV(own.video if video is None else video, audio)
@@ -349,7 +349,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
                 raise ValueError(f"{name}={value}: expected a number from 0 to 100; 1 is no guidance")
         return scale
 
-    def _times(self, steps: int, gamma: float | int) -> AV:
+    def sampling_times(self, steps: int, gamma: float | int) -> AV:
         """The sampling times of both streams, from where their schedules can begin down to clean, bent apart by gamma."""
         times = self.schedule.map(lambda one: sampler.shifted(steps, self.options["shift"], one.start(self.config.predict)))
         return AV(*(sampler.warped(stream, gamma)[i] for i, stream in enumerate(times)))
@@ -369,13 +369,13 @@ class SoundingVideoPipeline(DiffusionPipeline):
         x = torch.from_numpy(sound[-own.num_samples :].copy())[None].to(self.device)
         return AV(None, self.codec.whiten(self.codec.encode(None, x)).audio.float())
 
-    def _noise(self, draw: torch.Generator) -> AV:
+    def unit_noise(self, draw: torch.Generator) -> AV:
         """Unit noise for one clip and window."""
         # A stream that is not made is carried along without a single step.
         shapes = self.codec.latent_shapes(self.geometry).map(lambda s, there: s if there else (s[0], 0, *s[2:]), self.makes)
         return noise.draw_pair([draw], shapes).map(lambda x: x.to(self.device))
 
-    def _conditions(self, words: str, negative: str | None, task: Task, label: int = NONE) -> tuple[Condition, Condition | None]:
+    def conditions(self, words: str, negative: str | None, task: Task, label: int = NONE) -> tuple[Condition, Condition | None]:
         """What the network is told, and what guidance leads away from: None where there are no words to guide by."""
         if not self.takes_words:
             told = Condition.wordless(task.value.map(lambda g: torch.full((1,), g, device=self.device)))

@@ -42,3 +42,10 @@ def test_the_iteration_is_a_function_of_its_input():
     settings = LogMel(hop=250)
     mel = settings(torch.randn(1, 8000) * 0.1)
     assert torch.equal(GriffinLim(settings, 2)(mel), GriffinLim(settings, 2)(mel))
+
+
+def test_the_iteration_of_a_sound_does_not_depend_on_what_stands_beside_it():
+    settings = LogMel(16000, 64, 1024, 1024, 250)
+    mel = torch.randn(3, 64, 20)
+    alone = torch.cat([GriffinLim(settings, 4)(one[None]) for one in mel])
+    torch.testing.assert_close(GriffinLim(settings, 4)(mel), alone, rtol=1e-4, atol=1e-4)

@@ -264,7 +264,7 @@ def test_a_generator_told_words_is_trained_and_told_them(autoencoder, trained, t
     pipe.set_progress_bar_config(disable=True)
     assert pipe.takes_words
     assert len(pipe.classes) == 0
-    context, null = pipe._conditions("rain on a tin roof", None, Task.JOINT)
+    context, null = pipe.conditions("rain on a tin roof", None, Task.JOINT)
     with torch.no_grad():
         assert not torch.equal(pipe.denoiser.embed_context(context, 1), pipe.denoiser.embed_context(null, 1))
     assert pipe("rain on a tin roof", generator=0).clips[0].geometry == GEOMETRY

@@ -105,9 +105,9 @@ class GriffinLim(nn.Module):
             raise ValueError(f"window {m.window} in a transform of {m.n_fft}: this iteration needs them equal")
         filters = filterbank(m.sample_rate, m.n_fft, m.bins, m.low, m.high).to(log_mel)
         magnitude = (torch.linalg.pinv(filters) @ log_mel.exp()).clamp(min=1e-5)
-        # Start from random phases of a fixed seed: the result is a function of the input alone.
+        # Start from random phases of a fixed seed, the same for every sound: none depends on what stands beside it.
         generator = torch.Generator().manual_seed(0)
-        phase = torch.rand(magnitude.shape, generator=generator).to(log_mel) * 2 * torch.pi
+        phase = (torch.rand(magnitude.shape[1:], generator=generator).to(log_mel) * 2 * torch.pi).expand_as(magnitude)
         estimate, previous = torch.polar(magnitude, phase), torch.zeros_like(magnitude, dtype=torch.complex64)
         side = (m.n_fft - m.hop) // 2
         window = torch.hann_window(m.n_fft, device=log_mel.device)

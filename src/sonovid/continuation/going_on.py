@@ -193,10 +193,10 @@ class Walk:
         (label,) = check_labels(manner.label, pipe.classes)
         steps = pipe.options["num_inference_steps"] if manner.num_inference_steps is None else manner.num_inference_steps
         self.num_steps = positive("num_inference_steps", steps)
-        self.times = pipe._times(self.num_steps, pipe.options["gamma"])
-        self.scale = pipe._scale(manner.guidance_scale, manner.audio_guidance_scale)
+        self.times = pipe.sampling_times(self.num_steps, pipe.options["gamma"])
+        self.scale = pipe.guidance_scales(manner.guidance_scale, manner.audio_guidance_scale)
         self.against = check_against(manner.guidance_against or pipe.options["guidance_against"])
-        self.told = pipe._conditions(words, manner.negative_prompt, self.task, label)
+        self.told = pipe.conditions(words, manner.negative_prompt, self.task, label)
         for source in given:
             if source is not None and source.has_audio:
                 check_sound(source.heard[None])
@@ -241,7 +241,7 @@ class Walk:
             None if self.given.video is None else self._encoded(self.given.video.frames(at, end), None).video,
             None if self.given.audio is None else self._encoded(None, self.given.audio.sound(at, end)).audio,
         )
-        noises = pipe._noise(self.draw)
+        noises = pipe.unit_noise(self.draw)
         with frozen(pipe.denoiser):
             asked = Asked(*self.told, given, self.scale, noises, self.against)
             denoise = self.way.denoise(pipe.denoising, asked, before)
