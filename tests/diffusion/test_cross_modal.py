@@ -150,5 +150,5 @@ def test_second_windows_are_compared_with_shuffled_ones():
 
 @pytest.mark.parametrize("shares", [{"alone": -0.1}, {"without_video": 0.6, "without_audio": 0.5}])
 def test_shares_that_do_not_add_up_are_refused(shares):
-    with pytest.raises(ValueError, match="expected shares of at least 0 and of 1"):
+    with pytest.raises(ValueError, match="expected shares from 0"):
         following(**shares)
