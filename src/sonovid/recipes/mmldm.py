@@ -231,7 +231,11 @@ def audioset() -> MMLDMRecipe:
 
 
 def scenes_autoencoder() -> AutoencoderRecipe:
-    """The autoencoder on bounces and hits, nine materials: 16 frames of 64x64 at 8 per second, small enough for one core."""
+    """The autoencoder on bounces and hits, nine materials: 16 frames of 64x64 at 8 per second, small enough for one core.
+
+    The frame codec in the package has never seen an audio image: base.frames=FOLDER names one whose decoder was tuned on them, by
+    codec.frames.fine_tuned.scenes.
+    """
     return AutoencoderRecipe(
         data=Data(path="scenes:bounces+hits:2400:seed=0", held_out=0.05),
         base=Base(vocoder="shipped", picture=AudioPicture(low=-60.0)),

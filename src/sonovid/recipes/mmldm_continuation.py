@@ -62,10 +62,10 @@ def paper() -> ContinuationRecipe:
 
 
 def scenes() -> ContinuationRecipe:
-    """The continuation of mmldm.scenes on landscapes of 4 s, generator=FOLDER; streams given as often as there."""
+    """The continuation of mmldm.scenes on clips of 4 s of the same scenes, generator=FOLDER; streams given as often as there."""
     return ContinuationRecipe(
-        data=Data(path="scenes:landscape:3000:seed=0", held_out=0.03),
-        regression=Regression(video_to_audio=0.2, audio_to_video=0.2),
+        data=Data(path="scenes:bounces+hits:3000:seed=0", held_out=0.03),
+        regression=Regression(video_to_audio=0.3, audio_to_video=0.3),
         training=Settings(
             steps=10_000,
             batch_size=16,
