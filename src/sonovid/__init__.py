@@ -57,6 +57,7 @@ The map, in the order in which imports may point:
     codecs/hierarchical/network.py what is learnt of MM-LDM's autoencoder, as one model
     codecs/hierarchical/semantics.py the shared semantic space: projectors, classification, contrast
     codecs/hierarchical/signal_decoder.py one diffusion U-Net for frames and audio images, told of latents by hooks
+    codecs/composite.py         codecs made of parts, saved as one folder
     codecs/joint_text.py        prompts for a model of two text encoders: words for the pictures, and one vector for the sound
     codecs/mel.py               waveforms to log-mel spectrograms
     codecs/melgan.py            MelGAN's generator: log-mel frames to a waveform by upsampling convolutions

@@ -26,7 +26,6 @@ from sonovid.condition import Condition
 from sonovid.denoising import Denoising, frozen
 from sonovid.diffusion import noise, sampler
 from sonovid.diffusion import schedule as schedules
-from sonovid.diffusion.sampler import Denoise
 from sonovid.extent import Extent, Given, extent_of
 from sonovid.geometry import Geometry, count, duration
 
@@ -329,7 +328,8 @@ class SoundingVideoPipeline(DiffusionPipeline):
                 for window, known in enumerate(given):
                     after = self._after_step(bar, callback_on_step_end, times, clip=number, window=window)
                     noises = self.unit_noise(draw)
-                    denoise = self._held(self._denoise(condition, null, known, scale, against), known, noises, pull)
+                    denoise = self.denoising.guided(condition, null, known, scale, against)
+                    denoise = self.denoising.held(denoise, known, noises, pull)
                     step = STEPS[self.config.step]
                     latents.append(sampler.sample(denoise, noises, self.schedule, times, step, after))
                 results.append(latents)
@@ -362,12 +362,20 @@ class SoundingVideoPipeline(DiffusionPipeline):
         if task is Task.VIDEO_TO_AUDIO:
             assert clip.frames is not None
             frames = windows.fit_frames(clip.frames, clip.fps, own, begin + own.num_frames)[begin:]
-            x = rearrange(torch.from_numpy(frames), "t h w c -> 1 c t h w").to(self.device).float() / 127.5 - 1
-            return AV(self.codec.whiten(self.codec.encode(x, None)).video.float(), None)
+            return self.encoded(frames, None)
         assert clip.waveform is not None
         sound = windows.fit_sound(clip.waveform, clip.sample_rate, own, begin + own.num_frames)
-        x = torch.from_numpy(sound[-own.num_samples :].copy())[None].to(self.device)
-        return AV(None, self.codec.whiten(self.codec.encode(None, x)).audio.float())
+        return self.encoded(None, sound[-own.num_samples :])
+
+    def encoded(self, frames: np.ndarray | None, sound: np.ndarray | None) -> AV:
+        """Final latents of a window's pictures [t h w 3], bytes, or sound [n], or of both; None for what was not given."""
+        x = y = None
+        if frames is not None:
+            x = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> 1 c t h w").to(self.device)
+            x = x.float() / 127.5 - 1
+        if sound is not None:
+            y = torch.from_numpy(sound.copy())[None].to(self.device)
+        return self.codec.whiten(self.codec.encode(x, y)).map(lambda z: None if z is None else z.float())
 
     def unit_noise(self, draw: torch.Generator) -> AV:
         """Unit noise for one clip and window."""
@@ -390,14 +398,6 @@ class SoundingVideoPipeline(DiffusionPipeline):
         text, mask = self.text_encoder([words])
         pooled = self.text_encoder.pooled([words]).to(self.device) if hasattr(self.text_encoder, "pooled") else None
         return Condition(text.to(self.device), mask.to(self.device), AV(None, None), pooled).for_task(task)
-
-    def _denoise(self, condition: Condition, null: Condition | None, given: AV, scale: AV, against: str = "modality") -> Denoise:
-        """The network under its conditions: guided where that changes anything."""
-        return self.denoising.guided(condition, null, given, scale, against)
-
-    def _held(self, denoise: Denoise, given: AV, noises: AV, pull: float | int) -> Denoise:
-        """With the given stream held, as the network was trained."""
-        return self.denoising.held(denoise, given, noises, pull)
 
     def _after_step(self, bar: Any, callback: Callable | None, times: AV, *, clip: int, window: int) -> sampler.Callback:
         """What happens after each step: the bar moves on, and the caller's function may change the latents."""

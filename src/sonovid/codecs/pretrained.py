@@ -128,7 +128,7 @@ class PretrainedVideo(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, source: Source, *, subfolder: str | None = None, dtype: torch.dtype | None = None
+        cls, source: Source, *, subfolder: str | None = None, dtype: torch.dtype | None = None, **options: Any
     ) -> "PretrainedVideo":
         """Load any autoencoder of diffusers by hub id or folder; its config names the class.
 
@@ -142,7 +142,8 @@ class PretrainedVideo(nn.Module):
         )
         if kind is None:
             raise ValueError(f"{source}: {name!r} is not an autoencoder that the installed diffusers has")
-        return cls(kind.from_pretrained(source, subfolder=subfolder, torch_dtype=dtype, use_safetensors=True).eval())
+        options = {"use_safetensors": True, **options}
+        return cls(kind.from_pretrained(source, subfolder=subfolder, torch_dtype=dtype, **options).eval())
 
 
 class MelImageAutoencoder(nn.Module):

@@ -1,22 +1,18 @@
 """SpectrogramCodec: waveform to log-mel, autoencoder and vocoder as one audio codec, saved as one folder."""
 
-import importlib
-import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid import atomic
+from sonovid.codecs import composite
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.whitening import unwhiten, whiten
 from sonovid.geometry import Geometry
 
-CONFIG = "config.json"
 # What a saved codec may name; anything else in a config file is refused, so that a folder cannot run foreign code.
 PARTS = {
     "MelAutoencoder": "sonovid.codecs.audio",
@@ -39,7 +35,7 @@ class SpectrogramCodec(nn.Module):
         latents_mean, latents_std: whitening, one value or one per channel.
     """
 
-    config_name = CONFIG
+    config_name = composite.CONFIG
 
     def __init__(
         self,
@@ -97,19 +93,14 @@ class SpectrogramCodec(nn.Module):
 
     def save_pretrained(self, folder: "str | os.PathLike", **options: Any) -> None:
         """Write the settings, and each part in a folder of its own, safetensors only."""
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        config = {
-            "_class_name": type(self).__name__,
+        settings = {
             "autoencoder": type(self.autoencoder).__name__,
             "vocoder": type(self.vocoder).__name__,
             "log_mel": self.log_mel.to_config(),
             "latents_mean": self.latents_mean,
             "latents_std": self.latents_std,
         }
-        for name in ("autoencoder", "vocoder"):
-            getattr(self, name).save_pretrained(path / name, **options)
-        atomic.write_text(path / CONFIG, json.dumps(config, indent=2) + "\n")
+        composite.save(self, folder, settings, ("autoencoder", "vocoder"), **options)
 
     @classmethod
     def from_pretrained(cls, folder: "str | os.PathLike", *, dtype: torch.dtype | None = None, **_: Any) -> "SpectrogramCodec":
@@ -118,16 +109,9 @@ class SpectrogramCodec(nn.Module):
         Raises:
             ValueError: no config, or it names a part that this package does not have.
         """
-        path = Path(folder)
-        if not (path / CONFIG).is_file():
-            raise ValueError(f"{path}: no {CONFIG} of an audio codec there")
-        config = json.loads((path / CONFIG).read_text())
-        parts = {}
-        for name in ("autoencoder", "vocoder"):
-            kind = config[name]
-            if kind not in PARTS:
-                raise ValueError(f"{path / CONFIG}: {name} is {kind!r}, expected one of {', '.join(PARTS)}")
-            part = getattr(importlib.import_module(PARTS[kind]), kind)
-            parts[name] = part.from_pretrained(path / name, torch_dtype=dtype, use_safetensors=True)
+        config = composite.read_config(folder, "an audio codec")
+        autoencoder, vocoder = (
+            composite.load_part(folder, config, name, PARTS, torch_dtype=dtype) for name in ("autoencoder", "vocoder")
+        )
         whitening = {name: config[name] for name in ("latents_mean", "latents_std")}
-        return cls(parts["autoencoder"], parts["vocoder"], LogMel(**config["log_mel"]), **whitening)
+        return cls(autoencoder, vocoder, LogMel(**config["log_mel"]), **whitening)

@@ -264,12 +264,7 @@ class Walk:
 
     def _encoded(self, frames: np.ndarray | None, sound: np.ndarray | None) -> AV:
         """Final latents of a window's pictures or sound, or of both."""
-        codec, device = self.pipe.codec, self.pipe.device
-        if frames is not None:
-            x = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> 1 c t h w").to(device).float() / 127.5 - 1
-        y = None if sound is None else torch.from_numpy(_lasting(sound, self.own.num_samples))[None].to(device)
-        raw = codec.encode(None if frames is None else x, y)
-        return codec.whiten(raw).map(lambda z: None if z is None else z.float())
+        return self.pipe.encoded(frames, None if sound is None else _lasting(sound, self.own.num_samples))
 
     @torch.no_grad()
     def _decoded(self, latents: AV, at: int) -> Stretch:

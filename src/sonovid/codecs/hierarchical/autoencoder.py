@@ -3,8 +3,6 @@
 Docs: docs/systems/mmldm.md names the function for each equation and lists where we part from the paper.
 """
 
-import importlib
-import json
 import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,8 +14,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid import atomic
 from sonovid.av import AV
+from sonovid.codecs import composite
 from sonovid.codecs.audio_image import AudioImage
 from sonovid.codecs.hierarchical.network import HierarchicalNetwork
 from sonovid.codecs.mel import LogMel
@@ -30,7 +28,6 @@ from sonovid.diffusion.sampler import Denoise, denoiser, sample, uniform
 from sonovid.diffusion.schedule import Tabulated
 from sonovid.geometry import Geometry
 
-CONFIG = "config.json"
 FRAME_CODECS = {"FrameAutoencoder": "sonovid.codecs.video", "PretrainedVideo": "sonovid.codecs.pretrained"}
 # The signal decoder's schedule, that of Stable Diffusion.
 SCHEDULE = Tabulated("scaled_linear", 0.00085, 0.012)
@@ -76,7 +73,7 @@ class HierarchicalAutoencoder(nn.Module):
     mel places, columns steps, so that as [b c l f] it is transposed.
     """
 
-    config_name = CONFIG
+    config_name = composite.CONFIG
 
     def __init__(
         self,
@@ -172,10 +169,6 @@ class HierarchicalAutoencoder(nn.Module):
     def render(self, perceived: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h2 w2"]:
         """Pictures of the frame codec's final latents; gradients pass."""
         raw = self.frame_codec.unwhiten(perceived[:, :, None])
-        inner = getattr(self.frame_codec, "autoencoder", None)
-        if inner is not None and self.frame_codec.framewise:
-            # Its own `decode` would cut the gradients off.
-            return inner.decode(raw[:, :, 0].to(inner.dtype)).sample
         return self.frame_codec.decode(raw)[:, :, 0]
 
     # --- level two: perceptual latents -----------------------------------------------------------------------------------
@@ -271,10 +264,7 @@ class HierarchicalAutoencoder(nn.Module):
 
     def save_pretrained(self, folder: "str | os.PathLike", **options: Any) -> None:
         """Write the settings, and the parts in folders of their own, safetensors only."""
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        config = {
-            "_class_name": type(self).__name__,
+        settings = {
             "frame_codec": type(self.frame_codec).__name__,
             "vocoder": type(self.vocoder).__name__,
             "log_mel": self.log_mel.to_config(),
@@ -283,9 +273,7 @@ class HierarchicalAutoencoder(nn.Module):
             "decoding": asdict(self.decoding),
             "whitening": {name: asdict(own) for name, own in zip(AV._fields, self.whitening, strict=True)},
         }
-        for name in ("network", "frame_codec", "vocoder"):
-            getattr(self, name).save_pretrained(path / name, **options)
-        atomic.write_text(path / CONFIG, json.dumps(config, indent=2) + "\n")
+        composite.save(self, folder, settings, ("network", "frame_codec", "vocoder"), **options)
 
     @classmethod
     def from_pretrained(
@@ -296,24 +284,14 @@ class HierarchicalAutoencoder(nn.Module):
         Raises:
             ValueError: no config, or it names a part that this package does not have.
         """
-        path = Path(folder)
-        if not (path / CONFIG).is_file():
-            raise ValueError(f"{path}: no {CONFIG} of an autoencoder there")
-        config = json.loads((path / CONFIG).read_text())
-        parts = {}
-        for name, known in (("frame_codec", FRAME_CODECS), ("vocoder", PARTS)):
-            kind = config[name]
-            if kind not in known:
-                raise ValueError(f"{path / CONFIG}: {name} is {kind!r}, expected one of {', '.join(known)}")
-            parts[name] = getattr(importlib.import_module(known[kind]), kind).from_pretrained(path / name)
-        network = HierarchicalNetwork.from_pretrained(path / "network", use_safetensors=True)
+        config = composite.read_config(folder, "an autoencoder")
         model = cls(
-            network,
-            parts["frame_codec"],
+            HierarchicalNetwork.from_pretrained(Path(folder) / "network", use_safetensors=True),
+            composite.load_part(folder, config, "frame_codec", FRAME_CODECS),
             LogMel(**config["log_mel"]),
             AudioImage(**config["picture"]),
             Geometry.from_config(config["geometry"]),
-            vocoder=parts["vocoder"],
+            vocoder=composite.load_part(folder, config, "vocoder", PARTS),
             decoding=Decoding(**config["decoding"]),
             whitening=AV(*(Whitening(**{k: tuple(v) for k, v in config["whitening"][n].items()}) for n in AV._fields)),
         )
