@@ -320,7 +320,7 @@ class SoundingVideoPipeline(DiffusionPipeline):
         extent = extent_of(task, video, audio, seconds, self.geometry)
         given = [self._given(task, extent, begin) for begin in extent.starts]
         draws, seeds = generators(generator, len(asked))
-        results = []
+        results, denoising, step = [], self.denoising, STEPS[self.config.step]
         with frozen(self.denoiser), self.progress_bar(total=len(asked) * len(given) * steps) as bar:
             for number, ((words, one), draw) in enumerate(zip(asked, draws, strict=True)):
                 condition, null = self.conditions(words, negative_prompt, task, one)
@@ -328,9 +328,8 @@ class SoundingVideoPipeline(DiffusionPipeline):
                 for window, known in enumerate(given):
                     after = self._after_step(bar, callback_on_step_end, times, clip=number, window=window)
                     noises = self.unit_noise(draw)
-                    denoise = self.denoising.guided(condition, null, known, scale, against)
-                    denoise = self.denoising.held(denoise, known, noises, pull)
-                    step = STEPS[self.config.step]
+                    guided = denoising.guided(condition, null, known, scale, against)
+                    denoise = denoising.held(guided, known, noises, pull)
                     latents.append(sampler.sample(denoise, noises, self.schedule, times, step, after))
                 results.append(latents)
         output = self._output(task, extent, results, output_type, asked)

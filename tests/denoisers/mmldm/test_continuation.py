@@ -2,29 +2,11 @@
 
 import pytest
 import torch
+from mmldm_pairs import at, awake, pair
 
 from sonovid.av import AV
 from sonovid.denoisers.mmldm import MMLDM, Continuation
 from sonovid.denoisers.mmldm.transformer import tiny
-
-
-def awake(model, seed=0):
-    """A model none of whose parameters is zero, as after some training."""
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape))
-    return model.eval()
-
-
-def pair(b=2, seed=1):
-    g = torch.Generator().manual_seed(seed)
-    return AV(torch.randn(b, 4, 1, 4, 4, generator=g), torch.randn(b, 4, 4, 4, generator=g))
-
-
-def at(value=0.5, b=2):
-    t = torch.full((b,), value)
-    return AV(t, t)
 
 
 def test_it_begins_with_the_generators_weights_and_its_second_transformer_silent():

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from mmldm_pairs import at, awake, pair
 from torch import nn
 
 from sonovid.av import AV
@@ -15,25 +16,6 @@ from sonovid.denoisers.mmldm.transformer import paper, tiny
 from sonovid.diffusion.guidance import cross_modal, given_replaced
 from sonovid.diffusion.sampler import denoiser, sample, uniform
 from sonovid.diffusion.schedule import Tabulated
-
-
-def awake(model, seed=0):
-    """A model none of whose parameters is zero, as after some training."""
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape))
-    return model.eval()
-
-
-def pair(b=2, seed=1):
-    g = torch.Generator().manual_seed(seed)
-    return AV(torch.randn(b, 4, 1, 4, 4, generator=g), torch.randn(b, 4, 4, 4, generator=g))
-
-
-def at(value=0.5, b=2):
-    t = torch.full((b,), value)
-    return AV(t, t)
 
 
 def worded(words, mask=None, labels=None):
