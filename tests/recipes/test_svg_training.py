@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sonovid import recipes
-from sonovid.av import AV
+from sonovid.av import AV, Task
 from sonovid.condition import Condition
 from sonovid.data import clips
 from sonovid.data.manifest import read
@@ -88,6 +88,19 @@ def test_the_objective_is_the_papers():
     end = regress.schedule.map(lambda one: float(one.coefficients(torch.ones(1))[0].square()))
     assert end.video == pytest.approx(0.00158, rel=0.01)
     assert end.audio == pytest.approx(0.000142, rel=0.01)
+
+
+def test_streams_are_given_as_often_as_asked_for():
+    regression = recipes.get("svg.scenes").regression
+    x0 = AV(torch.zeros(400, 1, 1, 1, 1), torch.zeros(400, 1, 1, 1))
+    for scored, expected in (("both", (0.2, 0.2)), ("audio", (0.4, 0.0))):
+        regress = svg_training.objective(replace(regression, given=0.4, scored=scored))
+        drawn = regress.draw(x0, torch.Generator().manual_seed(0))
+        # Of the sound's half no video is scored; those that are given are those at time zero.
+        clean = [float((t == 0).float().mean()) for t in drawn.times]
+        assert clean == pytest.approx(expected, abs=0.06)
+        assert not (drawn.generated.audio & (drawn.times.audio == 0)).any()
+    assert svg_training.objective(replace(regression, given=0.0)).tasks == {Task.JOINT: 1.0}
 
 
 def test_the_sounds_half_of_the_objective_is_what_the_sounds_error_trains():

@@ -81,7 +81,7 @@ def network(recipe: SVGRecipe, codecs: AV, text: JointText) -> SVG:
     """
     own, words, vector = recipe.network, *text.null()
     options: dict[str, Any] = {"variant": own.variant, "context_channels": own.context_channels, "mults": own.mults}
-    options |= {"text_words": text.places, "fold": own.fold, "head_width": (own.head_width,) * 2}
+    options |= {"text_words": text.places, "fold": own.fold, "centred": own.centred, "head_width": (own.head_width,) * 2}
     shapes = codecs.map(partial(latent_shape, geometry=recipe.geometry))
     with drawn_from(recipe.training.seed):
         if own.begun:
@@ -199,10 +199,14 @@ class AudioHalf(MultiTask):
 
 def objective(regression: Regression) -> MultiTask:
     """The error of both streams at times of their own (eq. 10), or its half."""
-    return (AudioHalf if regression.scored == "audio" else MultiTask)(
+    half, given = regression.scored == "audio", regression.given
+    tasks = {Task.JOINT: 1 - given}
+    if given:
+        tasks |= {Task.VIDEO_TO_AUDIO: given} if half else {Task.VIDEO_TO_AUDIO: given / 2, Task.AUDIO_TO_VIDEO: given / 2}
+    return (AudioHalf if half else MultiTask)(
         schedule=SCHEDULE,
         predict=regression.predict,
-        tasks={Task.JOINT: 1.0},
+        tasks=tasks,
         times="independent",
         law=AV(Uniform(1000), Uniform(1000)),
         text_dropout=regression.text_dropout,

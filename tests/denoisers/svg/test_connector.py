@@ -8,6 +8,7 @@ from sonovid.denoisers.svg.connector import (
     FrameShift,
     ShiftedFeedForward,
     TemporalBlock,
+    WithoutTypical,
     context_of_clip,
     context_over_time,
     later,
@@ -79,3 +80,25 @@ def test_a_context_has_unit_length_at_each_moment_or_as_released_over_time():
     torch.testing.assert_close(context_over_time(sent, as_released=True).norm(dim=2), torch.ones(2, 6))
     assert context_over_time(torch.zeros(1, 6, 5)).isfinite().all()
     torch.testing.assert_close(context_of_clip(sent)[0, :, 0], sent[0].mean(1) / sent[0].mean(1).norm())
+
+
+def test_centred_contexts_do_not_hear_of_what_stays_within_a_clip():
+    sent = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(0))
+    stays = 100 * torch.randn(2, 6, 1, generator=torch.Generator().manual_seed(1))
+    centred = context_over_time(sent, centred=True)
+    torch.testing.assert_close(context_over_time(sent + stays, centred=True), centred, atol=1e-4, rtol=0)
+    torch.testing.assert_close(centred.norm(dim=1), torch.ones(2, 5))
+    # Uncentred, all that differs is drowned.
+    drowned = context_over_time(sent + stays)
+    assert (drowned - drowned[:, :, :1]).abs().max() < 0.05 < (centred - centred[:, :, :1]).abs().max()
+
+
+def test_without_typical_centres_the_batch_in_training_and_later_the_running_mean():
+    module, stays = WithoutTypical(3, momentum=0.5), torch.tensor([1.0, -2.0, 5.0])
+    sent = torch.randn(4, 3, 7, generator=torch.Generator().manual_seed(0))
+    trained = [module(sent + stays[:, None]) for _ in range(20)][-1]
+    torch.testing.assert_close(trained.mean((0, 2)), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(module.typical, (sent + stays[:, None]).mean((0, 2)))
+    one = module.eval()(sent[:1] + stays[:, None])
+    torch.testing.assert_close(one, trained[:1])
+    assert "typical" in module.state_dict()

@@ -12,7 +12,7 @@ from sonovid.av import AV
 from sonovid.condition import Condition
 from sonovid.denoisers.base import Denoiser
 from sonovid.denoisers.svg import SVG
-from sonovid.denoisers.svg.joint import attention_precision, audioldm_config, motion_config, paper, table_entries, tiny
+from sonovid.denoisers.svg.joint import audioldm_config, motion_config, paper, precision, table_entries, tiny
 
 VARIANTS = ("cmc_pe", "cross_attention")
 
@@ -237,6 +237,24 @@ def test_what_is_sent_begins_as_what_differs_between_clips(variant):
 
 
 @torch.no_grad()
+def test_centred_contexts_lose_what_a_connector_always_sends():
+    """A bias of the last convolution, however large, changes neither variant's contexts once its mean over clips is known."""
+    for variant in VARIANTS:
+        with torch.random.fork_rng():
+            torch.random.default_generator.manual_seed(0)
+            model = SVG(**tiny(variant), centred=True).train()
+        own, x = {}, pair()
+        for bias in (0.0, 50.0):
+            for connector in model.connectors.values():
+                connector.conv_out.bias.fill_(bias)
+            own[bias] = model._contexts(x, pair(3), TIMES.map(table_entries))
+        for quiet, loud in zip(own[0.0], own[50.0], strict=True):
+            torch.testing.assert_close(loud, quiet, atol=1e-3, rtol=0)
+            assert quiet.std() > 0.05
+    assert {name.split(".")[-1] for name in model.state_dict() if name.startswith("centring")} == {"typical"}
+
+
+@torch.no_grad()
 def test_folded_squares_of_latents_are_one_place_of_the_unet():
     settings = tiny()
     settings["video"] = {**settings["video"], "in_channels": 32, "out_channels": 32}
@@ -254,12 +272,16 @@ def test_folded_squares_of_latents_are_one_place_of_the_unet():
         model(AV(x.video[..., :6], x.audio), TIMES, told)
 
 
-def test_under_autocast_attention_is_in_single_precision_where_gradients_are_asked_for():
+def test_under_autocast_attention_and_narrow_convolutions_are_in_single_precision_where_gradients_are_asked_for():
+    x, weight = torch.randn(1, 2, 3, 4, dtype=torch.bfloat16), torch.randn(5, 2, 3, 1)
+    with torch.autocast("cpu", torch.bfloat16), precision(x.device):
+        assert torch.nn.functional.conv2d(x, weight).dtype == torch.bfloat16
+        assert torch.nn.functional.conv2d(x[..., :1], weight).dtype == torch.float32
     q = torch.randn(1, 2, 3, 4, dtype=torch.bfloat16, requires_grad=True)
-    with torch.autocast("cpu", torch.bfloat16), attention_precision(q.device):
+    with torch.autocast("cpu", torch.bfloat16), precision(q.device):
         out = torch.nn.functional.scaled_dot_product_attention(q, q, q)
     assert out.dtype == torch.float32
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), attention_precision(q.device):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), precision(q.device):
         assert torch.nn.functional.scaled_dot_product_attention(q, q, q).dtype == torch.bfloat16
     model = speaking()
     with torch.autocast("cpu", torch.bfloat16):

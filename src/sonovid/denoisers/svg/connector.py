@@ -235,15 +235,38 @@ def _seen(x: Tensor, axis: int) -> Tensor:
     return torch.stack([every - x.select(axis, -1), every, every - x.select(axis, 0)], axis)
 
 
-def context_over_time(sent: Float[Tensor, "b c t"], *, as_released: bool = False) -> Float[Tensor, "b c t"]:
+class WithoutTypical(nn.Module):
+    """What is sent, less what clips send on average: of the batch in training, kept as a running mean for later."""
+
+    typical: Tensor
+
+    def __init__(self, channels: int, momentum: float = 0.01):
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer("typical", torch.zeros(channels))
+
+    def forward(self, sent: Float[Tensor, "b c t"]) -> Float[Tensor, "b c t"]:
+        if not self.training:
+            return sent - self.typical[:, None].to(sent.dtype)
+        mean = sent.mean((0, 2))
+        with torch.no_grad():
+            self.typical.lerp_(mean.to(self.typical.dtype), self.momentum)
+        return sent - mean[:, None]
+
+
+def context_over_time(
+    sent: Float[Tensor, "b c t"], *, as_released: bool = False, centred: bool = False
+) -> Float[Tensor, "b c t"]:
     """What is sent, of unit length: the context of CMC-PE.
 
-    as_released: each channel is divided by its length along the time.
+    as_released: each channel is divided by its length along the time. centred: without its mean over the clip's time.
 
     Deviation: here each moment is divided by its length along the channels, so that one moment does not tell how loud the others
     are. In the released code the axis slipped.
     """
     context = sent.float()
+    if centred:
+        context = context - context.mean(2, keepdim=True)
     return (context / context.norm(dim=2 if as_released else 1, keepdim=True).clamp(min=1e-12)).to(sent.dtype)
 
 

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from sonovid.av import AV
 from sonovid.condition import Condition
 from sonovid.denoisers.base import Output
-from sonovid.denoisers.svg.connector import Connector, context_of_clip, context_over_time
+from sonovid.denoisers.svg.connector import Connector, WithoutTypical, context_of_clip, context_over_time
 from sonovid.denoisers.svg.joins import CMCPE, NORM_GROUPS, CrossAttention, Join
 
 Variant = Literal["cmc_pe", "cross_attention"]
@@ -35,9 +35,13 @@ class SVG(ModelMixin, ConfigMixin):
     vector (AudioLDM). variant: "cmc_pe", the paper's, or "cross_attention", its baseline after CoDi. context_channels: of what
     connectors send. mults: of the U-Net's first width, per level of a connector. head_width: of the joins' attention heads, per
     stream. text_words: places of the null text. fold: squares of so many by so many video latents are one place of the U-Net,
-    with as many times the channels. pad_audio: fill the audio's steps with zeros to what the U-Net can halve, and cut the
-    result; otherwise such a length is an error. as_released: three slips of the released code, which weights that were trained
-    with it need: see CMCPE, TemporalBlock and context_over_time.
+    with as many times the channels. centred: contexts do not carry what is always the same. pad_audio: fill the audio's steps
+    with zeros to what the U-Net can halve, and cut the result; otherwise such a length is an error. as_released: three slips of
+    the released code, which weights that were trained with it need: see CMCPE, TemporalBlock and context_over_time.
+
+    Deviation: centred contexts are no part of the paper, and off unless asked for. Vectors of unit length that are read by small
+    networks at high learning rates soon become one direction that stays, which says nothing. With them, that of CMC-PE loses its
+    mean over the clip's time, and the clip's one vector of cross-attention its mean over clips.
     """
 
     _supports_gradient_checkpointing = True
@@ -56,6 +60,7 @@ class SVG(ModelMixin, ConfigMixin):
         head_width: Sequence[int] = (8, 8),
         text_words: int = 77,
         fold: int = 1,
+        centred: bool = False,
         pad_audio: bool = True,
         as_released: bool = False,
     ):
@@ -72,6 +77,8 @@ class SVG(ModelMixin, ConfigMixin):
                 motion.norm.num_groups = NORM_GROUPS
         make = partial(Connector, mults=tuple(mults), out_channels=context_channels, as_released=as_released)
         self.connectors, self.joins = nn.ModuleDict(), nn.ModuleDict()
+        centring = AV._fields if centred and variant == "cross_attention" else ()
+        self.centring = nn.ModuleDict({name: WithoutTypical(context_channels) for name in centring})
         for name, own, head in zip(AV._fields, settings, head_width, strict=True):
             widths = list(own["block_out_channels"])
             self.connectors[name] = make(2 * own["in_channels"], widths[0], time_width=4 * widths[0], along_time=name == "video")
@@ -169,13 +176,12 @@ class SVG(ModelMixin, ConfigMixin):
         x, given = (AV(self._folded(pair.video), F.pad(pair.audio, (0, 0, 0, length - steps))) for pair in (x, given))
         entries = t.map(table_entries)
         words, pooled = self.texts(condition, len(x.video))
-        sent = None if self.apart else self._contexts(x, given, entries)
         frames = x.video.shape[2]
         # The motion U-Net takes words for each frame.
         words = words.to(x.video.dtype).repeat_interleave(frames, 0)
         words.frames_told = frames  # type: ignore[attr-defined]
         made = told_to_make(condition)
-        with self._sending(sent, frames), attention_precision(x.video.device):
+        with precision(x.video.device), self._sending(None if self.apart else self._contexts(x, given, entries), frames):
             # A stream that is given in every sample is not asked for, and its U-Net would run for nothing.
             video, audio = (z.new_zeros(z.shape) for z in x)
             if made.video:
@@ -211,8 +217,8 @@ class SVG(ModelMixin, ConfigMixin):
         else:
             sent = connector(pair, time)
         if self.config.variant == "cross_attention":
-            return context_of_clip(sent)
-        return context_over_time(sent, as_released=self.config.as_released)
+            return context_of_clip(self.centring[name](sent) if self.config.centred else sent)
+        return context_over_time(sent, as_released=self.config.as_released, centred=self.config.centred)
 
     @contextmanager
     def _sending(self, contexts: AV | None, num_frames: int) -> Iterator[None]:
@@ -302,20 +308,29 @@ class SVG(ModelMixin, ConfigMixin):
         return math.ceil(steps / halvings) * halvings
 
 
-class SingleAttention(TorchFunctionMode):
-    """Attention in single precision, whoever calls it: its backward pass in bfloat16 is slow on a CPU."""
+class SinglePrecision(TorchFunctionMode):
+    """What a CPU does badly in bfloat16, in single precision, whoever calls it.
+
+    Attention, whose backward pass is slow; and convolutions over one place of width, as those of sound with one mel
+    place are: with a stride, gradients of their weights were now and then not finite (torch 2.13).
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is not F.scaled_dot_product_attention:
+        narrow = func is F.conv2d and args[0].shape[-1] == 1
+        if func is not F.scaled_dot_product_attention and not narrow:
             return func(*args, **(kwargs or {}))
+
+        def single(value: Any) -> Any:
+            return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
+
         with torch.autocast("cpu", enabled=False):
-            return func(*(z.float() for z in args[:3]), *args[3:], **(kwargs or {}))
+            return func(*map(single, args), **{name: single(value) for name, value in (kwargs or {}).items()})
 
 
-def attention_precision(device: torch.device) -> Any:
-    """For a forward pass: attention in single precision where a CPU trains under autocast, else as it comes."""
-    slow = device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
-    return SingleAttention() if slow else nullcontext()
+def precision(device: torch.device) -> Any:
+    """For a forward pass: what `SinglePrecision` names where a CPU trains under autocast, else everything as it comes."""
+    badly = device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
+    return SinglePrecision() if badly else nullcontext()
 
 
 def once_for_all_frames(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
