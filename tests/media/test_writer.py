@@ -1,5 +1,8 @@
 """Writing: equal lengths, all or nothing, what is refused."""
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
 
 import av
@@ -169,3 +172,28 @@ def test_same_clip_same_bytes(tmp_path):
     clip = Clip(numbered(6), tone(16000), fps=Fraction(6))
     first, second = (write(tmp_path / name, clip).read_bytes() for name in ("a.mp4", "b.mp4"))
     assert first == second
+
+
+BLOB = """
+import sys
+from fractions import Fraction
+from pathlib import Path
+import numpy as np
+from sonovid.clip import Clip
+from sonovid.media import write
+random, (y, x), pictures = np.random.default_rng(0), np.mgrid[:48, :48], []
+back = random.normal(128, 12, (48, 48, 3))
+for t in range(8):
+    blob = np.exp(-((x - 48 * (0.2 + 0.075 * t)) ** 2 + (y - 48 * (0.5 + 0.3 * np.sin(t / 3))) ** 2) / 23)[..., None]
+    pictures.append(back * (1 - blob) + blob * np.array([250, 40, 60]) + random.normal(0, 3, (48, 48, 3)))
+write(Path(sys.argv[1]), Clip(np.clip(pictures, 0, 255).astype(np.uint8), None, fps=Fraction(8)))
+"""
+
+
+def test_the_bytes_do_not_depend_on_what_memory_held_before(tmp_path):
+    written = []
+    for filling in ("1", "200"):  # glibc fills new memory with it; elsewhere the variable does nothing.
+        path = tmp_path / f"{filling}.mp4"
+        subprocess.run([sys.executable, "-c", BLOB, str(path)], env={**os.environ, "MALLOC_PERTURB_": filling}, check=True)
+        written.append(path.read_bytes())
+    assert written[0] == written[1]
