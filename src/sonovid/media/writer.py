@@ -29,8 +29,8 @@ AAC_RATES = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000,
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 # Samples that go into an encoder at once.
 BLOCK = 1024
-# x264's weighing of blocks by what later pictures take of them (mbtree) reads memory that nobody has written, on small pictures with
-# AVX-512: the same clip then gives other bytes each time. Without it the bytes are the same, and some tenth more.
+# x264's weighing of blocks by what later pictures take of them (mbtree) reads memory that nobody has written, on small pictures
+# with AVX-512: the same clip then gives other bytes each time. Without it the bytes are the same, and some tenth more.
 H264 = {"preset": "medium", "mbtree": "0"}
 BT709 = 1  # The number of ITU-R BT.709 in the tables of H.273, for primaries, transfer and matrix alike.
 # The names that a mp4 file has places for; anything else would be dropped without a word.

@@ -1,6 +1,7 @@
 """What is learnt of MM-LDM's autoencoder, as one model: encoders, semantic space, signal decoder (section 3.1, figure 3)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from sonovid.av import AV
 from sonovid.codecs.hierarchical.encoders import AudioEncoder, VideoEncoder
 from sonovid.codecs.hierarchical.semantics import Meaning, Semantics
-from sonovid.codecs.hierarchical.signal_decoder import SignalDecoder, Told, unet_config
+from sonovid.codecs.hierarchical.signal_decoder import Draft, SignalDecoder, Told, unet_config
 from sonovid.diffusion.schedule import Predict
 
 
@@ -24,11 +25,13 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         channels, size, num_frames: of the frame autoencoder's latents of one window; the audio image is as large as a frame.
         unet: settings of the signal decoder, see `unet_config`. latent_channels: of z_v and z_a.
         encoding: video_widths, audio_widths: of the encoders' levels: z_v is 2^(levels - 1) times smaller than what comes in, f_v
-            and f_a of the paper; blocks, head_width; key_frames, folded: see `VideoEncoder`. What is left out is the paper's.
+            and f_a of the paper; blocks, head_width; key_frames, folded, log_variance: see `VideoEncoder`. What is left out is
+            the paper's.
         semantic: settings of `Semantics`, with video_mults, audio_mults, video_blocks, audio_blocks for its pairs; None: no
             semantic space, the ablation's base. num_classes: 0: neither classes nor their loss.
-        decoding: modality_tokens, content, index_scale and modulated of `SignalDecoder`. predict: what it says of noisy latents;
-            "eps" is the paper's, and that of released U-Nets.
+        decoding: modality_tokens, content, index_scale and modulated of `SignalDecoder`; drafted: whether the decoder says what
+            is to be added to a draft, see `Draft`; predict is "x0" then. predict: what it says of noisy latents; "eps" is the
+            paper's, and that of released U-Nets.
 
     "Perceived" below are the frame autoencoder's latents, final: video [b c t h w], audio [b c h w]. Latents are [b C h w].
     """
@@ -56,9 +59,10 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
             "head_width": 64,
             "key_frames": None,
             "folded": 0,
+            "log_variance": 0.0,
         }
         own |= encoding or {}
-        parts = {"blocks": own["blocks"], "head_width": own["head_width"]}
+        parts = {name: own[name] for name in ("blocks", "head_width", "log_variance")}
         self.encoders = nn.ModuleDict(
             {
                 "video": VideoEncoder(
@@ -84,13 +88,27 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
                 key: AV(*(settings.pop(f"{name}_{key}") for name in AV._fields)) for key in ("mults", "blocks")
             }
             self.semantics = Semantics(latent_channels, num_classes=num_classes, **pairs, **settings)
+        settings = dict(decoding or {})
+        self.drafts: nn.ModuleDict | None = None
+        if settings.pop("drafted", False):
+            if predict != "x0":
+                raise ValueError(
+                    f"HierarchicalNetwork: predict={predict!r} with a draft, which is of clean latents; expected 'x0'"
+                )
+            lengths = AV(num_frames, 1)
+            self.drafts = nn.ModuleDict(
+                {
+                    name: Draft(latent_channels, channels, length, factor)
+                    for name, length, factor in zip(AV._fields, lengths, factors, strict=True)
+                }
+            )
         self.decoder = SignalDecoder(
             unet,
             latent_channels,
             self.latent_sizes,
             semantic_width=0 if semantic is None else semantic["width"],
             num_classes=num_classes,
-            **(decoding or {}),
+            **settings,
         )
 
     @property
@@ -144,9 +162,11 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
             other = None if features is None else features[1 - i]
             repeat: list[Any] = [None if x is None else x.repeat_interleave(times, 0) for x in (z, other, labels, own)]
             place = frames.flatten().float() / self.config.num_frames if name == "video" else None
-            parts.append(
-                self.decoder.told(name, repeat[0], size, place=place, meaning=repeat[1], labels=repeat[2], present=repeat[3])
-            )
+            part = self.decoder.told(name, repeat[0], size, place=place, meaning=repeat[1], labels=repeat[2], present=repeat[3])
+            if self.drafts is not None:
+                numbers = frames if name == "video" else torch.zeros_like(frames[:, :1])
+                part = replace(part, draft=self.drafts[name](z, numbers))
+            parts.append(part)
         return Told.joined(parts)
 
     def forward(self, x: Float[Tensor, "n c h w"], t: Float[Tensor, "n"], told: Told) -> Float[Tensor, "n c h w"]:
@@ -186,10 +206,17 @@ def scenes(num_classes: int = 0) -> dict[str, Any]:
         "size": (8, 8),
         "num_frames": 16,
         "unet": unet_config((64, 128), channels=8, words=64, layers=1, heads=4, groups=16),
-        "encoding": {"video_widths": (48,), "audio_widths": (48, 96), "blocks": 1, "head_width": 24, "folded": 16},
+        "encoding": {
+            "video_widths": (48,),
+            "audio_widths": (48, 96),
+            "blocks": 1,
+            "head_width": 24,
+            "folded": 16,
+            "log_variance": -6.0,
+        },
         "semantic": semantic(64, 32, video_mults=(1, 2, 2), audio_mults=(1, 2), contrast=64),
         "num_classes": num_classes,
-        "decoding": {"modality_tokens": 8, "modulated": True},
+        "decoding": {"modality_tokens": 8, "modulated": True, "drafted": True},
         "predict": "x0",
     }
 
