@@ -69,11 +69,25 @@ def test_the_order_of_the_frames_matters():
     assert (encoder()(x)[0] - encoder()(x.flip(2))[0]).abs().max() > 1e-3
 
 
-def test_the_log_variance_begins_at_zero():
-    fresh = VideoEncoder(4, 8, (8, 8), (16,), blocks=1)
+@torch.no_grad()
+def test_the_first_guess_is_one_convolution_of_all_frames_added_to_what_the_rest_says():
+    own = VideoEncoder(4, 8, (8, 8), (16, 16), blocks=1, head_width=8, folded=16)
+    x = torch.randn(1, 4, 16, 8, 8, generator=torch.Generator().manual_seed(0))
+    whole, weight, bias = own(x)[0], own.guess.weight.clone(), own.guess.bias.clone()
+    own.guess.weight.zero_()
+    own.guess.bias.zero_()
+    # One place of these latents is a square of four of the frames': channel, then time, then place in the square.
+    planes = torch.stack([x[0, c, t, i::2, j::2] for c in range(4) for t in range(16) for i in (0, 1) for j in (0, 1)])
+    wanted = torch.nn.functional.conv2d(planes[None], weight, bias, padding=1)
+    torch.testing.assert_close(whole - own(x)[0], wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("begins", [0.0, -6.0])
+def test_the_log_variance_begins_where_it_is_told_to(begins):
+    fresh = VideoEncoder(4, 8, (8, 8), (16,), blocks=1, log_variance=begins)
     with torch.no_grad():
         mean, log_variance = fresh(frames(1, 2))
-    assert not log_variance.any()
+    assert (log_variance == begins).all()
     assert mean.std() > 0.01
 
 

@@ -72,6 +72,26 @@ def test_sizes_that_cannot_be_divided_are_refused():
         HierarchicalNetwork(**{**tiny(), "size": (5, 5)})
 
 
+@torch.no_grad()
+def test_pictures_are_told_the_drafts_of_their_own_frames():
+    torch.manual_seed(0)
+    network = HierarchicalNetwork(**{**tiny(), "predict": "x0", "decoding": {"modality_tokens": 3, "drafted": True}})
+    z, frames = latents(network), torch.tensor([[0, 2], [1, 3]])
+    told = network.told(z, frames)
+    wanted = [network.drafts["video"](z.video, frames), network.drafts["audio"](z.audio, torch.zeros(2, 1, dtype=torch.long))]
+    assert torch.equal(told.draft, torch.cat(wanted))
+    assert told.draft.shape == (6, 4, 4, 4)
+    nothing, absent = network.nothing(), AV(torch.tensor([False, True]), torch.tensor([True, True]))
+    silent = network.told(z, frames, present=absent, nothing=nothing).draft
+    torch.testing.assert_close(silent[:2], network.drafts["video"](nothing.video, frames[:1]))
+    assert torch.equal(silent[2:], told.draft[2:])
+
+
+def test_a_draft_is_of_clean_latents():
+    with pytest.raises(ValueError, match="predict='eps' with a draft"):
+        HierarchicalNetwork(**{**tiny(), "decoding": {"drafted": True}})
+
+
 def test_each_frame_can_be_told_from_its_neighbours_by_the_latents_and_its_index():
     # Two clips of frames that have nothing to do with each other, learnt by heart from what the decoder is told alone.
     g = torch.Generator().manual_seed(1)

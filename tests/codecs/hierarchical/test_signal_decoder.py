@@ -1,5 +1,6 @@
 """The signal decoder: hooks against a forward written out, what each condition reaches, released weights."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -8,7 +9,7 @@ from diffusers import UNet2DConditionModel
 from torch import nn
 
 from sonovid.av import AV
-from sonovid.codecs.hierarchical.signal_decoder import Pyramid, SignalDecoder, Told, resized, sites, unet_config
+from sonovid.codecs.hierarchical.signal_decoder import Draft, Pyramid, SignalDecoder, Told, repeated, resized, sites, unet_config
 
 UNET = unet_config((16, 32), channels=4, words=12, layers=1, heads=2, groups=4)
 
@@ -154,6 +155,33 @@ def test_told_of_both_streams_is_one_batch_after_the_other():
     for i, part in enumerate(parts):
         rows = slice(2 * i, 2 * i + 2)
         assert torch.allclose(both[rows], own(x[rows], TIMES, part), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_draft_is_one_convolution_read_frame_by_frame():
+    own, z = Draft(3, 4, 5, 2), torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    numbers = torch.tensor([[1, 4], [0, 3]])
+    made = own(z, numbers)
+    for n, (clip, frame) in enumerate([(0, 1), (0, 4), (1, 0), (1, 3)]):
+        for c in range(4):
+            # Channel, then frame, then the place in the square of four.
+            first = (c * 5 + frame) * 4
+            planes = torch.nn.functional.conv2d(
+                z[clip : clip + 1], own.conv.weight[first : first + 4], own.conv.bias[first : first + 4], padding=1
+            )[0]
+            for place, plane in enumerate(planes):
+                torch.testing.assert_close(made[n, c, place // 2 :: 2, place % 2 :: 2], plane)
+
+
+@torch.no_grad()
+def test_a_draft_is_added_to_what_the_unet_says_and_goes_with_its_picture():
+    own, plain, x = decoder(), told(), noisy()
+    drafts = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(5))
+    drafted = replace(plain, draft=drafts)
+    torch.testing.assert_close(own(x, TIMES, drafted) - own(x, TIMES, plain), drafts, atol=1e-5, rtol=0)
+    assert torch.equal(repeated(drafted, 3).draft, drafts[[0, 0, 0, 1, 1, 1]])
+    assert torch.equal(Told.joined([drafted, replace(drafted, draft=-drafts)]).draft, torch.cat([drafts, -drafts]))
+    assert Told.joined([plain, plain]).draft is None
 
 
 def test_a_released_unet_is_taken_over_and_another_shape_refused(tmp_path):

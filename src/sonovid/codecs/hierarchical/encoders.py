@@ -1,6 +1,7 @@
 """From the frame autoencoder's latents of a clip to the perceptual latents of each stream (MM-LDM, section 3.1, figure 3a)."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +9,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid.codecs.hierarchical.layers import ResidualBlock, SpatialAttention, TemporalAttention, norm, zeroed
+from sonovid.codecs.hierarchical.layers import ResidualBlock, SpatialAttention, TemporalAttention, norm
 
 # As the latent diffusion models have it, and far from what training reaches.
 LOG_VARIANCE = (-30.0, 20.0)
@@ -22,7 +23,8 @@ class Head(nn.Module):
         self.conv = nn.Conv2d(channels, latent_channels, 3, padding=1)
         self.norm, self.out = norm(latent_channels), nn.Conv2d(latent_channels, latent_channels, 1)
         if begins is not None:
-            nn.init.constant_(zeroed(self.out).bias, begins)
+            nn.init.zeros_(self.out.weight)
+            nn.init.constant_(cast(Tensor, self.out.bias), begins)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         return self.out(F.silu(self.norm(self.conv(x))))

@@ -86,8 +86,8 @@ class Draft(nn.Module):
 
     num_frames: of a window; 1 for an audio image. factor: how many times smaller than the pictures the latents are.
 
-    Deviation: the paper's U-Net makes all of the picture. What changes from frame to frame is a tenth of the pictures' variance on
-    scenes, in many directions of few percent each; a thousand steps through the U-Net alone left all of it out.
+    Deviation: the paper's U-Net makes all of the picture. What changes from frame to frame is a tenth of the variance of scenes,
+    in many directions of few percent each; a thousand steps through the U-Net alone left all of it out.
     """
 
     def __init__(self, latent_channels: int, channels: int, num_frames: int, factor: int):
@@ -249,9 +249,11 @@ class SignalDecoder(nn.Module):
 
 def repeated(told: Told, count: int) -> Told:
     """Each picture's part so many times in a row."""
-    parts = {f.name: getattr(told, f.name) for f in fields(told)}
-    features = tuple(x.repeat_interleave(count, 0) for x in parts.pop("features"))
-    return Told(features, **{name: None if x is None else x.repeat_interleave(count, 0) for name, x in parts.items()})
+
+    def times(x: Any) -> Any:
+        return tuple(map(times, x)) if isinstance(x, tuple) else x if x is None else x.repeat_interleave(count, 0)
+
+    return Told(**{f.name: times(getattr(told, f.name)) for f in fields(told)})
 
 
 def unet_config(
