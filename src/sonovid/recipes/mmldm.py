@@ -237,19 +237,19 @@ def scenes_autoencoder() -> AutoencoderRecipe:
     codec.frames.fine_tuned.scenes.
     """
     return AutoencoderRecipe(
-        data=Data(path="scenes:bounces+hits:2400:seed=0", held_out=0.05),
+        data=Data(path="scenes:bounces+hits:5000:seed=0", held_out=0.02),
         base=Base(vocoder="shipped", picture=AudioPicture(low=-60.0)),
         network=AutoencoderNetwork(size="scenes"),
-        losses=Losses(kl=1e-6, adversarial=0.0),
+        losses=Losses(kl=1e-6, adversarial=0.0, frames=4),
         training=Settings(
-            steps=10_000,
-            batch_size=16,
-            learning_rate=1e-3,
+            steps=5000,
+            batch_size=8,
+            learning_rate=1.5e-3,
             warm_up=50,
-            average=0.99,
+            average=0.995,
             validate_every=500,
             validate_size=96,
-            checkpoint_every=250,
+            checkpoint_every=500,
         ),
     )
 
