@@ -53,6 +53,7 @@ MAY_IMPORT = {
 LONG: dict[str, str] = {}
 WIDE: dict[str, str] = {
     "denoisers/cmmd.py::CMMD.__init__": "a configuration, which diffusers keeps as one flat list of arguments",
+    "denoisers/svg/joint.py::SVG.__init__": "a configuration, which diffusers keeps as one flat list of arguments",
     "pipeline.py::SoundingVideoPipeline.__init__": "components, and the settings beside them in model_index.json, by name",
     "pipeline.py::SoundingVideoPipeline.__call__": "the call that users of diffusers know, argument for argument",
 }
