@@ -161,7 +161,7 @@ def scenes() -> SVGRecipe:
         regression=Regression(predict="v", given=0.5),
         sampling=Sampling(guidance=3.0),
         training=Settings(
-            steps=600,
+            steps=750,
             batch_size=16,
             optimizer="muon",
             learning_rate=5e-4,
