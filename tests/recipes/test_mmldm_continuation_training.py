@@ -104,6 +104,13 @@ def test_a_pair_of_windows_is_each_window_encoded_by_itself(generator):
             torch.testing.assert_close(a.float(), b, atol=2e-3, rtol=2e-3)
 
 
+@pytest.mark.parametrize("name", ["scenes", "tiny"])
+def test_a_recipe_goes_on_with_what_the_recipe_of_its_generator_leaves(name):
+    first, third = recipes.get(f"mmldm.{name}", {}), recipes.get(f"mmldm.{name}.continuation", {})
+    assert third.regression.predict == first.regression.predict
+    assert third.geometry == first.geometry
+
+
 @pytest.mark.parametrize("hand_off", ["latents", "decoded"])
 def test_three_windows_from_nothing_and_from_a_clip(pipe, hand_off):
     manner = Manner(label=pipe.classes.names[0], hand_off=hand_off)

@@ -65,7 +65,7 @@ def scenes() -> ContinuationRecipe:
     """The continuation of mmldm.scenes on clips of 4 s of the same scenes, generator=FOLDER; streams given as often as there."""
     return ContinuationRecipe(
         data=Data(path="scenes:bounces+hits:3000:seed=0", held_out=0.03),
-        regression=Regression(video_to_audio=0.3, audio_to_video=0.3),
+        regression=Regression(predict="v", video_to_audio=0.3, audio_to_video=0.3),
         training=Settings(
             steps=10_000,
             batch_size=16,
