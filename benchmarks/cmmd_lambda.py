@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from readers import Scene
+from readers import Scene, rolled
 from sonovid.av import AV
 from sonovid.clip import Clip
 from sonovid.data.scenes import attributes, render
@@ -107,11 +107,6 @@ def moments(made: list[Any], task: str, geometry: Geometry) -> Times:
         return [sound_onsets(wave, geometry.sample_rate).tolist() for wave in made]
     between = (np.arange(geometry.num_frames) - 0.5) / float(geometry.fps)
     return [peaks(between, motion_energy(frames), apart=0.13, threshold=0.0).tolist() for frames in made]
-
-
-def rolled(values: list[Any]) -> list[Any]:
-    """The next clip's value of the same world."""
-    return values[len(WORLDS) :] + values[: len(WORLDS)]
 
 
 class Timer:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from readers import read_attributes, read_events, scenes, through_codec, train_reader
+from readers import read_attributes, read_events, rolled, scenes, through_codec, train_reader
 from sonovid.clip import Clip
 from sonovid.metrics.alignment import agreement, motion_energy, peaks, sound_onsets
 from sonovid.pipeline import SoundingVideoPipeline
@@ -43,11 +43,6 @@ def _make(job: tuple[str | None, np.ndarray | None, np.ndarray | None, int]) -> 
     if waveform is not None:
         given["audio"] = Clip(None, waveform[None], fps=own.fps, sample_rate=own.sample_rate)
     return _pipe(words, generator=seed, **given, **_options).clips[0]
-
-
-def rolled(values: list) -> list:
-    """The next clip's value of the same world: worlds alternate, so it is the next but one."""
-    return values[len(WORLDS) :] + values[: len(WORLDS)]
 
 
 def motion_peaks(frames: np.ndarray, fps: float) -> list[float]:

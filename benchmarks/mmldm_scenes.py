@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from cmmd_lambda import Table, Timer, moments, rolled, said, table
-from readers import Scene, scenes
+from cmmd_lambda import Table, Timer, moments, said, table
+from readers import Scene, rolled, scenes
 from sonovid import atomic
 from sonovid.clip import Clip
 from sonovid.pipeline import SoundingVideoPipeline

@@ -7,6 +7,7 @@ true sound, so that what it finds in a generated clip does not depend on the cod
 import time
 from dataclasses import dataclass
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,11 @@ def scenes(worlds: list[str], count: int, first_seed: int, geometry: Geometry, w
     jobs = [(worlds[i % len(worlds)], first_seed + i // len(worlds), geometry) for i in range(count)]
     with get_context("spawn").Pool(workers) as pool:
         return pool.map(_render, jobs, chunksize=16)
+
+
+def rolled(values: list[Any], worlds: int = 2) -> list[Any]:
+    """Of each clip of `scenes` the value of the next one of the same world; the worlds take turns."""
+    return values[worlds:] + values[:worlds]
 
 
 class EventReader(nn.Module):

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from readers import EventReader, Scene, read_events, scenes, through_codec, train_reader
+from readers import EventReader, Scene, read_events, rolled, scenes, through_codec, train_reader
 from sonovid import media
 from sonovid.av import AV, Task
 from sonovid.clip import Clip
@@ -86,7 +86,7 @@ class Judge:
             "moved": [peaks(between, motion_energy(c.frames), apart=0.13, threshold=0.0).tolist() for c in made],
         }
         found["worlds"] = [s.attributes["world"] for s in truth]
-        worlds = found["worlds"]
+        worlds = len(set(found["worlds"]))
         pictures, sounds = zip(*map(self.steps, made), strict=True)
         timed = [timing(v, a) for v, a in zip(pictures, sounds, strict=True)]
         found["sync"] = [float(t.score) for t in timed]
@@ -106,12 +106,6 @@ def resampled(clip: Clip) -> Clip:
 
     wave = np.clip(at(clip.waveform, clip.sample_rate, 22050), -1, 1).astype(np.float32)
     return Clip(None, wave, clip.fps, 22050)
-
-
-def rolled(values: list[Any], worlds: list[str]) -> list[Any]:
-    """The next clip's value of the same world. Worlds take turns, so it is as many clips further on as there are worlds."""
-    number = len(set(worlds))
-    return values[number:] + values[:number]
 
 
 @torch.no_grad()
@@ -193,7 +187,7 @@ def add(args: argparse.Namespace, kept: dict[str, Table]) -> None:
 
 def f1(one: Table, found: str, true: str, chosen: np.ndarray, *, floor: bool = False) -> float:
     """Micro-average over the chosen clips; as floor, each clip's sound with the next one's pictures."""
-    second = rolled(one[true], one["worlds"]) if floor else one[true]
+    second = rolled(one[true], len(set(one["worlds"]))) if floor else one[true]
     pairs = [(one[found][i], second[i]) for i in chosen]
     events = sum(len(a) + len(b) for a, b in pairs)
     return 2 * sum(matches(a, b, TOLERANCE) for a, b in pairs) / max(1, events)

@@ -110,7 +110,7 @@ The map, in the order in which imports may point:
     windows.py                  given pictures and sounds at a model's size and rates, the windows they are cut into
     extent.py                   how long a result is: that of the given clip, which is read, or the model's own
     pipeline.py                 SoundingVideoPipeline: text, pictures or sound in, a sounding video out
-    continuation/drift.py       what a long video is like window by window, and after which window it it no longer is as it began
+    continuation/drift.py       what a long video is like window by window, and after which it is no longer what it began as
     continuation/going_on.py    a long sounding video as an iterator of windows, each made from the one before
     continuation/joins.py       where windows meet: faded or eased into each other, and the steps left there beside the clip's own
     continuation/source.py      what is gone on from, at a model's size and rates, a stretch at a time

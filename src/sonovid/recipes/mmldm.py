@@ -255,7 +255,7 @@ def scenes_autoencoder() -> AutoencoderRecipe:
 
 
 def scenes() -> MMLDMRecipe:
-    """MM-LDM on the same scenes, told their material, as trained for docs/systems/mmldm.md; codec.autoencoder=FOLDER.
+    """MM-LDM on the same scenes, told their material; codec.autoencoder=FOLDER. docs/training-log.md has a longer run.
 
     Deviation: v is predicted, and streams are given far more often than published, since the training is short: near pure noise
     an error of the noise is an error of the latents fifteen times as large.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -250,10 +250,11 @@ class SignalDecoder(nn.Module):
 def repeated(told: Told, count: int) -> Told:
     """Each picture's part so many times in a row."""
 
-    def times(x: Any) -> Any:
-        return tuple(map(times, x)) if isinstance(x, tuple) else x if x is None else x.repeat_interleave(count, 0)
+    def rows(x: Tensor) -> Tensor:
+        return x.repeat_interleave(count, 0)
 
-    return Told(**{f.name: times(getattr(told, f.name)) for f in fields(told)})
+    draft = None if told.draft is None else rows(told.draft)
+    return Told(tuple(map(rows, told.features)), rows(told.content), rows(told.words), draft)
 
 
 def unet_config(
