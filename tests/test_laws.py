@@ -15,7 +15,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in zip(NAMES, FILES, s
 
 BASE = {"atomic", "av", "geometry", "clip", "condition", "classes"}
 STAGES = BASE | {"media", "preview", "data", "codecs", "denoisers", "diffusion"}
-ROOTS = {"pipeline", "windows", "extent", "denoising", "arguments", "folders", "shipped"}
+ROOTS = {"pipeline", "output", "windows", "extent", "denoising", "arguments", "folders", "shipped"}
 TOP = STAGES | ROOTS | {"training", "metrics"}
 # Which parts a part may import, besides itself. Two walls stand: denoisers | diffusion and data | codecs.
 # A codec may decode by diffusion (MM-LDM's does); diffusion sees nothing of codecs.
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "clip": {"geometry"},
     "condition": {"av"},
     "classes": set(),
+    "output": {"av", "clip"},
     "processes": set(),
     "media": BASE,
     "preview": BASE | {"media"},

@@ -109,6 +109,7 @@ The map, in the order in which imports may point:
     arguments.py                what a pipeline was given, checked and brought to one form
     windows.py                  given pictures and sounds at a model's size and rates, the windows they are cut into
     extent.py                   how long a result is: that of the given clip, which is read, or the model's own
+    output.py                   SoundingVideoOutput: what every pipeline returns
     pipeline.py                 SoundingVideoPipeline: text, pictures or sound in, a sounding video out
     continuation/drift.py       what a long video is like window by window, and after which it is no longer what it began as
     continuation/going_on.py    a long sounding video as an iterator of windows, each made from the one before
@@ -233,7 +234,7 @@ _HOMES = {
     "AV": "av",
     "Clip": "clip",
     "Geometry": "geometry",
-    "SoundingVideoOutput": "pipeline",
+    "SoundingVideoOutput": "output",
     "SoundingVideoPipeline": "pipeline",
     "Task": "av",
 }

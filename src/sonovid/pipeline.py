@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
-from diffusers.utils import BaseOutput
 from einops import rearrange
 from torch import Tensor
 
@@ -28,6 +26,7 @@ from sonovid.diffusion import noise, sampler
 from sonovid.diffusion import schedule as schedules
 from sonovid.extent import Extent, Given, extent_of
 from sonovid.geometry import Geometry, count, duration
+from sonovid.output import SoundingVideoOutput
 
 COMPONENTS = ("denoiser", "video_codec", "audio_codec", "text_encoder", "joint_codec")
 STEPS = {"ddim": sampler.ddim, "dpm_solver": sampler.dpm_solver}
@@ -41,25 +40,6 @@ DEFAULTS = {
     "gamma": 1.0,
     "guidance_against": "modality",
 }
-
-
-@dataclass
-class SoundingVideoOutput(BaseOutput):
-    """What a pipeline returns.
-
-    clips: pictures and sound of each clip; what was given is in them as it was given. frames: float [b t h w 3] in [0, 1] as
-    numpy array, or [b t 3 h w] as tensor. audio: float [b c n] in [-1, 1]. latents: final latents, AV of [b c t h w] and
-    [b c l f], the windows of a long clip one after another on the time axis. seeds: of each clip, None where a generator was
-    given. sampling_rate: of the sound, in samples per second. fps: frames per second, exactly.
-    """
-
-    clips: list[Clip] | None = None
-    frames: Any = None
-    audio: Any = None
-    latents: AV | None = None
-    seeds: list[int | None] | None = None
-    sampling_rate: int = 0
-    fps: Fraction | None = None
 
 
 class SoundingVideoPipeline(DiffusionPipeline):
