@@ -13,7 +13,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py"))
 NAMES = [str(path.relative_to(ROOT)) for path in FILES]
 TREES = {name: ast.parse(path.read_text()) for name, path in zip(NAMES, FILES, strict=True)}
 
-BASE = {"atomic", "av", "geometry", "clip", "condition", "classes"}
+BASE = {"atomic", "av", "geometry", "clip", "condition", "classes", "text_files"}
 STAGES = BASE | {"media", "preview", "data", "codecs", "denoisers", "diffusion"}
 ROOTS = {"pipeline", "output", "windows", "extent", "denoising", "arguments", "folders", "shipped"}
 TOP = STAGES | ROOTS | {"training", "metrics"}
@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "condition": {"av"},
     "classes": set(),
     "output": {"av", "clip"},
+    "text_files": set(),
     "processes": set(),
     "media": BASE,
     "preview": BASE | {"media"},

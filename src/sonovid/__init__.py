@@ -7,6 +7,7 @@ The map, in the order in which imports may point:
     geometry.py                 seconds, frames, samples, mel frames and latent steps
     clip.py                     Clip: pictures and their sound with what is known about them
     classes.py                  the names whose numbers a model's labels are
+    text_files.py               manifests, lists and captions that people write, read in one way: marks, line ends, errors by line
     processes.py                a `map` by spawned processes that keeps order, whatever their number
     condition.py                what a denoiser is told beside the noisy pair: text, and which streams are generated
     media/decoded.py            a sound as its decoder hands it out, with no regard to time stamps

@@ -1,14 +1,14 @@
 """What there is to train on: a folder, a CSV or JSONL manifest, a public dataset or scenes, read into entries."""
 
-import csv
 import hashlib
-import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from sonovid import text_files
 from sonovid.data import scenes, sources
 from sonovid.data.entry import Entry
 
@@ -52,9 +52,9 @@ def read(source: "str | Path", *, sound_only: bool = False) -> list[Entry]:
             f"{', '.join(f'{name}:FOLDER' for name in sources.NAMES)}"
         )
     elif path.suffix == ".csv":
-        entries = _checked(path, _csv(path))
+        entries = _checked(path, text_files.table(path))
     elif path.suffix in (".jsonl", ".ndjson"):
-        entries = _checked(path, _jsonl(path))
+        entries = _checked(path, text_files.json_lines(path))
     else:
         raise ValueError(f"data={source}: expected a folder, a .csv or .jsonl manifest, or scenes:WORLD:COUNT")
     if not entries:
@@ -70,18 +70,24 @@ def split(entries: Sequence[Entry], share: float = 0.05) -> tuple[list[Entry], l
     """
     if not 0 <= share < 1:
         raise ValueError(f"share={share}: expected a held-out share in [0, 1)")
-
-    def place(entry: Entry) -> float:
-        digest = hashlib.blake2b((entry.name or entry.path).encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") / 2**64
-
-    places = [place(entry) for entry in entries]
-    several = len(set(places)) > 1
-    out = [p < share or (share > 0 and several and p == min(places)) for p in places]
+    places = [_place(entry.name or entry.path) for entry in entries]
+    least = min(places, default=0.0)
+    several = any(place != least for place in places)
+    out = [place < share or (share > 0 and several and place == least) for place in places]
     if all(out):
         return list(entries), []
-    parts = ([entry for entry, away in zip(entries, out, strict=True) if away is held] for held in (False, True))
-    return tuple(parts)  # type: ignore[return-value]
+    training: list[Entry] = []
+    held_out: list[Entry] = []
+    for entry, away in zip(entries, out, strict=True):
+        (held_out if away else training).append(entry)
+    return training, held_out
+
+
+def _place(name: str) -> float:
+    """A number in [0, 1) by which a file's name is held out or not."""
+    # A name that is not UTF-8 on disk stands in Python as half surrogates.
+    digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
 
 
 def _scenes(source: str) -> list[Entry]:
@@ -109,15 +115,9 @@ def _beside(path: Path, folder: Path) -> Entry:
     known: dict[str, Any] = {"label": path.parent.name if path.parent != folder else ""}
     words, facts = path.with_suffix(".txt"), path.with_suffix(".json")
     if words.is_file():
-        try:
-            known["caption"] = " ".join(words.read_text().split())
-        except UnicodeDecodeError:
-            raise ValueError(f"{words}: not UTF-8 text; expected the caption of {path.name}") from None
+        known["caption"] = text_files.caption_of(words)
     if facts.is_file():
-        try:
-            found = json.loads(facts.read_text())
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{facts}: not JSON ({error})") from None
+        found = text_files.read_json(facts)
         if not isinstance(found, dict):
             raise ValueError(f"{facts}: expected an object with events, label, caption")
         for key in ("caption", "label", "events"):
@@ -126,46 +126,18 @@ def _beside(path: Path, folder: Path) -> Entry:
     return Entry(str(path), name=name, **_values(str(facts), known))
 
 
-def _csv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if not reader.fieldnames:
-            raise ValueError(f"{path}: empty; expected a first line that names columns, one of them path")
-        for row in reader:
-            if None in row or None in row.values():
-                raise ValueError(f"{path} line {reader.line_num}: expected {len(reader.fieldnames)} fields as in the first line")
-            yield reader.line_num, row
-
-
-def _jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path} line {number}: not JSON ({error.msg} at column {error.colno})") from None
-            if not isinstance(row, dict):
-                raise ValueError(f"{path} line {number}: expected an object such as {{'path': 'a.mp4', 'caption': '...'}}")
-            yield number, row
-
-
-def _checked(manifest: Path, rows: Iterator[tuple[int, dict[str, Any]]]) -> list[Entry]:
+def _checked(manifest: Path, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> list[Entry]:
     entries: list[Entry] = []
     missing: list[tuple[int, Path]] = []
     passed_over: set[str] = set()
-    try:
-        for number, row in rows:
-            where = f"{manifest} line {number}"
-            known = _named(where, row, passed_over)
-            path = Path(str(known.pop("path")))
-            full = path if path.is_absolute() else manifest.parent / path
-            if not full.is_file():
-                missing.append((number, path))
-            entries.append(Entry(str(full), name=path.as_posix(), **_values(where, known)))
-    except UnicodeDecodeError:
-        raise ValueError(f"{manifest}: not UTF-8 text") from None
+    for number, row in rows:
+        where = f"{manifest} line {number}"
+        known = _named(where, row, passed_over)
+        path = Path(str(known.pop("path")))
+        full = path if path.is_absolute() else manifest.parent / path
+        if not full.is_file():
+            missing.append((number, path))
+        entries.append(Entry(str(full), name=path.as_posix(), **_values(where, known)))
     if missing:
         shown = ", ".join(f"{path} (line {number})" for number, path in missing[:3])
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
@@ -175,20 +147,28 @@ def _checked(manifest: Path, rows: Iterator[tuple[int, dict[str, Any]]]) -> list
     return entries
 
 
-def _named(where: str, row: dict[str, Any], passed_over: set[str]) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def _column(column: str) -> tuple[str, str]:
+    """Our name of a column, or the column that is meant where this one is nearly it."""
+    aliases = {alias: name for name, names in COLUMNS.items() for alias in names}
+    near = [] if column in aliases else get_close_matches(column, aliases, 1, cutoff=0.75)
+    return aliases.get(column, ""), near[0] if near else ""
+
+
+def _named(where: str, row: Mapping[str, Any], passed_over: set[str]) -> dict[str, Any]:
     """A row under our column names.
 
     Raises:
         ValueError: no path, or a column that is nearly one of ours.
     """
-    aliases = {alias: name for name, names in COLUMNS.items() for alias in names}
     known = {}
     for column, value in row.items():
-        if column in aliases:
+        ours, near = _column(column)
+        if ours:
             if value not in (None, ""):
-                known[aliases[column]] = value
-        elif near := get_close_matches(column, aliases, 1, cutoff=0.75):
-            raise ValueError(f"{where}: column {column!r}: did you mean {near[0]!r}?")
+                known[ours] = value
+        elif near:
+            raise ValueError(f"{where}: column {column!r}: did you mean {near!r}?")
         else:
             passed_over.add(column)
     if "path" not in known:
@@ -198,7 +178,12 @@ def _named(where: str, row: dict[str, Any], passed_over: set[str]) -> dict[str, 
 
 def _values(where: str, known: dict[str, Any]) -> dict[str, Any]:
     """Fields of an entry from what was written, typed."""
-    values: dict[str, Any] = {key: str(known[key]) for key in ("caption", "label") if known.get(key)}
+    values: dict[str, Any] = {}
+    for key in ("caption", "label"):
+        try:
+            values[key] = text_files.one_line(known.get(key) or "")
+        except ValueError as error:
+            raise ValueError(f"{where}: {key}: {error}") from None
     for key in ("start", "seconds"):
         if key in known:
             values[key] = _number(where, key, known[key])

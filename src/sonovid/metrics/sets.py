@@ -1,8 +1,6 @@
 """A set of clips to be measured: what lies in a folder or stands in a list, under which names, and what had to be left out."""
 
-import csv
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -10,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sonovid import media
+from sonovid import media, text_files
 from sonovid.media import MediaError, MediaInfo
 from sonovid.media.files import audio_stream, opened, video_stream
 from sonovid.metrics.base import SetFacts
@@ -20,7 +18,7 @@ VIDEO = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif", ".mpg", ".mpeg
 SUFFIXES = frozenset([*VIDEO, ".wav", ".flac", ".mp3", ".ogg", ".m4a", ".opus", ".aac", ".aiff"])
 # Containers that say exactly how long each stream is, and by how many seconds their packets may fall short of it.
 DECLARING, SLACK = ("mov", "wav", "flac"), Fraction(1, 20)
-LISTS = (".csv", ".jsonl", ".json")
+LISTS = (".csv", ".jsonl", ".ndjson", ".json")
 
 
 @dataclass(frozen=True)
@@ -123,10 +121,10 @@ def read_captions(path: "str | Path") -> dict[str, str]:
     """
     path = Path(path)
     if path.suffix == ".json" and path.is_file():
-        found = _json(path, path.read_text(encoding="utf-8"))
+        found = text_files.read_json(path)
         if not isinstance(found, dict):
             raise ValueError(f"{path}: expected an object of clip names and captions")
-        return {_stem(name): " ".join(str(words).split()) for name, words in found.items()}
+        return {_stem(name): _caption_in(f"{path}: {name}", words) for name, words in found.items()}
     found = {name: caption for name, _, caption in _list(path, must_exist=False) if caption}
     if not found:
         raise ValueError(f"{path}: no captions in it; expected the columns name (or path) and caption")
@@ -217,16 +215,21 @@ def _folder(folder: Path) -> Iterator[tuple[str, Path, str]]:
 
 def _caption(path: Path) -> str:
     words, facts = path.with_suffix(".txt"), path.with_suffix(".json")
-    try:
-        if words.is_file():
-            return " ".join(words.read_text(encoding="utf-8").split())
-    except UnicodeDecodeError:
-        raise ValueError(f"{words}: not UTF-8 text; expected the caption of {path.name}") from None
+    if words.is_file():
+        return text_files.caption_of(words)
     if facts.is_file():
-        found = _json(facts, facts.read_text(encoding="utf-8"))
+        found = text_files.read_json(facts)
         if isinstance(found, dict) and isinstance(found.get("caption"), str):
-            return " ".join(found["caption"].split())
+            return _caption_in(str(facts), found["caption"])
     return ""
+
+
+def _caption_in(where: str, given: Any) -> str:
+    """A caption that stands in a list or in facts, as one line."""
+    try:
+        return text_files.one_line(given or "")
+    except ValueError as error:
+        raise ValueError(f"{where}: caption: {error}") from None
 
 
 def _list(path: Path, *, must_exist: bool = True) -> Iterator[tuple[str, Path, str]]:
@@ -243,28 +246,22 @@ def _list(path: Path, *, must_exist: bool = True) -> Iterator[tuple[str, Path, s
         if must_exist and not file.is_file():
             raise ValueError(f"{path} line {number}: no such file: {given} (paths are relative to the list)")
         name = _stem(Path(given).name if Path(given).is_absolute() else Path(given).as_posix())
-        found.append((str(row.get("name") or name), file, " ".join(str(row.get("caption") or "").split())))
+        found.append((str(row.get("name") or name), file, _caption_in(f"{path} line {number}", row.get("caption"))))
     yield from sorted(found)
 
 
-def _rows(path: Path) -> Iterable[tuple[int, dict[str, Any]]]:
+def _rows(path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
     if path.suffix == ".csv":
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            yield from enumerate(csv.DictReader(file), 2)
-        return
-    text = path.read_text(encoding="utf-8")
-    rows = _json(path, text) if path.suffix == ".json" else [_json(path, line) for line in text.splitlines() if line.strip()]
-    for number, row in enumerate(rows, 1):
+        return text_files.table(path)
+    return _of_json(path) if path.suffix == ".json" else text_files.json_lines(path)
+
+
+def _of_json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    rows = text_files.read_json(path)
+    for number, row in enumerate(rows if isinstance(rows, list) else [rows], 1):
         if not isinstance(row, dict):
             raise ValueError(f"{path} line {number}: expected an object with path and caption")
         yield number, row
-
-
-def _json(path: Path, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
 
 
 def _examine(path: str) -> tuple[str, MediaInfo] | str:

@@ -84,7 +84,7 @@ def test_a_rater_comes_once(study, tmp_path):
         ("a.txt", "", "expected the answers"),
         ("a.json", "{", "not JSON"),
         ("a.csv", "study,rater,clip\n", "no column 'question'"),
-        ("a.csv", "study,rater,clip,question,rating\na,b\n", "line 2: expected as many fields"),
+        ("a.csv", "study,rater,clip,question,rating\na,b\n", "line 2: expected 5 fields"),
         ("a.csv", "study,rater,clip,question,rating\na,1,b,c,4\n", "line 2: answers to study 'a'"),
         ("a.json", json.dumps(["x"]), "not the answers"),
     ],

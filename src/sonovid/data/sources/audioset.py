@@ -6,10 +6,10 @@ ID_30.mp4, ID_000030.mp4 (seconds), ID_30000.mp4 (milliseconds), or with the end
 ID_30000_40000), and some put a Y before the id; all are found, in any folder below.
 """
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+from sonovid import text_files
 from sonovid.data.entry import Entry
 from sonovid.data.sources import layout
 
@@ -75,19 +75,15 @@ def _titles(path: Path) -> dict[str, str]:
 
 def _rows(path: Path) -> Iterator[tuple[int, str, float, float, list[str]]]:
     """Line, id, first and last second, and the codes of each row."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, skipinitialspace=True)
-        for row in reader:
-            if not row or row[0].startswith("#"):
-                continue
-            try:
-                name, begin, end, codes = row
-                seconds = float(begin), float(end)
-            except ValueError:
-                raise ValueError(
-                    f'{path} line {reader.line_num}: expected YouTube id, first second, last second, "codes"'
-                ) from None
-            yield reader.line_num, name.strip(), *seconds, [code.strip() for code in codes.split(",") if code.strip()]
+    for number, row in text_files.csv_rows(path, skipinitialspace=True):
+        if row[0].startswith("#"):
+            continue
+        try:
+            name, begin, end, codes = row
+            seconds = float(begin), float(end)
+        except ValueError:
+            raise ValueError(f'{path} line {number}: expected YouTube id, first second, last second, "codes"') from None
+        yield number, name.strip(), *seconds, [code.strip() for code in codes.split(",") if code.strip()]
 
 
 def _stems(name: str, begin: float, end: float) -> Iterator[str]:

@@ -1,11 +1,10 @@
 """What readers of public datasets share: files found by name, lists read, stretches of equal length, gaps told."""
 
-import csv
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sonovid import media
+from sonovid import media, text_files
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +44,7 @@ def lines(path: Path) -> list[str]:
     Raises:
         ValueError: not text.
     """
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not UTF-8 text") from None
+    return [line for _, line in text_files.lines(path)]
 
 
 def table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -57,19 +53,7 @@ def table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     Raises:
         ValueError: a column is missing, or a row is cut short.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
-                raise ValueError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}")
-            rows = []
-            for row in reader:
-                if None in row.values():
-                    raise ValueError(f"{path} line {reader.line_num}: expected {len(reader.fieldnames or [])} fields")
-                rows.append(row)
-            return rows
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not UTF-8 text") from None
+    return [row for _, row in text_files.table(path, columns)]
 
 
 def chosen(split: str, known: Iterable[str]) -> str:

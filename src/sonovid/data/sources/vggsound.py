@@ -4,9 +4,9 @@ vggsound.csv has no first line and four columns: YouTube id, beginning in second
 ID_SSSSSS.mp4 (six digits of seconds), ID_S.mp4 or ID_START_END.mp4 (milliseconds); all three are found, in any folder below.
 """
 
-import csv
 from pathlib import Path
 
+from sonovid import text_files
 from sonovid.data.entry import Entry
 from sonovid.data.sources import layout
 
@@ -23,22 +23,19 @@ def read(folder: Path, *, split: str = "train") -> list[Entry]:
     listed = layout.find(folder, "vggsound.csv", "published with VGGSound: YouTube id, second, label, split")
     files = layout.by_stem(folder)
     entries, missing, count = [], [], 0
-    with open(listed, newline="", encoding="utf-8-sig") as file:
-        for number, row in enumerate(csv.reader(file), 1):
-            if not row:
-                continue
-            if len(row) != 4 or not row[1].strip().isdigit():
-                raise ValueError(f"{listed} line {number}: expected YouTube id, second, label, split")
-            name, second, label, part = row[0].strip(), int(row[1]), row[2].strip(), row[3].strip()
-            if split not in ("all", part):
-                continue
-            count += 1
-            names = (f"{name}_{second:06d}", f"{name}_{second}", f"{name}_{1000 * second}_{1000 * (second + 10)}")
-            path = next((files[stem] for stem in names if stem in files), None)
-            if path is None:
-                missing.append(names[0])
-                continue
-            entries.append(Entry(str(path), label, label, name=path.relative_to(folder).as_posix()))
+    for number, row in text_files.csv_rows(listed):
+        if len(row) != 4 or not row[1].strip().isdigit():
+            raise ValueError(f"{listed} line {number}: expected YouTube id, second, label, split")
+        name, second, label, part = row[0].strip(), int(row[1]), row[2].strip(), row[3].strip()
+        if split not in ("all", part):
+            continue
+        count += 1
+        names = (f"{name}_{second:06d}", f"{name}_{second}", f"{name}_{1000 * second}_{1000 * (second + 10)}")
+        path = next((files[stem] for stem in names if stem in files), None)
+        if path is None:
+            missing.append(names[0])
+            continue
+        entries.append(Entry(str(path), label, label, name=path.relative_to(folder).as_posix()))
     layout.tell_missing(missing, count, f"clips of the {split} split")
     if not entries:
         raise ValueError(f"split={split}: no such clips in {listed}")

@@ -1,13 +1,12 @@
 """The raters' files to ratings by system: read with the study's key, and refused where they are not of this study."""
 
-import csv
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sonovid import text_files
 from sonovid.metrics.rating.page import ANSWERS
 from sonovid.metrics.rating.study import Drawn, Study
 
@@ -138,29 +137,17 @@ def _lines(path: Path, study: Study) -> Iterator[_Line]:
 
 
 def _csv(path: Path) -> Iterator[_Line]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if missing := [name for name in COLUMNS if name not in (reader.fieldnames or [])]:
-                raise ValueError(f"{path}: no column {missing[0]!r}; expected {', '.join(COLUMNS)} as the page saves them")
-            for row in reader:
-                if None in row.values() or None in row:
-                    raise ValueError(f"{path} line {reader.line_num}: expected as many fields as in the first line")
-                # Files put together by hand have the first line again.
-                if row["study"] == "study":
-                    continue
-                unplayable = row.get("unplayable", "").lower() == "true"
-                question = None if unplayable and not row["question"] else row["question"]
-                yield _Line(f"{path} line {reader.line_num}", row["study"], row["rater"], row["clip"], question, row["rating"])
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not UTF-8 text") from None
+    for number, row in text_files.table(path, COLUMNS):
+        # Files put together by hand have the first line again.
+        if row["study"] == "study":
+            continue
+        unplayable = row.get("unplayable", "").lower() == "true"
+        question = None if unplayable and not row["question"] else row["question"]
+        yield _Line(f"{path} line {number}", row["study"], row["rater"], row["clip"], question, row["rating"])
 
 
 def _json(path: Path) -> Iterator[_Line]:
-    try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
+    found: Any = text_files.read_json(path)
     for part in found if isinstance(found, list) else [found]:
         if not isinstance(part, dict) or part.get("format") != ANSWERS:
             raise ValueError(f"{path}: not the answers of a rating study; expected a file that the study's page saved")

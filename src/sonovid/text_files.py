@@ -1,0 +1,157 @@
+"""Text that people write: manifests, lists, captions and facts, read in one way wherever they are read.
+
+UTF-8 with or without a byte-order mark, and UTF-16 or UTF-32 with one, as spreadsheets and Windows save them. Lines end with LF,
+CRLF or CR and with nothing else: a line separator (U+2028) inside a caption is part of the caption.
+"""
+
+import csv
+import json
+import os
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+MARKS = {
+    BOM_UTF8: "utf-8-sig",
+    BOM_UTF32_LE: "utf-32",
+    BOM_UTF32_BE: "utf-32",
+    BOM_UTF16_LE: "utf-16",
+    BOM_UTF16_BE: "utf-16",
+}
+
+CONTROLS, SURROGATES = re.compile(r"[\x00-\x1f\x7f-\x9f]"), re.compile(r"[\ud800-\udfff]")
+
+AnyPath = str | os.PathLike
+
+
+def encoding_of(path: AnyPath) -> str:
+    """The encoding that a file's byte-order mark names; UTF-8 without one."""
+    with open(path, "rb") as file:
+        begin = file.read(4)
+    return next((name for mark, name in MARKS.items() if begin.startswith(mark)), "utf-8")
+
+
+@contextmanager
+def _opened(path: AnyPath, newline: "str | None" = None) -> Iterator[IO[str]]:
+    try:
+        with open(path, encoding=encoding_of(path), newline=newline) as file:
+            yield file
+    except UnicodeError:
+        raise ValueError(f"{path}: not UTF-8 text; save it as UTF-8") from None
+
+
+def read(path: AnyPath) -> str:
+    """The whole text, without its byte-order mark.
+
+    Raises:
+        ValueError: neither UTF-8 nor marked as UTF-16 or UTF-32.
+        OSError: no such file, or no permission to read it.
+    """
+    with _opened(path) as file:
+        return file.read()
+
+
+def lines(path: AnyPath) -> Iterator[tuple[int, str]]:
+    """Number, from 1, and text of each line that is not blank, without white space at its ends; read as they are asked for.
+
+    Raises:
+        ValueError: see `read`.
+    """
+    with _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield number, line.strip()
+
+
+def read_json(path: AnyPath) -> Any:
+    """A JSON document.
+
+    Raises:
+        ValueError: not text, or not JSON.
+    """
+    try:
+        return json.loads(read(path))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error.msg} at line {error.lineno}, column {error.colno})") from None
+
+
+def json_lines(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and object of each line of a JSON-lines file.
+
+    Raises:
+        ValueError: not text, or a line that is not a JSON object.
+    """
+    for number, line in lines(path):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} line {number}: not JSON ({error.msg} at column {error.colno})") from None
+        if not isinstance(row, dict):
+            raise ValueError(f"{path} line {number}: expected an object such as {{'path': 'a.mp4', 'caption': '...'}}")
+        yield number, row
+
+
+def csv_rows(path: AnyPath, **options: Any) -> Iterator[tuple[int, list[str]]]:
+    """Line number and fields of each row of a CSV file that is not empty.
+
+    options: of `csv.reader`.
+
+    Raises:
+        ValueError: not text, or not CSV.
+    """
+    with _opened(path, newline="") as file:
+        reader = csv.reader(file, **options)
+        try:
+            for row in reader:
+                if row:
+                    yield reader.line_num, row
+        except csv.Error as error:
+            raise ValueError(f"{path} line {reader.line_num}: not CSV ({error})") from None
+
+
+def table(path: AnyPath, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and row, by column, of a CSV file whose first line names the columns.
+
+    columns: those that must be there.
+
+    Raises:
+        ValueError: not text, no first line, a column that is missing, or a row of another number of fields.
+    """
+    rows = csv_rows(path)
+    _, names = next(rows, (0, []))
+    if not names:
+        raise ValueError(f"{path}: empty; expected a first line that names columns")
+    if missing := [name for name in columns if name not in names]:
+        raise ValueError(f"{path}: no column {missing[0]!r}; expected {', '.join(columns)}")
+    for number, row in rows:
+        if len(row) != len(names):
+            raise ValueError(f"{path} line {number}: expected {len(names)} fields as in the first line")
+        yield number, dict(zip(names, row, strict=True))
+
+
+def one_line(text: Any) -> str:
+    """A caption or a label as one line: white space and control characters (NUL among them) become single spaces.
+
+    Raises:
+        ValueError: half of a surrogate pair, which is no character and can be written into no file.
+    """
+    text = str(text)
+    if SURROGATES.search(text):
+        raise ValueError(f"half of a surrogate pair in {text[:60]!a}, which is no character; write it whole")
+    return " ".join(CONTROLS.sub(" ", text).split())
+
+
+def caption_of(path: AnyPath) -> str:
+    """The caption that a text file holds, as one line.
+
+    Raises:
+        ValueError: not text, or not characters.
+    """
+    try:
+        return one_line(read(path))
+    except ValueError as error:
+        raise ValueError(str(error) if str(path) in str(error) else f"{Path(path)}: {error}") from None
