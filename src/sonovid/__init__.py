@@ -12,6 +12,7 @@ The map, in the order in which imports may point:
     condition.py                what a denoiser is told beside the noisy pair: text, and which streams are generated
     media/decoded.py            a sound as its decoder hands it out, with no regard to time stamps
     media/files.py              files as such: opening what somebody brought, and putting an output in place in one step
+    media/frame_stream.py       the pictures of a file one after the other, in memory that does not grow with its length
     media/info.py               what a media file holds, found without decoding more than its first picture
     media/pictures.py           pictures out of a file: their time stamps, the one on screen at a given time
     media/reader.py             a media file to a Clip

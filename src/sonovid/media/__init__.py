@@ -2,6 +2,7 @@
 
 probe           what a file holds, from its header and first picture
 read            a file -> Clip, at a wished rate, size and sample rate; pictures by time stamps, sound in step with them
+stream_frames   the pictures of a file one after the other, in memory that does not grow with its length
 read_as_decoded  the sound of a file alone, its time stamps passed over, as most published measurements hear it
 write           Clip -> mp4, mov, mkv, wav or flac; pictures and sound of exactly the same length; never half a file
 streaming       the same, piece by piece as a clip is made, in memory that does not grow with its length
@@ -13,6 +14,7 @@ MediaError      every fault of a file, in one line
 
 from sonovid.media.decoded import read_as_decoded
 from sonovid.media.files import Limits, MediaError
+from sonovid.media.frame_stream import FrameStream, stream_frames
 from sonovid.media.info import MediaInfo, probe
 from sonovid.media.reader import read
 from sonovid.media.remux import mux, replace_pictures
@@ -20,6 +22,7 @@ from sonovid.media.streaming import streaming
 from sonovid.media.writer import write
 
 __all__ = [
+    "FrameStream",
     "Limits",
     "MediaError",
     "MediaInfo",
@@ -28,6 +31,7 @@ __all__ = [
     "read",
     "read_as_decoded",
     "replace_pictures",
+    "stream_frames",
     "streaming",
     "write",
 ]

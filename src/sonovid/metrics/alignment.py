@@ -1,11 +1,11 @@
 """Events in a sound and in its pictures, and how well two lists of events agree. No network is involved."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from scipy.signal import stft
 
@@ -58,11 +58,30 @@ def sound_onsets(waveform: Float[np.ndarray, "n"], sample_rate: int) -> np.ndarr
     return peaks(times, strength, apart=0.06, threshold=0.25, contrast=0.3)
 
 
-def motion_energy(frames: np.ndarray) -> Float[np.ndarray, "t"]:
-    """Mean absolute change of the pictures between neighbouring frames, uint8 [t h w 3], in [0, 1]; the first frame has none."""
-    grey = frames.astype(np.float64).mean(-1) / 255
-    change = np.abs(np.diff(grey, axis=0)).mean((1, 2))
-    return np.concatenate([[0.0], change])
+def motion_energy(frames: Iterable[np.ndarray]) -> Float[np.ndarray, "t"]:
+    """Mean absolute change of the pictures between neighbouring frames, in [0, 1]; the first frame has none.
+
+    Args:
+        frames: uint8 [t h w 3], or an iterable of frames [h w 3], of which two at a time are held.
+    """
+    changes: list[float] = []
+    before: np.ndarray | None = None
+    for frame in frames:
+        now = grey(frame)
+        changes.append(0.0 if before is None else change(before, now))
+        before = now
+    return np.array(changes)
+
+
+def grey(frame: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+    """The mean of the three channels, in [0, 1]."""
+    # A sum of bytes is exact; float64 of all three channels would take eight times the picture.
+    return frame.sum(-1, dtype=np.uint16) / 765
+
+
+def change(before: Float[np.ndarray, "h w"], now: Float[np.ndarray, "h w"]) -> float:
+    """The mean absolute difference of two grey pictures."""
+    return float(np.abs(now - before).mean())
 
 
 def matches(found: Sequence[float], true: Sequence[float], tolerance: float) -> int:

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal, TypedDict
 import numpy as np
 
 from sonovid.clip import Clip
+from sonovid.media import FrameStream
 
 Arrays = Mapping[str, np.ndarray]
 Better = Literal["lower", "higher", "zero"]
@@ -43,6 +44,8 @@ class Reading:
     video, audio, text: what it looks at. fps: frames per second. size: (h, w). sample_rate: in Hz. mono: whether channels are
     mixed down on reading. seconds: the most that is read. placed: whether sound lies where its time stamps put it beside the
     pictures; False: its samples from the first on (`media.read_as_decoded`; sound alone), as published programs hear a file.
+    streamed: the pictures come one after the other (`Material.stream`), so that memory does not grow with the file; sound is not
+    read then. It changes no number, and is not part of the record.
     """
 
     video: bool = False
@@ -54,6 +57,7 @@ class Reading:
     mono: bool = True
     seconds: Fraction | None = None
     placed: bool = True
+    streamed: bool = False
 
     def to_record(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -86,10 +90,11 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class Material:
-    """One sample as an extractor gets it: its clip as read, and its caption."""
+    """One sample as an extractor gets it: its clip as read, and its caption. stream: its pictures, where they are streamed."""
 
     clip: Clip | None
     caption: str = ""
+    stream: FrameStream | None = None
 
 
 class Extractor(ABC):

@@ -13,7 +13,9 @@ from sonovid.metrics.extraction import ready
 # Where METRICS are defined, in the order of tables.
 MODULES = ("video", "audio", "semantic", "synchrony", "scenes", "reconstruction")
 # Only for reconstructions, or too slow or too near to another to be computed without being named.
-NOT_BY_DEFAULT = frozenset(["reconstruction", "av_align_256"])
+NOT_BY_DEFAULT = frozenset(["reconstruction", "av_align_own_size"])
+# Names that metrics had before: results and commands that hold them still mean the same number.
+FORMER = {"av_align_sony_256": "av_align_sony", "av_align_256": "av_align_sony"}
 
 
 @cache
@@ -46,7 +48,8 @@ def select(words: "str | Sequence[str] | None" = None) -> list[Metric]:
     if words is None:
         return [metric for metric in metrics().values() if metric.family not in NOT_BY_DEFAULT]
     chosen: dict[str, Metric] = {}
-    for word in [w.strip().lower() for w in words.split(",")] if isinstance(words, str) else words:
+    for given in [w.strip().lower() for w in words.split(",")] if isinstance(words, str) else words:
+        word = FORMER.get(given, given)
         names = families().get(word, [])
         if word in metrics() and word not in names:
             names = [word]

@@ -264,6 +264,9 @@ def prepare(job: Job) -> list[Prepared]:
     results = []
     for kind in job.kinds:
         reading = kind.reading
+        if reading.streamed:
+            results.append(_prepare_streamed(kind, job))
+            continue
         if reading not in read:
             read[reading] = _read(job.path, reading)
         clip = read[reading]
@@ -275,6 +278,18 @@ def prepare(job: Job) -> list[Prepared]:
         except Unfit as error:
             results.append(Prepared(fault=str(error), unfit=True))
     return results
+
+
+def _prepare_streamed(kind: Kind, job: Job) -> Prepared:
+    """Prepare a file whose pictures are read while the extractor goes through them, so that a fault may come at any of them."""
+    reading = kind.reading
+    try:
+        stream = media.stream_frames(job.path, fps=reading.fps, size=reading.size, seconds=reading.seconds)
+        return Prepared(_extractor(kind).prepare(Material(None, job.caption, stream)))
+    except MediaError as error:
+        return Prepared(fault=str(error).removeprefix(f"{job.path}: "))
+    except Unfit as error:
+        return Prepared(fault=str(error), unfit=True)
 
 
 @cache

@@ -1,5 +1,6 @@
 import json
 import sys
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from sonovid.metrics.base import Material, Missing, Unfit
 from sonovid.metrics.extractors.peaks import (
     Beats,
     PicturePeaks,
+    PicturePeaks256,
     SoundCurve,
     SoundPeaks,
     SoundPeaksNative,
     flow_curves,
     strict_peaks,
 )
+from sonovid.metrics.synchrony import ALIGNED
 
 SHARED = Path(__file__).parents[3].parent / "shared"
 RATE = 22050
@@ -168,3 +171,38 @@ def test_av_align_of_a_real_clip_is_the_published_one(references):
     onsets = SoundPeaks().prepare(Material(Clip(None, sound, sample_rate=RATE)))["times"]
     for form, score in [("sony_svg", av_align.sony), ("javisbench", av_align.javisbench)]:
         assert score(onsets, picture["times"], picture["fps"][0]) == pytest.approx(wanted["scores"][form], abs=0.02)
+
+
+def test_a_file_is_measured_frame_by_frame(tmp_path):
+    """However long it lasts, a few frames are held; the numbers are those of the whole clip."""
+    frames = np.repeat(jumping_square([6, 15, 24, 33], size=96), 4, axis=0)
+    media.write(tmp_path / "a.mkv", Clip(frames, None, Fraction(25)))
+    assert PicturePeaks.reading.streamed
+    whole = PicturePeaks().prepare(Material(media.read(tmp_path / "a.mkv", audio=False)))
+    tracemalloc.start()
+    stream = media.stream_frames(tmp_path / "a.mkv")
+    found = PicturePeaks().prepare(Material(None, stream=stream))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.keys() == whole.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(found[name], array)
+    # The whole clip alone is 160 frames; as float64 it was eight times that.
+    assert peak < 40 * frames[0].nbytes, peak / frames[0].nbytes
+
+
+def test_each_form_takes_the_flow_at_its_authors_size():
+    forms = {metric.name: metric.to for metric in ALIGNED}
+    assert {name for name, to in forms.items() if to is PicturePeaks256} == {
+        "av_align_sony",
+        "av_align_precision",
+        "av_align_recall",
+        "av_align_javisbench",
+    }
+    large = jumping_square([3, 8], num_frames=12, size=320)
+    own, small = (kind().prepare(Material(Clip(large, None))) for kind in (PicturePeaks, PicturePeaks256))
+    np.testing.assert_array_equal(own["times"], small["times"])
+    assert small["heights"][0] < own["heights"][0]
+    within = jumping_square([3, 8], num_frames=12, size=64)
+    for name, array in PicturePeaks().prepare(Material(Clip(within, None))).items():
+        np.testing.assert_array_equal(PicturePeaks256().prepare(Material(Clip(within, None)))[name], array)
