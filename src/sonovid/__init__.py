@@ -63,6 +63,7 @@ The map, in the order in which imports may point:
     codecs/joint_text.py        prompts for a model of two text encoders: words for the pictures, and one vector for the sound
     codecs/mel.py               waveforms to log-mel spectrograms
     codecs/melgan.py            MelGAN's generator: log-mel frames to a waveform by upsampling convolutions
+    codecs/open_sora.py         Open-Sora 1.2's video autoencoder: single frames, then chunks of 17 in time (UniForm's codec)
     codecs/pretrained.py        released autoencoders and vocoders behind this package's codecs, by hub id or local folder
     codecs/spectrogram.py       SpectrogramCodec: waveform to log-mel, autoencoder and vocoder as one audio codec
     codecs/text.py              prompts to embedded words: hashed, with no weights at all, or by a released text encoder

@@ -6,8 +6,10 @@ from fractions import Fraction
 import pytest
 import torch
 
-from sonovid import recipes
+from sonovid import media, recipes
 from sonovid.av import Task
+from sonovid.cli import main
+from sonovid.codecs.open_sora import OpenSoraVideo
 from sonovid.data import clips, latents
 from sonovid.denoisers import uniform as sizes
 from sonovid.geometry import Geometry
@@ -121,3 +123,33 @@ def test_codecs_of_a_model_folder_and_parts_of_their_own_are_taken(trained, tmp_
         torch.testing.assert_close(joined.encode(wave), saved.encode(wave))
     with pytest.raises(ValueError, match="name a vocoder"):
         parts.audio_codec(recipes.get("uniform.tiny", {"codecs.audio": str(tmp_path / "mel" / "model")}).codecs)
+
+
+def test_the_papers_recipe_goes_from_a_folder_of_clips_to_an_mp4(tmp_path, monkeypatch, capsys):
+    """Every part a tiny folder in its released layout; all else as the recipe has it but sizes and steps."""
+    from released_layouts import audioldm, open_sora, pixart
+    from test_text import tiny
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    open_sora(tmp_path / "open_sora")
+    audioldm(tmp_path / "audioldm")
+    tiny("t5", tmp_path / "t5")
+    pixart(tmp_path / "pixart", width=32, heads=2, layers=1, words=16)
+    assert main(["scenes", str(tmp_path / "clips"), "--world", "bounces", "--count", "3", "--seed", "0"]) == 0
+    values = {
+        "data": "clips", "data.held_out": 0.3, "data.workers": 0, "out": "run",
+        "codecs.video": "open_sora", "codecs.audio": "audioldm", "codecs.text": "t5", "codecs.text_width": 16,
+        "network.pixart": "pixart", "network.depth": 1, "network.width": 32, "network.heads": 2,
+        # Half of the frames' side is 32 rows, which times 4 channels are the sound's 8 x 16.
+        "geometry.num_frames": 17, "geometry.height": 64, "geometry.width": 64,
+        "training.steps": 2, "training.batch_size": 2, "training.validate_every": 2, "training.validate_size": 1,
+        "sampling.validation_clips": 1, "sampling.steps": 2,
+    }  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "uniform.paper", *(f"{key}={value}" for key, value in values.items())]) == 0
+    assert main(["generate", "a red ball", "--model", "run/model", "--steps", "2", "-o", "out.mp4"]) == 0
+    info = media.probe(tmp_path / "out.mp4")
+    assert (info.size, info.fps, info.duration) == ((64, 64), 17, 1)
+    pipe = SoundingVideoPipeline.from_pretrained(tmp_path / "run" / "model")
+    assert isinstance(pipe.video_codec, OpenSoraVideo)
+    assert pipe.denoiser.config.layout == "columns"

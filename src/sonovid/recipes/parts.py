@@ -17,6 +17,7 @@ from sonovid.codecs.audio import MelAutoencoder
 from sonovid.codecs.base import PairCodec
 from sonovid.codecs.hierarchical import HierarchicalAutoencoder
 from sonovid.codecs.mel import LogMel
+from sonovid.codecs.open_sora import OpenSoraVideo, is_released
 from sonovid.codecs.pretrained import PretrainedVideo, audioldm
 from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.codecs.text import HashedText, PretrainedText
@@ -29,6 +30,7 @@ from sonovid.recipes.uniform import Codecs, Data
 from sonovid.training.loop import drawn_from
 
 TINY = "tiny"
+OPEN_SORA = "hpcai-tech/OpenSora-VAE-v1.2"
 
 
 def video_codec(codecs: Codecs) -> Any:
@@ -41,10 +43,34 @@ def video_codec(codecs: Codecs) -> Any:
         with drawn_from(0):
             return FrameAutoencoder(widths=(16, 16), blocks=1).eval()
     folder = _component(codecs.video, "video_codec")
-    if folder is None:
-        return PretrainedVideo.from_pretrained(codecs.video)
-    kind = _class_name(folder)
-    return (FrameAutoencoder if kind == FrameAutoencoder.__name__ else PretrainedVideo).from_pretrained(folder).eval()
+    if folder is None and codecs.video != OPEN_SORA:
+        return _repository(codecs.video)
+    # Open-Sora's settings name no class of diffusers, so that its repository is fetched whole.
+    folder = folders.locate(codecs.video) if folder is None else folder
+    if (folder / "vae" / "config.json").is_file():
+        return PretrainedVideo.from_pretrained(folder / "vae").eval()
+    if is_released(_config(folder)):
+        return OpenSoraVideo.from_released(folder)
+    kinds: dict[str, Any] = {one.__name__: one for one in (FrameAutoencoder, OpenSoraVideo)}
+    return kinds.get(_class_name(folder), PretrainedVideo).from_pretrained(folder).eval()
+
+
+def _repository(source: str) -> PretrainedVideo:
+    """An autoencoder of frames from a repository: that of a pipeline, in its subfolder vae, or one alone.
+
+    Raises:
+        ValueError: neither is there, or the repository cannot be had: the first reason is given.
+    """
+    try:
+        return PretrainedVideo.from_pretrained(source, subfolder="vae").eval()
+    except OSError as error:
+        first = error
+    try:
+        return PretrainedVideo.from_pretrained(source).eval()
+    except OSError:
+        raise ValueError(
+            f"codecs.video={source}: no autoencoder in its subfolder vae, nor at its root: {folders.first_line(first)}"
+        ) from first
 
 
 def audio_codec(codecs: Codecs) -> Any:
@@ -58,8 +84,8 @@ def audio_codec(codecs: Codecs) -> Any:
             parts = MelAutoencoder(width=32, blocks=1), SpectralVocoder(width=32, depth=1)
         return SpectrogramCodec(*parts, log_mel(Mel(), 16000)).eval()
     folder = _component(codecs.audio, "audio_codec")
-    if folder is None:
-        return audioldm(codecs.audio).eval()
+    if folder is None or ((folder / "vocoder" / "config.json").is_file() and not (folder / "config.json").is_file()):
+        return audioldm(folder or codecs.audio).eval()
     if _class_name(folder) == MelAutoencoder.__name__:
         if not codecs.vocoder:
             raise ValueError(f"codecs.audio={codecs.audio}: a mel autoencoder alone; name a vocoder by codecs.vocoder=FOLDER")
@@ -110,10 +136,14 @@ def _component(source: str, name: str) -> Path | None:
 
 
 def _class_name(folder: Path) -> str:
+    return _config(folder).get("_class_name", "")
+
+
+def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise ValueError(f"{folder}: no config.json of a codec there")
-    return json.loads(path.read_text()).get("_class_name", "")
+    return json.loads(path.read_text())
 
 
 def move(codec: PairCodec, device: torch.device) -> None:

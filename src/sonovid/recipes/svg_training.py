@@ -14,7 +14,6 @@ from sonovid import folders
 from sonovid.av import AV, Task
 from sonovid.codecs.apart import Apart
 from sonovid.codecs.joint_text import JointText
-from sonovid.codecs.pretrained import PretrainedVideo, audioldm
 from sonovid.codecs.text import HashedText, PretrainedText
 from sonovid.condition import Condition
 from sonovid.denoisers.svg import SVG
@@ -50,18 +49,7 @@ def run(recipe: SVGRecipe, resolved: dict[str, Any]) -> Path:
 def autoencoders(codecs: Codecs) -> AV:
     """Both codecs: this library's own, or those of a released pipeline, in its subfolders vae and vocoder."""
     own = uniform.Codecs(video=codecs.video, audio=codecs.audio)
-    video, audio = Path(codecs.video), Path(codecs.audio)
-    if (video / "vae").is_dir():
-        pictures = PretrainedVideo.from_pretrained(video / "vae").eval()
-    elif video.is_dir() or codecs.video.count("/") != 1:
-        pictures = parts.video_codec(own)
-    else:
-        try:
-            pictures = PretrainedVideo.from_pretrained(codecs.video, subfolder="vae").eval()
-        except OSError:
-            # An autoencoder alone.
-            pictures = parts.video_codec(own)
-    return AV(pictures, audioldm(audio).eval() if (audio / "vocoder").is_dir() else parts.audio_codec(own))
+    return AV(parts.video_codec(own), parts.audio_codec(own))
 
 
 def text_encoder(codecs: Codecs) -> JointText:

@@ -118,12 +118,17 @@ def paper() -> UniFormRecipe:
     """The published model: 256x256 at 17 frames per second, 4 s, 1.2 billion parameters, begun from PixArt.
 
     Deviation: the paper does not say the steps, the averaging or the law of the times; those of Open-Sora and of improved DDPM
-    are taken. Its video autoencoder, Open-Sora's, is not in diffusers: one with the same grid, 5 latents a second of 4 channels,
-    is to be named by codecs.video.
+    are taken. docs/uniform.md lists all deviations.
     """
     return UniFormRecipe(
         geometry=Geometry(68, Fraction(17), 256, 256, 16000),
-        codecs=Codecs(video="", audio="cvssp/audioldm-m-full", text="google/t5-v1_1-xxl", text_width=4096, text_words=300),
+        codecs=Codecs(
+            video="hpcai-tech/OpenSora-VAE-v1.2",
+            audio="cvssp/audioldm-m-full",
+            text="google/t5-v1_1-xxl",
+            text_width=4096,
+            text_words=300,
+        ),
         network=Network(
             layout="columns",
             depth=28,
