@@ -152,8 +152,8 @@ class OpenSoraVideo(ModelMixin, ConfigMixin):
 
     Args:
         spatial: settings of the 2-D `AutoencoderKL`; None: those of the SDXL autoencoder, as in PixArt-Sigma.
-        widths: channels of the 3-D network's levels. blocks: residual blocks in each. halve: after which levels, but the last, the
-            time is halved. norm_groups: of its norms.
+        widths: channels of the 3-D network's levels. blocks: residual blocks in each.
+        halve: after which levels, the last aside, the time is halved. norm_groups: of its norms.
         chunk: frames that are coded together.
         latents_mean, latents_std: whitening, one value per channel.
 
