@@ -10,14 +10,17 @@ The map, in the order in which imports may point:
     text_files.py               manifests, lists and captions that people write, read in one way: marks, line ends, errors by line
     processes.py                a `map` by spawned processes that keeps order, whatever their number
     condition.py                what a denoiser is told beside the noisy pair: text, and which streams are generated
+    media/animated.py           animated WebP as a container that FFmpeg reads
     media/decoded.py            a sound as its decoder hands it out, with no regard to time stamps
     media/files.py              files as such: opening what somebody brought, and putting an output in place in one step
     media/frame_stream.py       the pictures of a file one after the other, in memory that does not grow with its length
     media/info.py               what a media file holds, found without decoding more than its first picture
+    media/kinds.py              what kind of file somebody brought, by its first bytes
     media/pictures.py           pictures out of a file: their time stamps, the one on screen at a given time
     media/reader.py             a media file to a Clip
     media/remux.py              one half of somebody's file kept as it is, packet by packet, beside a new other half
     media/sound.py              sound out of a file: samples placed by their time stamps, mixed to one channel, resampled
+    media/source.py             what is read of a file: all of it or a part, or numbered pictures at a rate
     media/streaming.py          a clip written as it is made, piece by piece, in memory that does not grow with its length
     media/writer.py             a Clip to a media file: pictures and sound of exactly the same length, and never half a file
     preview.py                  a clip as one picture: frames in a row above the log-mel spectrogram of its sound

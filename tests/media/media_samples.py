@@ -49,14 +49,18 @@ def make(
     rate: int = 16000,
     late: float = 0.0,
     options: "dict | None" = None,
+    last: int = 0,
 ) -> Path:
-    """A file written with PyAV alone, apart from the code under test. late: where the sound begins, in seconds."""
+    """A file written with PyAV alone, apart from the code under test. late: where the sound begins, in seconds. last: how long
+    the last picture stands, in ticks of `base`."""
     with av.open(str(path), "w") as out:
         video = audio = None
         if frames is not None:
             video = out.add_stream(codec, rate=1 / base, options=options or {})
             video.height, video.width = frames.shape[1:3]
-            video.pix_fmt = {"ffv1": "bgr0", "gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
+            video.pix_fmt = {"ffv1": "bgr0", "gif": "rgb8", "mjpeg": "yuvj420p", "apng": "rgb24", "png": "rgb24"}.get(
+                codec, "yuv420p"
+            )
             video.codec_context.time_base = base
             video.codec_context.thread_count = 1
             if aspect is not None:
@@ -66,11 +70,15 @@ def make(
         if waveform is not None:
             audio = out.add_stream(audio_codec, rate=rate, layout=layout)
         if video is not None:
+            packets = []
             for index, picture in enumerate(frames):
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=video.pix_fmt, threads=1)
                 frame.pts, frame.time_base = (stamps[index] if stamps is not None else index), base
-                out.mux(video.encode(frame))
-            out.mux(video.encode(None))
+                packets += video.encode(frame)
+            packets += video.encode(None)
+            if last:
+                max(packets, key=lambda packet: packet.pts).duration = last
+            out.mux(packets)
         if audio is not None:
             kind = audio.format.name
             samples = waveform

@@ -1,12 +1,15 @@
 """Time stamps alone, without a file."""
 
+import gc
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
+from media_samples import make, numbered
 
-from sonovid.media.pictures import fitted, on_screen, timeline
+from sonovid.media import pictures, read
+from sonovid.media.pictures import as_shown, fitted, on_screen, scan, timeline
 
 
 @pytest.mark.parametrize("rate", ["8", "24000/1001", "30000/1001", "60"])
@@ -45,3 +48,44 @@ def test_the_last_that_has_begun_is_on_screen():
 def test_a_picture_that_fits_is_not_touched():
     picture = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
     assert fitted(picture, (9, 7)) is picture
+
+
+def test_pictures_do_not_pile_up_while_a_film_is_read(tmp_path):
+    """In PyAV a frame whose side data was looked at refers to itself: it lives on until the garbage collector runs."""
+    path = make(tmp_path / "a.mp4", frames=numbered(60), codec="libx264", matrix=[0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30])
+    most = 0
+    gc.collect()
+    gc.disable()
+    try:
+        for start in range(3):
+            assert read(path, start=0.5 * start, seconds=0.5).frames.shape == (12, 48, 32, 3)
+            most = max(most, sum(isinstance(thing, VideoFrame) for thing in gc.get_objects()))
+    finally:
+        gc.enable()
+    assert most <= 2
+
+
+def test_a_great_reduction_scales_first_and_gives_the_same_picture():
+    rows, columns = np.mgrid[0:360, 0:640] / 40
+    smooth = np.stack([np.sin(rows), np.cos(columns), np.sin(rows + columns)], 2) * 100 + 128
+    noise = np.random.default_rng(0).normal(0, 20, smooth.shape)
+    picture = np.clip(smooth + noise, 0, 255).astype(np.uint8)
+    frame = VideoFrame.from_ndarray(picture, format="rgb24")
+    shown = as_shown(frame, None, (36, 36))
+    assert shown.shape == (36, 36, 3)
+    difference = np.abs(shown.astype(float) - fitted(picture, (36, 36)))
+    assert (difference.mean() < 0.6, difference.max() < 4) == (True, True)
+    tall = as_shown(frame, None, (64, 36), np.array([[0, 1 << 16, 0], [-(1 << 16), 0, 0], [0, 0, 1 << 30]]))
+    assert np.abs(tall.astype(float) - fitted(np.rot90(picture, -1), (64, 36))).mean() < 0.6
+
+
+def test_a_file_is_walked_through_once_for_many_windows(tmp_path, monkeypatch):
+    path = make(tmp_path / "a.mkv", frames=numbered(50))
+    walks = []
+    own = pictures._scan
+    monkeypatch.setattr(pictures, "_scan", lambda given: walks.append(given) or own(given))
+    for start in range(8):
+        read(path, start=start / 5, seconds=0.2)
+    assert len(walks) == 1
+    make(path, frames=numbered(25), base=Fraction(1, 5))
+    assert (scan(path).rate, len(walks)) == (5, 2)  # A file that was written anew is not taken for the old one.

@@ -14,20 +14,51 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Say it, one fact to a line."""
-    facts = media_facts(args.what) if args.what and Path(args.what).is_file() else model_facts(args.what)
+    facts = media_facts(args.what) if args.what and is_media(args.what) else model_facts(args.what)
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         print(f"{name:{width}}  {value}")
 
 
-def media_facts(path: str) -> dict[str, Any]:
-    """A media file's facts."""
-    from sonovid import media
+def is_media(what: str) -> bool:
+    """Whether a name is meant as a media file, there or not: such a name is never looked up on the Hub."""
+    from sonovid.media.source import STILLS, is_numbered
+    from sonovid.metrics.sets import SUFFIXES
 
+    path = Path(what)
+    numbered = not (path / "model_index.json").exists() and is_numbered(path)
+    return path.is_file() or numbered or path.suffix.lower() in {*SUFFIXES, *STILLS}
+
+
+def media_facts(path: str) -> dict[str, Any]:
+    """A media file's facts. The pictures are counted, by their packets.
+
+    Raises:
+        MediaError: not readable, or above the limits of `media.Limits`.
+    """
+    from fractions import Fraction
+
+    from sonovid import media
+    from sonovid.media.pictures import scan
+    from sonovid.media.source import is_numbered
+
+    if is_numbered(path):
+        info = media.probe(media.Source(path, fps=Fraction(1)))
+        assert info.size is not None
+        what = f"{info.size[1]}x{info.size[0]}, {info.num_frames} numbered files; their rate is named with --fps"
+        return {"pictures": what}
     info = media.probe(path)
+    media.Limits().check_seconds(Path(path), info.duration)
     facts: dict[str, Any] = {"length": f"{float(info.duration):.3f} s"}
     if info.has_video and info.size is not None:
-        facts["pictures"] = f"{info.size[1]}x{info.size[0]}, {info.fps} per second, {info.num_frames} in all"
+        line = scan(path)
+        line.check_plausible(path)
+        facts["length"] = f"{float(line.seconds):.3f} s"
+        rate = f"{line.rate} per second" if line.constant else f"{float(line.rate):.4g} per second on average, at varying times"
+        facts["pictures"] = f"{info.size[1]}x{info.size[0]}, {rate}, {line.num_frames} in all"
+        held = line.seconds - line.last
+        if held > Fraction(3, 2) / line.rate and line.constant:
+            facts["pictures"] += f", the last held for {float(held):.2f} s"
     if info.has_audio:
         facts["sound"] = f"{info.sample_rate} Hz, {info.channels} channel{'s' if info.channels > 1 else ''}"
     return facts

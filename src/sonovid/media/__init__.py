@@ -1,4 +1,5 @@
-"""The one door to media files that people bring: mp4, mov, mkv, webm, avi, gif, wav, flac, mp3, ogg <-> Clip.
+"""The one door to media files that people bring: mp4, mov, mkv, webm, mxf, avi, gif, apng, webp, wav, flac, mp3, ogg,
+numbered pictures <-> Clip.
 
 probe           what a file holds, from its header and first picture
 read            a file -> Clip, at a wished rate, size and sample rate; pictures by time stamps, sound in step with them
@@ -8,6 +9,7 @@ write           Clip -> mp4, mov, mkv, wav or flac; pictures and sound of exactl
 streaming       the same, piece by piece as a clip is made, in memory that does not grow with its length
 mux             somebody's own pictures, copied untouched, with another sound
 replace_pictures  somebody's own sound, copied where it can be, with other pictures
+Source          a file with the part of it that is read, or numbered pictures at a rate; taken in place of a path
 Limits          what a file may at most ask of this machine
 MediaError      every fault of a file, in one line
 """
@@ -18,6 +20,7 @@ from sonovid.media.frame_stream import FrameStream, stream_frames
 from sonovid.media.info import MediaInfo, probe
 from sonovid.media.reader import read
 from sonovid.media.remux import mux, replace_pictures
+from sonovid.media.source import Source
 from sonovid.media.streaming import streaming
 from sonovid.media.writer import write
 
@@ -26,6 +29,7 @@ __all__ = [
     "Limits",
     "MediaError",
     "MediaInfo",
+    "Source",
     "mux",
     "probe",
     "read",

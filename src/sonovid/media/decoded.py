@@ -9,6 +9,7 @@ import numpy as np
 from sonovid.clip import Clip
 from sonovid.media.files import Limits, MediaError, audio_stream, opened
 from sonovid.media.sound import frames_of, resampled, samples_of, to_mono
+from sonovid.media.source import as_source
 
 
 def read_as_decoded(
@@ -25,8 +26,9 @@ def read_as_decoded(
     Raises:
         MediaError: not readable, without sound, or above the limits.
     """
-    path, limits = Path(path), limits or Limits()
-    with opened(path) as container:
+    limits = limits or as_source(path).limits or Limits()
+    path = Path(path)
+    with opened(path, limits) as container:
         stream = audio_stream(container)
         if stream is None:
             raise MediaError(f"{path}: holds no sound that can be read")
@@ -41,6 +43,7 @@ def read_as_decoded(
             parts.append(samples)
             length += samples.shape[1]
             limits.check_seconds(path, Fraction(length, rate))
+            limits.check_samples(path, length, len(samples))
     if not parts:
         raise MediaError(f"{path}: its sound has no samples (empty, or cut short)")
     waveform = np.concatenate(parts, axis=1)

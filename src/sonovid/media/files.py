@@ -14,9 +14,15 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from sonovid import atomic
+from sonovid.media.kinds import is_animated_webp, unsupported_kind
 
 # Play lists (HLS, concat) name other files and hosts: a file that somebody brought must not make this program open those.
-DEMUXERS = "mov,matroska,webm,avi,gif,wav,w64,flac,mp3,ogg,aac,mpegts,mpeg,flv,asf,aiff"
+DEMUXERS = (
+    "mov,matroska,webm,avi,gif,apng,mxf,dv,ivf,yuv4mpegpipe,wav,w64,flac,mp3,ogg,aac,ac3,eac3,amr,au,caf,tta,wv,"
+    "mpegts,mpeg,flv,asf,aiff"
+)
+# Pixels of a picture that may be decoded to find out what a file holds: 8K.
+LOOKED_AT = 2**25
 
 
 class MediaError(ValueError):
@@ -28,23 +34,30 @@ class Limits:
     """What a file may at most ask of this machine.
 
     max_seconds: length read. max_pixels: height x width of a picture as stored. max_bytes: memory for the pictures read.
+    max_samples: samples of the sound read, times its channels (the default takes 1 GiB).
     """
 
     max_seconds: "int | float" = 600
     max_pixels: int = 4096 * 2304
     max_bytes: int = 8 * 2**30
+    max_samples: int = 2**28
 
     def check_seconds(self, path: Path, seconds: "Fraction | int | float") -> None:
         if seconds > self.max_seconds:
             raise MediaError(
-                f"{path}: {float(seconds):.1f} s is above the limit of {self.max_seconds:g} s "
-                "(read a part with start= and seconds=, or raise it with Limits(max_seconds=...))"
+                f"{path}: {float(seconds):.1f} s is above the limit of {self.max_seconds:g} s (read a part with start= and "
+                "seconds=, or raise it with Limits(max_seconds=...); sonovid generate: --start, --seconds, --max-seconds)"
             )
 
     def check_picture(self, path: Path, height: int, width: int) -> None:
+        if height * width == 0:
+            raise MediaError(
+                f"{path}: its pictures have no size that can be found: damaged, or above {max(self.max_pixels, LOOKED_AT)} pixels"
+            )
         if height * width > self.max_pixels:
             raise MediaError(
-                f"{path}: {width}x{height} is above the limit of {self.max_pixels} pixels (raise it with Limits(max_pixels=...))"
+                f"{path}: {width}x{height} is above the limit of {self.max_pixels} pixels (raise it with Limits(max_pixels=...); "
+                "sonovid generate: --max-pixels)"
             )
 
     def check_memory(self, path: Path, num_frames: int, height: int, width: int) -> None:
@@ -55,43 +68,101 @@ class Limits:
                 f"{self.max_bytes / 2**30:.1f} GiB (ask for a smaller size=, fps= or seconds=, or raise Limits(max_bytes=...))"
             )
 
+    def check_samples(self, path: Path, num_samples: int, channels: int) -> None:
+        if num_samples * channels > self.max_samples:
+            raise MediaError(
+                f"{path}: {num_samples} samples of {channels} channel{'s' if channels > 1 else ''} are above the limit of "
+                f"{self.max_samples} in all (read a part with start= and seconds=, or raise it with Limits(max_samples=...))"
+            )
+
+
+def fingerprint(path: "str | os.PathLike") -> tuple[int, int]:
+    """Size and time of the last change of a file: what is known of its contents holds as long as this stays."""
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns
+
 
 @contextmanager
-def opened(path: "str | os.PathLike") -> Iterator[InputContainer]:
-    """A media file, open for reading.
+def opened(path: "str | os.PathLike", limits: "Limits | None" = None) -> Iterator[InputContainer]:
+    """A media file, or numbered pictures, open for reading.
+
+    Args:
+        path: a path, or a `Source`, which may name numbered pictures.
+        limits: pictures above `limits.max_pixels` are not decoded, whatever the header says.
 
     Raises:
         MediaError: no such file, a folder, an empty file, no media file, or a fault of the file while it is read.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise MediaError(f"{path}: is a folder, expected a media file")
-    if not path.exists():
-        raise MediaError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise MediaError(f"{path}: the file is empty")
-    # An absolute path cannot be taken for a protocol, whatever colons it holds.
-    name = str(path.absolute())
-    try:
-        with av.open(name, options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"}) as container:
+    limits = limits or getattr(path, "limits", None) or Limits()
+    with ExitStack() as stack:
+        try:
+            container = stack.enter_context(_open(path, limits))
+            for stream in container.streams.video:
+                if stream.codec_context is not None:
+                    # The codec's own limit: a picture that is larger than its header says is refused before it is decoded.
+                    stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
             yield container
-    except (av.FFmpegError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise MediaError(f"{path}: cannot be read: damaged, cut short, or no media file of a known kind ({reason})") from None
+        except (av.FFmpegError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            where = Path(path)
+            kind = unsupported_kind(where) if where.is_file() else None
+            if kind is not None:
+                raise MediaError(f"{path}: unsupported: it is {kind}, expected a film or a sound") from None
+            raise MediaError(f"{path}: cannot be read: damaged, cut short, or no media file of a known kind ({reason})") from None
+
+
+def _open(path: "str | os.PathLike", limits: Limits) -> InputContainer:
+    """The container of a file or of numbered pictures, by the demuxers that are allowed."""
+    from sonovid.media.animated import opened_webp
+    from sonovid.media.source import is_numbered, numbered_pictures
+
+    where = Path(path)
+    # Looking for streams decodes pictures too: up to 8K, so that sizes above a lower limit can still be told. Other protocols
+    # would reach hosts and other files.
+    options = {"protocol_whitelist": "file", "max_pixels": str(max(limits.max_pixels, LOOKED_AT))}
+    if is_numbered(where):
+        rate = getattr(path, "fps", None)
+        if rate is None:
+            raise MediaError(
+                f"{path}: numbered pictures carry no rate, expected media.Source(path, fps=...) (sonovid generate: --fps)"
+            )
+        pattern, first, _ = numbered_pictures(where)
+        numbered = {"framerate": str(rate), "start_number": str(first), "pattern_type": "sequence"}
+        return av.open(pattern, format="image2", options={**options, **numbered})
+    if where.is_dir():
+        raise MediaError(f"{path}: is a folder, expected a media file or a folder of numbered pictures")
+    if not where.exists():
+        raise MediaError(f"{path}: no such file")
+    if where.stat().st_size == 0:
+        raise MediaError(f"{path}: the file is empty")
+    if is_animated_webp(where):
+        return opened_webp(where, limits)
+    # An absolute path cannot be taken for a protocol, whatever colons it holds.
+    return av.open(str(where.absolute()), options={**options, "format_whitelist": DEMUXERS})
 
 
 def video_stream(container: InputContainer) -> "VideoStream | None":
-    """The moving pictures of a file; the cover of an album is none."""
+    """The moving pictures of a file; the cover of an album is none, nor is what no decoder here knows."""
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic and s.codec_context is not None]
     best = container.streams.best("video")
     return best if best in streams else (streams[0] if streams else None)
 
 
 def audio_stream(container: InputContainer) -> "AudioStream | None":
-    """The sound of a file: of several tracks, the one a player would take."""
-    streams = [s for s in container.streams.audio if s.codec_context is not None]
+    """The sound of a file: of several tracks, the one a player would take. A track without a rate was never begun."""
+    streams = [s for s in container.streams.audio if s.codec_context is not None and s.sample_rate and s.channels]
     best = container.streams.best("audio")
     return best if best in streams else (streams[0] if streams else None)
+
+
+def unknown_codecs(container: InputContainer) -> str:
+    """The streams of pictures and sound that no decoder here knows, as a remark for an error; often empty."""
+    text = "; ".join(
+        f"its {'pictures are' if s.type == 'video' else 'sound is'} in a codec that is unsupported"
+        for s in container.streams
+        if s.type in ("video", "audio") and s.codec_context is None
+    )
+    return f" ({text})" if text else ""
 
 
 def spare_threads(stream: VideoStream) -> None:

@@ -1,11 +1,11 @@
 """Pictures out of a file: their time stamps, the one on screen at a given time, turned and scaled as it is shown."""
 
 import os
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -15,16 +15,42 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from sonovid.geometry import as_rate, duration
-from sonovid.media.files import MediaError, opened, spare_threads, video_stream
+from sonovid.media.files import (
+    MediaError,
+    audio_stream,
+    fingerprint,
+    opened,
+    spare_threads,
+    unknown_codecs,
+    video_stream,
+)
+
+# How far the sound and the pictures of a film may end apart, in seconds, and still be meant to end together: a frame of HE-AAC at
+# 22.05 kHz, the longest in use.
+SEAM = Fraction(2048, 22050)
+# How long a file may show one picture without a sound before its time stamps are taken for damaged, in seconds.
+PLAUSIBLE_HOLD = 60
+# The timelines of files that were read last: reading many windows of one file walks through it once.
+_SCANS: "OrderedDict[tuple, Timeline]" = OrderedDict()
+_MATRICES: "OrderedDict[tuple, np.ndarray | None]" = OrderedDict()
+_KEPT = 256
+# Pictures that are to become this many times smaller are first reduced by FFmpeg, to this many times the wished size.
+REDUCED_FROM, REDUCED_TO = 8, 4
 
 
 @dataclass(frozen=True)
 class Timeline:
     """When the pictures of a file are shown.
 
-    zero: the first picture's stamp, in seconds of the file's own clock. seconds: from there to the end of the last picture.
-    rate: pictures per second. constant: whether the stamps keep to that rate. slack: what a stamp may be late by because the
-    file rounded it, in seconds.
+    Attributes:
+        zero: the first picture's stamp, in seconds of the file's own clock.
+        seconds: from there to the end of the file: the last picture is held as long as it says, or as long as the sound goes on.
+        rate: pictures per second.
+        constant: whether the stamps keep to that rate.
+        slack: what a stamp may be late by because the file rounded it, in seconds.
+        num_frames: how many pictures are shown.
+        last: when the last picture appears, in seconds from `zero`.
+        hold: the longest time that one picture stands without a sound, in seconds.
     """
 
     zero: Fraction
@@ -33,28 +59,64 @@ class Timeline:
     constant: bool
     slack: Fraction
     num_frames: int
+    last: Fraction = Fraction(0)
+    hold: Fraction = Fraction(0)
+
+    def check_plausible(self, path: "str | os.PathLike") -> None:
+        """Whether the file can mean to last as long as it says.
+
+        Raises:
+            MediaError: a picture stands for more than a minute without a sound.
+        """
+        if self.hold > PLAUSIBLE_HOLD:
+            raise MediaError(
+                f"{path}: implausible time stamps: {self.num_frames} picture{'s' if self.num_frames > 1 else ''} for "
+                f"{float(self.seconds):.0f} s, one of them for {float(self.hold):.0f} s without a sound (damaged header?); say "
+                "how much is meant with seconds= (sonovid generate: --seconds)"
+            )
 
 
 def scan(path: "str | os.PathLike") -> Timeline:
-    """The time stamps of all pictures in a file, found without decoding any.
+    """The time stamps of all pictures in a file, found without decoding any; the last files' are remembered while they stay as
+    they are.
 
     Raises:
-        MediaError: the file has no pictures.
+        MediaError: the file has no pictures, or ends early.
     """
+    key = _identity(path)
+    if key is None:
+        return _scan(path)
+    if key not in _SCANS:
+        _SCANS[key] = _scan(path)
+        while len(_SCANS) > _KEPT:
+            _SCANS.popitem(last=False)
+    _SCANS.move_to_end(key)
+    return _SCANS[key]
+
+
+def _identity(path: "str | os.PathLike") -> "tuple | None":
+    """What tells a file's contents from others without reading them; None for what is no single file."""
+    return (os.path.abspath(path), *fingerprint(path)) if os.path.isfile(path) else None
+
+
+def _scan(path: "str | os.PathLike") -> Timeline:
     with opened(path) as container:
-        stream = video_stream(container)
+        stream, sound = video_stream(container), audio_stream(container)
         if stream is None:
-            raise MediaError(f"{path}: has no pictures")
+            raise MediaError(f"{path}: has no pictures{unknown_codecs(container)}")
         base = stream.time_base
-        stamps, lengths, reached = [], [], Fraction(0)
+        stamps, lengths, reached, sound_end = [], [], Fraction(0), Fraction(0)
         for packet in container.demux():
             stamp = packet.dts if packet.pts is None or stored_in_order(container) else packet.pts
             if not packet.size or stamp is None or packet.time_base is None:
                 continue
-            reached = max(reached, (stamp + (packet.duration or 0)) * packet.time_base)
+            end = (stamp + (packet.duration or 0)) * packet.time_base
+            reached = max(reached, end)
             if packet.stream is stream and not packet.is_discard:
                 stamps.append(stamp)
                 lengths.append(packet.duration or 0)
+            elif packet.stream is sound and not packet.is_discard:
+                sound_end = max(sound_end, end)
         if not stamps:
             raise MediaError(f"{path}: its video stream holds no pictures (cut short?)")
         if container.duration:
@@ -66,7 +128,15 @@ def scan(path: "str | os.PathLike") -> Timeline:
         declared = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
     assert base is not None
     order = np.argsort(stamps, kind="stable")
-    return timeline(np.asarray(stamps, np.int64)[order], int(lengths[order[-1]]), base, declared)
+    ordered = np.asarray(stamps, np.int64)[order]
+    line = timeline(ordered, int(lengths[order[-1]]), base, declared)
+    heard = sound_end - line.zero
+    if heard - line.seconds > SEAM:
+        line = replace(line, seconds=heard)
+    # Of each stretch between two pictures, what lies after the end of the sound.
+    edges = np.append((ordered - ordered[0]).astype(np.float64) * float(base), float(line.seconds))
+    silent = edges[1:] - np.maximum(edges[:-1], float(heard))
+    return replace(line, hold=Fraction(max(float(silent.max()), 0.0)).limit_denominator(1000))
 
 
 def stored_in_order(container: InputContainer) -> bool:
@@ -88,14 +158,18 @@ def timeline(stamps: np.ndarray, last: int, base: Fraction, declared: list[Fract
     span = (int(ticks[-1]) + last) * base
     average = as_rate(len(ticks) / span if span > len(ticks) else (len(ticks) / span).limit_denominator(1001))
     seconds_of = ticks.astype(np.float64) * float(base)
+    latest = int(ticks[-1]) * base
     for rate in [*map(as_rate, declared), average]:
         # A quarter of a frame: jitter stays inside, a rate that is wrong by a frame in the whole file does not.
         allowed = max(1.5 * float(base), 0.25 / float(rate)) if len(ticks) > 1 else np.inf
         if np.abs(seconds_of - np.arange(len(ticks)) / float(rate)).max() <= min(allowed, 0.5 / float(rate)):
-            return Timeline(zero, duration(len(ticks), rate), rate, True, Fraction(1, 4) / rate, len(ticks))
+            # A last picture of more than a picture and a half is held on purpose: a screen recording, the end of a gif.
+            held = len(ticks) > 1 and last * base > Fraction(3, 2) / rate
+            seconds = duration(len(ticks) - 1, rate) + last * base if held else duration(len(ticks), rate)
+            return Timeline(zero, seconds, rate, True, Fraction(1, 4) / rate, len(ticks), latest)
     # Half a tick is what rounding to the file's clock may add; a coarse clock (a tick per picture, as in avi) does not round.
     rounding = base / 2 if base <= Fraction(1, 4) / average else Fraction(0)
-    return Timeline(zero, span, average, False, rounding + Fraction(1, 10**6), len(ticks))
+    return Timeline(zero, span, average, False, rounding + Fraction(1, 10**6), len(ticks), latest)
 
 
 def decoded(
@@ -164,12 +238,28 @@ def on_screen(
         yield held
 
 
+def matrix_of(path: "str | os.PathLike", frame: VideoFrame) -> "np.ndarray | None":
+    """The display matrix of a file's pictures, of which `frame` is one; looked up once per file.
+
+    A frame whose side data was looked at lives until the garbage collector runs (the two refer to each other in PyAV), and a
+    picture of 4K takes 12 MB.
+    """
+    key = _identity(path)
+    if key is None:
+        return display_matrix(frame)
+    if key not in _MATRICES:
+        _MATRICES[key] = display_matrix(frame)
+        while len(_MATRICES) > _KEPT:
+            _MATRICES.popitem(last=False)
+    return _MATRICES[key]
+
+
 def display_matrix(frame: VideoFrame) -> "np.ndarray | None":
     """The matrix [3 3] by which a picture is turned to be shown, as stored (16.16 fixed point), or None."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None
-    return np.frombuffer(cast(bytes, data), dtype=np.int32, count=9).reshape(3, 3)
+    return np.frombuffer(cast(bytes, data), dtype=np.int32, count=9).reshape(3, 3).copy()
 
 
 def turned(picture: np.ndarray, matrix: "np.ndarray | None") -> np.ndarray:
@@ -186,15 +276,23 @@ def turned(picture: np.ndarray, matrix: "np.ndarray | None") -> np.ndarray:
     return picture[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
 
 
-def displayed_size(frame: VideoFrame, aspect: "Fraction | None") -> tuple[int, int]:
-    """Height and width at which a picture is shown: square pixels, turned. aspect: of one stored pixel, width to height."""
+def displayed_size(frame: VideoFrame, aspect: "Fraction | None", matrix: "np.ndarray | None") -> tuple[int, int]:
+    """Height and width at which a picture is shown: square pixels, turned.
+
+    aspect: of one stored pixel, width to height. matrix: as `display_matrix` gives it.
+    """
     height, width = frame.height, frame.width
     if aspect and aspect > 0 and aspect != 1:
         width = max(1, round(width * aspect))
-    matrix = display_matrix(frame)
-    if matrix is not None and abs(matrix[0, 1]) + abs(matrix[1, 0]) > abs(matrix[0, 0]) + abs(matrix[1, 1]):
-        height, width = width, height
-    return height, width
+    return (width, height) if _lies_on_its_side(matrix) else (height, width)
+
+
+def _lies_on_its_side(matrix: "np.ndarray | None") -> bool:
+    """Whether a matrix exchanges height and width."""
+    if matrix is None:
+        return False
+    (a, b), (c, d) = matrix[:2, :2].tolist()
+    return abs(b) + abs(c) > abs(a) + abs(d)
 
 
 def fitted(picture: np.ndarray, size: tuple[int, int], shape: "tuple[int, int] | None" = None) -> np.ndarray:
@@ -216,8 +314,26 @@ def fitted(picture: np.ndarray, size: tuple[int, int], shape: "tuple[int, int] |
     return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box))
 
 
-def as_shown(frame: VideoFrame, aspect: "Fraction | None", size: "tuple[int, int] | None") -> np.ndarray:
-    """A decoded picture as uint8 [h w 3], RGB, turned, with square pixels, and of `size` (h, w) where one is wished."""
-    shape = displayed_size(frame, aspect)
-    picture = turned(frame.reformat(format="rgb24", threads=1).to_ndarray(), display_matrix(frame))
-    return np.ascontiguousarray(fitted(picture, size or shape, shape))
+def as_shown(
+    frame: VideoFrame, aspect: "Fraction | None", size: "tuple[int, int] | None", matrix: "np.ndarray | None" = None
+) -> np.ndarray:
+    """A decoded picture as uint8 [h w 3], RGB, turned, with square pixels, and of `size` (h, w) where one is wished.
+
+    A picture that is to become far smaller is scaled before its colours are converted, so that a 4K film read at 64 x 64 takes
+    the memory of small pictures.
+    """
+    shape = displayed_size(frame, aspect, matrix)
+    wished = size or shape
+    stored = (wished[1], wished[0]) if _lies_on_its_side(matrix) else wished
+    reduction = min(frame.height / stored[0], frame.width / stored[1])
+    small: dict[str, Any] = {}
+    if reduction >= REDUCED_FROM:
+        # Averages of whole areas; what is left to scale lies well above the wished size, so that its filter decides the picture.
+        scale = REDUCED_TO / reduction
+        small = {
+            "height": max(1, round(frame.height * scale)),
+            "width": max(1, round(frame.width * scale)),
+            "interpolation": "AREA",
+        }
+    picture = turned(frame.reformat(format="rgb24", threads=1, **small).to_ndarray(), matrix)
+    return np.ascontiguousarray(fitted(picture, wished, shape))

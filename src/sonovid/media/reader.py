@@ -2,6 +2,7 @@
 
 import os
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -10,9 +11,10 @@ from av.container import InputContainer
 
 from sonovid.clip import Clip
 from sonovid.geometry import as_rate, count, duration
-from sonovid.media.files import Limits, MediaError, audio_stream, opened, video_stream
-from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, on_screen, scan
-from sonovid.media.sound import lasting, placed, resampled, to_mono
+from sonovid.media.files import Limits, MediaError, audio_stream, opened, unknown_codecs, video_stream
+from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, matrix_of, on_screen, scan
+from sonovid.media.sound import lasting, placed, resampled
+from sonovid.media.source import Source, as_source
 
 
 def read(
@@ -29,10 +31,12 @@ def read(
     limits: "Limits | None" = None,
 ) -> Clip:
     """The pictures and the sound of a file, in step: both begin at the first picture's stamp (at the sound's own beginning where
-    there are no pictures), and the sound is cut or filled with silence to last exactly as long as the pictures.
+    there are no pictures), and both last exactly equally long: the last picture is held as long as it says or as the sound goes
+    on, and a sound that ends earlier is filled with silence.
 
     A clip without sound has waveform None, a sound alone has frames None. Rotation and pixel aspect are applied.
 
+    path: a path or a `Source`, whose part and limits count; numbered pictures need one, for their rate.
     fps: frames per second; each frame is the picture on screen at its time, by the time stamps. None: the file's own rate, or its
         average where the rate varies.
     size: (h, w); pictures are scaled to cover it and cut evenly at the sides (Pillow, triangle filter). None: as they are shown.
@@ -44,40 +48,56 @@ def read(
     Raises:
         MediaError: not readable, damaged, cut short, without what was asked for, or above the limits.
     """
-    path, limits = Path(path), limits or Limits()
-    start = _seconds("start", start)
-    length = None if seconds is None else _seconds("seconds", seconds)
+    source = as_source(path)
+    limits = limits or source.limits or Limits()
+    start, length = _part(source, start, seconds)
     if not video and not audio:
         raise ValueError("read: neither video nor audio was asked for")
-    if length is not None and length <= 0:
-        raise ValueError(f"read: seconds={seconds}, expected a length above zero")
-    with opened(path) as container:
+    with opened(source, limits) as container:
         pictures, sound = video_stream(container), audio_stream(container)
         header = Fraction(container.duration, av.time_base) if container.duration else None
         if not (pictures and video) and not (sound and audio):
             what = "neither pictures nor sound" if video and audio else ("no pictures" if video else "no sound")
-            raise MediaError(f"{path}: holds {what} that can be read")
+            raise MediaError(f"{source}: holds {what} that can be read{unknown_codecs(container)}")
         if pictures and video:
-            limits.check_picture(path, pictures.height, pictures.width)
+            limits.check_picture(Path(source), pictures.height, pictures.width)
         if length is None and header is not None:
-            limits.check_seconds(path, header - start)
-    line = scan(path) if pictures else None
+            limits.check_seconds(Path(source), header - start)
+    line = scan(source) if pictures else None
     frames, rate = None, as_rate(fps) if fps is not None else Fraction(25)
     if line is not None and video:
         rate = as_rate(fps) if fps is not None else line.rate
-        frames = _read_frames(path, line, rate, size, start, length, limits)
+        frames = _read_frames(source, line, rate, size, start, length, limits)
         length = duration(len(frames), rate)
+    elif line is not None and length is None:
+        line.check_plausible(source)
     waveform = None
     if sound and audio:
         zero = line.zero if line is not None else None
-        waveform, own = _read_sound(path, zero, start, length, mono, limits)
+        waveform, own = _read_sound(source, zero, start, length, mono, limits)
         waveform = resampled(waveform, own, sample_rate or own)
         sample_rate = sample_rate or own
         if frames is not None and length is not None:
             waveform = lasting(waveform, count(length, sample_rate))
         # Lossy codecs and resampling overshoot full scale a little, a clip does not.
-        waveform = np.clip(waveform, -1.0, 1.0)
+        waveform = np.clip(waveform, -1.0, 1.0, out=waveform if waveform.flags.writeable else None)
     return Clip(frames, waveform, fps=rate, sample_rate=sample_rate or 16000)
+
+
+def _part(
+    source: Source, start: "Fraction | int | float", seconds: "Fraction | int | float | None"
+) -> tuple[Fraction, "Fraction | None"]:
+    """Where reading begins in the file and how long it goes on: a part of what the source itself is a part of."""
+    begin = _seconds("start", start)
+    length = None if seconds is None else _seconds("seconds", seconds)
+    if length is not None and length <= 0:
+        raise ValueError(f"read: seconds={seconds}, expected a length above zero")
+    if source.seconds is not None:
+        left = source.seconds - begin
+        if left <= 0:
+            raise MediaError(f"{source}: start={float(begin):g} s lies after the end of the part of {float(source.seconds):g} s")
+        length = left if length is None else min(length, left)
+    return source.start + begin, length
 
 
 def _seconds(name: str, value: "Fraction | int | float") -> Fraction:
@@ -91,7 +111,7 @@ def _seconds(name: str, value: "Fraction | int | float") -> Fraction:
 
 
 def _read_frames(
-    path: Path,
+    source: Source,
     line: Timeline,
     rate: Fraction,
     size: "tuple[int, int] | None",
@@ -100,31 +120,38 @@ def _read_frames(
     limits: Limits,
 ) -> np.ndarray:
     """The pictures from `start` on at `rate`, uint8 [t h w 3]."""
+    path = Path(source)
     left = line.seconds - start
     if left <= 0:
         raise MediaError(f"{path}: start={float(start):g} s lies after the end of the pictures at {float(line.seconds):.2f} s")
+    if length is None:
+        line.check_plausible(source)
     length = left if length is None else min(length, left)
     limits.check_seconds(path, length)
     num_frames = max(1, count(length, rate))
+    if size is not None:
+        limits.check_memory(path, num_frames, *size)
     slack = line.slack if line.constant and rate == line.rate else min(line.slack, Fraction(1, 1000))
     times = (line.zero + start + duration(i, rate) for i in range(num_frames))
-    with opened(path) as container:
+    with opened(source, limits) as container:
         stream = video_stream(container)
         assert stream is not None
-        aspect = stream.sample_aspect_ratio
+        aspect, matrix = stream.sample_aspect_ratio, None
         frames, last, reached = None, None, Fraction(0)
         for index, (stamp, frame) in enumerate(on_screen(decoded(container, stream, line.zero + start), times, slack)):
             if frames is None:
-                limits.check_picture(path, frame.height, frame.width)
-                size = size or displayed_size(frame, aspect)
+                matrix = matrix_of(source, frame)
+                size = size or displayed_size(frame, aspect, matrix)
                 limits.check_memory(path, num_frames, *size)
                 frames = np.empty((num_frames, *size, 3), np.uint8)
-            frames[index] = frames[index - 1] if frame is last else as_shown(frame, aspect, size)
+            if frame is not last:
+                limits.check_picture(path, frame.height, frame.width)
+            frames[index] = frames[index - 1] if frame is last else as_shown(frame, aspect, size, matrix)
             last, reached = frame, stamp
     if frames is None:
         raise MediaError(f"{path}: none of its pictures can be decoded (damaged, or cut short)")
     # The last picture that was found has to be near the last that was to be shown.
-    expected = line.zero + start + duration(num_frames - 1, rate)
+    expected = line.zero + min(start + duration(num_frames - 1, rate), line.last)
     if expected - reached > max(Fraction(1, 2), 3 / line.rate) and line.constant:
         raise MediaError(
             f"{path}: ends early, at {float(reached - line.zero):.2f} s of {float(line.seconds):.2f} s (damaged, or cut short)"
@@ -133,18 +160,21 @@ def _read_frames(
 
 
 def _read_sound(
-    path: Path, zero: "Fraction | None", start: Fraction, length: "Fraction | None", mono: bool, limits: Limits
+    source: Source, zero: "Fraction | None", start: Fraction, length: "Fraction | None", mono: bool, limits: Limits
 ) -> tuple[np.ndarray, int]:
     """The sound from `start` on, float32 [c n], and its own sample rate."""
-    with opened(path) as container:
+    path = Path(source)
+    with opened(source, limits) as container:
         stream = audio_stream(container)
         assert stream is not None
         declared = _declared_end(container)
         # A raw stream has no header, its length is an estimate from its bit rate.
         certain = container.format.name not in ("mp3", "aac", "mpegts", "mpeg")
         ceiling = Fraction(limits.max_seconds) + 1 if length is None else length
-        waveform, rate, end = placed(container, stream, zero=zero, start=start, seconds=ceiling)
-        names = [channel.name for channel in stream.layout.channels]
+        whole = length if length is not None else (declared - start if declared is not None else Fraction(0))
+        limits.check_samples(path, count(max(whole, Fraction(0)), stream.sample_rate), 1 if mono else stream.channels)
+        most = partial(limits.check_samples, path)
+        waveform, rate, end = placed(container, stream, zero=zero, start=start, seconds=ceiling, mono=mono, check=most)
         if length is None:
             limits.check_seconds(path, Fraction(waveform.shape[1], rate))
     if zero is None:
@@ -161,7 +191,7 @@ def _read_sound(
                 raise MediaError(f"{path}: ends early, at {float(end):.2f} s of {float(declared):.2f} s (damaged, or cut short)")
     if not np.isfinite(waveform).all():
         raise MediaError(f"{path}: its sound holds values that are no numbers (NaN or infinity)")
-    return (to_mono(waveform, names) if mono else waveform), rate
+    return waveform, rate
 
 
 def _declared_end(container: InputContainer) -> "Fraction | None":

@@ -15,7 +15,7 @@ from av.stream import Stream
 from sonovid.clip import Clip
 from sonovid.geometry import as_rate, count, duration
 from sonovid.media.files import Limits, MediaError, audio_stream, in_place, opened, video_stream
-from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, on_screen, scan, stored_in_order
+from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, matrix_of, on_screen, scan, stored_in_order
 from sonovid.media.reader import read
 from sonovid.media.sound import frames_of
 from sonovid.media.writer import (
@@ -215,10 +215,12 @@ def _shown(path: Path, line: Timeline, num_frames: int) -> Iterator[np.ndarray]:
         stream = video_stream(source)
         assert stream is not None
         times = (line.zero + duration(i, line.rate) for i in range(num_frames))
-        size = None
+        size, matrix = None, None
         for _, frame in on_screen(decoded(source, stream), times, line.slack):
-            size = size or displayed_size(frame, stream.sample_aspect_ratio)
-            yield as_shown(frame, stream.sample_aspect_ratio, size)
+            if size is None:
+                matrix = matrix_of(path, frame)
+                size = displayed_size(frame, stream.sample_aspect_ratio, matrix)
+            yield as_shown(frame, stream.sample_aspect_ratio, size, matrix)
 
 
 def _sound_zero(path: Path) -> Fraction:

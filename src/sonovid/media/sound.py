@@ -1,7 +1,7 @@
 """Sound out of a file: samples placed by their time stamps, mixed to one channel, resampled."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import av
@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 # Weights of the loudspeakers in one channel (ITU-R BS.775, 1/0 downmix); the low-frequency channel is left out.
 HALF_POWER = 0.5**0.5
 MONO_WEIGHTS = {"FL": HALF_POWER, "FR": HALF_POWER, "FC": 1.0, "BC": 0.5, "BL": 0.5, "BR": 0.5, "SL": 0.5, "SR": 0.5, "LFE": 0.0}
+
+# Containers in which a seek of the sound lands where it says.
+SEEKABLE = frozenset(["mov", "matroska", "wav", "w64", "flac", "aiff", "caf", "au"])
 
 # Stamps that stray by less are taken for rounding, and the sound goes on without a seam.
 STRAY = Fraction(20, 1000)
@@ -54,7 +57,14 @@ def filling(frame: AudioFrame) -> int:
 
 
 def placed(
-    container: InputContainer, stream: AudioStream, *, zero: "Fraction | None", start: Fraction, seconds: "Fraction | None"
+    container: InputContainer,
+    stream: AudioStream,
+    *,
+    zero: "Fraction | None",
+    start: Fraction,
+    seconds: "Fraction | None",
+    mono: bool = False,
+    check: "Callable[[int, int], None] | None" = None,
 ) -> tuple[np.ndarray, int, Fraction]:
     """The sound from `start` on, float32 [c n] at the file's own rate, with that rate and the time its last sample ends.
 
@@ -63,12 +73,18 @@ def placed(
 
     zero: what counts as time zero on the file's clock, in seconds; None: where the sound itself begins.
     start, seconds: the part that is wanted, counted from zero; None: to the end.
+    mono: mix to one channel block by block, so that the channels are never in memory together.
+    check: called with the samples and channels that are wanted so far; it raises where they are too many.
     """
     base = stream.time_base
     assert base is not None
-    if zero is not None and start > 10 and container.format.name.split(",")[0] in ("mov", "matroska"):
+    name = container.format.name.split(",")[0]
+    if zero is None and name in SEEKABLE:
+        zero = Fraction(stream.start_time or 0) * base if stream.start_time is not None else None
+    if zero is not None and start > 10 and name in SEEKABLE:
         # Elsewhere (MP3) a seek may land beside the stamp it claims. A second of run-up lets the decoder settle.
         container.seek(int((zero + start - 1) / base), stream=stream)
+    names = [channel.name for channel in stream.layout.channels]
     parts: list[tuple[int, np.ndarray]] = []
     position, rate, channels, end, surplus = None, 0, 0, Fraction(0), 0
     for frame in frames_of(container, stream):
@@ -85,9 +101,11 @@ def placed(
             if position is None or abs(wanted - position) > STRAY * rate:
                 position = wanted
         position = position or 0
-        samples = samples_of(frame)
+        samples = to_mono(samples_of(frame), names) if mono else samples_of(frame)
         if position + samples.shape[1] > 0:
             parts.append((position, samples))
+            if check is not None:
+                check(min(position + samples.shape[1], count(seconds or position + samples.shape[1], rate)), len(samples))
         position += samples.shape[1]
         surplus = filling(frame)
         end = start + Fraction(position - surplus, rate)
@@ -96,8 +114,11 @@ def placed(
     num_samples = max(max((p + s.shape[1] for p, s in parts), default=0) - surplus, 0)
     if seconds is not None:
         num_samples = min(num_samples, count(seconds, rate or 1))
-    waveform = np.zeros((max(channels, 1), num_samples), np.float32)
-    for position, samples in parts:
+    waveform = np.zeros((1 if mono else max(channels, 1), num_samples), np.float32)
+    # What is copied is let go, so that a long sound is never in memory twice.
+    parts.reverse()
+    while parts:
+        position, samples = parts.pop()
         first, last = max(position, 0), min(position + samples.shape[1], num_samples)
         if last > first:
             waveform[:, first:last] = samples[:, first - position : last - position]

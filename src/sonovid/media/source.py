@@ -1,0 +1,119 @@
+"""What is read of a file: all of it or a part, or numbered pictures at a rate that somebody names."""
+
+import os
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+from sonovid.media.files import Limits, MediaError
+
+# Still pictures of which FFmpeg's image2 makes a film when their names are numbered.
+STILLS = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".tga", ".ppm", ".pgm", ".dpx", ".exr"])
+_NUMBER = re.compile(r"%0?(\d*)d")
+
+
+@dataclass(frozen=True)
+class Source(os.PathLike):
+    """A media file with what is to be read of it; every function of `sonovid.media` takes one in place of a path.
+
+    Attributes:
+        path: the file; or numbered pictures: a pattern such as `frames/%04d.png`, or a folder of them.
+        start: the first second that is read.
+        seconds: how many seconds are read from there; None: to the end.
+        fps: pictures per second of numbered pictures, which carry no rate; None for files.
+        limits: what the file may ask of this machine; None: the defaults of `Limits`.
+    """
+
+    path: "str | os.PathLike"
+    start: Fraction = Fraction(0)
+    seconds: "Fraction | None" = None
+    fps: "Fraction | None" = None
+    limits: "Limits | None" = None
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def __str__(self) -> str:
+        return os.fspath(self.path)
+
+    def length_of(self, whole: Fraction) -> Fraction:
+        """How long the part lasts of a file that lasts `whole`, in seconds.
+
+        Raises:
+            MediaError: the part begins after the end.
+        """
+        left = whole - self.start
+        if left <= 0:
+            raise MediaError(f"{self}: start={float(self.start):g} s lies after the end at {float(whole):.2f} s")
+        return left if self.seconds is None else min(left, self.seconds)
+
+
+def as_source(given: "str | os.PathLike") -> Source:
+    """What was given as a source: all of a file, unless it says more itself."""
+    return given if isinstance(given, Source) else Source(Path(given))
+
+
+def is_numbered(path: "str | os.PathLike") -> bool:
+    """Whether a path names numbered pictures: a pattern with %d, or a folder that holds pictures with numbers."""
+    path = Path(path)
+    if path.is_dir():
+        return any(_numbered_name(entry) for entry in path.iterdir())
+    return path.suffix.lower() in STILLS and len(_NUMBER.findall(path.name)) == 1 and not path.is_file()
+
+
+def _numbered_name(path: Path) -> "tuple[str, str, str] | None":
+    """The parts of a picture's name around the last number in it, with that number's digits in the middle."""
+    found = re.fullmatch(r"(.*?)(\d+)(\D*)", path.name)
+    if found is None or path.suffix.lower() not in STILLS or path.name.startswith("."):
+        return None
+    return found.group(1), found.group(2), found.group(3)
+
+
+def numbered_pictures(path: "str | os.PathLike") -> tuple[str, int, list[Path]]:
+    """The pattern that FFmpeg's image2 takes, the first number, and the pictures in order.
+
+    Args:
+        path: a pattern with one %d or %0Nd in the name, or a folder of pictures named alike but for their numbers.
+
+    Raises:
+        MediaError: no pictures, pictures of several names, or a gap in the numbers.
+    """
+    path = Path(path)
+    if path.is_dir():
+        names = {entry: parts for entry in path.iterdir() if (parts := _numbered_name(entry))}
+        kinds = {(before, after) for before, _, after in names.values()}
+        if not names:
+            raise MediaError(f"{path}: is a folder without numbered pictures, expected a media file or frames such as 0001.png")
+        if len(kinds) > 1:
+            some = ", ".join(sorted(entry.name for entry in names)[:3])
+            raise MediaError(f"{path}: holds pictures of several names ({some}, ...); name one series, such as {path}/%04d.png")
+        before, after = kinds.pop()
+        digits = {entry: parts[1] for entry, parts in names.items()}
+        padded = any(number.startswith("0") and len(number) > 1 for number in digits.values())
+        width = min(map(len, digits.values())) if padded else 0
+        name = f"{before.replace('%', '%%')}%{f'0{width}' if width else ''}d{after.replace('%', '%%')}"
+        found = {int(number): entry for entry, number in digits.items()}
+        folder = path
+    else:
+        folder, name = path.parent, path.name
+        if not folder.is_dir():
+            raise MediaError(f"{path}: the folder {folder} does not exist")
+        place = _NUMBER.search(name)
+        if place is None:
+            raise MediaError(f"{path}: expected one number such as %04d in the name")
+        digits_wanted = int(place.group(1) or 1)
+        around = (name[: place.start()].replace("%%", "%"), name[place.end() :].replace("%%", "%"))
+        shape = re.compile(re.escape(around[0]) + rf"(\d{{{digits_wanted},}})" + re.escape(around[1]))
+        found = {int(hit.group(1)): entry for entry in folder.iterdir() if (hit := shape.fullmatch(entry.name))}
+        if not found:
+            raise MediaError(f"{path}: no such pictures in {folder}")
+    numbers = sorted(found)
+    for before_gap, after_gap in pairwise(numbers):
+        if after_gap != before_gap + 1:
+            raise MediaError(
+                f"{path}: picture {before_gap + 1} is missing between {found[before_gap].name} and {found[after_gap].name}"
+            )
+    pattern = str(folder.absolute()).replace("%", "%%") + os.sep + name
+    return pattern, numbers[0], [found[number] for number in numbers]
