@@ -148,9 +148,12 @@ FULL = "a cannot be written: no space is left on the disk .* MB were free.; what
 def test_a_full_disk_is_said_in_one_line_and_leaves_what_was_there(tmp_path):
     path = tmp_path / "a"
     atomic.write_text(path, "before")
-    with pytest.raises(atomic.DiskFullError, match=FULL) as raised, atomic.new_file(path):  # noqa: PT012
-        with open("/dev/full", "w") as device:
-            device.write("no room")
+    with (
+        pytest.raises(atomic.DiskFullError, match=FULL) as raised,
+        atomic.new_file(path),
+        open("/dev/full", "w") as device,
+    ):
+        device.write("no room")
     assert "\n" not in str(raised.value)
     assert raised.value.errno == errno.ENOSPC
     assert path.read_text() == "before"

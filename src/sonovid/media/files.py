@@ -189,6 +189,8 @@ def in_place(path: "str | os.PathLike", *, overwrite: bool) -> Iterator[Path]:
     with ExitStack() as stack:
         try:
             beside = stack.enter_context(atomic.new_file(path))
+        except atomic.DiskFullError:
+            raise
         except OSError as error:
             raise MediaError(f"{path}: cannot write in the folder {path.parent.absolute()} ({error.strerror})") from None
         yield beside

@@ -20,6 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
+from sonovid import atomic
 from sonovid.clip import Clip
 from sonovid.geometry import count
 from sonovid.media.files import MediaError, in_place, spare_threads
@@ -147,6 +148,8 @@ def muxer(
             out.metadata.update(metadata or {})
             yield out
     except av.FFmpegError as error:
+        if atomic.out_of_room(error) is not None:
+            raise  # What replaces the file says what was free and that nothing is lost.
         raise MediaError(f"{path}: cannot be written ({error.strerror})") from error
 
 
