@@ -255,6 +255,27 @@ def test_a_misspelt_command_gets_the_nearest(capsys):
     assert "did you mean generate?" in capsys.readouterr().err
 
 
+def test_an_option_of_another_command_is_not_offered_as_a_misspelling_of_itself(capsys):
+    assert main(["train", "uniform.tiny", "--overwrite"]) == 2
+    said = capsys.readouterr().err
+    assert "--overwrite is an option of import, generate, " in said
+    assert "did you mean" not in said
+    assert main(["generate", "a", "--overwrit"]) == 2
+    assert "did you mean --overwrite? (see sonovid generate --help)" in capsys.readouterr().err
+
+
+def test_a_training_that_was_asked_to_stop_ends_with_a_code_to_requeue_by(capsys, monkeypatch):
+    from sonovid import recipes
+    from sonovid.training.preemption import Preempted
+
+    def stopped(*_):
+        raise Preempted("stopped by SIGTERM after step 3")
+
+    monkeypatch.setattr(recipes, "run", stopped)
+    assert main(["train", "uniform.tiny"]) == 75
+    assert capsys.readouterr().err == "sonovid: error: stopped by SIGTERM after step 3\n"
+
+
 def test_the_parser_is_built_without_anything_heavy():
     """What keeps --help quick: a fresh interpreter imports neither torch nor numpy for it."""
     code = """

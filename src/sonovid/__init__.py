@@ -99,15 +99,22 @@ The map, in the order in which imports may point:
     diffusion/sampler.py        the joint sampling loop, the rules that take one step of it, and lists of times
     diffusion/schedule.py       x_t = alpha(t) x_0 + sigma(t) eps, with t = 0 the data and t = 1 the noise
     training/adversarial_vocoding.py  what MelGAN is trained by: discriminators at three rates, their features, the mel
+    training/average.py         averaged weights: an exponential moving average of what is trained
     training/biquads.py         random filters of the second order, that colour sounds for a vocoder
     training/checkpoint.py      checkpoints: written aside and renamed, read back whole or not at all
     training/hierarchical.py    what MM-LDM's autoencoder is trained by: Eqs. 1-3
     training/fine_tuning.py     what a frozen encoder's decoder is fine-tuned by: pixels, perceived distance, a judge of patches
+    training/frozen.py          frozen weights beside a run's checkpoints: written once, referenced by each
+    training/job.py             what the loop is given: a model, its objective, its data, and what is asked of them
+    training/lock.py            one training per output folder
     training/logs.py            what a run writes down: means of losses by stream, by noise level and by what was given
     training/loop.py            the one training loop, for every recipe
     training/optimizers.py      the optimisers of a run, and which weights each of them moves
     training/perceptual.py      the perceptual distance of pictures on VGG16's features, with weights that the user brings (LPIPS)
+    training/preemption.py      a scheduler's SIGTERM ends a training with a checkpoint and an exit code to requeue by
+    training/ranks.py           the processes of one distributed run: waiting for each other, agreeing on small values
     training/reconstruction.py  what the codecs regress: frames, mel spectrograms and waveforms from what is left of them
+    training/run.py             the state of one run, and how it is saved and comes back
     training/settings.py        how a run is trained, as plain values
     shipped.py                  where the model lies that comes inside the package
     folders.py                  model folders: found, checked and read; nothing in one is run

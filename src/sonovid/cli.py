@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import sonovid
 from sonovid.commands import (
@@ -47,27 +48,46 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         raise ValueError(f"{message}{self.nearest(message)} (see {self.prog} --help)")
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """The arguments by name; one that the command does not take is an error, with what it was meant for."""
+        found, rest = self.parse_known_args(args, namespace)
+        if rest:
+            command = getattr(found, "command", None)
+            parser = self.commands().get(command, self)
+            raise ValueError(f"unrecognized arguments: {' '.join(rest)}{self.meant(rest, command)} (see {parser.prog} --help)")
+        return found
+
+    def commands(self) -> dict[str, "Parser"]:
+        """The parsers of all commands, by name."""
+        return {
+            name: parser
+            for action in self._actions
+            if isinstance(action, argparse._SubParsersAction)
+            for name, parser in action.choices.items()
+        }
+
+    def meant(self, rest: Sequence[str], command: str | None) -> str:
+        """What arguments that a command does not take were meant for: its nearest option, or the commands that take them."""
+        words = [word.split("=")[0] for word in rest if word.startswith("-")]
+        own = [*self._option_string_actions] if command is None else [*self.commands()[command]._option_string_actions]
+        for word in words:
+            if near := difflib.get_close_matches(word, [option for option in own if option != word], 1, 0.6):
+                return f"; did you mean {near[0]}?"
+            if takers := [name for name, parser in self.commands().items() if word in parser._option_string_actions]:
+                return f"; {word} is an option of {', '.join(takers)}"
+        return ""
+
     def nearest(self, message: str) -> str:
-        """The option or command that a misspelt one was meant for, as "; did you mean …?", or nothing."""
-        if "unrecognized arguments: " in message:
-            words, known = message.split("arguments: ")[1].split(), list(self.options())
-        elif "invalid choice: " in message:
+        """The command or value that a misspelt one was meant for, as "; did you mean …?", or nothing."""
+        if "invalid choice: " in message:
             words, known = (
                 [message.split("invalid choice: ")[1].split("'")[1]],
                 message.split("choose from ")[-1].strip(")").split(", "),
             )
         else:
             return ""
-        near = [m for word in words for m in difflib.get_close_matches(word.split("=")[0], [k.strip("'") for k in known], 1, 0.5)]
+        near = [m for word in words for m in difflib.get_close_matches(word, [k.strip("'") for k in known], 1, 0.5)]
         return f"; did you mean {near[0]}?" if near else ""
-
-    def options(self) -> list[str]:
-        """All option strings of this parser and of its commands."""
-        found = [*self._option_string_actions]
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                found += [option for parser in action.choices.values() for option in parser.options()]
-        return found
 
 
 def build_parser() -> Parser:
@@ -82,7 +102,12 @@ def build_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0, or 2 for what the user can mend, 1 for a fault of ours, 130 where interrupted."""
+    """Run one command.
+
+    Returns:
+        0; 2 for what the user can mend, 1 for a fault of ours, 130 where interrupted; 75 for a training that SIGTERM stopped and
+        that resume=latest continues.
+    """
     given = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in given or bool(os.environ.get("SONOVID_TRACEBACK"))
     try:
@@ -102,12 +127,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        expected = isinstance(error, ValueError | OSError)
+        code = getattr(error, "exit_code", None)
+        expected = isinstance(error, ValueError | OSError) or code is not None
         line = " ".join(str(error).split()) or type(error).__name__
         if not expected:
             line = f"unexpected {type(error).__name__}: {line}; run again with --debug for where it happened"
         print(f"sonovid: error: {line}", file=sys.stderr)
-        return 2 if expected else 1
+        return code or (2 if expected else 1)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,8 +15,11 @@ from safetensors.torch import load_file
 from tiny_run import Tiny, job
 from torch import nn
 
+from sonovid import atomic
 from sonovid.training import checkpoint, logs
 from sonovid.training.loop import Order, learning_rate, seed_of, train
+from sonovid.training.preemption import Preempted
+from sonovid.training.run import for_processes
 from sonovid.training.settings import Settings
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
@@ -83,6 +87,136 @@ def test_two_processes_train_what_one_trains_in_two_accumulated_batches(launcher
         assert a["loss/audio"] == pytest.approx(b["loss/audio"], rel=1e-4)
 
 
+def test_sigterm_writes_a_checkpoint_and_the_resumed_run_is_exact(tmp_path):
+    train(job(accumulate=2), tmp_path / "whole")
+    # Call 27 is the first of step 13: two calls a step, and two in the validation of step 10. The signal comes to this process.
+    with pytest.raises(Preempted, match="stopped by SIGTERM after step 13 of 20; checkpoint-000013 is written") as raised:
+        train(job(27, accumulate=2, by=signal.SIGTERM), tmp_path / "stopped")
+    assert raised.value.exit_code == 75
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert checkpoint.latest(tmp_path / "stopped").name == "checkpoint-000013"
+    train(job(accumulate=2), tmp_path / "stopped", resume="latest")
+    same(tmp_path / "whole" / "checkpoint-000020", tmp_path / "stopped" / "checkpoint-000020")
+    same(tmp_path / "whole" / "model", tmp_path / "stopped" / "model")
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """All files of a run that resuming could harm, byte for byte."""
+    kept = [path for path in folder.rglob("*") if path.is_file() and ".lock" not in path.name and "tensorboard" not in path.parts]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
+
+
+def test_an_older_checkpoint_is_not_resumed_where_newer_ones_would_be_lost(tmp_path):
+    train(job(), tmp_path / "run")
+    train(job(steps=5), tmp_path / "other")
+    before = everything(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"already holds checkpoint-000020, which is newer and would be lost.*out=ANOTHER_FOLDER"):
+        train(job(steps=25), tmp_path / "run", resume=tmp_path / "run" / "checkpoint-000010")
+    with pytest.raises(ValueError, match="of another run"):
+        train(job(), tmp_path / "other", resume=tmp_path / "run" / "checkpoint-000010")
+    assert everything(tmp_path / "run") == before
+
+
+def test_a_branch_is_a_run_of_its_own_which_the_same_command_continues(tmp_path, caplog):
+    train(job(decay="constant"), tmp_path / "run")
+    before, start = everything(tmp_path / "run"), tmp_path / "run" / "checkpoint-000010"
+    train(job(steps=15, decay="constant"), tmp_path / "branch", resume=start)
+    assert [path.name for path in checkpoint.listed(tmp_path / "branch")] == ["checkpoint-000015"]
+    # As a requeued job does: the same words again.
+    with caplog.at_level("INFO"):
+        train(job(decay="constant"), tmp_path / "branch", resume=start)
+    assert "continues from checkpoint-000015" in caplog.text
+    same(tmp_path / "run" / "checkpoint-000020", tmp_path / "branch" / "checkpoint-000020")
+    assert everything(tmp_path / "run") == before
+
+
+def test_milestones_are_written_and_outlive_keep(tmp_path):
+    train(job(steps=12, checkpoint_every=4, keep=1, milestones=(3, 8)), tmp_path)
+    assert [path.name for path in checkpoint.listed(tmp_path)] == ["checkpoint-000003", "checkpoint-000008", "checkpoint-000012"]
+
+
+def test_a_second_training_in_one_folder_is_refused_and_a_dead_one_holds_nothing(tmp_path):
+    # Slow enough to be met: the first is stopped in its second call of the objective and continued afterwards.
+    first = subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(tmp_path), "--kill-in-call", "2", "--by", str(int(signal.SIGSTOP))],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        os.waitpid(first.pid, os.WUNTRACED)
+        with pytest.raises(ValueError, match=rf"process {first.pid} on .* trains there now"):
+            train(job(), tmp_path)
+        assert not (tmp_path / "log.jsonl").read_text()
+    finally:
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+    train(job(steps=5), tmp_path)
+    assert checkpoint.latest(tmp_path).name == "checkpoint-000005"
+
+
+class Halved(Tiny):
+    """A model whose first layer is frozen, and large beside the rest."""
+
+    def __init__(self, width: int = 256, dropout: float = 0.0) -> None:
+        super().__init__(width, dropout)
+        self.layers[0].requires_grad_(False)
+
+
+def test_frozen_weights_are_written_once_and_neither_averaged_nor_optimised(tmp_path):
+    def half_frozen(seed, **settings):
+        own = job(**settings)
+        torch.manual_seed(seed)
+        return replace(own, model=Halved())
+
+    train(half_frozen(1), tmp_path / "run")
+    saved = tmp_path / "run" / "checkpoint-000020"
+    weights, average = (load_file(saved / f"{name}.safetensors") for name in ("model", "average"))
+    assert not {"layers.0.weight", "layers.0.bias"} & (weights.keys() | average.keys())
+    (apart,) = (tmp_path / "run").glob("frozen-*.safetensors")
+    assert load_file(apart).keys() == {"layers.0.weight", "layers.0.bias"}
+    # A recipe that now loads other frozen parts is told so, and trains beside those of the run.
+    train(half_frozen(2, steps=25), tmp_path / "run", resume="latest")
+    exported = load_file(tmp_path / "run" / "model" / "diffusion_pytorch_model.safetensors")
+    assert torch.equal(exported["layers.0.weight"], load_file(apart)["layers.0.weight"])
+    apart.unlink()
+    with pytest.raises(ValueError, match="beside other frozen weights"):
+        train(half_frozen(3, steps=30), tmp_path / "run", resume="latest")
+
+
+def test_a_global_batch_is_split_into_passes(tmp_path):
+    assert for_processes(Settings(batch_size=4, global_batch=32), 2).accumulate == 4
+    assert for_processes(Settings(batch_size=4), 2).accumulate == 1
+    with pytest.raises(ValueError, match="global_batch=6: is no multiple of batch_size=4 in 1 processes"):
+        for_processes(Settings(batch_size=4, global_batch=6), 1)
+    train(job(accumulate=2), tmp_path / "two")
+    train(job(global_batch=12), tmp_path / "global")
+    same(tmp_path / "two" / "checkpoint-000020", tmp_path / "global" / "checkpoint-000020")
+    assert logs.read(tmp_path / "global" / "log.jsonl")[-1]["global_batch"] == 12
+
+
+def test_a_full_disk_loses_no_checkpoint_and_is_said_in_one_line(tmp_path):
+    def large(**settings):
+        return replace(job(**settings), model=Tiny(width=4096))
+
+    train(large(steps=10), tmp_path)
+    before = everything(tmp_path)
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, allowed[1]))
+    try:
+        with pytest.raises(atomic.DiskFullError) as raised:
+            train(large(), tmp_path, resume="latest")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert "checkpoint-000015 cannot be written: the file is larger than this system allows" in str(raised.value)
+    assert "the earlier checkpoints are whole, and resume=latest continues" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    after = everything(tmp_path)
+    assert after.pop("log.jsonl").startswith(before.pop("log.jsonl"))
+    assert after == before
+    train(large(), tmp_path, resume="latest")
+    assert checkpoint.latest(tmp_path).name == "checkpoint-000020"
+
+
 def test_training_lowers_the_loss_and_true_pairs_come_out_below_shuffled_ones(tmp_path):
     often = {"log_every": 50, "checkpoint_every": 400, "validate_every": 400}
     train(job(dropout=0.0, steps=400, batch_size=32, learning_rate=1e-2, **often), tmp_path)
@@ -98,8 +232,8 @@ def test_the_exported_model_is_the_average_and_loads(tmp_path):
     folder = train(job(), tmp_path)
     exported = Tiny.from_pretrained(folder)
     average = load_file(tmp_path / "checkpoint-000020" / "average.safetensors")
-    for i, parameter in enumerate(exported.parameters()):
-        assert torch.equal(parameter, average[str(i)])
+    for name, parameter in exported.named_parameters():
+        assert torch.equal(parameter, average[name])
     assert json.loads((folder / "recipe.json").read_text()) == {"name": "tiny", "steps_trained": 20}
 
 

@@ -46,13 +46,14 @@ class Flow:
     """Rectified flow of the pair; the first of every three samples has its video given and unscored."""
 
     kill_in_call: int = 0
+    by: int = signal.SIGKILL
     calls: list = None  # type: ignore[assignment]
 
     def __call__(self, model, batch, generator) -> Scored:
         if self.kill_in_call:
             self.calls.append(None)
             if len(self.calls) == self.kill_in_call:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self.by)
         x0, given = batch["x0"], batch["index"] % 3 == 0
         t = torch.rand(len(given), generator=generator)
         times = AV(torch.where(given, 0.0, t), t)
@@ -82,7 +83,7 @@ def vectors(indices) -> dict:
     return {"x0": AV(video, 0.5 * video.flip(1)), "index": torch.as_tensor(list(indices))}
 
 
-def job(kill_in_call: int = 0, dropout: float = 0.1, **settings) -> Job:
+def job(kill_in_call: int = 0, dropout: float = 0.1, by: int = signal.SIGKILL, **settings) -> Job:
     torch.manual_seed(7)
     common = Settings(
         steps=20,
@@ -97,7 +98,7 @@ def job(kill_in_call: int = 0, dropout: float = 0.1, **settings) -> Job:
     )
     return Job(
         model=Tiny(dropout=dropout),
-        objective=Flow(kill_in_call, []),
+        objective=Flow(kill_in_call, by, []),
         batch=vectors,
         size=50,
         validation=lambda indices: vectors([1000 + i for i in indices]),
@@ -112,8 +113,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--kill-in-call", type=int, default=0)
+    parser.add_argument("--by", type=int, default=signal.SIGKILL)
     parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--resume")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    train(job(arguments.kill_in_call, accumulate=arguments.accumulate), arguments.out, resume=arguments.resume)
+    own = job(arguments.kill_in_call, accumulate=arguments.accumulate, by=arguments.by)
+    train(own, arguments.out, resume=arguments.resume)

@@ -80,7 +80,8 @@ def run(name: str, overrides: Overrides = None) -> Path:
     """Train a recipe: cache what is trained on, train, and leave what can be loaded in `out/model`, which is returned.
 
     Raises:
-        ValueError: what is wrong with the recipe, the data, or the folder.
+        ValueError: what is wrong with the recipe, the data, or the folder, or another process trains there.
+        Preempted: SIGTERM asked the training to stop; it is resumed by resume=latest.
     """
     recipe = get(name, overrides)
     if not recipe.out:
@@ -97,6 +98,7 @@ def run(name: str, overrides: Overrides = None) -> Path:
         svg_training,
         uniform_training,
     )
+    from sonovid.training.lock import held
 
     trainings: dict[type, Callable[..., Path]] = {
         uniform.UniFormRecipe: uniform_training.run,
@@ -109,4 +111,6 @@ def run(name: str, overrides: Overrides = None) -> Path:
         fine_tuning.TuningRecipe: fine_tuning_training.run,
     }
     train: Callable[..., Path] = trainings.get(type(recipe), codec_training.run)
-    return train(recipe, {"name": name, **base.plain(recipe)})
+    # From before the latents are cached, so that two runs in one folder do not both spend hours on that.
+    with held(recipe.out):
+        return train(recipe, {"name": name, **base.plain(recipe)})

@@ -127,6 +127,8 @@ PUBLISHED = Settings(
     validate_every=10_000,
     checkpoint_every=10_000,
     keep=3,
+    # Where the contrastive training branches off (CMMD, section 4).
+    milestones=(400_000,),
 )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate import PartialState
 
 from sonovid import folders, shipped
 from sonovid.av import AV
@@ -28,6 +27,7 @@ from sonovid.geometry import Geometry
 from sonovid.recipes.codec import Mel
 from sonovid.recipes.uniform import Codecs, Data
 from sonovid.training.loop import drawn_from
+from sonovid.training.ranks import Ranks
 
 TINY = "tiny"
 OPEN_SORA = "hpcai-tech/OpenSora-VAE-v1.2"
@@ -179,7 +179,7 @@ def caches(
 
     Processes of one run share the work.
     """
-    state = PartialState(cpu=not torch.cuda.is_available())
+    ranks = Ranks.of_this_run()
     entries = manifest.read(data.path, sound_only=not streams.video)
     root = Path(data.cache) if data.cache else out / "latents"
     if (root / latents.META).is_file():
@@ -196,13 +196,13 @@ def caches(
         windows = clips.windows(part, geometry, streams=streams, most=data.most, workers=data.workers)
         whole = latents.key_of(windows, geometry, *key)
         folder = root / f"{name}-{whole[:12]}"
-        share = (state.process_index, state.num_processes)
+        share = (ranks.index, ranks.count)
         options: dict[str, Any] = {"streams": streams, "shard": data.shard, "workers": data.workers, "part": share}
         latents.write(folder, windows, geometry, encode, key=whole, **options)
-        state.wait_for_everyone()
-        if state.is_main_process:
+        ranks.wait()
+        if ranks.main:
             latents.finish(folder)
-        state.wait_for_everyone()
+        ranks.wait()
         opened.append(latents.open_latents(folder))
     assert opened[0] is not None
     return opened[0], opened[1], windows if opened[1] else []

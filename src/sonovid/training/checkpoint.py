@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import zlib
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +17,69 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sonovid import atomic
+
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"checkpoint-(\d+)")
 _STATE = "state.json"
 
 
-def save(out: Path, step: int, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any], *, keep: int = 2) -> Path:
-    """Write `out/checkpoint-<step>`, one safetensors file for each entry of `tensors`, and remove all but the last `keep`.
+def save(
+    out: Path,
+    step: int,
+    tensors: dict[str, dict[str, Tensor]],
+    state: dict[str, Any],
+    *,
+    keep: int = 2,
+    milestones: Container[int] = (),
+) -> Path:
+    """Write `out/checkpoint-<step>`, one safetensors file for each entry of `tensors`, then remove older ones beyond `keep`.
 
-    state: plain values for JSON. A crash at any point leaves the checkpoints that were there.
+    Checkpoints after this step and those at `milestones` are never removed. A crash at any point leaves the checkpoints that
+    were there.
+
+    Args:
+        state: plain values for JSON.
+
+    Raises:
+        DiskFullError: there was no room for it.
     """
     final = out / f"checkpoint-{step:06d}"
-    aside = out / f"{final.name}.tmp"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    files = {}
-    for name, group in tensors.items():
-        path = aside / f"{name}.safetensors"
-        # A copy of each, since safetensors refuses tensors that share their storage (tied weights).
-        save_file({key: value.detach().cpu().clone().contiguous() for key, value in group.items()}, path)
-        files[path.name] = _seal(path)
-    with open(aside / _STATE, "w") as file:
-        json.dump({"step": step, "files": files, **state}, file, indent=1)
+
+    def write(aside: Path) -> None:
+        files = {}
+        for name, group in tensors.items():
+            path = aside / f"{name}.safetensors"
+            # A copy of each, since safetensors refuses tensors that share their storage (tied weights).
+            save_file({key: value.detach().cpu().clone().contiguous() for key, value in group.items()}, path)
+            files[path.name] = _seal(path)
+        write_state(aside, {"step": step, "files": files, **state})
+
+    with atomic.room_for(final, "the earlier checkpoints are whole, and resume=latest continues from the last of them"):
+        atomic.replace_folder(final, write)
+    prune(out, step, keep=keep, milestones=milestones)
+    return final
+
+
+def write_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write the plain values of a checkpoint, forced to the disk."""
+    with open(folder / _STATE, "w") as file:
+        json.dump(state, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(aside, final)
-    for path in listed(out)[:-keep] if keep else []:
+
+
+def prune(out: Path, step: int, *, keep: int, milestones: Container[int] = ()) -> None:
+    """Remove the checkpoints before `step` but for the last `keep` - 1 of them and those at `milestones`; keep = 0 keeps all."""
+    older = [path for path in listed(out) if step_of(path) < step and step_of(path) not in milestones]
+    for path in older[: max(0, len(older) - (keep - 1))] if keep else []:
         shutil.rmtree(path)
-    return final
+
+
+def step_of(path: Path) -> int:
+    """The step that a checkpoint's folder is named after."""
+    return int(path.name.split("-")[1])
 
 
 def _crc32(path: Path) -> int:
@@ -66,7 +100,7 @@ def _seal(path: Path) -> dict[str, int]:
 def listed(out: Path) -> list[Path]:
     """The checkpoints of a run in the order of their steps, whole or not."""
     found = [path for path in Path(out).glob("checkpoint-*") if _NAME.fullmatch(path.name) and path.is_dir()]
-    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
+    return sorted(found, key=step_of)
 
 
 def latest(out: Path) -> Path | None:
@@ -110,6 +144,49 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         raise ValueError(f"resume: {path} is not a whole checkpoint: {fault}; 'latest' takes the last whole one")
     state = json.loads((path / _STATE).read_text())
     return {Path(name).stem: load_file(path / name) for name in state["files"]}, state
+
+
+def identity(path: Path) -> dict[str, Any]:
+    """What tells a whole checkpoint from all others: its step and the seals of its files."""
+    state = json.loads((Path(path) / _STATE).read_text())
+    return {"step": state["step"], "files": state["files"]}
+
+
+def start_of(out: Path, resume: "str | Path | None") -> Path | None:
+    """The checkpoint from which a run in `out` continues, or None where it begins anew; nothing is ever written over.
+
+    Args:
+        resume: None: begin anew. "latest": the last whole checkpoint in `out`, None where there is none. A path: that checkpoint.
+            A checkpoint of another folder is branched from; the same command, given again, continues the branch.
+
+    Raises:
+        ValueError: `out` holds a run that was not asked to be resumed, or checkpoints after the given one, or a model alone.
+    """
+    last = latest(out)
+    if last is None and (out / "model").exists():
+        raise ValueError(f"out={out}: holds a model but no whole checkpoint, so nothing can be resumed; give another folder")
+    if resume is None and last is not None:
+        raise ValueError(f"out={out}: already holds {last.name}; give resume=latest to continue it, or another folder")
+    if resume in (None, "latest"):
+        return last
+    assert resume is not None
+    given = Path(resume)
+    if not given.is_dir():
+        raise ValueError(f"resume={resume}: no checkpoint folder there; give 'latest', or a folder checkpoint-<step>")
+    if last is None or given.resolve() == last.resolve():
+        return given
+    if given.resolve().parent == out.resolve():
+        raise ValueError(
+            f"resume={resume}: out={out} already holds {last.name}, which is newer and would be lost; give resume=latest to "
+            f"continue it, or out=ANOTHER_FOLDER to branch from {given.name}"
+        )
+    if damage(given) is None and json.loads((last / _STATE).read_text()).get("branched_from") == identity(given):
+        log.info("out=%s was branched from %s before; it continues from %s", out, given, last.name)
+        return last
+    raise ValueError(
+        f"resume={resume}: out={out} already holds {last.name} of another run; give resume=latest to continue that one, or "
+        "another out= for this one"
+    )
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

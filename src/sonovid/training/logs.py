@@ -80,13 +80,14 @@ class Log:
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
         """One line: what kind it is ("train", "validation"), its step and named numbers."""
-        with open(self.path, "a") as file:
-            file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-        if self.board is not None:
-            for name, value in values.items():
-                if isinstance(value, int | float):
-                    self.board.add_scalar(f"{kind}/{name}", value, step)
-            self.board.flush()
+        with atomic.room_for(self.path, "the checkpoints are whole"):
+            with open(self.path, "a") as file:
+                file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+            if self.board is not None:
+                for name, value in values.items():
+                    if isinstance(value, int | float):
+                        self.board.add_scalar(f"{kind}/{name}", value, step)
+                self.board.flush()
 
     def close(self) -> None:
         if self.board is not None:

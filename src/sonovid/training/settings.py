@@ -8,18 +8,22 @@ from typing import Literal
 class Settings:
     """How a run is trained.
 
-    batch_size: samples of one process in one pass; `accumulate` passes make one step. max_minutes: the run ends with a checkpoint
+    batch_size: samples of one process in one pass; `accumulate` passes make one step. global_batch: samples of one step of all
+    processes together; where it is given, `accumulate` follows from it and from the number of processes, so that a step stays
+    the same step on another number of GPUs, and batch_size alone decides the memory. max_minutes: the run ends with a checkpoint
     after so long, resumed runs counted together, and a decay then follows the time where that is further on than the steps (such
     a run is not exactly repeatable). warm_up: steps of rising rate. final_rate: the share of the rate that a decay ends at.
     "staircase" multiplies the rate by `decay_factor` after every `decay_every` steps, down to `final_rate`.
     optimizer: "muon" is Muon for the matrices inside blocks, at `matrix_rate` times the rate, and AdamW for the rest.
-    average: the decay of the averaged weights. keep: how many checkpoints stay. ahead: threads that prepare batches ahead.
+    average: the decay of the averaged weights. keep: how many checkpoints stay; those at the steps that `milestones` names are
+    written whatever `checkpoint_every` says, and stay beside them. ahead: threads that prepare batches ahead.
     validate_size: samples of the held-out part that are scored each time.
     """
 
     steps: int = 10_000
     batch_size: int = 32
     accumulate: int = 1
+    global_batch: int | None = None
     max_minutes: float | None = None
     optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 3e-4
@@ -41,6 +45,7 @@ class Settings:
     validate_size: int = 256
     checkpoint_every: int = 500
     keep: int = 2
+    milestones: tuple[int, ...] = ()
     ahead: int = 2
     compile: bool = False
 
@@ -49,5 +54,7 @@ class Settings:
         for name in (*counts, "ahead", "decay_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected a whole number above zero")
+        if self.global_batch is not None and self.global_batch < 1:
+            raise ValueError(f"global_batch={self.global_batch}: expected a whole number above zero, or none")
         if not 0 <= self.average < 1:
             raise ValueError(f"average={self.average}: expected a decay of the averaged weights in [0, 1)")

@@ -1,0 +1,241 @@
+"""The state of one run: the model, its optimiser, its averaged weights, and how all of them are saved and come back."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import Tensor, nn
+
+from sonovid import atomic
+from sonovid.av import AV
+from sonovid.diffusion.objective import Scored, total
+from sonovid.training import checkpoint, frozen, optimizers
+from sonovid.training.average import Average, trained
+from sonovid.training.job import Job, seed_of
+from sonovid.training.logs import Meter
+from sonovid.training.ranks import Ranks
+from sonovid.training.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Order:
+    """Which samples a step takes: position after position through one permutation per epoch, drawn from (seed, epoch)."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        if size < 1:
+            raise ValueError("training data: got no clips; expected at least one")
+        self.size, self.seed = size, seed
+        self._epochs: dict[int, Tensor] = {}
+
+    def __call__(self, first: int, count: int) -> list[int]:
+        """The indices of the samples at the positions first, first + 1, ..., counted from the beginning of the run."""
+        return [int(self._epoch(position // self.size)[position % self.size]) for position in range(first, first + count)]
+
+    def _epoch(self, epoch: int) -> Tensor:
+        if epoch not in self._epochs:
+            self._epochs = {e: p for e, p in self._epochs.items() if e >= epoch - 1}
+            generator = torch.Generator().manual_seed(seed_of(self.seed, "order", epoch))
+            self._epochs[epoch] = torch.randperm(self.size, generator=generator)
+        return self._epochs[epoch]
+
+
+class Scoring(nn.Module):
+    """A model with its objective as one module, so that distribution and precision wrap whatever methods the objective calls."""
+
+    def __init__(self, model: nn.Module, objective: Callable, weights: dict[str, float]) -> None:
+        super().__init__()
+        self.model, self.objective, self.weights = model, objective, weights
+
+    def forward(self, batch: Any, generator: torch.Generator) -> tuple:
+        """The loss to descend, the losses [b] by name, the noise times, and what an adversary judges."""
+        scored = self.objective(self.model, batch, generator)
+        times = getattr(scored, "times", None)
+        loss = total(Scored(scored.losses, times or AV(None, None)), self.weights)
+        return loss, scored.losses, times, getattr(scored, "made", None)
+
+
+class Judging(nn.Module):
+    """An adversary with its losses as one module."""
+
+    def __init__(self, adversary: nn.Module, objective: Any) -> None:
+        super().__init__()
+        self.adversary, self.objective = adversary, objective
+
+    def forward(self, made: Any) -> tuple:
+        """The adversary's loss, and its losses [b] by name."""
+        losses = self.objective.discriminate(self.adversary, made)
+        return torch.stack([loss.float().mean() for loss in losses.values()]).sum(), losses
+
+
+def for_processes(settings: Settings, processes: int) -> Settings:
+    """The settings with `accumulate` set so that one step of so many processes takes `global_batch` samples.
+
+    Raises:
+        ValueError: batches of `batch_size` do not add up to it.
+    """
+    if settings.global_batch is None:
+        return settings
+    passes, rest = divmod(settings.global_batch, settings.batch_size * processes)
+    if rest or not passes:
+        raise ValueError(
+            f"global_batch={settings.global_batch}: is no multiple of batch_size={settings.batch_size} in {processes} processes; "
+            "give a batch_size that divides it"
+        )
+    return replace(settings, accumulate=passes)
+
+
+class Run:
+    """The state of one run: everything that a checkpoint holds."""
+
+    def __init__(self, job: Job, out: Path) -> None:
+        self.job, self.out, self.ranks = job, out, Ranks.of_this_run()
+        self.settings = settings = for_processes(job.settings, self.ranks.count)
+        self.accelerator = Accelerator(
+            mixed_precision=settings.precision,
+            cpu=not torch.cuda.is_available(),
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        self.device = self.accelerator.device
+        self.model, self.adversary = job.model.to(self.device), job.adversary
+        if settings.compile:
+            self.model.compile()
+        self.model.train()
+        self.optimizer = optimizers.optimizer(self.model, settings.learning_rate, settings, self.device)
+        prepare = self.accelerator.prepare
+        self.scoring = prepare(Scoring(self.model, job.objective, job.weights))
+        self.average = Average(trained(self.model), settings.average)
+        if self.adversary is not None:
+            self.adversary = self.adversary.to(self.device).train()
+            self.judging = prepare(Judging(self.adversary, job.objective))
+            self.adversary_optimizer = optimizers.optimizer(
+                self.adversary, settings.adversary_learning_rate, settings, self.device
+            )
+        self.order = Order(job.size, settings.seed)
+        self.step, self.minutes_before, self.began = 0, 0.0, time.monotonic()
+        self.branched_from: dict[str, Any] | None = None
+        self.frozen = frozen.fingerprint(frozen.frozen(self.model)) if self.main else ""
+        self.meter = Meter(self.device)
+
+    @property
+    def minutes(self) -> float:
+        """How long the run has trained, earlier parts of it counted in."""
+        return self.minutes_before + (time.monotonic() - self.began) / 60
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes what is written once."""
+        return self.ranks.main
+
+    @property
+    def global_batch(self) -> int:
+        """Samples of one step, of all passes and processes."""
+        return self.settings.batch_size * self.settings.accumulate * self.ranks.count
+
+    def progress(self) -> float:
+        """How far the run is, by its steps or by its time, whichever is further on; the same on all processes."""
+        share = self.step / self.settings.steps
+        if self.settings.max_minutes is None:
+            return share
+        return max(share, self.ranks.most(self.minutes / self.settings.max_minutes))
+
+    def indices(self, step: int, turn: int) -> tuple[list[int], int]:
+        """The samples of this process in one pass of a step, and the slot that its noise is drawn for."""
+        processes, size = self.ranks.count, self.settings.batch_size
+        slot = turn * processes + self.ranks.index
+        return self.order((step * self.settings.accumulate * processes + slot) * size, size), slot
+
+    def save(self) -> None:
+        """A checkpoint and the exported model, by the main process."""
+        self.ranks.wait()
+        if self.main:
+            apart = frozen.frozen(self.model)
+            weights = {name: value for name, value in self.model.state_dict().items() if name not in apart}
+            frozen.write(self.out, apart, self.frozen)
+            tensors = {"model": weights, "average": self.average.values}
+            state: dict[str, Any] = {"minutes": self.minutes, "settings": asdict(self.settings), "frozen": self.frozen}
+            state |= {"average_steps": self.average.steps, "processes": self.ranks.count, "branched_from": self.branched_from}
+            tensors["optimizer"], state["optimizer"] = checkpoint.flatten_optimizer(self.optimizer)
+            if self.adversary is not None:
+                tensors["adversary"] = self.adversary.state_dict()
+                judge = checkpoint.flatten_optimizer(self.adversary_optimizer)
+                tensors["adversary_optimizer"], state["adversary_optimizer"] = judge
+            own = self.settings
+            checkpoint.save(self.out, self.step, tensors, state, keep=own.keep, milestones=own.milestones)
+        self.averaged(lambda model: atomic.replace_folder(self.out / "model", lambda folder: self.export(model, folder)))
+        self.ranks.wait()
+
+    def export(self, model: nn.Module, folder: Path) -> None:
+        """Fill a folder with what `out/model` is to hold."""
+        if self.job.export is not None:
+            self.job.export(model, folder)
+        else:
+            model.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
+        (folder / "recipe.json").write_text(json.dumps({**self.job.recipe, "steps_trained": self.step}, indent=1))
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint.
+
+        Raises:
+            ValueError: it is not whole, or of another model.
+        """
+        tensors, state = checkpoint.load(path)
+        if path.absolute().parent != self.out.absolute():
+            self.branched_from = checkpoint.identity(path)
+        else:
+            self.branched_from = state.get("branched_from")
+        apart = state.get("frozen", "")
+        self._load_weights(path, tensors["model"], beside=bool(apart))
+        if apart:
+            frozen.restore(self.model, path, apart)
+            self.frozen = apart
+        checkpoint.restore_optimizer(self.optimizer, tensors["optimizer"], state["optimizer"])
+        self._load_average(tensors["average"], state)
+        if self.adversary is not None:
+            self.adversary.load_state_dict(tensors["adversary"])
+            checkpoint.restore_optimizer(self.adversary_optimizer, tensors["adversary_optimizer"], state["adversary_optimizer"])
+        self.step, self.minutes_before = state["step"], state["minutes"]
+        earlier = state["settings"]
+        for name in ("seed", "batch_size", "accumulate"):
+            now = getattr(self.settings, name)
+            if earlier[name] != now:
+                log.warning("resuming with %s=%s, begun with %s: the data order changes", name, now, earlier[name])
+
+    def _load_weights(self, path: Path, weights: dict[str, Tensor], *, beside: bool) -> None:
+        """The model's weights of a checkpoint; `beside`: the frozen ones are not among them."""
+        left_out = set(frozen.frozen(self.model)) if beside else set()
+        try:
+            known = self.model.load_state_dict(weights, strict=not beside)
+        except RuntimeError as error:
+            fault = str(error).splitlines()[-1].strip()
+            raise ValueError(f"resume: {path} holds another model than this recipe's: {fault}") from None
+        if wrong := [*(set(known.missing_keys) - left_out), *known.unexpected_keys]:
+            raise ValueError(f"resume: {path} holds another model than this recipe's: {min(wrong)} is in one of them only")
+
+    def _load_average(self, values: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """The averaged weights of a checkpoint; earlier versions wrote those of all parameters, numbered."""
+        steps = state["average_steps"] if "average_steps" in state else state["average"]["optimization_step"]
+        if "average_steps" not in state:
+            values = {name: values[str(i)] for i, (name, _) in enumerate(self.model.named_parameters())}
+        self.average.load(values, steps)
+
+    def averaged(self, use: Callable[[nn.Module], Any]) -> Any:
+        """What `use` makes of the model with averaged weights, in evaluation mode; the trained weights come back afterwards.
+
+        Called by all processes; `use` runs in the main one, and None comes back in the others.
+        """
+        if not self.main:
+            return None
+        with self.average.in_place():
+            self.model.eval()
+            try:
+                with torch.no_grad():
+                    return use(self.model)
+            finally:
+                self.model.train()
