@@ -48,11 +48,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         raise ValueError(f"{message}{self.nearest(message)} (see {self.prog} --help)")
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """The arguments by name; one that the command does not take is an error, with what it was meant for."""
         found, rest = self.parse_known_args(args, namespace)
         if rest:
-            command = getattr(found, "command", None)
+            command: str = getattr(found, "command", None) or ""
             parser = self.commands().get(command, self)
             raise ValueError(f"unrecognized arguments: {' '.join(rest)}{self.meant(rest, command)} (see {parser.prog} --help)")
         return found
@@ -66,10 +66,10 @@ class Parser(argparse.ArgumentParser):
             for name, parser in action.choices.items()
         }
 
-    def meant(self, rest: Sequence[str], command: str | None) -> str:
+    def meant(self, rest: Sequence[str], command: str) -> str:
         """What arguments that a command does not take were meant for: its nearest option, or the commands that take them."""
         words = [word.split("=")[0] for word in rest if word.startswith("-")]
-        own = [*self._option_string_actions] if command is None else [*self.commands()[command]._option_string_actions]
+        own = [*self.commands().get(command, self)._option_string_actions]
         for word in words:
             if near := difflib.get_close_matches(word, [option for option in own if option != word], 1, 0.6):
                 return f"; did you mean {near[0]}?"
