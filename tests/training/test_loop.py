@@ -110,9 +110,7 @@ def test_an_older_checkpoint_is_not_resumed_where_newer_ones_would_be_lost(tmp_p
     train(job(), tmp_path / "run")
     train(job(steps=5), tmp_path / "other")
     before = everything(tmp_path / "run")
-    with pytest.raises(
-        ValueError, match=r"already holds checkpoint-000020, which is newer and would be.*out=ANOTHER_FOLDER"
-    ):
+    with pytest.raises(ValueError, match=r"already holds checkpoint-000020, which is newer and would be.*out=ANOTHER_FOLDER"):
         train(job(steps=25), tmp_path / "run", resume=tmp_path / "run" / "checkpoint-000010")
     with pytest.raises(ValueError, match="of another run"):
         train(job(), tmp_path / "other", resume=tmp_path / "run" / "checkpoint-000010")
