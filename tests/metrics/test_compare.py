@@ -2,12 +2,19 @@
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 
+import measured
 import numpy as np
 import pytest
 
+from sonovid import media
+from sonovid.clip import Clip
 from sonovid.metrics.compare import compare
+from sonovid.metrics.evaluate import Measuring, evaluate_all
+from sonovid.metrics.report import cells
 from sonovid.metrics.results import Evaluation, Result
+from sonovid.metrics.sets import open_set
 
 
 def system(title, mean, *, seed, metric="sync", better="higher", spread=0.1, count=40, record=None):
@@ -95,3 +102,43 @@ def test_numbers_of_other_kinds_are_not_compared():
 def test_names_must_tell_systems_apart():
     with pytest.raises(ValueError, match="each of its own name"):
         compare([system("a", 0, seed=0), system("a", 0, seed=1)])
+
+
+def read_at(fps, name="farneback"):
+    return {"extractors": [{"name": name, "reading": {"fps": None}, "generated": {"clips": 40, "fps": fps}}]}
+
+
+def test_another_frame_rate_is_never_ranked():
+    """AV-Align's window is one frame: the same clips score higher at 8 frames per second than at 16."""
+    slow, fast = system("slow", 0.416, seed=0, record=read_at(8.0)), system("fast", 0.319, seed=1, record=read_at(16.0))
+    found = compare([slow, fast])
+    assert "extractors.farneback.generated.fps: slow 8.0, fast 16.0" in found.comparisons[0].barred
+    assert math.isnan(found.comparisons[0].p)
+    assert found.best("sync", [slow, fast]) == {"slow": "", "fast": ""}
+    # A third system does not bring the ranking back.
+    third = system("third", 0.2, seed=2, record=read_at(16.0))
+    assert set(compare([slow, fast, third]).best("sync", [slow, fast, third]).values()) == {""}
+    alike = compare([fast, third])
+    assert alike.best("sync", [fast, third])["fast"] == "best"
+
+
+def test_what_should_be_one_is_no_better_above():
+    over, near = system("over", 1.6, seed=0, better="one"), system("near", 0.95, seed=1, better="one")
+    found = compare([over, near])
+    assert found.best("sync", [over, near]) == {"over": "", "near": "best"}
+    assert found.comparisons[0].difference == pytest.approx(0.6 - 0.09, abs=0.08)
+
+
+def test_folders_of_two_frame_rates_are_measured_and_not_ranked(tmp_path):
+    systems = []
+    for title, fps in (("eight", 8), ("sixteen", 16)):
+        (tmp_path / title).mkdir()
+        for i in range(4):
+            one = measured.clip(i)
+            frames = np.repeat(one.frames, fps // 8, axis=0)
+            media.write(tmp_path / title / f"{i}.mkv", Clip(frames, one.waveform, Fraction(fps), one.sample_rate))
+        systems.append(open_set(tmp_path / title))
+    both = evaluate_all(systems, None, [measured.TIME], Measuring(resamples=5))
+    found = compare(both)
+    assert "fps: eight 8.0, sixteen 16.0" in found.comparisons[0].barred
+    assert all("≠" in cell for cell in cells.side_by_side(both, found).rows[0][1:3])

@@ -214,6 +214,8 @@ def _order(metric: Metric, name: str, values: np.ndarray, severity: np.ndarray) 
     """Spearman's rho of how bad the untouched clips and each degree are and how bad the values, see `Finding`."""
     if metric.better == "zero" and name != "shift":
         values = np.abs(values - values[0])
+    if metric.better == "one":
+        values = np.abs(values - 1)
     known = np.isfinite(values)
     if known.sum() < 3 or np.ptp(values[known]) == 0:
         return 0.0

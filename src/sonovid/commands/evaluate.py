@@ -161,17 +161,17 @@ def report(
     elif args.json:
         results.save_comparison(evaluations, compared.comparisons, args.json)
     side = cells.side_by_side(evaluations, compared) if compared else None
-    lines = cells.differences(compared) if compared else []
+    lines = [*side.notes, *cells.differences(compared)] if compared and side else []
     if args.markdown:
         text = markdown.markdown(tables)
-        atomic.write_text(args.markdown, markdown.comparison(*side, lines) + "\n" + text if side else text)
+        atomic.write_text(args.markdown, markdown.comparison(side.header, side.rows, lines) + "\n" + text if side else text)
     if args.html:
         atomic.write_text(args.html, page.page(evaluations, sets=sets, reference=reference, compared=compared, beside=args.html))
     if args.quiet:
         return
     if side:
         skipped = dict.fromkeys(one for found in tables for one in found.skipped)
-        terminal.write_comparison(*side, [*lines, *(f"skipped {names}: {reason}" for names, reason in skipped)])
+        terminal.write_comparison(side.header, side.rows, [*lines, *(f"skipped {names}: {reason}" for names, reason in skipped)])
         return
     for found in tables:
         terminal.write(found)

@@ -75,6 +75,7 @@ def table(found: list[tuple[Any, Any]], width: int) -> list[str]:
 def facts(metric: Any, needs: Any) -> dict[str, str]:
     """Everything there is to say of one metric, in order, without what does not apply."""
     words = {"lower": "the lower, the better", "higher": "the higher, the better", "zero": "the nearer to zero, the better"}
+    words["one"] = "the nearer to one, the better"
     told = {
         "family": metric.family,
         "is": metric.what,

@@ -25,7 +25,8 @@ from sonovid.clip import Clip
 from sonovid.media import FrameStream
 
 Arrays = Mapping[str, np.ndarray]
-Better = Literal["lower", "higher", "zero"]
+# "zero" and "one": the nearer to it, the better.
+Better = Literal["lower", "higher", "zero", "one"]
 Stream = Literal["video", "audio", "text"]
 
 

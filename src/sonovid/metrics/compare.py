@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from sonovid.metrics.record import Differing, differences
-from sonovid.metrics.results import Evaluation, Result
+from sonovid.metrics.results import Evaluation, Result, worth
 from sonovid.metrics.statistics import holm, paired_difference, wilcoxon
 
 # Fewer pairs than this cannot be told apart at any usual level.
@@ -52,9 +52,13 @@ class Compared:
         return next((c for c in self.comparisons if c.metric == metric and {c.first, c.second} == {first, second}), None)
 
     def best(self, metric: str, evaluations: Sequence[Evaluation], level: float = 0.05) -> dict[str, str]:
-        """Of each system: "best", "same" where it is not told apart from the best, "" where it is worse; by title."""
+        """Of each system: "best", "same" where it is not told apart from the best, "" where it is worse; by title.
+
+        Where two of them may not be compared there is no best, and all are "".
+        """
         values = {one.title: goodness(r) for one in evaluations for r in one.results if r.name == metric and np.isfinite(r.value)}
-        if len(values) < 2:
+        barred = any(c.barred for c in self.comparisons if c.metric == metric)
+        if len(values) < 2 or barred:
             return dict.fromkeys(values, "")
         top = max(values, key=values.__getitem__)
         marks = {}
@@ -104,7 +108,7 @@ def compare(evaluations: Sequence[Evaluation], *, seed: int = 0) -> Compared:
 
 def goodness(result: Result) -> float:
     """Larger where better."""
-    return {"higher": result.value, "lower": -result.value, "zero": -abs(result.value)}[result.better]
+    return worth(result.value, result.better)
 
 
 def _of_two(first: Result, second: Result, seed: int) -> Comparison:
@@ -117,9 +121,9 @@ def _of_two(first: Result, second: Result, seed: int) -> Comparison:
 
 def _of_pairs(first: Result, second: Result, shared: Sequence[str], seed: int) -> Comparison:
     a, b = (np.array([one.clips[name] for name in shared]) for one in (first, second))
-    if first.better == "zero":
+    if first.better in ("zero", "one"):
         # How far off, whichever way.
-        a, b = np.abs(a), np.abs(b)
+        a, b = (np.abs(values - (first.better == "one")) for values in (a, b))
     found = paired_difference(a, b, seed=seed)
     ranks = wilcoxon(a, b)
     test = f"exchange within {found.pairs} pairs"

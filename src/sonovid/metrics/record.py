@@ -139,9 +139,18 @@ def differences(first: Evaluation, second: Evaluation) -> list[Differing]:
         other = seconds.get(result.name)
         for what, a, b in _differing(result.record, other.record) if other else ():
             line = f"{what}: {first.title} {_shown(a)}, {second.title} {_shown(b)}"
-            # What was read of the clips may differ by what the clips are; how it was read and computed may not.
-            found.append(Differing(result.name, line, not {"generated", "reference"} & set(what.split("."))))
+            found.append(Differing(result.name, line, _bars(what)))
     return found
+
+
+def _bars(what: str) -> bool:
+    """Whether numbers that differ in this part of their records may not be compared.
+
+    What was read of the clips may differ by what the clips are; how it was read and computed may not. The frame rate at which
+    pictures were looked at may not either: windows of one frame, flow per frame and sixteen frames are other things at another.
+    """
+    parts = what.split(".")
+    return parts[-1] == "fps" or not {"generated", "reference"} & set(parts)
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -52,6 +52,11 @@ class Result:
     record: dict[str, Any] = field(default_factory=dict)
 
 
+def worth(value: float | int, better: str) -> float:
+    """A value turned so that larger is better: -|value| where zero is best, -|value - 1| where one is."""
+    return float({"higher": value, "lower": -value, "zero": -abs(value), "one": -abs(value - 1)}[better])
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A metric that was not computed, and why, in one line."""

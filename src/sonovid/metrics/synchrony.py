@@ -234,9 +234,9 @@ OFFSETS: tuple[Metric, ...] = (
 )
 
 
-def _beats(name: str, what: str, score: Score, source: str = "") -> Metric:
+def _beats(name: str, what: str, score: Score, source: str = "", better: Better = "higher") -> Metric:
     warn = wide_beats_warning if name == "beats_500ms" else beats_warning
-    return PairedScore(name, "beats", what, "higher", source, extractor=Beats, score=score, warn=warn)
+    return PairedScore(name, "beats", what, better, source, extractor=Beats, score=score, warn=warn)
 
 
 def _beats_within(milliseconds: int) -> tuple[Metric, ...]:
@@ -265,9 +265,10 @@ BEATS: tuple[Metric, ...] = (
     *_beats_within(500),
     _beats(
         "beats_cdcd_coverage",
-        "seconds with an onset, over the partner's; may exceed 1",
+        "seconds with an onset, over the partner's; above 1 there are more than in the partner",
         lambda generated, reference: beats.coverage(generated["bins"], reference["bins"]),
         "Zhu et al. 2023",
+        "one",
     ),
     _beats(
         "beats_cdcd_hit",

@@ -4,10 +4,12 @@ import math
 import re
 import sys
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import measured
@@ -185,7 +187,21 @@ def test_the_last_tick_lies_within_the_plot():
 
 def test_side_by_side(measurement):
     _, _, both = measurement
-    header, rows = cells.side_by_side(both, compare(both))
-    assert header == ("metric", "ours", "theirs", "floor", "ceiling")
-    assert any(row[1].endswith("*") or row[2].endswith("*") for row in rows)
-    assert "ours" in markdown.comparison(header, rows, [])
+    side = cells.side_by_side(both, compare(both))
+    assert side.header == ("metric", "ours", "theirs", "floor", "ceiling")
+    assert any(row[1].endswith("*") or row[2].endswith("*") for row in side.rows)
+    assert "ours" in markdown.comparison(side.header, side.rows, [])
+
+
+def test_what_is_known_against_a_metric_stands_beside_the_systems_too():
+    def one(title, *warnings):
+        return Evaluation(title, (Result("m", "f", "", "higher", "", "", 1.0, 3, 3, warnings=warnings),))
+
+    both = [one("a", "known not to work", "short"), one("b", "known not to work")]
+    side = cells.side_by_side(both, compare(both))
+    assert side.rows[0][0] == "m ↑ [1, 2]"
+    assert side.notes == ("[1] known not to work", "[2] a: short")
+    written = StringIO()
+    terminal.write_comparison(side.header, side.rows, side.notes, Console(file=written, width=120))
+    assert "[1] known not to work" in written.getvalue()
+    assert "[1] known not to work" in page.page(both, compared=compare(both))

@@ -8,9 +8,9 @@ from sonovid.metrics.compare import Compared
 from sonovid.metrics.results import Evaluation, Result
 
 HEADER = ("metric", "value", "95 %", "floor", "ceiling", "same N", "N")
-WAYS = {"lower": "↓", "higher": "↑", "zero": "→ 0"}
+WAYS = {"lower": "↓", "higher": "↑", "zero": "→ 0", "one": "→ 1"}
 LEGEND = (
-    "↓ lower is better, ↑ higher, → 0 the nearer to nought. 95 %: bootstrap over clips. Floor: of an alignment or pair score "
+    "↓ lower is better, ↑ higher, → 0, → 1 the nearer to it. 95 %: bootstrap over clips. Floor: of an alignment or pair score "
     "what shuffled partners give; of a distance what two parts of the reference give, the least to be had. Ceiling: the "
     "reference's own value. Same N: the value with as many clips on both sides as the floor has. N: clips, generated / reference."
 )
@@ -98,21 +98,36 @@ def interval(result: Result) -> str:
 MARKS = {"best": "*", "same": "≈", "": ""}
 COMPARED = (
     "* the best; ≈ not told apart from it at 5 % (exchange within pairs of clips, or the bootstrap; Holm's correction over all "
-    "comparisons of the table); ≠ measured otherwise and not to be compared. Floor and ceiling are of the first system."
+    "comparisons of the table); ≠ measured otherwise, or of another frame rate, and not to be compared. Floor and ceiling are of "
+    "the first system."
 )
 
 
-def side_by_side(evaluations: Sequence[Evaluation], compared: Compared) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Header and rows of the table of several systems: values with intervals and marks, then floor and ceiling of the first."""
+@dataclass(frozen=True)
+class Side:
+    """The table of several systems. notes: what is known against a metric at these settings, as rows refer to it by number."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def side_by_side(evaluations: Sequence[Evaluation], compared: Compared) -> Side:
+    """The table of several systems: values with intervals and marks, then floor and ceiling of the first."""
     titles = [one.title for one in evaluations]
-    header = ("metric", *titles, "floor", "ceiling")
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    notes: list[str] = []
     for name in dict.fromkeys(result.name for one in evaluations for result in one.results):
         results = [next((r for r in one.results if r.name == name), None) for one in evaluations]
         marks = compared.best(name, evaluations)
         barred = {title for c in compared.comparisons if c.metric == name and c.barred for title in (c.first, c.second)}
         first = next(result for result in results if result is not None)
-        cells = [f"{name} {WAYS[first.better]}"]
+        numbers = []
+        for line in _warned(titles, results):
+            if line not in notes:
+                notes.append(line)
+            numbers.append(notes.index(line) + 1)
+        cells = [f"{name} {WAYS[first.better]}" + (f" [{', '.join(map(str, sorted(numbers)))}]" if numbers else "")]
         for title, result in zip(titles, results, strict=True):
             if result is None:
                 cells.append("")
@@ -121,7 +136,16 @@ def side_by_side(evaluations: Sequence[Evaluation], compared: Compared) -> tuple
             about = f" ({interval(result)})" if interval(result) else ""
             cells.append(f"{number(result.value)}{about}{mark}")
         rows.append((*cells, number(first.floor), number(first.ceiling)))
-    return header, rows
+    return Side(("metric", *titles, "floor", "ceiling"), tuple(rows), tuple(f"[{i}] {line}" for i, line in enumerate(notes, 1)))
+
+
+def _warned(titles: Sequence[str], results: Sequence[Result | None]) -> list[str]:
+    """The warnings of one metric, each with the systems that it is of, unless it is of all."""
+    lines: dict[str, list[str]] = {}
+    for title, result in zip(titles, results, strict=True):
+        for line in result.warnings if result else ():
+            lines.setdefault(line, []).append(title)
+    return [line if len(who) == len(titles) else f"{', '.join(who)}: {line}" for line, who in lines.items()]
 
 
 def differences(compared: Compared, *, most: int = 12) -> list[str]:

@@ -14,7 +14,7 @@ from sonovid import media, preview
 from sonovid.media import MediaError
 from sonovid.metrics.compare import Compared
 from sonovid.metrics.report import cells, drawing
-from sonovid.metrics.results import Evaluation, Result
+from sonovid.metrics.results import Evaluation, Result, worth
 from sonovid.metrics.sets import Item, MediaSet, pairs
 
 # What a browser plays, and how it is called.
@@ -80,9 +80,9 @@ def _systems(evaluations: Sequence[Evaluation], compared: "Compared | None") -> 
     """Systems side by side, a row to a metric; nothing where there is one alone."""
     if compared is None:
         return ""
-    header, rows = cells.side_by_side(evaluations, compared)
+    side = cells.side_by_side(evaluations, compared)
     legend = f'<p class="dim">{escape(cells.COMPARED)}</p>'
-    return f"<h2>Systems</h2>{_grid([header, *rows])}{legend}{_notes(cells.differences(compared))}"
+    return f"<h2>Systems</h2>{_grid([side.header, *side.rows])}{legend}{_notes([*side.notes, *cells.differences(compared)])}"
 
 
 def _table(evaluation: Evaluation) -> str:
@@ -149,8 +149,7 @@ def telling(evaluation: Evaluation) -> Result | None:
 
 
 def _worth(result: Result, name: str) -> tuple[float, str]:
-    value = result.clips[name]
-    return {"higher": value, "lower": -value, "zero": -abs(value)}[result.better], name
+    return worth(result.clips[name], result.better), name
 
 
 class _Clips:
