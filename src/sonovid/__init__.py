@@ -131,6 +131,7 @@ The map, in the order in which imports may point:
     continuation/ways.py        how a network goes on: from frames given at time zero, or shown the window before
     captioning.py               captions for pictures by any image-text model of transformers
     metrics/base.py             what a metric is made of: how files are read, what is extracted, what is computed from that
+    metrics/protocol.py         what clips are brought to before they are measured: how much of each, at which rate and size
     metrics/sets.py             a set of clips to be measured: from a folder or a list, named, hashed, faulty files left out
     metrics/cache.py            features kept on disk, taken only where all that they depend on is the same
     metrics/extraction.py       files to features: read once, prepared by processes, embedded in batches, cached

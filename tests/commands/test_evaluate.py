@@ -35,6 +35,7 @@ def run(place, monkeypatch, capsys, tmp_path):
     def call(*words):
         status = main(list(words))
         out, err = capsys.readouterr()
+        call.err = lambda: err
         return status, out, next((line for line in err.splitlines() if line.startswith("sonovid: error:")), "")
 
     return call
@@ -125,3 +126,30 @@ def test_reconstructions_of_a_model_s_codecs(run, tiny_folder, tmp_path):
     made, true = (media.read(tmp_path / "v" / name / "000.mkv") for name in ("made", "true"))
     assert (made.waveform == true.waveform).all()
     assert (made.frames != true.frames).any()
+
+
+def test_what_was_asked_for_and_not_measured_is_said_though_quiet(run, tmp_path):
+    words = ["evaluate", "ours", "true", "--workers", "0", "--resamples", "5", "--weights", str(tmp_path)]
+    asked = ["--metrics", "lsd,fvd_i3d400,kl_panns"]
+    status, out, _ = run(*words, *asked, "--quiet")
+    assert (status, out) == (0, "")
+    assert [line.split(": ")[2] for line in run.err().splitlines()] == ["fvd_i3d400", "kl_panns"]
+    assert all(line.startswith("sonovid: not measured: ") for line in run.err().splitlines())
+    status, _, line = run(*words, *asked, "--quiet", "--strict")
+    assert status == 2
+    assert "--strict: 2 of the metrics asked for could not be computed: fvd_i3d400: " in line
+    assert run(*words, "--metrics", "lsd", "--strict", "--quiet") == (0, "", "")
+    assert run.err() == ""
+
+
+def test_a_protocol_is_an_option_and_on_record(run, tmp_path):
+    options = ["--seconds", "0.5", "--fps", "4", "--size", "16", "--json", str(tmp_path / "p.json")]
+    status, _, line = run("evaluate", "ours", "true", *FEW, *options, "--quiet")
+    assert status == 0, line
+    assert load(tmp_path / "p.json").record["protocol"] == {"seconds": "1/2", "fps": "4", "size": [16, 16]}
+    for option, says in (
+        (["--fps", "0"], "no frame rate"),
+        (["--size", "16x"], "no size"),
+        (["--seconds", "-1"], "not above zero"),
+    ):
+        assert says in run("evaluate", "ours", "true", *FEW, *option)[2]

@@ -15,7 +15,7 @@ def _bare(monkeypatch, tmp_path):
 @pytest.mark.parametrize("columns", [100, 140])
 def test_every_metric_has_one_line_within_the_terminal(capsys, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
-    assert main(["metrics"]) == 0
+    assert main(["metrics", "all"]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = {line.split()[0]: line for line in lines[1 : lines.index("")]}
     assert set(rows) == set(catalogue.metrics())
@@ -41,3 +41,18 @@ def test_a_named_one_is_told_in_full(capsys):
 def test_a_misspelt_one_is_one_line(capsys):
     assert main(["metrics", "pnsr"]) == 2
     assert "did you mean psnr" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", [100, 160])
+def test_without_a_name_there_is_a_line_to_a_family(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["metrics"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line.split()[0]: line for line in lines[1 : lines.index("")]}
+    assert list(rows) == list(catalogue.families())
+    assert max(map(len, rows.values())) <= columns
+    assert len(lines) < 40
+    # What is at hand comes first, what is not in brackets.
+    assert f"1 of {len(catalogue.families()['fvd'])}" in rows["fvd"]
+    assert "fvd_scenes (fvd_i3d400" in rows["fvd"]
+    assert "0 of 2" in rows["desync"]

@@ -9,6 +9,7 @@ import pytest
 from measured import EVERY, FVD, HEAVY, KVD, PAIR, PER_CLIP, SPREAD, TIME, Look, Tone
 
 from sonovid import media
+from sonovid.clip import Clip
 from sonovid.metrics import sets
 from sonovid.metrics.base import Distance
 from sonovid.metrics.evaluate import Measuring, evaluate, evaluate_all
@@ -215,3 +216,24 @@ class Wide(Look):
     def embed(self, prepared):
         matrix = np.random.default_rng(1).standard_normal((12, 64))
         return [{"features": (p["quarters"] @ matrix)[0]} for p in prepared]
+
+
+def test_a_folder_of_sounds_is_measured_beside_the_reference_s_pictures(folders, both, tmp_path):
+    """As video-to-audio benchmarks hand them out: the numbers are those of the films that these sounds belong to."""
+    muxed = tmp_path / "films"
+    muxed.mkdir()
+    (tmp_path / "sounds").mkdir()
+    for own, true in zip(both[0].items, both[1].items, strict=False):
+        sound, film = media.read(own.path), media.read(true.path)
+        media.write(tmp_path / "sounds" / f"{own.name}.wav", Clip(None, sound.waveform, sound.fps, sound.sample_rate))
+        media.write(muxed / f"{own.name}.mkv", Clip(film.frames, sound.waveform, film.fps, sound.sample_rate))
+    sounds = evaluate(sets.open_set(tmp_path / "sounds"), both[1], [TIME, PAIR, FVD], FEW)
+    films = evaluate(sets.open_set(muxed), both[1], [TIME, PAIR, FVD], FEW)
+    assert sounds["in_time"].clips == films["in_time"].clips
+    assert sounds["in_time"].value < sounds["in_time"].ceiling
+    assert sounds["levels"].clips == pytest.approx(films["levels"].clips, abs=2e-3)
+    # Pictures that are the reference's own have no distance of their own.
+    assert [one.name for one in sounds.skipped] == ["fvd_look"]
+    assert "theirs is the reference's" in sounds.skipped[0].reason
+    assert sounds.record["generated"]["pictures_of_the_reference"] == 8
+    assert any("8 of 8 clips have no pictures" in line for line in sounds.warnings)

@@ -6,7 +6,10 @@ from pathlib import Path
 import measured
 import pytest
 
+from sonovid import media
+from sonovid.clip import Clip
 from sonovid.metrics import sets
+from sonovid.metrics.base import Reading
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +118,36 @@ def test_captions_come_from_the_partner_where_there_are_none(clips, tmp_path):
     (tmp_path / "001.txt").write_text("its own")
     filled = sets.with_captions_of(sets.open_set(tmp_path), sets.open_set(clips))
     assert [item.caption for item in filled.items][:2] == ["a square, seed 0", "its own"]
+
+
+def bare(clips, folder, names, *, sound):
+    """Clips without the other stream."""
+    folder.mkdir()
+    for name in names:
+        clip = media.read(clips / f"{name}.mp4")
+        path = folder / f"{name}{'.wav' if sound else '.mkv'}"
+        media.write(path, Clip(None if sound else clip.frames, clip.waveform if sound else None, clip.fps, clip.sample_rate))
+    return sets.open_set(folder)
+
+
+def test_sounds_alone_have_the_pictures_of_their_partners_beside_them(clips, tmp_path):
+    reference = sets.open_set(clips)
+    partners = {item.name: item for item in reference.items}
+    sounds = bare(clips, tmp_path / "sounds", ("000", "001"), sound=True)
+    found = sets.with_streams_of(sounds, reference)
+    assert [item.pictures for item in found.items] == [partners["000"], partners["001"]]
+    assert not any(item.sound for item in found.items)
+    assert found.items[0].source(Reading(video=True)) is partners["000"]
+    assert found.items[0].source(Reading(audio=True)) is found.items[0]
+    assert found.facts["fps"] == 8
+    assert found.sha256 != sounds.sha256
+    assert any("2 of 2 clips have no pictures" in line for line in sets.faults(found, reference))
+    films = sets.with_streams_of(bare(clips, tmp_path / "films", ("002",), sound=False), reference)
+    assert films.items[0].sound is partners["002"]
+
+
+def test_a_clip_that_lacks_what_others_have_is_lent_nothing(clips, tmp_path):
+    bare(clips, tmp_path / "mixed", ("000",), sound=True)
+    (tmp_path / "mixed" / "001.mp4").write_bytes((clips / "001.mp4").read_bytes())
+    mixed = sets.open_set(tmp_path / "mixed")
+    assert sets.with_streams_of(mixed, sets.open_set(clips)) == mixed

@@ -11,10 +11,10 @@ from sonovid.av import AV
 from sonovid.calibration.degradations import DEGRADATIONS, scene
 from sonovid.clip import Clip
 from sonovid.geometry import count
-from sonovid.media.pictures import fitted
 from sonovid.media.sound import lasting, resampled
 from sonovid.metrics.base import Arrays, Extractor, Material, Reading, Unfit
 from sonovid.metrics.extraction import Ready
+from sonovid.metrics.protocol import seen_by
 
 # What is done to the sound alone is the same beside pictures of any rate.
 AT_ALL_RATES = ("shift", "swap")
@@ -140,15 +140,10 @@ def _extracted(one: Ready, clip: Clip) -> Arrays | None:
 
 def as_read(clip: Clip, reading: Reading) -> Clip:
     """A clip in memory as an extractor would have it from a lossless file."""
-    frames, waveform, fps, rate = None, None, clip.fps, clip.sample_rate
-    if reading.video and clip.frames is not None:
-        fps = reading.fps or clip.fps
-        shown = [min(int(Fraction(i) / fps * clip.fps), len(clip.frames) - 1) for i in range(count(clip.seconds, fps))]
-        frames = clip.frames[shown] if fps != clip.fps else clip.frames
-        if reading.size and frames.shape[1:3] != tuple(reading.size):
-            frames = np.stack([fitted(frame, reading.size) for frame in frames])
+    seen = seen_by(clip, reading) if reading.video else clip
+    waveform, rate = None, clip.sample_rate
     if reading.audio and clip.waveform is not None:
         rate = reading.sample_rate or clip.sample_rate
         waveform = clip.waveform.mean(0, keepdims=True) if reading.mono else clip.waveform
         waveform = lasting(resampled(waveform, clip.sample_rate, rate), count(clip.seconds, rate))
-    return Clip(frames, waveform, fps=fps, sample_rate=rate)
+    return Clip(seen.frames if reading.video else None, waveform, fps=seen.fps, sample_rate=rate)

@@ -2,7 +2,9 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ Clips of the two folders belong together by name; clip.txt beside clip.mp4 is it
   sonovid evaluate generated                              what needs no reference
   sonovid evaluate --reconstructions shipped reference    a model's codecs: rFVD, rKVD, rFAD, PSNR
 
-Metrics whose weights are not at hand are skipped, with a line that says what to fetch; nothing is downloaded.
+Clips that are sound alone (a folder of wav) are seen with the pictures of their partners in the reference, by name, and pictures
+alone heard with their sound. Metrics whose weights are not at hand are skipped, with a line that says what to fetch; nothing is
+downloaded.
 """
 REPORTS = {"json": ".json", "html": ".html", "markdown": ".md"}
 
@@ -40,20 +44,31 @@ def add(commands: Any) -> None:
 
 def measuring_options(parser: argparse.ArgumentParser) -> None:
     """The options that evaluate and compare share."""
-    from sonovid.commands.generate import whole
+    from sonovid.commands.generate import seconds, whole
 
     what = parser.add_argument_group("what is measured")
     what.add_argument("--metrics", metavar="NAME,...", help="metrics and families (see sonovid metrics); default: all that fit")
     what.add_argument("--captions", metavar="FILE", help="captions by clip name: .json, .jsonl or .csv")
     what.add_argument("--weights", metavar="DIR", help="the folder of weight files; default: $SONOVID_WEIGHTS")
+    what.add_argument("--strict", action="store_true", help="fail where a metric named by --metrics cannot be computed")
     what.add_argument("--seed", type=int, default=0, metavar="SEED", help="of all random draws; default: 0")
     what.add_argument("--resamples", type=whole, default=200, metavar="N", help="of whole sets, for intervals; default: 200")
+    protocol = parser.add_argument_group("what clips are brought to first, and on record (default: as they are)")
+    protocol.add_argument("--seconds", type=seconds, metavar="S", help="the first S seconds of each (av-benchmark: 8)")
+    protocol.add_argument(
+        "--fps", type=frame_rate, metavar="RATE", help="frames per second (the SVG baseline's paper: 8, at 256)"
+    )
+    protocol.add_argument(
+        "--size", type=picture_size, metavar="N|WxH", help="pictures scaled to cover it and cut evenly at the sides"
+    )
     out = parser.add_argument_group("what comes out")
     out.add_argument("--json", metavar="FILE", help="everything, with the record of how it was measured")
     out.add_argument("--html", metavar="FILE", help="one page with tables, plots, and the best and worst clips to play")
     out.add_argument("--markdown", metavar="FILE", help="the table")
     out.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    out.add_argument("--quiet", action="store_true", help="no bars and no table")
+    out.add_argument(
+        "--quiet", action="store_true", help="no bars and no table; what was asked for and not measured is still said"
+    )
     how = parser.add_argument_group("how")
     how.add_argument("--workers", type=int, metavar="N", help="processes that read files, 0 for none; default: one for each core")
     how.add_argument("--batch-size", type=whole, metavar="N", help="default: each network's own")
@@ -61,6 +76,27 @@ def measuring_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--cache", metavar="DIR", help="where features are kept; default: $SONOVID_CACHE or the user's cache folder")
     how.add_argument("--no-cache", action="store_true", help="keep no features and take none")
     how.add_argument("--ray", action="store_true", help="extract by Ray Data, on the cluster of RAY_ADDRESS or this machine")
+
+
+def frame_rate(text: str) -> Fraction:
+    """Frames per second, such as 8, 29.97 or 30000/1001."""
+    from sonovid.geometry import as_rate
+
+    try:
+        return as_rate(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no frame rate: expected a number above zero, such as 8 or 30000/1001"
+        ) from None
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """(h, w) of WxH, or of N for a square."""
+    width, mark, height = text.lower().partition("x")
+    height = height if mark else width
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: expected N or WxH in pixels, such as 256 or 256x144")
+    return int(height), int(width)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -106,9 +142,11 @@ def measuring(args: argparse.Namespace) -> Any:
     from sonovid.metrics.cache import Cache, default_folder
     from sonovid.metrics.evaluate import Measuring
     from sonovid.metrics.extraction import Extraction
+    from sonovid.metrics.protocol import Protocol
 
+    protocol = Protocol(args.seconds, args.fps, args.size)
     folder = None if args.no_cache else Path(args.cache) if args.cache else default_folder()
-    how = Extraction(Cache(folder), count_workers(args), args.batch_size, args.quiet, args.ray)
+    how = Extraction(Cache(folder), count_workers(args), args.batch_size, args.quiet, args.ray, protocol)
     return Measuring(args.weights, usable(args.device), args.seed, args.resamples, how)
 
 
@@ -167,11 +205,27 @@ def report(
         atomic.write_text(args.markdown, markdown.comparison(side.header, side.rows, lines) + "\n" + text if side else text)
     if args.html:
         atomic.write_text(args.html, page.page(evaluations, sets=sets, reference=reference, compared=compared, beside=args.html))
-    if args.quiet:
-        return
-    if side:
-        skipped = dict.fromkeys(one for found in tables for one in found.skipped)
+    skipped = dict.fromkeys(one for found in tables for one in found.skipped)
+    if not args.quiet and side:
         terminal.write_comparison(side.header, side.rows, [*lines, *(f"skipped {names}: {reason}" for names, reason in skipped)])
+    elif not args.quiet:
+        for found in tables:
+            terminal.write(found)
+    asked_for(args, evaluations, skipped)
+
+
+def asked_for(args: argparse.Namespace, evaluations: Sequence[Any], skipped: Iterable[tuple[str, str]]) -> None:
+    """Say what was named by --metrics and could not be computed, where no table says it.
+
+    Raises:
+        ValueError: with --strict.
+    """
+    if not args.metrics or not skipped:
         return
-    for found in tables:
-        terminal.write(found)
+    if args.quiet and not args.strict:
+        for names, reason in skipped:
+            print(f"sonovid: not measured: {names}: {reason}", file=sys.stderr)
+    if args.strict:
+        count = len({one.name for found in evaluations for one in found.skipped})
+        lines = "; ".join(f"{names}: {reason}" for names, reason in skipped)
+        raise ValueError(f"--strict: {count} of the metrics asked for could not be computed: {lines}")

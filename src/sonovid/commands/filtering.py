@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run, seed=0, resamples=2, ray=False)
+    parser.set_defaults(run=run, seed=0, resamples=2, ray=False, seconds=None, fps=None, size=None)
     parser.add_argument("clips", metavar="CLIPS", help="a folder, a manifest or a dataset")
     parser.add_argument("out", metavar="OUT", type=Path, help="the manifest: .jsonl or .csv")
     parser.add_argument("--metric", default="av_align_sony", help="of single clips; default: av_align_sony")

@@ -60,7 +60,7 @@ def select(words: "str | Sequence[str] | None" = None) -> list[Metric]:
                 or [name for name in known if word and name.startswith(word[:3])][:3]
             )
             did = f"did you mean {', '.join(near)}?" if near else f"families: {', '.join(families())}"
-            raise ValueError(f"metric {word!r}: no such metric or family; {did} (sonovid metrics lists all)")
+            raise ValueError(f"metric {word!r}: no such metric or family; {did} (sonovid metrics all lists them)")
         chosen |= {name: metrics()[name] for name in names}
     return list(chosen.values())
 

@@ -14,6 +14,7 @@ from safetensors.numpy import load, save
 
 from sonovid.metrics.base import Arrays, Missing
 from sonovid.metrics.extraction import Job, Kind, Prepared, Ready, prepare
+from sonovid.metrics.protocol import Protocol
 from sonovid.metrics.sets import Item
 
 Keep = Callable[..., None]
@@ -37,7 +38,13 @@ def by_ray(jobs: Sequence[tuple[Item, Job]], extractors: Sequence[Ready], keep: 
     bars, context.enable_progress_bars = context.enable_progress_bars, False
     try:
         rows = [
-            {"index": index, "path": job.path, "caption": job.caption, "kinds": json.dumps([named(kind) for kind in job.kinds])}
+            {
+                "index": index,
+                "path": job.path,
+                "caption": job.caption,
+                "kinds": json.dumps([named(kind) for kind in job.kinds]),
+                "protocol": json.dumps(job.protocol.to_record()),
+            }
             for index, (_, job) in enumerate(jobs)
         ]
         own = {named(one.kind): one for one in extractors}
@@ -68,7 +75,7 @@ def by_ray(jobs: Sequence[tuple[Item, Job]], extractors: Sequence[Ready], keep: 
 def prepared_row(row: dict[str, Any]) -> dict[str, Any]:
     """One file, read and prepared for its extractors; runs in Ray's tasks."""
     kinds = tuple(kind_of(name) for name in json.loads(row["kinds"]))
-    found = prepare(Job(row["path"], row["caption"], kinds))
+    found = prepare(Job(row["path"], row["caption"], kinds, Protocol.from_record(json.loads(row["protocol"]))))
     return {"index": row["index"], "held": packed({named(kind): one for kind, one in zip(kinds, found, strict=True)})}
 
 

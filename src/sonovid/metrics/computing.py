@@ -26,6 +26,12 @@ class NotEnough(ValueError):
     """A metric that cannot be computed on these clips, and why."""
 
 
+def lent(metric: Metric, item: Item) -> bool:
+    """Whether all that a metric would see and hear of a clip is its partner's."""
+    readings = [kind.reading for kind in metric.extractors if kind.reading.video or kind.reading.audio]
+    return bool(readings) and all(item.source(reading) is not item for reading in readings)
+
+
 @dataclass
 class Sides:
     """What numbers are made of: both sets, their features, and how much is drawn at random."""
@@ -37,14 +43,20 @@ class Sides:
     resamples: int = 200
 
     def usable(self, metric: Metric, one: MediaSet) -> list[Item]:
-        """Clips of a set that have the features of all the metric's extractors."""
-        return [item for item in one.items if all(self.features.has(kind, item) for kind in metric.extractors)]
+        """Clips of a set that have the features of all the metric's extractors, and one of the streams of their own."""
+        return [
+            item
+            for item in one.items
+            if not lent(metric, item) and all(self.features.has(kind, item) for kind in metric.extractors)
+        ]
 
     def left_out(self, metric: Metric, one: MediaSet) -> dict[str, str]:
         """The other clips of a set, and why."""
         reasons = {}
         for item in one.items:
             why = [reason for kind in metric.extractors if (reason := self.features.reason(kind, item))]
+            if lent(metric, item):
+                why = ["what it is of is the partner's own"]
             if why:
                 reasons[item.name] = why[0]
         return reasons
@@ -179,7 +191,7 @@ def _paired_score(metric: PairedScore, sides: Sides) -> Computed:
     matched = [
         pair
         for pair in pairs(sides.generated, sides.reference)
-        if all(sides.features.has(metric.extractor, item) for item in pair)
+        if not lent(metric, pair[0]) and all(sides.features.has(metric.extractor, item) for item in pair)
     ]
     if not matched:
         raise NotEnough("no clip has a partner of its name that fits")

@@ -9,10 +9,11 @@ from tqdm.auto import tqdm
 
 from sonovid.metrics import record
 from sonovid.metrics.base import ClipDistance, Distance, Metric, PairedScore
-from sonovid.metrics.computing import NotEnough, Sides, compute
+from sonovid.metrics.computing import NotEnough, Sides, compute, lent
 from sonovid.metrics.extraction import Extraction, Features, Kind, Ready, extract, ready
+from sonovid.metrics.protocol import Protocol
 from sonovid.metrics.results import Evaluation, Result, Skipped
-from sonovid.metrics.sets import MediaSet, faults, with_captions_of
+from sonovid.metrics.sets import MediaSet, faults, with_captions_of, with_streams_of
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def evaluate_all(
     """
     measuring = measuring or Measuring()
     if reference is not None:
-        systems = [with_captions_of(one, reference) for one in systems]
+        systems = [with_streams_of(with_captions_of(one, reference), reference) for one in systems]
     at_hand, missing = _at_hand(metrics, measuring)
     fitting: list[Metric] = []
     skipped: list[Skipped] = []
@@ -96,10 +97,13 @@ def _unfit(metric: Metric, systems: Sequence[MediaSet], reference: "MediaSet | N
     for kind in metric.extractors:
         if kind.reading.text and not any(item.caption for item in every):
             return "needs captions (clip.txt beside clip.mp4, or --captions FILE)"
-        if kind.reading.video and not any(item.info.has_video for item in every):
+        if kind.reading.video and not any(item.source(kind.reading).info.has_video for item in every):
             return "needs pictures, and no clip has any"
-        if kind.reading.audio and not any(item.info.has_audio for item in every):
+        if kind.reading.audio and not any(item.source(kind.reading).info.has_audio for item in every):
             return "needs sound, and no clip has any"
+    if all(lent(metric, item) for item in every):
+        what = "pictures" if any(kind.reading.video for kind in metric.extractors) else "sound"
+        return f"needs {what} of the clips' own; theirs is the reference's"
     return ""
 
 
@@ -133,17 +137,20 @@ def _one(
     metrics = [metric for metric in metrics if not any(kind in features.failures for kind in metric.extractors)]
     for metric in tqdm(metrics, desc=f"metrics of {system.title}", unit="metric", disable=measuring.how.quiet or None):
         try:
-            results.append(_result(metric, sides, at_hand))
+            results.append(_result(metric, sides, at_hand, measuring.how.protocol))
         except (NotEnough, ValueError) as error:
             skipped = (*skipped, Skipped(metric.name, metric.family, " ".join(str(error).split())))
-    common = record.of_sets(system, reference, seed=measuring.seed, resamples=measuring.resamples, device=measuring.device)
-    return Evaluation(system.title, tuple(results), skipped, tuple(faults(system, reference)), common)
+    protocol = measuring.how.protocol
+    same = {"seed": measuring.seed, "resamples": measuring.resamples, "device": measuring.device}
+    common = record.of_sets(system, reference, protocol=protocol, **same)  # type: ignore[arg-type]
+    about = tuple(faults(system, reference, protocol.to_record()))
+    return Evaluation(system.title, tuple(results), skipped, about, common)
 
 
-def _result(metric: Metric, sides: Sides, at_hand: dict[Kind, Ready]) -> Result:
+def _result(metric: Metric, sides: Sides, at_hand: dict[Kind, Ready], protocol: Protocol) -> Result:
     computed = compute(metric, sides)
-    own = metric.warn(sides.generated.facts)
-    other = metric.warn(sides.reference.facts) if sides.reference else ""
+    own = metric.warn(protocol.facts(sides.generated.facts))
+    other = metric.warn(protocol.facts(sides.reference.facts)) if sides.reference else ""
     warnings = [*([own] if own else []), *([f"reference: {other}"] if other and other != own else []), *computed.warnings]
     if computed.values.get("undefined"):
         warnings.append(f"not defined for {computed.values['undefined']} of {len(computed.generated)} clips, which are left out")
@@ -160,7 +167,7 @@ def _result(metric: Metric, sides: Sides, at_hand: dict[Kind, Ready]) -> Result:
         reference=len(computed.reference),
         left_out=computed.left_out,
         warnings=tuple(warnings),
-        record=record.of_metric(metric, at_hand, computed.generated, computed.reference),
+        record=record.of_metric(metric, at_hand, computed.generated, computed.reference, protocol),
         **computed.values,
     )
     return replace(result, value=float(result.value))

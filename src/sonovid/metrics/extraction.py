@@ -5,18 +5,18 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from sonovid import media
 from sonovid.clip import Clip
 from sonovid.media import MediaError
 from sonovid.metrics.base import Arrays, Extractor, Material, Reading, Unfit
 from sonovid.metrics.cache import Cache, library_versions
+from sonovid.metrics.protocol import WHOLE, Protocol
 from sonovid.metrics.sets import Item
 from sonovid.processes import pool
 
@@ -89,11 +89,12 @@ def ready(kind: Kind, folder: "str | os.PathLike | None" = None, device: str = "
 
 @dataclass(frozen=True)
 class Job:
-    """One file to be read and prepared for some extractors."""
+    """One file to be read and prepared for some extractors, under a protocol."""
 
     path: str
     caption: str
     kinds: tuple[Kind, ...]
+    protocol: Protocol = WHOLE
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Extraction:
     """How features are had.
 
     cache: where they are kept. workers: processes that decode; 0 for this one. batch_size: None for each extractor's own. quiet:
-    no bar. ray: by Ray Data, on the cluster that RAY_ADDRESS names or on this machine.
+    no bar. ray: by Ray Data, on the cluster that RAY_ADDRESS names or on this machine. protocol: what clips are brought to first.
     """
 
     cache: Cache = field(default_factory=lambda: Cache(None))
@@ -109,6 +110,7 @@ class Extraction:
     batch_size: int | None = None
     quiet: bool = True
     ray: bool = False
+    protocol: Protocol = WHOLE
 
 
 class Features:
@@ -150,24 +152,24 @@ def extract(items: Sequence[Item], extractors: Sequence[Ready], how: Extraction)
     jobs: list[tuple[Item, Job]] = []
     planned: set[tuple[Kind, str, str]] = set()
     for item in items:
-        wanted = []
+        # By file: pictures may lie in another than the sound beside them.
+        wanted: dict[str, list[Kind]] = {}
         for one in extractors:
             if (place := _key(one.kind, item)) in planned:
                 continue
             planned.add(place)
-            found = _lacking(one.kind.reading, item) or how.cache.get(cache_key(one, item, versions))
+            found = _lacking(one.kind.reading, item) or how.cache.get(cache_key(one, item, versions, how.protocol))
             if found is None:
-                wanted.append(one.kind)
+                wanted.setdefault(item.source(one.kind.reading).path, []).append(one.kind)
             else:
                 features.put(one.kind, item, found)
-        if wanted:
-            jobs.append((item, Job(item.path, item.caption, tuple(wanted))))
+        jobs += [(item, Job(path, item.caption, tuple(kinds), how.protocol)) for path, kinds in wanted.items()]
     jobs = _loadable(jobs, extractors, features)
 
     def keep(one: Ready, item: Item, found: Arrays | str, *, lasting: bool = True) -> None:
         features.put(one.kind, item, found)
         if lasting:
-            how.cache.put(cache_key(one, item, versions), found)
+            how.cache.put(cache_key(one, item, versions, how.protocol), found)
 
     if jobs and how.ray:
         from sonovid.metrics.cluster import by_ray
@@ -187,17 +189,18 @@ def _loadable(jobs: list[tuple[Item, Job]], extractors: Sequence[Ready], feature
                 one.load()
             except ValueError as error:
                 features.failures[one.kind] = str(error)
-    left = ((item, tuple(kind for kind in job.kinds if kind not in features.failures)) for item, job in jobs)
-    return [(item, Job(item.path, item.caption, kinds)) for item, kinds in left if kinds]
+    left = ((item, job, tuple(kind for kind in job.kinds if kind not in features.failures)) for item, job in jobs)
+    return [(item, replace(job, kinds=kinds)) for item, job, kinds in left if kinds]
 
 
-def cache_key(one: Ready, item: Item, versions: dict[str, str]) -> dict[str, Any]:
+def cache_key(one: Ready, item: Item, versions: dict[str, str], protocol: Protocol) -> dict[str, Any]:
     """Everything that the features of one clip depend on."""
     caption = item.caption if one.kind.reading.text else ""
     return {
-        "file": item.sha256,
+        "file": item.source(one.kind.reading).sha256,
         "caption": caption,
         "extractor": one.record,
+        "protocol": protocol.to_record(one.kind.reading),
         "code": code_sha256(one.kind.__module__),
         "versions": versions,
     }
@@ -268,7 +271,7 @@ def prepare(job: Job) -> list[Prepared]:
             results.append(_prepare_streamed(kind, job))
             continue
         if reading not in read:
-            read[reading] = _read(job.path, reading)
+            read[reading] = job.protocol.read(job.path, reading)
         clip = read[reading]
         if isinstance(clip, str):
             results.append(Prepared(fault=clip))
@@ -284,8 +287,7 @@ def _prepare_streamed(kind: Kind, job: Job) -> Prepared:
     """Prepare a file whose pictures are read while the extractor goes through them, so that a fault may come at any of them."""
     reading = kind.reading
     try:
-        stream = media.stream_frames(job.path, fps=reading.fps, size=reading.size, seconds=reading.seconds)
-        return Prepared(_extractor(kind).prepare(Material(None, job.caption, stream)))
+        return Prepared(_extractor(kind).prepare(Material(None, job.caption, job.protocol.stream(job.path, reading))))
     except MediaError as error:
         return Prepared(fault=str(error).removeprefix(f"{job.path}: "))
     except Unfit as error:
@@ -298,31 +300,12 @@ def _extractor(kind: Kind) -> Extractor:
     return kind()
 
 
-def _read(path: str, reading: Reading) -> Clip | str | None:
-    """A clip as it is wished for, or why it cannot be had."""
-    if not reading.video and not reading.audio:
-        return None
-    same: dict[str, Any] = {"sample_rate": reading.sample_rate, "mono": reading.mono}
-    streams: dict[str, Any] = {"video": reading.video, "audio": reading.audio}
-    try:
-        if reading.placed:
-            clip = media.read(path, fps=reading.fps, size=reading.size, seconds=reading.seconds, **streams, **same)
-        else:
-            clip = media.read_as_decoded(path, **same)
-    except MediaError as error:
-        return str(error).removeprefix(f"{path}: ")
-    if reading.video and clip.frames is None:
-        return "without pictures"
-    if reading.audio and clip.waveform is None:
-        return "without sound"
-    return clip
-
-
 def _lacking(reading: Reading, item: Item) -> str | None:
     """Which stream a clip does not have, known without reading it."""
-    if reading.video and not item.info.has_video:
+    info = item.source(reading).info
+    if reading.video and not info.has_video:
         return "without pictures"
-    if reading.audio and not item.info.has_audio:
+    if reading.audio and not info.has_audio:
         return "without sound"
     if reading.text and not item.caption:
         return "without a caption"
@@ -331,4 +314,4 @@ def _lacking(reading: Reading, item: Item) -> str | None:
 
 def _key(kind: Kind, item: Item) -> tuple[Kind, str, str]:
     """Clips of equal bytes and, where it is read, of equal caption are one to an extractor."""
-    return kind, item.sha256, item.caption if kind.reading.text else ""
+    return kind, item.source(kind.reading).sha256, item.caption if kind.reading.text else ""

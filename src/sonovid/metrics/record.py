@@ -11,6 +11,7 @@ from sonovid.geometry import count
 from sonovid.metrics.base import ClipDistance, ClipScore, Distance, Metric, PairedScore, Reading, SetScore
 from sonovid.metrics.cache import library_versions
 from sonovid.metrics.extraction import Ready
+from sonovid.metrics.protocol import WHOLE, Protocol
 from sonovid.metrics.results import Evaluation
 from sonovid.metrics.sets import Item, MediaSet
 
@@ -19,9 +20,18 @@ OWN = ("generated.title", "generated.source", "generated.sha256", "generated.lef
 RESIZE = "scaled to cover and cut evenly at the sides (Pillow, triangle filter)"
 
 
-def of_sets(generated: MediaSet, reference: "MediaSet | None", *, seed: int, resamples: int, device: str) -> dict[str, Any]:
+def of_sets(
+    generated: MediaSet,
+    reference: "MediaSet | None",
+    *,
+    seed: int,
+    resamples: int,
+    device: str,
+    protocol: Protocol = WHOLE,
+) -> dict[str, Any]:
     """What all numbers of one evaluation have in common."""
     return {
+        **({"protocol": protocol.to_record()} if protocol != WHOLE else {}),
         "versions": {"python": platform.python_version(), **library_versions()},
         "device": device,
         "seed": seed,
@@ -41,37 +51,51 @@ def of_set(one: MediaSet) -> dict[str, Any]:
         **facts,
         "size": None if one.facts["size"] is None else list(one.facts["size"]),
         "left_out": {fault.name: fault.reason for fault in one.left_out},
+        **{
+            f"{what}_of_the_reference": count
+            for what in ("pictures", "sound")
+            if (count := sum(getattr(item, what) is not None for item in one.items))
+        },
     }
 
 
-def of_metric(metric: Metric, ready: Mapping[Any, Ready], generated: Sequence[Item], reference: Sequence[Item]) -> dict[str, Any]:
+def of_metric(
+    metric: Metric,
+    ready: Mapping[Any, Ready],
+    generated: Sequence[Item],
+    reference: Sequence[Item],
+    protocol: Protocol = WHOLE,
+) -> dict[str, Any]:
     """What one number depends on: the estimator, the extractors, and what they read of the clips that are counted."""
     return {
         "estimator": estimator(metric),
         "extractors": [
             {
                 **ready[kind].record,
+                **({"protocol": brought} if (brought := protocol.to_record(kind.reading)) else {}),
                 "resize": RESIZE if kind.reading.video and kind.reading.size else None,
-                "generated": read_of(kind.reading, generated),
-                "reference": read_of(kind.reading, reference),
+                "generated": read_of(kind.reading, generated, protocol),
+                "reference": read_of(kind.reading, reference, protocol),
             }
             for kind in metric.extractors
         ],
     }
 
 
-def read_of(reading: Reading, items: Sequence[Item]) -> dict[str, Any] | None:
+def read_of(reading: Reading, items: Sequence[Item], protocol: Protocol = WHOLE) -> dict[str, Any] | None:
     """What a reading gives of some clips: their number, and least and most frames, rates, sizes, seconds."""
     if not items:
         return None
     found: dict[str, Any] = {"clips": len(items)}
-    lengths = [min(i.info.duration, reading.seconds) if reading.seconds else i.info.duration for i in items]
+    items = [item.source(reading) for item in items]
+    most, fps, size = protocol.shortest(reading), reading.fps or protocol.fps, reading.size or protocol.size
+    lengths = [min(i.info.duration, most) if most else i.info.duration for i in items]
     found["seconds"] = _range([float(round(length, 3)) for length in lengths])
     if reading.video:
-        rates = [reading.fps or i.info.fps or 0 for i in items]
+        rates = [fps or i.info.fps or 0 for i in items]
         found["fps"] = _range([float(rate) for rate in rates])
         found["frames"] = _range([count(length, rate) if rate else 1 for length, rate in zip(lengths, rates, strict=True)])
-        sizes = sorted({f"{w}x{h}" for h, w in (reading.size or i.info.size or (0, 0) for i in items)})
+        sizes = sorted({f"{w}x{h}" for h, w in (size or i.info.size or (0, 0) for i in items)})
         found["size"] = sizes if len(sizes) <= 3 else [sizes[0], "...", sizes[-1]]
     if reading.audio:
         found["sample_rate"] = _range([reading.sample_rate or i.info.sample_rate or 0 for i in items])

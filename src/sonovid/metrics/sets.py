@@ -1,7 +1,7 @@
 """A set of clips to be measured: what lies in a folder or stands in a list, under which names, and what had to be left out."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from sonovid import media, text_files
 from sonovid.media import MediaError, MediaInfo
 from sonovid.media.files import audio_stream, opened, video_stream
-from sonovid.metrics.base import SetFacts
+from sonovid.metrics.base import Reading, SetFacts
 from sonovid.processes import pool
 
 VIDEO = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif", ".mpg", ".mpeg", ".ts", ".flv", ".asf", ".wmv")
@@ -23,13 +23,23 @@ LISTS = (".csv", ".jsonl", ".ndjson", ".json")
 
 @dataclass(frozen=True)
 class Item:
-    """One clip. name: by which it is paired: its path in its folder without the suffix. sha256: of the file's bytes."""
+    """One clip. name: by which it is paired: its path in its folder without the suffix. sha256: of the file's bytes.
+
+    pictures, sound: the clip whose pictures or sound stand beside this one's, where it has none of its own (a folder of wav
+    against films): metrics of both streams take them from there, metrics of that stream alone do not count this clip.
+    """
 
     name: str
     path: str
     caption: str
     sha256: str
     info: MediaInfo
+    pictures: "Item | None" = None
+    sound: "Item | None" = None
+
+    def source(self, reading: Reading) -> "Item":
+        """The clip whose file holds what a reading reads."""
+        return (self.pictures if reading.video else self.sound if reading.audio else None) or self
 
 
 @dataclass(frozen=True)
@@ -58,15 +68,20 @@ class MediaSet:
     @property
     def sha256(self) -> str:
         """A hash of the names, bytes and captions of all clips that are counted."""
-        lines = "\n".join(f"{item.name}\0{item.sha256}\0{item.caption}" for item in self.items)
+        lines = "\n".join(
+            "\0".join([item.name, item.sha256, item.caption, *(one.sha256 for one in (item.pictures, item.sound) if one)])
+            for item in self.items
+        )
         return hashlib.sha256(lines.encode()).hexdigest()
 
     @property
     def facts(self) -> SetFacts:
         """Medians over the files as they lie on disk."""
-        rates = [float(item.info.fps) for item in self.items if item.info.fps is not None]
-        sizes = [item.info.size for item in self.items if item.info.size is not None]
-        sounds = [item.info.sample_rate for item in self.items if item.info.sample_rate is not None]
+        seen = [(item.pictures or item).info for item in self.items]
+        heard = [(item.sound or item).info for item in self.items]
+        rates = [float(info.fps) for info in seen if info.fps is not None]
+        sizes = [info.size for info in seen if info.size is not None]
+        sounds = [info.sample_rate for info in heard if info.sample_rate is not None]
         return SetFacts(
             clips=len(self.items),
             seconds=float(median(item.info.duration for item in self.items)),
@@ -151,8 +166,30 @@ def with_captions_of(generated: MediaSet, reference: MediaSet) -> MediaSet:
     return replace(generated, items=items)
 
 
-def faults(generated: MediaSet, reference: "MediaSet | None") -> list[str]:
-    """One line for everything about the sets that makes their numbers less than they seem."""
+def with_streams_of(generated: MediaSet, reference: MediaSet) -> MediaSet:
+    """The set with its partners' pictures beside its sounds where no clip of it has pictures, and the other way round.
+
+    Where some clips have a stream, those without it lack what was asked of them, and nothing stands in for it.
+    """
+    lacking = {
+        "pictures": not any(item.info.has_video for item in generated.items),
+        "sound": not any(item.info.has_audio for item in generated.items),
+    }
+    partners = {own.name: other for own, other in pairs(generated, reference)} if any(lacking.values()) else {}
+    items = []
+    for item in generated.items:
+        other = partners.get(item.name)
+        holds = {"pictures": other.info.has_video, "sound": other.info.has_audio} if other else {}
+        lent: dict[str, Any] = {what: other for what in holds if lacking[what] and holds[what]}
+        items.append(replace(item, **lent))
+    return replace(generated, items=tuple(items))
+
+
+def faults(generated: MediaSet, reference: "MediaSet | None", passed_over: Container[str] = ()) -> list[str]:
+    """One line for everything about the sets that makes their numbers less than they seem.
+
+    passed_over: facts (seconds, fps, size) in which sets may differ, since a protocol makes them equal.
+    """
     lines = []
     for side in [generated] + ([reference] if reference else []):
         if side.left_out:
@@ -162,11 +199,20 @@ def faults(generated: MediaSet, reference: "MediaSet | None") -> list[str]:
             lines.append(f"{side.title}: {len(side.left_out)} of {len(side) + len(side.left_out)} files left out: {shown}")
         if copies := len(side) - len({item.sha256 for item in side.items}):
             lines.append(f"{side.title}: {copies} of {len(side)} files are copies of others, byte by byte")
-        rates = {item.info.fps for item in side.items}
-        sizes = {item.info.size for item in side.items}
-        for what, values in (("frame rates", rates), ("picture sizes", sizes)):
-            if len(values) > 1:
+        rates = {(item.pictures or item).info.fps for item in side.items}
+        sizes = {(item.pictures or item).info.size for item in side.items}
+        for what, key, values in (("frame rates", "fps", rates), ("picture sizes", "size", sizes)):
+            if len(values) > 1 and key not in passed_over:
                 lines.append(f"{side.title}: its clips have {len(values)} different {what}")
+    for what, lent in (
+        ("pictures", [i for i in generated.items if i.pictures]),
+        ("sound", [i for i in generated.items if i.sound]),
+    ):
+        if lent:
+            lines.append(
+                f"{generated.title}: {len(lent)} of {len(generated)} clips have no {what}; beside them is the {what} of their "
+                f"partners in the reference, which metrics of {what} alone do not count"
+            )
     if reference is None:
         return lines
     matched = pairs(generated, reference)
@@ -182,7 +228,7 @@ def faults(generated: MediaSet, reference: "MediaSet | None") -> list[str]:
         lines.append(f"{shared} files lie in both sets, byte by byte")
     for what, key in (("frames per second", "fps"), ("pixels", "size"), ("Hz", "sample_rate"), ("seconds", "seconds")):
         own, other = generated.facts[key], reference.facts[key]  # type: ignore[literal-required]
-        if own is not None and other is not None and not _alike(own, other):
+        if key not in passed_over and own is not None and other is not None and not _alike(own, other):
             lines.append(f"{generated.title} is of {_shown(own)} {what}, {reference.title} of {_shown(other)}")
     return lines
 
