@@ -11,7 +11,9 @@ The map, in the order in which imports may point:
     processes.py                a `map` by spawned processes that keeps order, whatever their number
     condition.py                what a denoiser is told beside the noisy pair: text, and which streams are generated
     media/animated.py           animated WebP as a container that FFmpeg reads
+    media/companions.py         what else a film holds: further tracks, subtitles, chapters and tags
     media/decoded.py            a sound as its decoder hands it out, with no regard to time stamps
+    media/encoded_anew.py       a film's pictures encoded anew: every picture at its own time, HDR as HDR
     media/files.py              files as such: opening what somebody brought, and putting an output in place in one step
     media/frame_stream.py       the pictures of a file one after the other, in memory that does not grow with its length
     media/info.py               what a media file holds, found without decoding more than its first picture

@@ -8,7 +8,7 @@ import pytest
 from media_samples import make, number_of, numbered
 from PIL import Image
 
-from sonovid.media import Limits, MediaError, Source, probe, read
+from sonovid.media import Limits, MediaError, Source, mux, probe, read
 from sonovid.media.source import is_numbered, numbered_pictures
 
 
@@ -30,6 +30,8 @@ def test_numbered_pictures_are_a_film_at_the_rate_that_is_named(tmp_path):
         info = probe(source)
         assert (info.duration, info.fps, info.num_frames, info.size) == (Fraction(1, 2), 24, 12, (32, 48))
     assert [number_of(p, 12) for p in read(source, fps=12).frames] == [0, 2, 4, 6, 8, 10]
+    out = mux(source, np.full((1, 8000), 0.1, np.float32), 16000, tmp_path / "out.mp4")
+    assert [number_of(picture, 12) for picture in read(out).frames] == list(range(12))
 
 
 def test_numbers_without_noughts_and_in_the_middle_of_names(tmp_path):

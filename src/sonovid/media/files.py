@@ -103,6 +103,8 @@ def opened(path: "str | os.PathLike", limits: "Limits | None" = None) -> Iterato
                     stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
             yield container
         except (av.FFmpegError, UnicodeDecodeError) as error:
+            if atomic.out_of_room(error) is not None:
+                raise  # Of what is written meanwhile, and no fault of this file.
             reason = getattr(error, "strerror", None) or error
             where = Path(path)
             kind = unsupported_kind(where) if where.is_file() else None

@@ -3,6 +3,8 @@
 import logging
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,12 +14,16 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.stream import Stream
 
+from sonovid import atomic
 from sonovid.clip import Clip
-from sonovid.geometry import as_rate, count, duration
+from sonovid.geometry import as_rate, count
+from sonovid.media.companions import COPIED_SOUNDS, Companions, Part, copy_facts, kept_tags
+from sonovid.media.encoded_anew import encoded_film, film_seconds
 from sonovid.media.files import Limits, MediaError, audio_stream, in_place, opened, video_stream
-from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, matrix_of, on_screen, scan, stored_in_order
+from sonovid.media.pictures import Timeline, scan, stored_in_order
 from sonovid.media.reader import read
 from sonovid.media.sound import frames_of
+from sonovid.media.source import Source, as_source
 from sonovid.media.writer import (
     Container,
     add_pictures,
@@ -33,11 +39,6 @@ log = logging.getLogger(__name__)
 
 # What players commonly open inside the container; a muxer writes more than that.
 COPIED_PICTURES = {"mp4": ("h264", "hevc", "av1", "mpeg4", "vp9"), "mov": ("h264", "hevc", "mpeg4", "prores")}
-COPIED_SOUNDS = {
-    "mp4": ("aac", "mp3", "alac", "ac3", "eac3"),
-    "mov": ("aac", "mp3", "alac"),
-    "matroska": ("aac", "mp3", "opus", "vorbis", "ac3", "eac3", "alac"),
-}
 
 
 def mux(
@@ -50,46 +51,110 @@ def mux(
     quality: int = 18,
     limits: "Limits | None" = None,
     metadata: "Mapping[str, str] | None" = None,
+    own_sound: bool = False,
+    tone_map: bool = False,
 ) -> Path:
     """Somebody's own pictures with a new sound [c n], cut or filled with silence to last exactly as long as the pictures.
 
     The pictures are copied, not encoded again: full resolution, every byte and stamp, rotation included. Where their codec cannot
-    lie in the container that `out` names (a gif in mp4), they are encoded at `quality`, and the log says so.
+    lie in the container that `out` names (a gif in mp4), or a part is asked for that no copy gives, they are encoded at `quality`
+    with their time stamps, and the log says so; HDR stays HDR. Subtitles, further sound tracks, chapters and tags are kept where
+    the container can hold them, and the log names what is not.
 
-    metadata: as in `write`.
+    Args:
+        path_video: the film, or a `Source`, whose part is written.
+        waveform: float32 [c n]. sample_rate: of it, in Hz.
+        out: .mp4, .mov or .mkv.
+        overwrite, quality: as in `write`. limits: what the film may ask of this machine.
+        metadata: added to the film's own tags: its title stays, its comment follows the one that is added.
+        own_sound: keep the film's own sound as a second track.
+        tone_map: make SDR (BT.709) of HDR pictures, which are encoded anew for it.
 
     Raises: as `read` and `write` do.
     """
-    path, out, limits = Path(path_video), Path(out), limits or Limits()
+    source, out = as_source(path_video), Path(out)
+    limits = limits or source.limits or Limits()
     container = _film(out)
-    line = scan(path)
-    limits.check_seconds(path, line.seconds)
-    with opened(path) as source:
-        pictures = video_stream(source)
+    line = scan(source)
+    if source.seconds is None:
+        line.check_plausible(source)
+    part = Part(line.zero + source.start, source.length_of(line.seconds))
+    limits.check_seconds(Path(source), part.seconds)
+    with opened(source, limits) as opening:
+        pictures = video_stream(opening)
         assert pictures is not None
-        limits.check_picture(path, pictures.height, pictures.width)
+        limits.check_picture(Path(source), pictures.height, pictures.width)
         codec = pictures.codec_context.codec.canonical_name
+    film = _Film(source, out, container, line, part, waveform, sample_rate, kept_tags(source, metadata), own_sound)
     with in_place(out, overwrite=overwrite) as beside:
-        if codec in COPIED_PICTURES.get(container.format, (codec,)):
-            sound = checked_sound(out, waveform, count(line.seconds, sample_rate))
+        if tone_map:
+            reason = "its tones are mapped to SDR, as was asked"
+        elif codec not in COPIED_PICTURES.get(container.format, (codec,)):
+            reason = f"{codec} has no place in {out.suffix}"
+        else:
             try:
-                _copy_pictures(path, line, sound, sample_rate, beside, out, container, metadata)
+                film.write(beside)
                 return out
             except (MediaError, av.FFmpegError, ValueError) as error:
+                if atomic.out_of_room(error) is not None:
+                    raise
                 reason = str(error)
-        else:
-            reason = f"{codec} has no place in {out.suffix}"
-        log.warning("%s: its pictures are encoded anew for %s: %s", path, out, reason)
-        num_frames = max(1, count(line.seconds, line.rate))
-        sound = checked_sound(out, waveform, count(duration(num_frames, line.rate), sample_rate))
-        with muxer(beside, out, container, metadata, rates=(line.rate, sample_rate)) as target:
-            first = next(_shown(path, line, 1), None)
-            if first is None:
-                raise MediaError(f"{path}: none of its pictures can be decoded (damaged, or cut short)")
-            video = add_pictures(target, container, first.shape[:2], line.rate, quality)
-            packets = encoded_pictures(video, _shown(path, line, num_frames), line.rate)
-            mux_in_order(target, [packets, sound_track(target, container, sound, sample_rate)])
+        checked_sound(out, waveform, count(part.seconds, sample_rate))
+        log.warning("%s: its pictures are encoded anew for %s: %s", source, out, reason)
+        film.write(beside, quality=quality, tone_map=tone_map)
     return out
+
+
+@dataclass(frozen=True)
+class _Film:
+    """A film that is written with another sound: what is kept of it, and what is put to it."""
+
+    source: Source
+    out: Path
+    container: Container
+    line: Timeline
+    part: Part
+    waveform: np.ndarray
+    sample_rate: int
+    tags: dict[str, str]
+    own_sound: bool
+
+    def write(self, beside: Path, *, quality: "int | None" = None, tone_map: bool = False) -> None:
+        """All tracks, under the name `beside`: the pictures copied, or encoded anew where a quality is given."""
+        plan = _plan(self.source, self.line, self.part, self.container) if quality is None else None
+        seconds = self.part.seconds if plan is not None else film_seconds(self.line, self.part)
+        sound = checked_sound(self.out, self.waveform, count(seconds, self.sample_rate))
+        clock = Fraction(plan.base.denominator, plan.base.numerator) if plan is not None else self.line.rate
+        with (
+            ExitStack() as stack,
+            muxer(beside, self.out, self.container, self.tags, rates=(clock, self.sample_rate)) as target,
+        ):
+            if plan is None:
+                assert quality is not None
+                what = (target, self.container, self.source, self.line, self.part)
+                packets = encoded_film(*what, quality=quality, tone_map=tone_map)
+            else:
+                opening = stack.enter_context(opened(self.source))
+                pictures = video_stream(opening)
+                assert pictures is not None
+                copy = target.add_stream_from_template(pictures, opaque=True)
+                copy_facts(pictures, copy)
+                # Matroska writes a rate down as each picture's default length; the clock's own would be thousands a second.
+                copy.codec_context.framerate = self.line.rate
+                if pictures.codec_context.codec.canonical_name == "hevc" and self.container.format in ("mp4", "mov"):
+                    copy.codec_context.codec_tag = "hvc1"  # The form that QuickTime opens.
+                packets = _handed_to(plan.moved(opening.demux(pictures)), copy)
+            tracks = [packets, sound_track(target, self.container, sound, self.sample_rate)]
+            others = Companions(stack, self.source, self.part, self.container.format, own_sound=self.own_sound)
+            tracks += others.add_to(target)
+            if others.to_encode:
+                own = read(self.source, video=False, limits=self.source.limits)
+                assert own.waveform is not None
+                heard = own.waveform if len(own.waveform) in (1, 2, 6) else own.waveform[:2]
+                heard = checked_sound(self.out, heard, count(seconds, own.sample_rate))
+                log.warning("%s: its own sound is encoded anew for %s", self.source, self.out)
+                tracks.append(sound_track(target, self.container, heard, own.sample_rate))
+            mux_in_order(target, tracks)
 
 
 def replace_pictures(
@@ -128,6 +193,8 @@ def replace_pictures(
                     mux_in_order(target, tracks)
                 return out
             except (MediaError, av.FFmpegError, ValueError) as error:
+                if atomic.out_of_room(error) is not None:
+                    raise
                 log.warning("%s: its sound is encoded anew for %s: %s", path, out, error)
                 packets.clear()
         own = read(path, video=False, seconds=clip.seconds)
@@ -149,78 +216,95 @@ def _film(out: Path) -> Container:
     return container
 
 
-def _copy_pictures(
-    path: Path,
-    line: Timeline,
-    sound: np.ndarray,
-    sample_rate: int,
-    beside: Path,
-    out: Path,
-    container: Container,
-    metadata: "Mapping[str, str] | None",
-) -> None:
-    with opened(path) as source:
-        pictures = video_stream(source)
-        assert pictures is not None
-        base = pictures.time_base
-        assert base is not None
-        with muxer(beside, out, container, metadata, rates=(1 / base, sample_rate)) as target:
-            copy = target.add_stream_from_template(pictures, opaque=True)
-            if pictures.codec_context.codec.canonical_name == "hevc" and container.format in ("mp4", "mov"):
-                copy.codec_context.codec_tag = "hvc1"  # The form that QuickTime opens.
-            moved = _moved(source.demux(pictures), round(line.zero / base), _decoding_times(path))
-            track = _handed_to(moved, copy)
-            mux_in_order(target, [track, sound_track(target, container, sound, sample_rate)])
+@dataclass(frozen=True)
+class _Plan:
+    """Which packets of a film's pictures are copied, and when each is shown, decoded, and for how long, in ticks from the part's
+    beginning.
+
+    first: how many packets with pictures go before. times: (pts, dts, duration) of each that is copied, in the order they are
+    stored; None for one that is left out.
+    """
+
+    base: Fraction
+    first: int
+    times: "list[tuple[int, int, int] | None]"
+
+    def moved(self, packets: Iterator[Packet]) -> Iterator[Packet]:
+        """The packets that are copied, at their new times. What comes before zero is decoded and not shown."""
+        index = -self.first
+        for packet in packets:
+            if not packet.size:
+                continue
+            if index >= len(self.times):
+                return
+            times = self.times[index] if index >= 0 else None
+            index += 1
+            if times is not None:
+                packet.pts, packet.dts, packet.duration = times
+                yield packet
 
 
-def _decoding_times(path: Path) -> Iterator[int]:
-    """When each picture has to be decoded, in the order they are stored. Some containers (mkv) keep only when they are shown.
+def _plan(source: Source, line: Timeline, part: Part, container: Container) -> _Plan:
+    """How a film's pictures are copied, or why they cannot be.
 
     Raises:
-        ValueError: the file does not tell when its pictures are shown.
+        ValueError: the file does not tell when its pictures are shown, or the part cannot be cut out without decoding.
     """
-    with opened(path) as source:
-        if stored_in_order(source):
+    with opened(source) as opening:
+        if stored_in_order(opening):
             raise ValueError("avi does not keep in which order pictures are shown")
-        stamps = [(packet.pts, packet.dts) for packet in source.demux(video_stream(source)) if packet.size]
-    shown = [pts for pts, _ in stamps if pts is not None]
-    if len(shown) < len(stamps):
+        stream = video_stream(opening)
+        assert stream is not None
+        base = Fraction(stream.time_base or 1)
+        stored = [(p.pts, p.dts, p.duration or 0, p.is_keyframe) for p in opening.demux(stream) if p.size]
+    shown = [pts for pts, _, _, _ in stored if pts is not None]
+    if len(shown) < len(stored):
         raise ValueError("some of its pictures carry no time")
-    given = [dts for _, dts in stamps if dts is not None]
-    if len(given) == len(stamps):
-        return iter(given)
+    decoding = _decoding_times(shown, [dts for _, dts, _, _ in stored])
+    zero, end = round(part.begin / base), round((part.begin + part.seconds) / base)
+    slack = round(line.slack / base)
+    first, last = 0, len(stored) - 1
+    if part.begin > line.zero:
+        keys = [i for i, (_, _, _, key) in enumerate(stored) if key and shown[i] <= zero + slack]
+        first = keys[-1] if keys else 0
+        if container.format == "matroska" and shown[first] < zero - slack:
+            raise ValueError("its part begins between key pictures, which mkv cannot hide")
+    if part.begin + part.seconds < line.zero + line.seconds:
+        seen = [i for i in range(first, len(stored)) if shown[i] < end - slack]
+        last = max(seen, default=first)
+        if any(shown[i] >= end - slack for i in range(first, last + 1)):
+            raise ValueError("its part ends among pictures that need later ones")
+    times: list[tuple[int, int, int] | None] = []
+    latest = None
+    final = max(range(first, last + 1), key=lambda i: shown[i])
+    for i in range(first, last + 1):
+        pts, dts, length = shown[i] - zero, decoding[i] - zero, stored[i][2]
+        if pts < 0 and first > 0 and container.format == "matroska":
+            times.append(None)  # Shown before the key picture that it follows.
+            continue
+        # Muxers want rising times; pictures of one time are a tick apart.
+        dts = dts if latest is None else max(dts, latest + 1)
+        latest = dts
+        # The last picture is held as long as the film plays.
+        length = max(end - shown[i], 1) if i == final else length
+        times.append((max(pts, dts), dts, length))
+    return _Plan(base, first, times)
+
+
+def _decoding_times(shown: list[int], given: "list[int | None]") -> list[int]:
+    """When each picture has to be decoded, in the order they are stored. Some containers (mkv) keep only when they are shown."""
+    if all(dts is not None for dts in given):
+        return [dts for dts in given if dts is not None]
     # The n-th picture to be decoded is due when the n-th is shown, less the most that any comes before its turn.
     due = sorted(shown)
     ahead = max(turn - own for turn, own in zip(due, shown, strict=True))
-    return iter([turn - ahead for turn in due])
-
-
-def _moved(packets: Iterator[Packet], ticks: int, decoding: Iterator[int]) -> Iterator[Packet]:
-    """Packets moved so that time zero lies at `ticks` of their clock. What comes before it stays, and is not shown."""
-    for packet in packets:
-        if packet.size and packet.pts is not None:
-            packet.pts, packet.dts = packet.pts - ticks, next(decoding) - ticks
-            yield packet
+    return [turn - ahead for turn in due]
 
 
 def _handed_to(packets: "Iterator[Packet] | list[Packet]", stream: Stream) -> Iterator[Packet]:
     for packet in packets:
         packet.stream = stream
         yield packet
-
-
-def _shown(path: Path, line: Timeline, num_frames: int) -> Iterator[np.ndarray]:
-    """The pictures of a file one by one, at their own rate and size."""
-    with opened(path) as source:
-        stream = video_stream(source)
-        assert stream is not None
-        times = (line.zero + duration(i, line.rate) for i in range(num_frames))
-        size, matrix = None, None
-        for _, frame in on_screen(decoded(source, stream), times, line.slack):
-            if size is None:
-                matrix = matrix_of(path, frame)
-                size = displayed_size(frame, stream.sample_aspect_ratio, matrix)
-            yield as_shown(frame, stream.sample_aspect_ratio, size, matrix)
 
 
 def _sound_zero(path: Path) -> Fraction:

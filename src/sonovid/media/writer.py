@@ -183,10 +183,20 @@ def encoded_pictures(stream: VideoStream, frames: Iterable[np.ndarray], fps: Fra
     yield from picture_packets(stream, None, 0, fps)
 
 
-def picture_packets(stream: VideoStream, picture: "np.ndarray | None", index: int, fps: Fraction) -> Iterator[Packet]:
-    """The packets that are ready once picture number `index`, uint8 [h w 3], has gone in; None: all that are left."""
+def picture_packets(
+    stream: VideoStream,
+    picture: "np.ndarray | None",
+    index: int,
+    fps: Fraction,
+    lengths: "dict[int, int] | None" = None,
+) -> Iterator[Packet]:
+    """The packets that are ready once picture number `index`, uint8 [h w 3], has gone in; None: all that are left.
+
+    lengths: how many ticks of 1 / fps each picture stands, by its number, where that is not one; what was used is taken out.
+    """
+    lengths = {} if lengths is None else lengths
     if picture is None:
-        yield from _lasting_one(stream.encode(None))
+        yield from _lasting(stream.encode(None), lengths)
         return
     pad = ((0, stream.height - picture.shape[0]), (0, stream.width - picture.shape[1]), (0, 0))
     if any(after for _, after in pad):
@@ -199,12 +209,12 @@ def picture_packets(stream: VideoStream, picture: "np.ndarray | None", index: in
         frame = frame.reformat(format="yuv420p", threads=1, **colours)
     # The muxer changes the stream's time base once it has begun; the encoder's clock stays one tick per picture.
     frame.pts, frame.time_base = index, 1 / fps
-    yield from _lasting_one(stream.encode(frame))
+    yield from _lasting(stream.encode(frame), lengths)
 
 
-def _lasting_one(packets: Iterable[Packet]) -> Iterator[Packet]:
+def _lasting(packets: Iterable[Packet], lengths: dict[int, int]) -> Iterator[Packet]:
     for packet in packets:
-        packet.duration = 1
+        packet.duration = lengths.pop(packet.pts, 1) if packet.pts is not None else 1
         yield packet
 
 
