@@ -212,6 +212,7 @@ The map, in the order in which imports may point:
     recipes/latent_training.py  what the trainings of all networks on latents share
     recipes/melgan.py           the improved MelGAN's training in three sizes: the paper's, one for scenes, a toy
     recipes/melgan_training.py  the improved MelGAN's training from its recipe, on any folder of sound
+    recipes/needs.py            what a recipe takes from elsewhere: files, sizes, licences, and whether they are here
     recipes/parts.py            parts that a training takes over: codecs and text encoders, from this library's folders
     recipes/mmldm.py            MM-LDM's autoencoder and generator: three data sets at the paper's settings, scenes, a toy
     recipes/mmldm_continuation.py MM-LDM's continuation network: the published settings, scenes, a toy

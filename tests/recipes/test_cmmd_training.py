@@ -140,7 +140,8 @@ def test_small_sizes_fit_their_latents_and_stay_small(name):
     ("options", "said"),
     [
         ({"codecs.video": "/no/such/folder"}, "no such folder"),
-        ({"codecs.vocoder": "/no/such/folder"}, "no vocoder there"),
+        ({"codecs.vocoder": "/no/such/folder"}, "no such folder"),
+        ({"codecs.vocoder": "."}, "no vocoder there"),
         ({"geometry.width": "36"}, "multiples of 8"),
         ({"contrast.most": "0.6"}, "a shift of up to 0.6 s is 6 latent steps of video, but the crop has 4 before"),
         ({"batch_size": "1"}, "batch of 1"),
@@ -150,3 +151,27 @@ def test_what_does_not_fit_is_said(trained, tmp_path, options, said):
     shared = {"data.cache": str(trained / "latents")}
     with pytest.raises(ValueError, match=said):
         recipes.run("cmmd.tiny", {"out": str(tmp_path), **shared, **options})
+
+
+def test_hifi_gan_as_transformers_saves_it_is_a_vocoder(tmp_path):
+    from released_layouts import audioldm, hifi_gan
+
+    from sonovid.codecs.mel import LogMel
+    from sonovid.codecs.pretrained import HifiGanVocoder
+
+    hifi_gan(tmp_path / "theirs", bins=80, rates=(16, 16), sampling_rate=22050)
+    log_mel = LogMel(22050, 80, 1024, 1024, 256)
+    made = cmmd_training.vocoder_of(tmp_path / "theirs", log_mel, "base.vocoder")
+    assert isinstance(made, HifiGanVocoder)
+    made.save_pretrained(tmp_path / "ours")
+    mel = torch.randn(1, 80, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(cmmd_training.vocoder_of(tmp_path / "ours", log_mel)(mel), made(mel))
+    assert made(mel).shape == (1, 1024)
+    # A pipeline's folder, whose vocoder lies below it.
+    audioldm(tmp_path / "audioldm")
+    assert cmmd_training.vocoder_of(tmp_path / "audioldm", LogMel())(torch.zeros(1, 64, 2)).shape == (1, 320)
+    said = r"base\.vocoder=.*: made for a spectrogram of sample_rate 16000, bins 64, hop 160; the recipe's has sample_rate 22050"
+    with pytest.raises(ValueError, match=said):
+        cmmd_training.vocoder_of(tmp_path / "audioldm", log_mel, "base.vocoder")
+    with pytest.raises(ValueError, match=r"base\.vocoder=.*: no vocoder there; .* or SpeechT5HifiGan"):
+        cmmd_training.vocoder_of(tmp_path, log_mel, "base.vocoder")

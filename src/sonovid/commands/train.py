@@ -10,7 +10,8 @@ Train what a recipe describes, with some of its values changed.
   sonovid train uniform.scenes out=DIR resume=latest
   accelerate launch --multi_gpu --num_processes 2 -m sonovid.cli train uniform.scenes data=FOLDER out=DIR
 
-sonovid recipes lists the recipes, and sonovid recipes NAME the values of one.
+sonovid recipes lists the recipes, sonovid recipes NAME the values of one, and sonovid recipes NAME --needs what it takes from
+elsewhere: files, sizes, licences, and whether they are here.
 """
 
 
@@ -29,6 +30,8 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("recipes", help="list recipes, or the values of one", allow_abbrev=False)
     parser.set_defaults(run=show)
     parser.add_argument("recipe", nargs="?", metavar="RECIPE")
+    parser.add_argument("values", nargs="*", metavar="key=value", help="values that differ from the recipe's")
+    parser.add_argument("--needs", action="store_true", help="released parts that it takes: files, sizes, licences, what is here")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -39,17 +42,38 @@ def run(args: argparse.Namespace) -> None:
 
 
 def show(args: argparse.Namespace) -> None:
-    """Name the recipes, or say what one holds."""
+    """Name the recipes, or say what one holds, or what it needs."""
     from sonovid import recipes
     from sonovid.recipes import base
 
     if args.recipe is None:
+        if args.needs:
+            raise ValueError("recipes --needs: of which recipe? sonovid recipes NAME --needs")
         width = max(map(len, recipes.names()))
         for name, what in recipes.names().items():
             print(f"{name:{width}}  {what}")
         return
-    for key, value in flat(base.plain(recipes.get(args.recipe))).items():
+    recipe = recipes.get(args.recipe, args.values)
+    if args.needs:
+        show_needs(args.recipe, recipe)
+        return
+    for key, value in flat(base.plain(recipe)).items():
         print(f"{key}={value}")
+
+
+def show_needs(name: str, recipe: Any) -> None:
+    """What a recipe takes from elsewhere, a line to a source."""
+    from sonovid.recipes.needs import needs
+
+    found = needs(recipe)
+    if not found:
+        print(f"{name}: needs nothing from elsewhere")
+    for need in found:
+        state = need.fault or ("here" if need.here else "not here yet; the Hub has it")
+        print(f"{need.key}={need.source}\n    {need.what}\n    {state}")
+    if missing := [need for need in found if not need.here and need.is_repository]:
+        total = sum(need.gigabytes or 0 for need in missing)
+        print(f"to fetch: {total:.2f} GB" + (" and what is of unknown size" if any(n.gigabytes is None for n in missing) else ""))
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

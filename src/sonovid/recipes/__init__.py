@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sonovid.recipes import base, cmmd, codec, fine_tuning, melgan, mmldm, mmldm_continuation, svg, uniform
+from sonovid.recipes import base, cmmd, codec, fine_tuning, melgan, mmldm, mmldm_continuation, needs, svg, uniform
 
 RECIPES: dict[str, Callable[[], Any]] = {
     "uniform.scenes": uniform.scenes,
@@ -88,6 +88,7 @@ def run(name: str, overrides: Overrides = None) -> Path:
         raise ValueError(f"{name}: out=FOLDER is needed: where the run is kept")
     if not recipe.data.path:
         raise ValueError(f"{name}: data=FOLDER_OR_MANIFEST is needed: what to train on")
+    needs.check(name, recipe)
     from sonovid.recipes import (
         cmmd_training,
         codec_training,

@@ -3,6 +3,7 @@
 import importlib
 import json
 import logging
+import math
 from dataclasses import asdict, replace
 from fractions import Fraction
 from functools import partial
@@ -17,6 +18,7 @@ from sonovid.clip import Clip
 from sonovid.codecs.apart import Apart
 from sonovid.codecs.audio import IdentityMel
 from sonovid.codecs.mel import LogMel
+from sonovid.codecs.pretrained import HifiGanVocoder
 from sonovid.codecs.spectrogram import PARTS, SpectrogramCodec
 from sonovid.codecs.vocoder import GriffinLim
 from sonovid.data import clips
@@ -34,6 +36,7 @@ from sonovid.training.loop import drawn_from
 log = logging.getLogger(__name__)
 
 SCHEDULE = Cosine(0.008)
+VOCODERS = ("SpectralVocoder", "MelGAN", "GriffinLim", "HifiGanVocoder")
 
 
 def run(recipe: CMMDRecipe, resolved: dict[str, Any]) -> Path:
@@ -84,21 +87,33 @@ def audio_codec(codecs: Codecs, sample_rate: int) -> SpectrogramCodec:
     return SpectrogramCodec(IdentityMel(mel.bins), vocoder, log_mel, latents_mean=[centre], latents_std=[reach]).eval()
 
 
-def vocoder_of(folder: Path, log_mel: LogMel) -> Any:
-    """The vocoder in a folder.
+def vocoder_of(folder: Path, log_mel: LogMel, key: str = "codecs.vocoder") -> Any:
+    """The vocoder in a folder: one of this package, or a HiFi-GAN as transformers saves it, alone or in a pipeline's vocoder/.
+
+    key: by which the recipe names it.
 
     Raises:
-        ValueError: there is none of this package, or the recipe beside it names another spectrogram.
+        ValueError: there is none, or it was made for another spectrogram.
     """
+    folder = folder / "vocoder" if (folder / "vocoder" / "config.json").is_file() else folder
     path = folder / "config.json"
-    kind = json.loads(path.read_text()).get("_class_name", "") if path.is_file() else ""
-    if kind not in PARTS:
-        raise ValueError(f"codecs.vocoder={folder}: no vocoder there; expected a folder of one of {', '.join(PARTS)}")
+    config = json.loads(path.read_text()) if path.is_file() else {}
+    hifi_gan = "SpeechT5HifiGan" in (config.get("architectures") or ())
+    kind = HifiGanVocoder.__name__ if hifi_gan else config.get("_class_name", "")
+    if kind not in VOCODERS:
+        raise ValueError(f"{key}={folder}: no vocoder there; expected a folder of {', '.join(VOCODERS)} or SpeechT5HifiGan")
     if (folder / "recipe.json").is_file():
         trained = parts.trained_mel(folder)
-        differing = [n for n in ("sample_rate", "bins", "n_fft", "hop") if getattr(trained, n) != getattr(log_mel, n)]
-        if differing:
-            raise ValueError(f"codecs.vocoder={folder}: its spectrogram has another {', '.join(differing)} than codecs.mel")
+        made_for = {name: getattr(trained, name) for name in ("sample_rate", "bins", "n_fft", "hop")}
+    elif hifi_gan:
+        hop = math.prod(config["upsample_rates"])
+        made_for = {"sample_rate": config["sampling_rate"], "bins": config["model_in_dim"], "hop": hop}
+    else:
+        made_for = {}
+    differing = [f"{name} {value}" for name, value in made_for.items() if value != getattr(log_mel, name)]
+    if differing:
+        own = ", ".join(f"{name} {getattr(log_mel, name)}" for name in made_for)
+        raise ValueError(f"{key}={folder}: made for a spectrogram of {', '.join(differing)}; the recipe's has {own}")
     return getattr(importlib.import_module(PARTS[kind]), kind).from_pretrained(folder).eval()
 
 

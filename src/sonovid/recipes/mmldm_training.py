@@ -127,7 +127,7 @@ def vocoder_for(base: Base, log_mel: LogMel) -> Any:
         ValueError: there is none, or it was made for another spectrogram.
     """
     if base.vocoder != shipped.NAME:
-        return vocoder_of(Path(base.vocoder), log_mel) if base.vocoder else None
+        return vocoder_of(Path(base.vocoder), log_mel, "base.vocoder") if base.vocoder else None
     codec = SpectrogramCodec.from_pretrained(shipped.folder() / "audio_codec")
     names = ("sample_rate", "bins", "n_fft", "hop", "low", "high", "floor")
     differing = [name for name in names if getattr(codec.log_mel, name) != getattr(log_mel, name)]

@@ -24,6 +24,7 @@ from sonovid.codecs.video import FrameAutoencoder
 from sonovid.codecs.vocoder import SpectralVocoder
 from sonovid.data import clips, latents, manifest
 from sonovid.geometry import Geometry
+from sonovid.recipes import needs
 from sonovid.recipes.codec import Mel
 from sonovid.recipes.uniform import Codecs, Data
 from sonovid.training.loop import drawn_from
@@ -44,7 +45,8 @@ def video_codec(codecs: Codecs) -> Any:
             return FrameAutoencoder(widths=(16, 16), blocks=1).eval()
     folder = _component(codecs.video, "video_codec")
     if folder is None and codecs.video != OPEN_SORA:
-        return _repository(codecs.video)
+        source, subfolder = needs.holding("codecs.video", codecs.video)
+        return PretrainedVideo.from_pretrained(source, subfolder=subfolder or None).eval()
     # Open-Sora's settings name no class of diffusers, so that its repository is fetched whole.
     folder = folders.locate(codecs.video) if folder is None else folder
     if (folder / "vae" / "config.json").is_file():
@@ -53,24 +55,6 @@ def video_codec(codecs: Codecs) -> Any:
         return OpenSoraVideo.from_released(folder)
     kinds: dict[str, Any] = {one.__name__: one for one in (FrameAutoencoder, OpenSoraVideo)}
     return kinds.get(_class_name(folder), PretrainedVideo).from_pretrained(folder).eval()
-
-
-def _repository(source: str) -> PretrainedVideo:
-    """An autoencoder of frames from a repository: that of a pipeline, in its subfolder vae, or one alone.
-
-    Raises:
-        ValueError: neither is there, or the repository cannot be had: the first reason is given.
-    """
-    try:
-        return PretrainedVideo.from_pretrained(source, subfolder="vae").eval()
-    except OSError as error:
-        first = error
-    try:
-        return PretrainedVideo.from_pretrained(source).eval()
-    except OSError:
-        raise ValueError(
-            f"codecs.video={source}: no autoencoder in its subfolder vae, nor at its root: {folders.first_line(first)}"
-        ) from first
 
 
 def audio_codec(codecs: Codecs) -> Any:
@@ -98,7 +82,24 @@ def text_encoder(codecs: Codecs) -> Any:
     """The text encoder that a recipe names."""
     if codecs.text == "hashed":
         return HashedText(codecs.text_width, codecs.text_words)
-    return PretrainedText.from_pretrained(codecs.text, max_words=codecs.text_words)
+    return released_text("codecs.text", codecs.text, max_words=codecs.text_words)
+
+
+def released_text(key: str, source: str, **options: Any) -> PretrainedText:
+    """A released text encoder: alone in a folder or repository, or that of a pipeline, whose tokenizer lies beside it.
+
+    source: FOLDER, OWNER/NAME, or OWNER/NAME:SUBFOLDER; a subfolder text_encoder_2 has its tokenizer in tokenizer_2.
+
+    Raises:
+        ValueError: it cannot be had.
+    """
+    place, subfolder = needs.holding(key, source)
+    folder = Path(place).expanduser()
+    if not subfolder and folder.is_dir() and folder.name.startswith("text_encoder"):
+        # A pipeline's own part, named by its whole path.
+        place, subfolder = str(folder.parent), folder.name
+    tokenizer = subfolder.replace("text_encoder", "tokenizer")
+    return PretrainedText.from_pretrained(place, subfolder=subfolder, tokenizer_subfolder=tokenizer, **options)
 
 
 def log_mel(mel: Mel, sample_rate: int) -> LogMel:

@@ -13,9 +13,10 @@ from sonovid.training.settings import Settings
 class Codecs:
     """Where codecs and text encoders come from.
 
-    video, audio: a folder of this library's, a model folder, a repository, or "shipped". words: "hashed", or the id or folder of
-    a CLIP text encoder, whose words the video U-Net attends to. vector: "hashed", or those of a CLAP text encoder, whose vector
-    the audio U-Net takes. words_width, vector_width: of the hashed ones. places: words of a prompt, all of which are filled.
+    video, audio: a folder of this library's, a model folder, a repository, or "shipped". words: "hashed", or a CLIP text encoder,
+    whose words the video U-Net attends to: by folder, by OWNER/NAME, or as OWNER/NAME:SUBFOLDER; of a pipeline, text_encoder and
+    tokenizer are taken. vector: the same of a CLAP text encoder, whose vector the audio U-Net takes. words_width, vector_width:
+    of the hashed ones. places: words of a prompt, all of which are filled.
     """
 
     video: str = "shipped"
@@ -114,10 +115,10 @@ def paper() -> SVGRecipe:
     return SVGRecipe(
         geometry=Geometry(32, Fraction(8), 256, 256, 16000),
         codecs=Codecs(
-            video="stable-diffusion-v1-5/stable-diffusion-v1-5",
+            video="SG161222/Realistic_Vision_V5.1_noVAE",
             audio="cvssp/audioldm-m-full",
-            words="openai/clip-vit-large-patch14",
-            vector="laion/clap-htsat-unfused",
+            words="SG161222/Realistic_Vision_V5.1_noVAE",
+            vector="cvssp/audioldm-m-full",
             places=77,
         ),
         network=Network(

@@ -14,7 +14,7 @@ from sonovid import folders
 from sonovid.av import AV, Task
 from sonovid.codecs.apart import Apart
 from sonovid.codecs.joint_text import JointText
-from sonovid.codecs.text import HashedText, PretrainedText
+from sonovid.codecs.text import HashedText
 from sonovid.condition import Condition
 from sonovid.denoisers.svg import SVG
 from sonovid.denoisers.svg.joint import audioldm_config, motion_config
@@ -54,9 +54,10 @@ def autoencoders(codecs: Codecs) -> AV:
 
 def text_encoder(codecs: Codecs) -> JointText:
     """The two text encoders that a recipe names."""
+    named = {"codecs.words": (codecs.words, codecs.words_width), "codecs.vector": (codecs.vector, codecs.vector_width)}
     words, vector = (
-        HashedText(width, codecs.places) if source == "hashed" else PretrainedText.from_pretrained(source)
-        for source, width in ((codecs.words, codecs.words_width), (codecs.vector, codecs.vector_width))
+        HashedText(width, codecs.places) if source == "hashed" else parts.released_text(key, source)
+        for key, (source, width) in named.items()
     )
     return JointText(words, vector, codecs.places)
 

@@ -125,7 +125,8 @@ def paper() -> UniFormRecipe:
         codecs=Codecs(
             video="hpcai-tech/OpenSora-VAE-v1.2",
             audio="cvssp/audioldm-m-full",
-            text="google/t5-v1_1-xxl",
+            # T5-v1.1-XXL's encoder; Google's own repository holds it as a pickle alone.
+            text="PixArt-alpha/PixArt-XL-2-512x512",
             text_width=4096,
             text_words=300,
         ),

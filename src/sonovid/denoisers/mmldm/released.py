@@ -56,18 +56,34 @@ def our_name(name: str) -> str:
     raise ValueError(f"{name}: no tensor of a released MM-LDM checkpoint")
 
 
+def check_patches(given: Mapping[str, Tensor]) -> None:
+    """Raises ValueError where a token of the checkpoint is a patch of several places of the latents."""
+    for name, value in given.items():
+        if name.endswith(".embed.weight") and value.ndim == 4 and value.shape[2:] != (1, 1):
+            rows, columns = value.shape[2:]
+            raise ValueError(
+                f"MM-LDM checkpoint: {name} has patches of {rows}x{columns} latents; only those of 1x1, as in the published "
+                "configurations, are known"
+            )
+
+
 def load(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Fill an `MMLDM` or a `Continuation` with the tensors of a released checkpoint.
 
-    Places that were trained away from the fixed ones are kept: what they differ by goes into the learnt ones. Where the model's
-    context is text, the released learnt context is left out.
+    Places that were trained away from the fixed ones are kept: what they differ by goes into the learnt ones. The first released
+    form of the transformer has no modality embeddings (mod_embed_*): they are zeros. Where the model's context is text, the
+    released learnt context is left out.
 
     Raises:
-        ValueError: a tensor is missing, surplus or of another shape.
+        ValueError: a tensor is missing, surplus or of another shape, or the checkpoint has patches of several places.
     """
     given = {our_name(name): value for name, value in tensors.items()}
     given = {name: value for name, value in given.items() if not UNUSED.match(name)}
+    check_patches(given)
     own = model.state_dict()
+    without = [name for name in own if name.endswith(".modality")]
+    if not any(name in given for name in without):
+        given |= {name: torch.zeros_like(own[name]) for name in without}
     learnt = "network.learnt_context" if isinstance(model, Continuation) else "learnt_context"
     if learnt not in own:
         given.pop(learnt, None)
@@ -76,6 +92,11 @@ def load(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         entrance = modules.get(name.removesuffix(".position"))
         if not isinstance(entrance, Entrance):
             continue
+        if given[name].numel() != entrance.position.numel():
+            raise ValueError(
+                f"MM-LDM checkpoint: {name} is {tuple(given[name].shape)}, expected {tuple(entrance.position.shape)}: it was "
+                "trained on latents of another size, or at another width"
+            )
         moved = given.pop(name).reshape(entrance.position.shape) - entrance.position
         # Rounding of the sines is no training.
         if float(moved.abs().max()) > 1e-6:
