@@ -48,7 +48,8 @@ MAY_IMPORT = {
     "continuation": (STAGES | ROOTS | {"metrics"}) - {"data"},
     "calibration": BASE | {"media", "data", "metrics"},
     "recipes": TOP | {"continuation"},
-    "commands": TOP | {"recipes", "calibration", "captioning", "continuation"},
+    "app": TOP | {"continuation"},
+    "commands": TOP | {"recipes", "calibration", "captioning", "continuation", "app"},
     "cli": TOP | {"recipes", "commands"},
 }
 # Functions that may be long or take many arguments, each with its reason.

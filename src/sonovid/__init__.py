@@ -222,6 +222,26 @@ The map, in the order in which imports may point:
     recipes/svg_training.py     the SVG baseline's training from its recipe: base models loaded or begun, joined, trained
     recipes/uniform.py          UniForm in three sizes: the published one, the one in the package, a toy
     recipes/uniform_training.py UniForm's training from its recipe: latents cached, the network trained, a pipeline left
+    app/settings.py             how the server is run: where it listens, what it keeps, what a request may ask of it
+    app/errors.py               what a client is told when a request is refused: one line, a status, OpenAI's shape
+    app/models.py               the models that a server offers, and their pipelines, loaded once for each device
+    app/request.py              the fields of a request, checked against the model and the limits
+    app/uploads.py              files that clients bring: under names of ours, probed before anything is queued
+    app/store.py                jobs in SQLite
+    app/jobs.py                 the queue: jobs taken in, worked on in order, cancelled, looked up, removed when old
+    app/making.py               a job to files: the pipeline's call with its steps watched
+    app/worker.py               one thread for each device, which takes jobs and makes them
+    app/guard.py                what every request passes first: host, origin, token, size
+    app/api.py                  the HTTP API: OpenAI's routes for videos
+    app/page/look.py            how the page looks: the system's fonts, light and dark
+    app/page/examples.py        files to try, rendered when they are first needed
+    app/page/show.py            jobs as HTML: waiting, in progress, finished, failed
+    app/page/generate.py        the first tab: words, a video or a sound in, the clip, its progress and the history
+    app/page/score.py           the second tab: clips of one's own, measured
+    app/page/table.py           the third tab: figures that were measured before
+    app/page/build.py           the page put together from its tabs
+    app/server.py               jobs, models, workers, API and page put together, and run
+    commands/app.py             sonovid app: a page and an HTTP API on this machine
     commands/device.py          where the networks of a command compute: what --device names, or the best that is here
     commands/evaluate.py        sonovid evaluate: folders of clips to numbers that can be trusted
     commands/metrics.py         sonovid metrics: which numbers there are, and what each needs

@@ -10,6 +10,7 @@ from typing import Any
 
 import sonovid
 from sonovid.commands import (
+    app,
     calibrate,
     caption,
     compare,
@@ -28,6 +29,7 @@ from sonovid.commands import (
 COMMANDS = (
     import_released,
     generate,
+    app,
     scenes,
     caption,
     filtering,

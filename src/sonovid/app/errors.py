@@ -1,0 +1,35 @@
+"""What a client is told when a request is refused: one line, an HTTP status, and OpenAI's shape of an error."""
+
+from typing import Any
+
+
+class Refused(ValueError):
+    """A request that is not served. status: the HTTP status. param: the field at fault. retry_after: seconds, with 429."""
+
+    def __init__(self, message: str, status: int = 400, *, param: str | None = None, retry_after: int | None = None):
+        super().__init__(message)
+        self.status, self.param, self.retry_after = status, param, retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that go with the answer."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
+    def to_json(self) -> dict[str, Any]:
+        """The body of the answer, as OpenAI's API has it."""
+        return error_body(one_line(self), self.status, self.param)
+
+
+KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+def error_body(message: str, status: int, param: str | None = None) -> dict[str, Any]:
+    """An error in OpenAI's shape."""
+    kind = KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": status}}
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message on one line; a fault of ours is named as such."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return line if isinstance(error, ValueError | OSError) else f"unexpected {type(error).__name__}: {line}"

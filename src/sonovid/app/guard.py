@@ -1,0 +1,261 @@
+"""What every request passes first: who may come in, from where, with how much, and which of Gradio's routes are there at all."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from sonovid.app.errors import error_body
+from sonovid.app.settings import Settings, is_loopback
+
+Scope = Any
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+
+COOKIE = "sonovid"
+OPEN = ("/health", "/login")
+# Of Gradio's API those parts that the page uses; the others proxy, record, rewrite or run things.
+GRADIO = (
+    *("queue/join", "queue/data", "upload", "upload_progress", "file=", "heartbeat/", "startup-events", "theme.css"),
+    *("app_id", "info", "cancel", "reset", "user", "login_check"),
+)
+GRADIO_FILES = ("/assets/", "/static/", "/svelte/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json")
+API = ("/v1/", "/health", "/docs", "/openapi.json", "/static-offline-docs/", "/login", "/logout")
+JOIN = 2**20  # Bytes of a message of the page.
+SPARE = 2**20  # Bytes that a form has beside its file.
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self' data: blob:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+LOGIN = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Sonovid</title>
+<style>
+:root{color-scheme:light dark}
+body{font:1rem system-ui,sans-serif;max-width:24rem;margin:20vh auto;padding:0 1rem}
+input,button{font:inherit;padding:.5rem;width:100%%;box-sizing:border-box;margin:.25rem 0}
+p{color:#c0392b}
+</style>
+<h1>Sonovid</h1>%s
+<form method="post">
+<label>Token <input type="password" name="token" autocomplete="current-password" autofocus required></label>
+<button>Sign in</button>
+</form></html>"""
+
+
+class TooLarge(HTTPException):
+    """More was sent than is taken. Applications answer it by themselves where they read the body."""
+
+    def __init__(self, limit: int):
+        super().__init__(413, f"the request is larger than the limit of {limit / 2**20:g} MiB")
+
+
+class Guard:
+    """ASGI middleware around the whole server."""
+
+    def __init__(self, app: Any, settings: Settings):
+        self.app, self.settings = app, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve, refuse, or hand on."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return  # No route of ours speaks WebSocket; the server closes what is not answered.
+        request = Request(scope)
+        send = self._with_headers(send)
+        refusal = self._refusal(request)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+        elif request.url.path == "/login":
+            await (await self._login(Request(scope, receive)))(scope, receive, send)
+        else:
+            await self._hand_on(request, scope, receive, send)
+
+    def _refusal(self, request: Request) -> Response | None:
+        """The answer to a request that may not come in."""
+        path = request.url.path
+        if not self._known_host(request):
+            return _error(403, "this server listens for this machine alone and does not answer to that Host")
+        if request.method not in ("GET", "HEAD") and not _same_origin(request):
+            return _error(403, "a page of another site may not ask this server for anything")
+        if not _served(path):
+            return _error(404, f"{path[:80]}: no such route")
+        if self.settings.token is not None and path not in OPEN and not self._admitted(request):
+            if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+                return RedirectResponse("/login", 303)
+            refused = _error(401, "a token is needed: Authorization: Bearer TOKEN")
+            refused.headers["www-authenticate"] = "Bearer"
+            return refused
+        return None
+
+    def _known_host(self, request: Request) -> bool:
+        """Whether a browser was meant to come here: against names of other sites that resolve to this machine."""
+        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        return not is_loopback(self.settings.host) or is_loopback(host)
+
+    def _admitted(self, request: Request) -> bool:
+        """Whether the request carries the token, or the cookie that stands for it."""
+        assert self.settings.token is not None
+        kind, _, given = request.headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.settings.token.encode()):
+            return True
+        return hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), _pass(self.settings.token).encode())
+
+    async def _login(self, request: Request) -> Response:
+        """The form that takes the token of a browser, and the cookie it gets for it."""
+        if self.settings.token is None:
+            return RedirectResponse("/", 303)
+        if request.method != "POST":
+            return HTMLResponse(LOGIN % "")
+        try:
+            body = await _whole(request.receive, 4096)
+        except TooLarge:
+            return _error(413, "that is no token")
+        given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
+        if not hmac.compare_digest(given.encode(), self.settings.token.encode()):
+            return HTMLResponse(LOGIN % "<p role='alert'>That is not the token of this server.</p>", 401)
+        answer = RedirectResponse("/", 303)
+        secure = request.url.scheme == "https"
+        kept = _pass(self.settings.token)
+        answer.set_cookie(COOKIE, kept, max_age=30 * 86400, httponly=True, samesite="strict", secure=secure)
+        return answer
+
+    async def _hand_on(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application's own answer, to no more bytes than are taken."""
+        limit = self.settings.max_upload + SPARE
+        declared = request.headers.get("content-length", "0")
+        if not declared.isdecimal() or int(declared) > limit:
+            await _error(413, TooLarge(limit).detail)(scope, receive, send)
+            return
+        if request.url.path != "/gradio_api/queue/join":
+            await self.app(scope, _limited(receive, limit), send)
+            return
+        try:
+            body = await _whole(receive, JOIN)
+        except TooLarge as error:
+            await _error(413, error.detail)(scope, receive, send)
+            return
+        if addresses(body):
+            await _error(400, "addresses are not read: upload the file itself")(scope, receive, send)
+            return
+        await self.app(scope, _once(body, receive), send)
+
+    def _with_headers(self, send: Send) -> Send:
+        """Answers with headers that keep browsers from asking other hosts, and other sites from framing this one."""
+
+        async def sent(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                there = {name.lower() for name, _ in message["headers"]}
+                added = [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in there]
+                message = {**message, "headers": [*message["headers"], *added]}
+            await send(message)
+
+        return sent
+
+
+def addresses(body: bytes) -> list[str]:
+    """File paths in a message of the page that are addresses of other hosts, which Gradio would fetch."""
+    try:
+        message = json.loads(body)
+    except ValueError:
+        return []
+    return [path for path in _paths(message) if "://" in path or path.startswith("//")]
+
+
+def _paths(node: Any) -> Iterator[str]:
+    """All strings under the key "path", at any depth."""
+    waiting = [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            if isinstance(one.get("path"), str):
+                yield one["path"]
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+
+
+def _served(path: str) -> bool:
+    """Whether a path leads to the API, to the page, or to a part of Gradio that the page uses."""
+    if path == "/" or path.startswith((*API, *GRADIO_FILES)):
+        return True
+    prefix = "/gradio_api/"
+    return path.startswith(prefix) and path.removeprefix(prefix).startswith(GRADIO)
+
+
+def _same_origin(request: Request) -> bool:
+    """Whether a request does not come from a page of another site; programs say nothing of it."""
+    origin = request.headers.get("origin")
+    if origin is None:
+        return request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+    return urlsplit(origin).netloc == request.headers.get("host", "")
+
+
+def _pass(token: str) -> str:
+    """What a browser keeps in place of the token."""
+    return hashlib.sha256(f"sonovid app {token}".encode()).hexdigest()
+
+
+def _error(status: int, line: str) -> JSONResponse:
+    return JSONResponse(error_body(line, status), status)
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """The body, and TooLarge where it is more than `limit` bytes, however it is sent."""
+    total = 0
+
+    async def received() -> Any:
+        nonlocal total
+        message = await receive()
+        if message["type"] == "http.request":
+            total += len(message.get("body", b""))
+            if total > limit:
+                raise TooLarge(limit)
+        return message
+
+    return received
+
+
+async def _whole(receive: Receive, limit: int) -> bytes:
+    """A whole body of at most `limit` bytes."""
+    body, more, limited = b"", True, _limited(receive, limit)
+    while more:
+        message = await limited()
+        body += message.get("body", b"")
+        more = message["type"] == "http.request" and message.get("more_body", False)
+    return body
+
+
+def _once(body: bytes, receive: Receive) -> Receive:
+    """A body that was read already, then whatever follows."""
+    pending = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Any:
+        return pending.pop() if pending else await receive()
+
+    return received

@@ -1,0 +1,161 @@
+"""The models that a server offers: what each makes, and its pipeline, loaded once for each device."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from sonovid.app.errors import Refused
+from sonovid.app.settings import SHIPPED
+
+KEPT = 2  # Pipelines that stay loaded on one device.
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model makes and takes.
+
+    id: its name in requests: that of a folder, never where it lies. seconds: of one window, exactly. continues: whether it makes
+    more than one window. takes_sources: whether a video or a sound can be given.
+    """
+
+    id: str
+    system: str
+    seconds: Fraction
+    fps: Fraction
+    num_frames: int
+    width: int
+    height: int
+    sample_rate: int
+    steps: int
+    guidance_scale: float
+    audio_guidance_scale: float
+    takes_words: bool = True
+    takes_sources: bool = True
+    continues: bool = False
+    labels: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> str:
+        """WIDTHxHEIGHT."""
+        return f"{self.width}x{self.height}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As /v1/models lists it; fractions as text."""
+        return {
+            "id": self.id,
+            "object": "model",
+            "created": 0,
+            "owned_by": "sonovid",
+            "system": self.system,
+            "seconds": str(self.seconds),
+            "fps": str(self.fps),
+            "num_frames": self.num_frames,
+            "size": self.size,
+            "sample_rate": self.sample_rate,
+            "num_inference_steps": self.steps,
+            "guidance_scale": self.guidance_scale,
+            "audio_guidance_scale": self.audio_guidance_scale,
+            "takes_prompt": self.takes_words,
+            "takes_source_video": self.takes_sources,
+            "takes_source_audio": self.takes_sources,
+            "longer_than_seconds": self.continues,
+            "labels": list(self.labels),
+        }
+
+
+def card_of(name: str, pipe: Any) -> ModelCard:
+    """The card of a pipeline."""
+    own, options = pipe.geometry, pipe.options
+    return ModelCard(
+        id=name,
+        system=pipe.config.system,
+        seconds=own.seconds,
+        fps=own.fps,
+        num_frames=own.num_frames,
+        width=own.width,
+        height=own.height,
+        sample_rate=own.sample_rate,
+        steps=options["num_inference_steps"],
+        guidance_scale=float(options["guidance_scale"]),
+        audio_guidance_scale=float(options["audio_guidance_scale"]),
+        takes_words=bool(pipe.takes_words),
+        takes_sources=all(pipe.makes),
+        continues=_continues(pipe),
+        labels=tuple(pipe.classes.names),
+    )
+
+
+def _continues(pipe: Any) -> bool:
+    """Whether the model makes what is longer than its window."""
+    from sonovid.continuation.ways import way_of
+
+    try:
+        way_of(pipe.denoiser, pipe.geometry)
+    except ValueError:
+        return False
+    return True
+
+
+def named(models: Sequence[str]) -> dict[str, str]:
+    """The models by the names that clients use: the last part of a folder's path, a repository's own name."""
+    found: dict[str, str] = {}
+    for model in models:
+        base = model if model == SHIPPED or not Path(model).is_dir() else Path(model).resolve().name
+        name, number = base, 2
+        while name in found:
+            name, number = f"{base}-{number}", number + 1
+        found[name] = model
+    return found
+
+
+class Models:
+    """The models of a server. Every one is loaded once when the server starts, so that a wrong name is an error then."""
+
+    def __init__(self, models: Sequence[str], devices: Sequence[str], dtype: str = "float32"):
+        self.places, self.dtype = named(models), dtype
+        self._loaded: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self._lock = threading.Lock()
+        # The default last, so that it is the one that stays loaded.
+        cards = {name: card_of(name, self.pipeline(name, devices[0])) for name in reversed(self.places)}
+        self.cards = {name: cards[name] for name in self.places}
+
+    @property
+    def default(self) -> ModelCard:
+        """The first model."""
+        return next(iter(self.cards.values()))
+
+    def card(self, name: str | None) -> ModelCard:
+        """A model's card by its name; None: the default.
+
+        Raises:
+            Refused: no such model is offered.
+        """
+        if name is None:
+            return self.default
+        if name not in self.cards:
+            raise Refused(f"model={name!r}: not offered here; expected one of {', '.join(self.cards)}", param="model")
+        return self.cards[name]
+
+    def pipeline(self, name: str, device: str) -> Any:
+        """The pipeline of a model on a device; `KEPT` stay loaded on each."""
+        import torch
+
+        from sonovid.pipeline import SoundingVideoPipeline
+
+        with self._lock:
+            if (name, device) in self._loaded:
+                self._loaded.move_to_end((name, device))
+                return self._loaded[name, device]
+            place = self.places[name]
+            pipe = SoundingVideoPipeline.from_pretrained(None if place == SHIPPED else place)
+            pipe.to(device, getattr(torch, self.dtype))
+            pipe.set_progress_bar_config(disable=True)
+            self._loaded[name, device] = pipe
+            here = [key for key in self._loaded if key[1] == device]
+            for key in here[:-KEPT]:
+                del self._loaded[key]
+            return pipe

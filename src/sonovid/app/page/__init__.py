@@ -1,0 +1,1 @@
+"""The page: generate, measure, and results, on Gradio."""

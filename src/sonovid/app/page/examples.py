@@ -1,0 +1,39 @@
+"""Files to try: a silent scene and a sound, rendered when they are first needed."""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from sonovid import media
+from sonovid.geometry import Geometry
+
+PROMPTS = (
+    "a wooden stick hits a metal can twice",
+    "a red rubber ball bounces on a wooden floor",
+    "a glass ball bounces on a stone floor",
+    "a stick hits a drum three times",
+)
+SEEDS = {"bounces": 90_000_003, "hits": 90_000_001}  # Scenes that no packaged model was trained on.
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Where the files lie. video: without sound. audio: without pictures."""
+
+    folder: Path
+    video: Path
+    audio: Path
+
+
+def render(folder: Path) -> Examples:
+    """The files, made where they are missing."""
+    from sonovid.data.scenes import WORLDS
+
+    folder.mkdir(parents=True, exist_ok=True)
+    found = Examples(folder, folder / "ball.mp4", folder / "stick.wav")
+    geometry = Geometry(16, Fraction(8), 64, 64, 16000)
+    if not found.video.exists():
+        media.write(found.video, replace(WORLDS["bounces"].render(SEEDS["bounces"], geometry), waveform=None))
+    if not found.audio.exists():
+        media.write(found.audio, replace(WORLDS["hits"].render(SEEDS["hits"], geometry), frames=None))
+    return found

@@ -1,0 +1,244 @@
+"""The first tab: words, a video or a sound in; the clip, its progress, and the session's history."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from sonovid.app.errors import Refused, one_line
+from sonovid.app.jobs import Jobs
+from sonovid.app.models import ModelCard, Models
+from sonovid.app.page import show
+from sonovid.app.page.examples import PROMPTS, Examples
+from sonovid.app.request import checked, parsed
+from sonovid.app.store import Job
+from sonovid.app.uploads import Upload, pieces_of, receive
+
+POLL = 0.2  # Seconds between looks at a job that a page follows.
+REMEMBERED = 20  # Jobs that a browser remembers.
+
+
+class Generating:
+    """What the tab does, apart from its components. A job belongs to the queue, not to the page: a page only follows it."""
+
+    def __init__(self, jobs: Jobs, models: Models, examples: Examples):
+        self.jobs, self.models, self.examples = jobs, models, examples
+
+    def submitted(self, values: dict[str, Any], video: str | None, audio: str | None) -> Job:
+        """Queue what the page asks for.
+
+        Raises:
+            Refused: something in it is not accepted, or the queue is full.
+        """
+        given = {name: path for name, path in (("source_video", video), ("source_audio", audio)) if path}
+        if len(given) > 1:
+            raise Refused("a video and a sound are both given, so there is nothing to generate: take one of them away")
+        fields = {name: value for name, value in values.items() if value not in (None, "")}
+        card = self.models.card(fields.get("model"))
+        if given or fields.get("seconds") == float(card.seconds):
+            fields.pop("seconds", None)
+        asked = checked(parsed(fields), card, self.jobs.settings, next(iter(given), None))
+        uploads = [self._received(name, path) for name, path in given.items()]
+        return self.jobs.submit(asked.model_dump(exclude_none=True), uploads)
+
+    def _received(self, name: str, path: str) -> Upload:
+        """A file that Gradio took in, copied and probed."""
+        place = Path(path).resolve()
+        own = [(self.jobs.folder / "page").resolve(), self.examples.folder.resolve()]
+        if not any(place.is_relative_to(folder) for folder in own):
+            raise Refused(f"{name}: upload the file itself; no other place is read")
+        return receive(pieces_of(place), name, place.name, self.jobs.incoming, self.jobs.settings)
+
+    async def followed(self, job_id: str) -> AsyncIterator[tuple[str, bool]]:
+        """HTML of a job whenever it changes, and whether it has ended."""
+        last = ""
+        while True:
+            try:
+                job = await asyncio.to_thread(self.jobs.get, job_id)
+            except Refused:
+                yield show.CANCELLED, True
+                return
+            if job.ended:
+                yield show.ended(job), True
+                return
+            html = show.in_progress(job, self.jobs.look(job), await asyncio.to_thread(self.jobs.ahead, job))
+            if html != last:
+                yield html, False
+            last = html
+            await asyncio.sleep(POLL)
+
+    def remembered(self, ids: Any) -> list[Job]:
+        """The jobs that a browser remembers and that are still there, the newest first."""
+        wanted = [one for one in ids if isinstance(one, str)][:REMEMBERED] if isinstance(ids, list) else []
+        return [job for one in wanted if (job := self.jobs.store.get(one)) is not None]
+
+
+class GenerateTab:
+    """The components of the tab and what they set off."""
+
+    def __init__(self, work: Generating):
+        self.work = work
+        with gr.Row():
+            with gr.Column(scale=5, min_width=300):
+                self._inputs()
+            with gr.Column(scale=6, min_width=300):
+                self._outputs()
+        self._events()
+
+    def _inputs(self) -> None:
+        """What is asked for."""
+        examples, card = self.work.examples, self.work.models.default
+        self.prompt = gr.Textbox(label="Words", info="What is to be seen and heard.", lines=2, max_length=2000, elem_id="prompt")
+        gr.Examples([[words] for words in PROMPTS], [self.prompt], label="Words to try")
+        with gr.Accordion("A video or a sound that is kept", open=False):
+            self.video = gr.Video(label="A video: its sound is made", sources=["upload"], height=180, elem_id="video")
+            gr.Examples([[str(examples.video)]], [self.video], label="A video to try")
+            self.audio = gr.Audio(label="A sound: its pictures are made", sources=["upload"], type="filepath", elem_id="audio")
+            gr.Examples([[str(examples.audio)]], [self.audio], label="A sound to try")
+        with gr.Row():
+            self.go = gr.Button("Generate", variant="primary", elem_id="go")
+            self.cancel = gr.Button("Cancel", variant="stop", interactive=False, elem_id="cancel")
+        with gr.Accordion("Settings", open=False):
+            self.model = gr.Dropdown(list(self.work.models.cards), value=card.id, label="Model", elem_id="model")
+            with gr.Row():
+                self.seconds = gr.Number(
+                    float(card.seconds), label="Seconds", info=_about_length(card), minimum=0.1, elem_id="seconds"
+                )
+                self.steps = gr.Slider(1, 100, card.steps, step=1, label="Sampling steps", elem_id="steps")
+            with gr.Row():
+                self.guidance = gr.Slider(0, 10, card.guidance_scale, step=0.1, label="Guidance of the pictures")
+                self.audio_guidance = gr.Slider(0, 10, card.audio_guidance_scale, step=0.1, label="Guidance of the sound")
+            with gr.Row():
+                self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
+                self.other_seed = gr.Checkbox(True, label="Another seed each time", elem_id="other-seed")
+            self.negative = gr.Textbox(label="Words for what is not to be seen and heard", max_length=2000)
+            self.label = gr.Dropdown(list(card.labels), label="Class", visible=bool(card.labels))
+
+    def _outputs(self) -> None:
+        """What comes out."""
+        self.result = gr.HTML(show.EMPTY, elem_id="result")
+        self.again = gr.Button("The same again with another seed", interactive=False, elem_id="again")
+        self.history = gr.Radio([], label="History of this browser", visible=False, elem_id="history")
+        self.shown = gr.State("")
+        # Not a secret: the page's own script is told it.
+        self.ids = gr.BrowserState([], storage_key="sonovid-history", secret="sonovid")
+
+    def _events(self) -> None:
+        """What sets off what."""
+        outputs = [self.result, self.shown, self.ids, self.history, self.go, self.cancel, self.again, self.seed]
+        quietly: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
+        asked = [self.prompt, self.video, self.audio, self.model, self.seconds, self.steps, self.guidance, self.audio_guidance]
+        asked += [self.seed, self.other_seed, self.negative, self.label, self.ids]
+        gr.on([self.go.click, self.prompt.submit], self.generate, asked, outputs, **quietly)
+        self.again.click(self.repeat, [self.shown, self.ids], outputs, **quietly)
+        self.cancel.click(self.stop, [self.shown], [self.cancel], **quietly)
+        self.history.input(self.choose, [self.history], [self.result, self.shown, self.again], **quietly)
+        self.model.input(
+            self.changed, [self.model], [self.seconds, self.steps, self.guidance, self.audio_guidance, self.label], **quietly
+        )
+        self.on_load = {"fn": self.resume, "inputs": [self.ids], "outputs": outputs, **quietly}
+
+    # --- what they set off ---------------------------------------------------------------------------------------------
+
+    async def generate(self, *values: Any) -> AsyncIterator[tuple]:
+        """A new job, followed to its end."""
+        prompt, video, audio, model, seconds, steps, guidance, audio_guidance, seed, other, negative, label, ids = values
+        fields = {"prompt": prompt, "model": model, "seconds": seconds, "num_inference_steps": steps, "guidance_scale": guidance}
+        fields |= {"audio_guidance_scale": audio_guidance, "negative_prompt": negative, "label": label}
+        fields["seed"] = secrets.randbits(31) if other else seed
+        try:
+            job = await asyncio.to_thread(self.work.submitted, fields, video, audio)
+        except (ValueError, OSError) as error:
+            yield (show.error(one_line(error)), *self._idle())
+            return
+        async for update in self._follow(job, ids):
+            yield update
+
+    async def repeat(self, shown: str, ids: Any) -> AsyncIterator[tuple]:
+        """The job that is shown, with another seed."""
+        try:
+            job = await asyncio.to_thread(self.work.jobs.again, shown, {"seed": secrets.randbits(31)})
+        except (ValueError, OSError) as error:
+            yield (show.error(one_line(error)), *self._idle())
+            return
+        async for update in self._follow(job, ids):
+            yield update
+
+    async def resume(self, ids: Any) -> AsyncIterator[tuple]:
+        """After the page was loaded: the newest job of this browser, followed where it has not ended."""
+        there = await asyncio.to_thread(self.work.remembered, ids)
+        if not there:
+            yield (gr.skip(), "", gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
+            return
+        async for update in self._follow(there[0], [job.id for job in there]):
+            yield update
+
+    def stop(self, shown: str) -> Any:
+        """Cancel the job that is followed; who follows it sees that it is gone."""
+        try:
+            if not self.work.jobs.get(shown).ended:
+                self.work.jobs.delete(shown)
+        except Refused:
+            pass
+        return gr.update(interactive=False)
+
+    def choose(self, job_id: str) -> tuple:
+        """A job of the history."""
+        try:
+            job = self.work.jobs.get(job_id)
+        except Refused as refused:
+            return show.error(str(refused)), "", gr.update(interactive=False)
+        html = show.ended(job) if job.ended else show.in_progress(job, self.work.jobs.look(job), 0)
+        return html, job.id, gr.update(interactive=job.error is None and job.ended)
+
+    def changed(self, model: str) -> tuple:
+        """Another model: its own values."""
+        card = self.work.models.card(model)
+        seconds = gr.update(value=float(card.seconds), info=_about_length(card))
+        labels = gr.update(choices=list(card.labels), value=None, visible=bool(card.labels))
+        return seconds, card.steps, card.guidance_scale, card.audio_guidance_scale, labels
+
+    async def _follow(self, job: Job, ids: Any) -> AsyncIterator[tuple]:
+        """Updates of all outputs until a job has ended."""
+        kept = [job.id, *(one for one in (ids if isinstance(ids, list) else []) if one != job.id)][:REMEMBERED]
+        history, first = self._listed(kept, job.id), True
+        async for html, ended in self.work.followed(job.id):
+            if ended:
+                there = self.work.jobs.store.get(job.id)
+                good = there is not None and there.error is None
+                kept = kept if there is not None else [one for one in kept if one != job.id]
+                yield (
+                    html,
+                    job.id if there is not None else "",
+                    kept,
+                    self._listed(kept, job.id),
+                    gr.update(interactive=True),
+                    gr.update(interactive=False),
+                    gr.update(interactive=good),
+                    gr.skip(),
+                )
+            elif first:
+                busy, idle = gr.update(interactive=True), gr.update(interactive=False)
+                yield html, job.id, kept, history, idle, busy, idle, job.request.get("seed", 0)
+            else:
+                yield (html, *(gr.skip() for _ in range(7)))
+            first = False
+
+    def _listed(self, ids: Sequence[str], chosen: str) -> Any:
+        """The history with one of its jobs chosen."""
+        choices = [(show.label(job), job.id) for job in self.work.remembered(list(ids))]
+        there = [value for _, value in choices]
+        return gr.update(choices=choices, value=chosen if chosen in there else None, visible=bool(choices))
+
+    def _idle(self) -> tuple:
+        """The other outputs where nothing was queued."""
+        return gr.skip(), gr.skip(), gr.skip(), gr.update(interactive=True), gr.update(interactive=False), gr.skip(), gr.skip()
+
+
+def _about_length(card: ModelCard) -> str:
+    """What a user has to know of lengths."""
+    longer = "more is made window by window" if card.continues else "at most"
+    return f"{float(card.seconds):g} s: {longer}. What is given keeps its own length."

@@ -1,0 +1,136 @@
+"""The second tab: clips of one's own, or folders of them, measured as `sonovid evaluate` does."""
+
+import asyncio
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from sonovid.app.errors import Refused, one_line
+from sonovid.app.jobs import Jobs
+from sonovid.app.page import show
+
+ABOUT = """Clips and, where a metric needs one, a reference; they belong together by their file names, a single clip and a single
+reference in any case. Metrics whose weights are not on this machine are left out; nothing is fetched."""
+
+
+class Measuring:
+    """What the tab does, apart from its components."""
+
+    def __init__(self, jobs: Jobs):
+        self.jobs = jobs
+        self.place = jobs.folder / "measured"
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def table(self, clips: Sequence[str], reference: Sequence[str], metrics: Sequence[str]) -> str:
+        """Measure, as HTML.
+
+        Raises:
+            ValueError: nothing to measure, too many files, or files that cannot be measured.
+        """
+        from sonovid.metrics import catalogue
+        from sonovid.metrics.cache import Cache
+        from sonovid.metrics.evaluate import Measuring as How
+        from sonovid.metrics.evaluate import evaluate
+        from sonovid.metrics.extraction import Extraction
+        from sonovid.metrics.sets import open_set
+
+        if not clips:
+            raise Refused("no clips: upload one at least")
+        limit = self.jobs.settings.max_measured
+        if len(clips) + len(reference) > limit:
+            raise Refused(f"{len(clips) + len(reference)} files: the limit is {limit}; use sonovid evaluate")
+        chosen = catalogue.select(",".join(metrics) or None)
+        place = self.place / secrets.token_hex(8)
+        alone = len(clips) == 1 and len(reference) == 1
+        try:
+            generated = open_set(self._laid_out(clips, place / "clips", alone), title="clips")
+            true = open_set(self._laid_out(reference, place / "reference", alone), title="reference") if reference else None
+            how = How(device=self.jobs.settings.devices[0], how=Extraction(Cache(None), quiet=True))
+            return rendered(evaluate(generated, true, chosen, how))
+        except ValueError as error:
+            raise ValueError(str(error).replace(f"{place}{os.sep}", "")) from None
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _laid_out(self, files: Sequence[str], folder: Path, alone: bool) -> Path:
+        """A folder of the uploaded files under their names. alone: under one name, so that a pair is a pair."""
+        folder.mkdir(parents=True)
+        own = (self.jobs.folder / "page").resolve()
+        for one in files:
+            path = Path(one).resolve()
+            if not path.is_relative_to(own):
+                raise Refused("upload the files themselves; no other place is read")
+            name = f"clip{path.suffix}" if alone else path.name
+            if (folder / name).exists():
+                raise Refused(f"{name}: two files of one name; clips are paired by name")
+            os.link(path, folder / name)
+        return folder
+
+
+class ScoreTab:
+    """The components of the tab and what they set off."""
+
+    def __init__(self, work: Measuring):
+        from sonovid.metrics import catalogue
+
+        self.work = work
+        gr.Markdown(ABOUT)
+        with gr.Row():
+            self.clips = self._files("Clips", "clips")
+            self.reference = self._files("Reference (optional)", "reference")
+        families = sorted(catalogue.families())
+        self.metrics = gr.Dropdown(
+            families,
+            value=[],
+            multiselect=True,
+            label="Metrics",
+            info="families of metrics; none chosen: every one that fits",
+            elem_id="metrics",
+        )
+        self.go = gr.Button("Measure", variant="primary", elem_id="measure")
+        self.result = gr.HTML('<p class="sv-empty">The table will appear here.</p>', elem_id="measured")
+        # One at a time: measuring takes the device from the generating.
+        self.go.click(
+            self.measure, [self.clips, self.reference, self.metrics], [self.result], concurrency_limit=1, api_visibility="private"
+        )
+
+    def _files(self, label: str, name: str) -> Any:
+        """A place for files, or for a whole folder of them."""
+        with gr.Column(min_width=260):
+            files = gr.File(label=label, file_count="multiple", file_types=["video", "audio"], height=160, elem_id=name)
+            folder = gr.UploadButton("Choose a folder", file_count="directory", size="sm")
+            folder.upload(lambda found: found, [folder], [files], api_visibility="private")
+        return files
+
+    async def measure(self, clips: Any, reference: Any, metrics: Any) -> str:
+        """The table, or the one line of what is wrong."""
+        try:
+            return await asyncio.to_thread(self.work.table, clips or [], reference or [], metrics or [])
+        except (ValueError, OSError) as error:
+            return show.error(one_line(error))
+
+
+def rendered(evaluation: Any) -> str:
+    """An evaluation as HTML: the table, its notes, and what was left out."""
+    from sonovid.metrics.report import cells
+
+    found = cells.table(evaluation)
+    notes = [*(f"[{place}] {note}" for place, note in enumerate(found.notes, 1)), *found.warnings]
+    listed = "".join(f"<li>{escape(line)}</li>" for line in notes)
+    skipped = "".join(f"<li><b>{escape(names)}</b>: {escape(why)}</li>" for names, why in found.skipped)
+    count = len(evaluation.skipped)
+    folded = (
+        f"<details><summary>{count} metric{'s' * (count > 1)} left out, and why</summary><ul>{skipped}</ul></details>"
+        if skipped
+        else ""
+    )
+    return (
+        f"<h3>{escape(found.title)}</h3>{show.grid(cells.HEADER, found.rows)}"
+        f'<div class="sv-notes"><p>{escape(cells.LEGEND)}</p><ul>{listed}</ul>{folded}</div>'
+    )

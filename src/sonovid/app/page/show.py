@@ -1,0 +1,100 @@
+"""Jobs as HTML: waiting, in progress, finished, failed. Everything that a user wrote is escaped."""
+
+import base64
+import time
+from html import escape
+from typing import Any
+
+from sonovid.app.jobs import Live
+from sonovid.app.store import QUEUED, Job
+
+EMPTY = '<p class="sv-empty">The clip will appear here.</p>'
+CANCELLED = '<p class="sv-empty" role="status">Cancelled.</p>'
+SMALL = 128  # Pixels; smaller pictures are enlarged as they are, not blurred.
+
+
+def error(line: str) -> str:
+    """An error's one line."""
+    return f'<p class="sv-error" role="alert">error: {escape(line)}</p>'
+
+
+def in_progress(job: Job, live: Live | None, ahead: int) -> str:
+    """How far a job is, with its frames as they emerge."""
+    if job.status == QUEUED:
+        text = "Waiting: next in the queue." if ahead == 0 else f"Waiting: {ahead} before this one."
+        return f'<div class="sv-progress"><p role="status">{text}</p><progress></progress></div>'
+    if live is None or not live.steps:
+        return '<div class="sv-progress"><p role="status">Starting.</p><progress></progress></div>'
+    text = "Writing the file." if live.step >= live.steps else f"Sampling: step {live.step} of {live.steps}."
+    bar = f'<progress aria-label="sampling steps" value="{live.step}" max="{live.steps}"></progress>'
+    picture = ""
+    if live.strip is not None:
+        content = base64.b64encode(live.strip).decode()
+        picture = f'<img alt="Frames as they emerge" src="data:image/jpeg;base64,{content}">'
+    return f'<div class="sv-progress"><p role="status">{text}</p>{bar}{picture}</div>'
+
+
+def ended(job: Job) -> str:
+    """A finished job: its clips, what was given beside them, and what there is to know; or why it failed."""
+    if job.error is not None:
+        return error(job.error)
+    return "".join(_clip(job, clip) for clip in job.clips)
+
+
+def label(job: Job) -> str:
+    """A job in one line, for a list."""
+    what = (
+        job.request.get("prompt")
+        or job.request.get("label")
+        or {"source_video": "sound for a video"}.get(next(iter(job.sources), ""), "pictures for a sound")
+    )
+    when = time.strftime("%H:%M", time.localtime(job.created_at))
+    return f"{when}  {what[:60]}{'…' if len(what) > 60 else ''} (seed {job.request.get('seed')})"
+
+
+def title(line: str) -> str:
+    """The head of the page."""
+    return f'<div class="sv-title"><h1>Sonovid</h1><p>{escape(line)}</p></div>'
+
+
+def grid(header: "tuple[str, ...] | list[str]", rows: Any) -> str:
+    """A table."""
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="sv-wide" tabindex="0" role="region" aria-label="table"><table><tr>{head}</tr>{lines}</table></div>'
+
+
+def _clip(job: Job, clip: dict[str, Any]) -> str:
+    """One clip."""
+    index = clip["index"]
+    place = f"/v1/videos/{job.id}/content?index={index}"
+    source = next(iter(job.sources), None)
+    small = ' class="sv-small"' if min(map(int, clip["size"].split("x"))) < SMALL else ""
+    made = {"source_video": "With the sound that was made", "source_audio": "With the pictures that were made"}.get(
+        source or "", ""
+    )
+    figures = _figure(f'<video controls loop playsinline{small} src="{place}" aria-label="the clip"></video>', made)
+    if source is not None:
+        kind = "video" if source == "source_video" else "audio"
+        given = f'<{kind} controls src="/v1/videos/{job.id}/content?variant=source" aria-label="what was given"></{kind}>'
+        figures = _figure(given, "As it was given") + figures
+    facts = [f"{clip['duration_s']:g} s", f"{clip['size']} at {clip['fps']} frames per second", f"{clip['num_frames']} frames"]
+    facts += [
+        f"{clip['num_samples']} samples at {clip['sample_rate']} Hz",
+        f"seed {clip['seed']}",
+        f"model {job.request['model']}",
+    ]
+    if job.started_at is not None and job.completed_at is not None:
+        facts.append(f"made in {job.completed_at - job.started_at:.1f} s")
+    preview = f"{place}&amp;variant=preview"
+    return (
+        f'<section aria-label="clip {index + 1}"><div class="sv-clips">{figures}</div>'
+        f'<img class="sv-preview" src="{preview}" alt="Frames in a row above the spectrogram of the sound, its onsets marked">'
+        f'<p class="sv-facts">{escape(" · ".join(facts))}</p>'
+        f'<p class="sv-links"><a href="{place}&amp;download=true" download>Download the clip</a>'
+        f'<a href="{preview}&amp;download=true" download>Download the preview</a></p></section>'
+    )
+
+
+def _figure(inner: str, caption: str) -> str:
+    return f"<figure>{f'<figcaption>{caption}</figcaption>' if caption else ''}{inner}</figure>"

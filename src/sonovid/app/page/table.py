@@ -1,0 +1,37 @@
+"""The third tab: figures that were measured before, from a file that `sonovid evaluate --json` or `compare --json` wrote."""
+
+import json
+from pathlib import Path
+
+from sonovid.app.page.score import rendered
+from sonovid.metrics.results import Evaluation
+
+NOTHING = """<p class="sv-empty">No figures were given to this server. Measure a system, and show its table here:<br>
+<code>sonovid evaluate GENERATED REFERENCE --json table.json; sonovid app --table table.json</code></p>"""
+
+
+def html(path: Path | None) -> str:
+    """The tables of a file.
+
+    Raises:
+        ValueError: it is not such a file.
+    """
+    if path is None:
+        return NOTHING
+    return "".join(rendered(one) for one in load(path))
+
+
+def load(path: Path) -> list[Evaluation]:
+    """The systems of a file, one or several.
+
+    Raises:
+        ValueError: it is not such a file.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        held = json.loads(text)
+    except ValueError:
+        raise ValueError(f"{path}: not JSON; expected what sonovid evaluate --json or compare --json wrote") from None
+    if not isinstance(held, dict) or not isinstance(held.get("systems"), list):
+        return [Evaluation.from_json(text, str(path))]
+    return [Evaluation.from_json(json.dumps({"format": held.get("format"), **one}), str(path)) for one in held["systems"]]

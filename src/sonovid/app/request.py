@@ -1,0 +1,156 @@
+"""What a client asks for: the fields of a request, checked against the model and the limits before it is queued."""
+
+import secrets
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from sonovid.app.errors import Refused
+from sonovid.app.models import ModelCard
+from sonovid.app.settings import Settings
+from sonovid.geometry import as_rate, count, duration
+
+SOURCES = ("source_video", "source_audio")
+MAX_SEED = 2**53 - 1  # The largest whole number that JavaScript keeps.
+
+
+def _fraction(value: Any) -> Any:
+    """A number as an exact fraction in text; what is none is left for the schema to refuse."""
+    if value is None or isinstance(value, bool):
+        return value
+    try:
+        exact = Fraction(str(value)) if isinstance(value, float) else Fraction(value)
+    except (ValueError, ZeroDivisionError, TypeError):
+        raise ValueError(f"{value!r} is no number, such as 2, 2.5 or 5/2") from None
+    if not 0 < exact < 10**6:
+        raise ValueError(f"{value!r}: expected a number above zero")
+    return str(exact)
+
+
+def _rate(value: Any) -> Any:
+    """A frame rate as an exact fraction in text."""
+    return value if value is None or isinstance(value, bool) else str(as_rate(value))
+
+
+def _blank(value: Any) -> Any:
+    """Nothing for a form field that was left empty."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+Exact = Annotated[str | None, BeforeValidator(_fraction), BeforeValidator(_blank)]
+Rate = Annotated[str | None, BeforeValidator(_rate), BeforeValidator(_blank)]
+Whole = Annotated[int | None, BeforeValidator(_blank)]
+Real = Annotated[float | None, BeforeValidator(_blank)]
+Words = Annotated[str | None, BeforeValidator(_blank)]
+
+
+class VideoRequest(BaseModel):
+    """What to generate. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    prompt: Words = Field(None, max_length=2000, description="what is to be seen and heard")
+    negative_prompt: Words = Field(None, max_length=2000, description="what is not to be seen and heard")
+    model: Words = Field(None, description="a model of /v1/models; the first by default")
+    seconds: Exact = Field(None, description="length in seconds: a number or a fraction, as text or not", examples=["2", "5/2"])
+    size: Words = Field(None, description="WIDTHxHEIGHT, where the model allows", examples=["64x64"])
+    fps: Rate = Field(None, description="frames per second, where the model allows", examples=["8", "30000/1001"])
+    num_frames: Whole = Field(None, ge=1, le=10**6, description="length in frames, in place of seconds")
+    num_inference_steps: Whole = Field(None, ge=1, description="sampling steps; the model's own by default")
+    guidance_scale: Real = Field(None, ge=0, le=100, description="how closely the pictures follow the words; 1 is none")
+    audio_guidance_scale: Real = Field(None, ge=0, le=100, description="the same for the sound; that of the pictures by default")
+    seed: Whole = Field(None, ge=0, le=MAX_SEED, description="clip i is that of seed + i; drawn at random by default")
+    n: Whole = Field(None, ge=1, description="clips; 1 by default")
+    label: Words = Field(None, max_length=200, description="a class, for a model that knows classes")
+
+    @property
+    def count(self) -> int:
+        """How many clips."""
+        return self.n or 1
+
+    @property
+    def length(self) -> Fraction | None:
+        """The length in seconds, where one is asked for."""
+        return None if self.seconds is None else Fraction(self.seconds)
+
+
+def parsed(fields: dict[str, Any]) -> VideoRequest:
+    """A request from its fields.
+
+    Raises:
+        Refused: an unknown field, or a value that is not accepted; one line for the first fault.
+    """
+    try:
+        return VideoRequest(**fields)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False)[0]
+        name = str(fault["loc"][0]) if fault["loc"] else "request"
+        if fault["type"] == "extra_forbidden":
+            known = ", ".join([*VideoRequest.model_fields, *SOURCES])
+            raise Refused(f"{name}: unknown field; expected some of {known}", param=name) from None
+        given = repr(fault["input"])
+        said = fault["msg"].removeprefix("Value error, ")
+        raise Refused(f"{name}={given[:80]}: {said[:1].lower()}{said[1:]}", param=name) from None
+
+
+def checked(request: VideoRequest, card: ModelCard, settings: Settings, given: str | None) -> VideoRequest:
+    """A request with what was left open filled in: the model, the seed, the length of num_frames.
+
+    given: the source that is kept, "source_video" or "source_audio", or None.
+
+    Raises:
+        Refused: the model or the limits do not allow it.
+    """
+    if request.size is not None and request.size.lower() != card.size:
+        raise Refused(f"size={request.size}: model {card.id} makes pictures of {card.size}", param="size")
+    if request.fps is not None and Fraction(request.fps) != card.fps:
+        raise Refused(f"fps={request.fps}: model {card.id} makes {card.fps} frames per second", param="fps")
+    if (request.num_inference_steps or 0) > settings.max_steps:
+        raise Refused(
+            f"num_inference_steps={request.num_inference_steps}: the limit is {settings.max_steps}", param="num_inference_steps"
+        )
+    if request.count > settings.max_clips:
+        raise Refused(f"n={request.n}: the limit is {settings.max_clips}", param="n")
+    _check_conditions(request, card, given)
+    seconds = _length(request, card, settings, given)
+    seed = secrets.randbits(31) if request.seed is None else request.seed
+    return request.model_copy(update={"model": card.id, "seconds": None if seconds is None else str(seconds), "seed": seed})
+
+
+def _check_conditions(request: VideoRequest, card: ModelCard, given: str | None) -> None:
+    """Whether there is something to go by, and nothing that the model does not take."""
+    if not card.takes_words and (request.prompt or request.negative_prompt):
+        raise Refused(f"prompt: model {card.id} takes no words", param="prompt")
+    if request.label is not None and request.label not in card.labels:
+        known = ", ".join(card.labels[:20]) or "none"
+        raise Refused(f"label={request.label!r}: model {card.id} knows {known}", param="label")
+    if given is not None and not card.takes_sources:
+        raise Refused(f"{given}: model {card.id} makes one stream alone and is given none", param=given)
+    if card.takes_words and not (request.prompt or request.label or given):
+        raise Refused("nothing to go by: give a prompt, source_video or source_audio", param="prompt")
+
+
+def _length(request: VideoRequest, card: ModelCard, settings: Settings, given: str | None) -> Fraction | None:
+    """The length that is asked for, in seconds; None: the model's own, or that of what is given."""
+    seconds = request.length
+    if request.num_frames is not None:
+        of_frames = duration(request.num_frames, card.fps)
+        if seconds is not None and count(seconds, card.fps) != request.num_frames:
+            raise Refused(
+                f"num_frames={request.num_frames} last {float(of_frames):g} s at {card.fps} frames per second, and "
+                f"seconds={float(seconds):g}: give one of the two",
+                param="num_frames",
+            )
+        seconds = of_frames if seconds is None else seconds
+    if seconds is None:
+        return None
+    if given is not None:
+        raise Refused(f"seconds: {given} is kept whole, and so is its length; leave seconds and num_frames out", param="seconds")
+    if seconds > settings.max_seconds:
+        raise Refused(f"seconds={float(seconds):g}: the limit is {float(settings.max_seconds):g}", param="seconds")
+    if seconds > card.seconds and not card.continues:
+        raise Refused(f"seconds={float(seconds):g}: model {card.id} makes {float(card.seconds):g} s at most", param="seconds")
+    if seconds > card.seconds and request.count > 1:
+        raise Refused("n: one clip at a time where it is longer than the model makes at once", param="n")
+    return seconds

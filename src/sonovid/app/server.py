@@ -1,0 +1,134 @@
+"""The server: jobs, models, workers, API and page put together, and run."""
+
+import contextlib
+import os
+import shutil
+import socket
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+
+import sonovid
+from sonovid.app import api
+from sonovid.app.errors import Refused, error_body
+from sonovid.app.guard import Guard
+from sonovid.app.jobs import Jobs
+from sonovid.app.models import Models
+from sonovid.app.settings import Settings
+from sonovid.app.worker import Workers
+
+
+def create_app(settings: Settings, *, page: bool = True) -> Guard:
+    """The whole server as an ASGI application. page: whether Gradio's page is part of it.
+
+    Raises:
+        ValueError: a model that cannot be loaded, or a folder in which another server works.
+    """
+    models = Models(settings.models, settings.devices, settings.dtype)
+    jobs = Jobs(settings)
+    workers = Workers(jobs, models)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        workers.start()
+        try:
+            yield
+        finally:
+            workers.stop()
+            jobs.close()
+
+    app = FastAPIOffline(
+        title="Sonovid",
+        version=sonovid.__version__,
+        description="Sounding video: a video and its sound, generated together.",
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.include_router(api.router(jobs, models))
+    app.get("/health", summary="Whether the server is there")(lambda: api.health(jobs))
+    _answer_errors(app)
+    if page:
+        _mount_page(app, settings, jobs, models)
+    return Guard(app, settings)
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Every error of the API in OpenAI's shape, on one line."""
+
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> JSONResponse:
+        return JSONResponse(error.to_json(), error.status, headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        fault = error.errors()[0]
+        name = str(fault["loc"][-1])
+        return JSONResponse(error_body(f"{name}: {fault['msg'].lower()}", 400, name), 400)
+
+    @app.exception_handler(HTTPException)
+    async def other(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse(error_body(str(error.detail), error.status_code), error.status_code, headers=error.headers)
+
+
+def _mount_page(app: FastAPI, settings: Settings, jobs: Jobs, models: Models) -> None:
+    """Gradio's page at /, with nothing of it that asks other hosts for anything."""
+    held = jobs.folder / "page"
+    shutil.rmtree(held, ignore_errors=True)
+    held.mkdir()
+    # Gradio reads both from the environment: where it keeps uploads, and whether it tells its makers of them.
+    os.environ["GRADIO_TEMP_DIR"] = str(held)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    import gradio
+
+    from sonovid.app.page import build, examples, look
+
+    made = examples.render(jobs.folder / "examples")
+    blocks = build.build(jobs, models, made)
+    gradio.mount_gradio_app(
+        app,
+        blocks,
+        path="/",
+        server_name=settings.host,
+        server_port=settings.port,
+        footer_links=[],
+        run_history=False,
+        allowed_paths=[str(made.folder)],
+        max_file_size=settings.max_upload,
+        show_error=False,
+        ssr_mode=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        pwa=False,
+        theme=look.theme(),
+        css=look.CSS,
+        head=look.HEAD,
+    )
+
+
+def bound(settings: Settings) -> socket.socket:
+    """A socket on the server's host and port; port 0: any that is free.
+
+    Raises:
+        ValueError: the port is taken, or there is no such host on this machine.
+    """
+    host = settings.host.strip("[]")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise ValueError(f"--host {settings.host} --port {settings.port}: cannot listen there ({error.strerror})") from None
+    return listening
+
+
+def serve(app: Guard, listening: socket.socket) -> None:
+    """Run until interrupted."""
+    import uvicorn
+
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5)
+    uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,82 @@
+"""The workers: one thread for each device, which takes jobs from the queue and makes them."""
+
+import logging
+import threading
+
+from sonovid.app.errors import one_line
+from sonovid.app.jobs import Jobs
+from sonovid.app.making import Stopped, Watch, make
+from sonovid.app.models import Models
+from sonovid.app.request import VideoRequest
+from sonovid.app.store import Job
+
+log = logging.getLogger(__name__)
+WAIT = 0.5  # Seconds between looks at the queue, and at whether to stop.
+SWEEP = 60.0  # Seconds between looks for jobs that are too old.
+
+
+class Workers:
+    """All workers of a server, from `start` to `stop`."""
+
+    def __init__(self, jobs: Jobs, models: Models):
+        self.jobs, self.models = jobs, models
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin to work."""
+        for device in self.jobs.settings.devices:
+            thread = threading.Thread(target=self._work, args=(device,), name=f"sonovid-{device}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        thread = threading.Thread(target=self._sweep, name="sonovid-sweep", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Stop at the next sampling step; what is in progress goes back into the queue."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+
+    def _work(self, device: str) -> None:
+        while not self._stop.is_set():
+            job = self.jobs.take(WAIT)
+            if job is not None:
+                self._make(job, device)
+
+    def _sweep(self) -> None:
+        while not self._stop.wait(SWEEP):
+            self.jobs.sweep()
+
+    def _make(self, job: Job, device: str) -> None:
+        """One job, whatever comes of it: a worker outlives every error of a job."""
+        live = self.jobs.live[job.id]
+        try:
+            request = VideoRequest(**job.request)
+            # A job of a former run of the server may name a model that this run does not offer.
+            card = self.models.card(request.model)
+            sources = {name: self.jobs.source(job, name) for name in job.sources}
+            folder = self.jobs.files / job.id
+            pipe = self.models.pipeline(card.id, device)
+            clips = make(pipe, card, request, sources, folder, Watch(live, self._stop.is_set))
+        except Stopped:
+            if live.stop.is_set():
+                self.jobs.fail(job, "deleted")
+            else:
+                self.jobs.put_back(job)
+        except Exception as error:
+            if not isinstance(error, ValueError):
+                log.exception("%s failed", job.id)
+            self.jobs.fail(job, said(error, job, self.jobs))
+        else:
+            self.jobs.finish(job, clips)
+
+
+def said(error: Exception, job: Job, jobs: Jobs) -> str:
+    """An error's line without places on this machine: uploads by the field they were given for."""
+    line = one_line(error)
+    for name in job.sources:
+        line = line.replace(str(jobs.source(job, name)), name)
+    return line.replace(f"{jobs.files / job.id}/", "")

@@ -1,0 +1,38 @@
+"""The third tab: a file of figures, or how to make one."""
+
+import json
+import math
+
+import pytest
+
+from sonovid.app.page import table
+from sonovid.metrics.results import FORMAT, Evaluation, Skipped, save
+
+
+def test_without_a_file_the_tab_says_how_to_make_one():
+    assert "sonovid app --table" in table.html(None)
+
+
+def test_evaluations_and_comparisons_are_shown(tmp_path):
+    from sonovid.metrics.results import Result
+
+    one = Result("onsets_f1", "alignment", "events", "higher", "", "ours", 0.5, generated=4, reference=0)
+    first, second = (Evaluation(title, (one,), (Skipped("fvd", "video", "no weights"),)) for title in ("<ours>", "theirs"))
+    save(first, tmp_path / "one.json")
+    html = table.html(tmp_path / "one.json")
+    assert "&lt;ours&gt;" in html
+    assert "0.5000" in html
+    assert "no weights" in html
+    both = {"format": FORMAT, "systems": [json.loads(each.to_json()) for each in (first, second)], "comparisons": []}
+    for each in both["systems"]:
+        del each["format"]
+    (tmp_path / "both.json").write_text(json.dumps(both))
+    assert [each.title for each in table.load(tmp_path / "both.json")] == ["<ours>", "theirs"]
+    assert not math.isnan(table.load(tmp_path / "both.json")[1]["onsets_f1"].value)
+
+
+@pytest.mark.parametrize("text", ["no json", "[]", "{}", '{"systems": [{}]}'])
+def test_other_files_are_refused(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ValueError, match=r"not JSON|not a file that"):
+        table.html(tmp_path / "x.json")
