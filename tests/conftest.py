@@ -44,3 +44,19 @@ def tiny_folder(tiny_pipeline, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     tiny_pipeline.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def foreign_folder(tmp_path_factory):
+    """Of a family of diffusers' joint pipelines ("ltx2", ...), a tiny random model as a folder, built when first asked for."""
+    import tiny_models
+
+    folders = {}
+
+    def folder(name):
+        if name not in folders:
+            tiny_models.skip_without(name)
+            folders[name] = getattr(tiny_models, name)(tmp_path_factory.mktemp("foreign") / name)
+        return folders[name]
+
+    return folder

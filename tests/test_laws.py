@@ -16,7 +16,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in zip(NAMES, FILES, s
 BASE = {"atomic", "av", "geometry", "clip", "condition", "classes", "text_files"}
 STAGES = BASE | {"media", "preview", "data", "codecs", "denoisers", "diffusion"}
 ROOTS = {"pipeline", "output", "windows", "extent", "denoising", "arguments", "folders", "shipped"}
-TOP = STAGES | ROOTS | {"training", "metrics"}
+TOP = STAGES | ROOTS | {"training", "metrics", "foreign"}
 # Which parts a part may import, besides itself. Two walls stand: denoisers | diffusion and data | codecs.
 # A codec may decode by diffusion (MM-LDM's does); diffusion sees nothing of codecs.
 MAY_IMPORT = {
@@ -44,7 +44,8 @@ MAY_IMPORT = {
     "captioning": set(),
     "windows": BASE | {"media"},
     "extent": BASE | {"media", "windows"},
-    "pipeline": (STAGES | ROOTS) - {"data"},
+    "foreign": BASE | {"media", "codecs", "windows", "extent", "arguments", "folders", "output"},
+    "pipeline": ((STAGES | ROOTS) - {"data"}) | {"foreign"},
     "continuation": (STAGES | ROOTS | {"metrics"}) - {"data"},
     "calibration": BASE | {"media", "data", "metrics"},
     "recipes": TOP | {"continuation"},
@@ -58,6 +59,7 @@ WIDE: dict[str, str] = {
     "denoisers/cmmd.py::CMMD.__init__": "a configuration, which diffusers keeps as one flat list of arguments",
     "denoisers/svg/joint.py::SVG.__init__": "a configuration, which diffusers keeps as one flat list of arguments",
     "pipeline.py::SoundingVideoPipeline.__init__": "components, and the settings beside them in model_index.json, by name",
+    "foreign/pipeline.py::ForeignPipeline.__call__": "the same call as SoundingVideoPipeline's",
     "pipeline.py::SoundingVideoPipeline.__call__": "the call that users of diffusers know, argument for argument",
 }
 MAY_PRINT = ("cli.py", "commands/")

@@ -125,6 +125,15 @@ The map, in the order in which imports may point:
     windows.py                  given pictures and sounds at a model's size and rates, the windows they are cut into
     extent.py                   how long a result is: that of the given clip, which is read, or the model's own
     output.py                   SoundingVideoOutput: what every pipeline returns
+    foreign/base.py             the seam: what a family of diffusers' joint pipelines can do, is asked for, and gives
+    foreign/loading.py          pipelines of diffusers read from a folder, from known libraries and safetensors alone
+    foreign/mel.py              the log-mel spectrogram that LTX-2's audio VAE encodes
+    foreign/ltx2.py             LTX-2: both streams from words, sound for pictures, pictures for a sound
+    foreign/kandinsky6.py       Kandinsky 6: both streams from words
+    foreign/cosmos3.py          Cosmos 3: both streams from words, sound for pictures
+    foreign/minimax_h3.py       MiniMax-H3: both streams from words
+    foreign/families.py         the families that are known, and which of them a model folder is of
+    foreign/pipeline.py         ForeignPipeline: a family of diffusers behind the call of SoundingVideoPipeline
     pipeline.py                 SoundingVideoPipeline: text, pictures or sound in, a sounding video out
     continuation/drift.py       what a long video is like window by window, and after which it is no longer what it began as
     continuation/going_on.py    a long sounding video as an iterator of windows, each made from the one before
@@ -250,6 +259,7 @@ The map, in the order in which imports may point:
     commands/reconstructions.py a model's codecs put to the test: clips of a reference and what its codecs leave of them
     commands/calibrate.py       sonovid calibrate: metrics held against clips whose truth is known
     commands/filtering.py       sonovid filter: the clips whose score lies above a threshold, as a manifest
+    commands/foreign_models.py  sonovid generate and sonovid info for models of diffusers
     commands/generate.py        sonovid generate: words, a video or a sound to a sounding video
     commands/import_released.py sonovid import: checkpoints that others released, rewritten as model folders of this package
     commands/inform.py          sonovid info: what a media file holds, or what a model makes

@@ -14,16 +14,22 @@ import torch
 from sonovid import shipped
 
 INDEX = "model_index.json"
+# What diffusers calls the index of a modular pipeline, which is read where there is no other.
+MODULAR_INDEX = "modular_model_index.json"
 LIBRARIES = ("sonovid", "diffusers", "transformers")
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
 # What is taken from a repository of the Hub: never a pickle, never code.
-HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.md"]
+HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.md", "*.jinja"]
+# Components that an index names and that nothing here loads: H3's second network, and a processor of images.
+UNUSED = {"MiniMaxH3ModularPipeline": {"transformer_ref", "processor"}}
 
 log = logging.getLogger(__name__)
 
 
-def locate(model: "str | os.PathLike | None") -> Path:
+def locate(model: "str | os.PathLike | None", *, weights: bool = True) -> Path:
     """The folder of a model: the packaged one (None or "shipped"), a folder on disk, or a repository of the Hub, fetched.
+
+    weights: whether a repository's weights are fetched, or only what describes it.
 
     Raises:
         ValueError: there is no such model.
@@ -37,13 +43,28 @@ def locate(model: "str | os.PathLike | None") -> Path:
     if path.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith("/"):
         what = "a file" if path.exists() else "no such folder"
         raise ValueError(f"model {name!r}: {what}; expected a folder with {INDEX}, a repository OWNER/NAME, or {shipped.NAME!r}")
-    from huggingface_hub import snapshot_download
-
     try:
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES))
+        return _fetch(name, weights=weights)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"model {name!r}: no such folder, and the Hub did not give it: {reason}") from error
+
+
+def _fetch(name: str, *, weights: bool) -> Path:
+    """A repository of the Hub, without what its index does not name: some hold the same weights as one more file of 40 GB."""
+    from huggingface_hub import snapshot_download
+
+    indices = [INDEX, MODULAR_INDEX]
+    folder = Path(snapshot_download(name, allow_patterns=indices))
+    kinds = [kind for kind in HUB_FILES if weights or kind != "*.safetensors"]
+    path = next((folder / index for index in indices if (folder / index).is_file()), None)
+    if path is None:
+        return Path(snapshot_download(name, allow_patterns=kinds))
+    index = json.loads(path.read_text())
+    unused = UNUSED.get(index.get("_class_name"), set())
+    parts = [part for part, entry in index.items() if isinstance(entry, list) and part not in unused]
+    wanted = [f"{part}/{kind}" for part in parts for kind in kinds]
+    return Path(snapshot_download(name, allow_patterns=[*indices, "*.md", "LICENSE*", *wanted]))
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -52,8 +73,8 @@ def read_index(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: no index, an unreadable one, or a pickle anywhere in the folder.
     """
-    path = folder / INDEX
-    if not path.is_file():
+    path = next((folder / name for name in (INDEX, MODULAR_INDEX) if (folder / name).is_file()), None)
+    if path is None:
         raise ValueError(f"model {folder}: no {INDEX} there; expected a folder that save_pretrained wrote")
     pickles = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.suffix.lower() in PICKLES)
     if pickles:
@@ -63,9 +84,9 @@ def read_index(folder: Path) -> dict[str, Any]:
     try:
         index = json.loads(path.read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"model {folder}: {INDEX} cannot be read ({error})") from None
+        raise ValueError(f"model {folder}: {path.name} cannot be read ({error})") from None
     if not isinstance(index, dict):
-        raise ValueError(f"model {folder}: {INDEX} holds no table of components")
+        raise ValueError(f"model {folder}: {path.name} holds no table of components")
     return index
 
 

@@ -13,7 +13,7 @@ from diffusers import DiffusionPipeline
 from einops import rearrange
 from torch import Tensor
 
-from sonovid import arguments, atomic, folders, windows
+from sonovid import arguments, atomic, folders, foreign, windows
 from sonovid.arguments import Generators, check_reconstruction, generators, positive
 from sonovid.av import AV, Task
 from sonovid.classes import NONE, Classes
@@ -138,6 +138,9 @@ class SoundingVideoPipeline(DiffusionPipeline):
     ) -> "SoundingVideoPipeline":
         """A pipeline from the packaged model (no argument), a folder, or a repository of the Hub.
 
+        A model of LTX-2, Kandinsky 6, Cosmos 3 or MiniMax-H3, as diffusers has it, becomes a `foreign.ForeignPipeline`, which is
+        called in the same way.
+
         dtype: what the network computes in; torch_dtype is its former name. Components may be given as objects.
 
         Deviation: diffusers loads a component whose tensors are missing or are pickles; here either is an error.
@@ -147,6 +150,10 @@ class SoundingVideoPipeline(DiffusionPipeline):
         """
         folder = folders.locate(model)
         index = folders.read_index(folder)
+        if foreign.reads(index):
+            if components:
+                raise TypeError(f"from_pretrained: {sorted(components)}: components of a foreign model cannot be replaced")
+            return foreign.ForeignPipeline.from_folder(folder, index, dtype=dtype or torch_dtype)  # type: ignore[return-value]
         # Folders from before there were joint codecs name none.
         index = {"joint_codec": [None, None], **index}
         if missing := [name for name in COMPONENTS if name not in index and name not in components]:

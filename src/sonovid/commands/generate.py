@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from sonovid.commands import longer
+from sonovid.commands import foreign_models, longer
 
 DESCRIPTION = """\
 Make a video with its sound from words; or the sound for a video, whose own pictures stay as they are; or the pictures for a
@@ -65,8 +65,13 @@ def add(commands: Any) -> None:
         "--hand-off", choices=("latents", "decoded"), default="latents", help="what goes from window to window; default: latents"
     )
     how.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps; default: a GPU where there is one")
-    how.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="of the network")
+    how.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        help="of the network; default: float32, or as a foreign model has it",
+    )
     how.add_argument("--quiet", action="store_true", help="say nothing")
+    foreign_models.add(parser)
 
 
 def whole(text: str) -> int:
@@ -188,13 +193,16 @@ def load(args: argparse.Namespace) -> Any:
 
     logging.set_verbosity_error()
     device = usable(args.device)
-    pipe = SoundingVideoPipeline.from_pretrained(args.model)
+    pipe = SoundingVideoPipeline.from_pretrained(args.model, dtype=getattr(torch, args.dtype or "", None))
+    if foreign_models.is_foreign(pipe):
+        return foreign_models.prepared(pipe, args, device)
+    foreign_models.check_unused(args)
     own = pipe.geometry
     if args.size is not None and args.size != (own.width, own.height):
         raise ValueError(f"--size {args.size[0]}x{args.size[1]}: this model makes pictures of {own.width}x{own.height}")
     if args.fps is not None and as_rate(args.fps) != own.fps:
         raise ValueError(f"--fps {args.fps}: this model makes {own.fps} frames per second")
-    pipe.to(device, getattr(torch, args.dtype))
+    pipe.to(device, getattr(torch, args.dtype or "float32"))
     pipe.set_progress_bar_config(disable=args.quiet, desc="generating", unit="step", leave=False)
     return pipe
 
@@ -227,6 +235,7 @@ def run(args: argparse.Namespace) -> None:
         generator=args.seed,
         label=args.label,
         guidance_against=args.guidance_against,
+        **foreign_models.asked(args, pipe),
     )
     for target, clip, seed in zip(places, result.clips, result.seeds, strict=True):
         write(args, target, clip, provenance(args, pipe, seed))

@@ -4,17 +4,22 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from sonovid.commands import foreign_models
+
 
 def add(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser("info", help="what a media file holds, or what a model makes", allow_abbrev=False)
     parser.set_defaults(run=run)
     parser.add_argument("what", nargs="?", metavar="FILE_OR_MODEL", help="default: the packaged model")
+    parser.add_argument("--model", metavar="DIR_OR_ID", help="what a model makes; of the Hub's, no weights are fetched")
 
 
 def run(args: argparse.Namespace) -> None:
     """Say it, one fact to a line."""
-    facts = media_facts(args.what) if args.what and is_media(args.what) else model_facts(args.what)
+    if args.what and args.model:
+        raise ValueError("FILE_OR_MODEL and --model are both given: give one of them")
+    facts = media_facts(args.what) if args.what and is_media(args.what) else model_facts(args.model or args.what)
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         print(f"{name:{width}}  {value}")
@@ -67,10 +72,13 @@ def media_facts(path: str) -> dict[str, Any]:
 def model_facts(model: str | None) -> dict[str, Any]:
     """A model's facts, from its index and the headers of its weights: nothing is loaded."""
     from sonovid import folders
+    from sonovid.foreign import reads
     from sonovid.geometry import Geometry
 
-    folder = folders.locate(model)
+    folder = folders.locate(model, weights=False)
     index = folders.read_index(folder)
+    if reads(index):
+        return foreign_models.facts(folder, index)
     facts: dict[str, Any] = {"folder": folder, "system": index.get("system", "unknown")}
     if "geometry" in index:
         own = Geometry.from_config(index["geometry"])

@@ -8,11 +8,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from sonovid.commands.foreign_models import is_foreign
+
 
 def is_meant(args: argparse.Namespace, pipe: Any) -> bool:
     """Whether a clip is to be gone on with, or words are to last longer than a window."""
     if args.clip:
         return True
+    if is_foreign(pipe):
+        return False
     return not args.video and not args.audio and args.seconds is not None and args.seconds > pipe.geometry.seconds
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -92,8 +92,8 @@ class Request:
     size: tuple[int, int]
     generator: torch.Generator
     num_inference_steps: int | None = None
-    guidance_scale: float | None = None
-    audio_guidance_scale: float | None = None
+    guidance_scale: float | int | None = None
+    audio_guidance_scale: float | int | None = None
     frames: UInt8[np.ndarray, "t h w 3"] | None = None
     waveform: Float[np.ndarray, "c n"] | None = None
     sample_rate: int = 0
@@ -145,11 +145,17 @@ class Streams:
     sample_rate: int
 
 
+@runtime_checkable
 class Family(Protocol):
     """One family of models. Its `generate` leaves out nothing that is generated, and cuts nothing: the caller does."""
 
-    capabilities: Capabilities
-    classes: tuple[str, ...]
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The pipelines of diffusers that an index of this family may name."""
+        ...
 
     def load(self, folder: Path, index: Mapping[str, Any], dtype: torch.dtype | None) -> Any:
         """The pipeline of diffusers in a folder whose index names one of `classes`; nothing is fetched or run."""

@@ -42,8 +42,7 @@ def check_version(family: Family, task: Task) -> None:
     made = family.capabilities
     if task not in made.since:
         raise ValueError(f"{made.family} cannot make {describe(task)}; it makes {'; '.join(map(describe, made.tasks))}")
-    have = tuple(map(int, loading.installed().split(".")[:2]))
-    if have < tuple(map(int, made.since[task].split("."))):
+    if loading.version() < tuple(map(int, made.since[task].split("."))):
         raise ValueError(
             f"{made.family}: {describe(task)} needs diffusers>={made.since[task]}, and {loading.installed()} is installed: "
             f"pip install 'diffusers>={made.since[task]}'"

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import inspect
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import torch
 
 from sonovid import folders
 
-MODULAR_INDEX = "modular_model_index.json"
+# What keeps `from_pretrained` from reading pickles, fetching files and running code that lies beside the weights.
+SAFE = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
 # Beside the libraries, what diffusers writes for classes that live in a folder of one of its pipelines.
 PIPELINE_MODULES = ("ltx2", "kandinsky6", "cosmos", "minimax_h3")
 
@@ -18,6 +20,16 @@ PIPELINE_MODULES = ("ltx2", "kandinsky6", "cosmos", "minimax_h3")
 def installed() -> str:
     """The version of diffusers that is installed."""
     return importlib.metadata.version("diffusers")
+
+
+def version() -> tuple[int, ...]:
+    """The first two numbers of `installed`."""
+    return tuple(map(int, installed().split(".")[:2]))
+
+
+def dtype_option(dtype: torch.dtype | None) -> dict[str, torch.dtype | None]:
+    """The argument of `from_pretrained` for a dtype, under the name that the installed diffusers gives it."""
+    return {"dtype" if version() >= (0, 42) else "torch_dtype": dtype}
 
 
 def entries(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -52,15 +64,29 @@ def from_folder(cls: Any, folder: Path, index: Mapping[str, Any], dtype: torch.d
     """
     check_entries(folder, index)
     try:
-        pipe = cls.from_pretrained(
-            str(folder), torch_dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False, **components
-        )
+        pipe = cls.from_pretrained(str(folder), **dtype_option(dtype), **SAFE, **components)
     except Exception as error:
         raise ValueError(f"model {folder}: cannot be loaded: {damage(folder, index) or folders.first_line(error)}") from error
     for name in entries(index):
         if name not in components and isinstance(part := getattr(pipe, name, None), torch.nn.Module):
             check_parameters(part, folder / name)
     return pipe
+
+
+def stored_dtype(folder: Path, name: str = "transformer") -> torch.dtype:
+    """What the files of a network hold: the type of the largest tensor in the first of them; float32 where none can be read."""
+    from safetensors import SafetensorError, safe_open
+
+    types = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+    for path in sorted((folder / name).glob("*.safetensors"))[:1]:
+        try:
+            with safe_open(path, "pt") as file:
+                slices = [file.get_slice(key) for key in file.keys()]  # noqa: SIM118
+        except (OSError, SafetensorError):
+            break
+        largest = max(slices, key=lambda tensor: math.prod(tensor.get_shape()), default=None)
+        return torch.float32 if largest is None else types.get(largest.get_dtype(), torch.float32)
+    return torch.float32
 
 
 def damage(folder: Path, index: Mapping[str, Any]) -> str | None:
@@ -107,4 +133,5 @@ def check_arguments(call: Any, extra: Mapping[str, Any], family: str) -> None:
     """
     known = set(inspect.signature(call).parameters)
     if unknown := sorted(set(extra) - known):
-        raise TypeError(f"{family}: {', '.join(unknown)}: no such argument; its own call takes {', '.join(sorted(known - {'self'}))}")
+        takes = ", ".join(sorted(known - {"self"}))
+        raise TypeError(f"{family}: no argument {', '.join(unknown)}; its own call takes {takes}")

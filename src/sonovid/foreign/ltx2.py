@@ -94,7 +94,7 @@ class LTX2:
         return call
 
     def _distilled_call(self, pipe: Any, request: Request) -> dict[str, Any]:
-        """The call of the pipeline without guidance: its own schedule of eight steps, or even steps where others are asked for."""
+        """The call of the pipeline without guidance, with its own schedule of eight steps, or even steps where asked for."""
         call = request.guided
         for name in ("negative_prompt", "guidance_scale"):
             call.pop(name, None)
@@ -111,7 +111,7 @@ class LTX2:
 def condition(frames: Any) -> Any:
     """A condition of strength 1 from the first frame on.
 
-    Frames go in as bytes: `LTX2VideoCondition` takes floats for numbers up to 255, also where they lie in [0, 1], and says nothing.
+    Frames go in as bytes: `LTX2VideoCondition` takes floats for numbers up to 255 without a word, also where they lie in [0, 1].
 
     Raises:
         ValueError: an array that is not bytes.

@@ -25,7 +25,7 @@ class WordsAlone:
 
 
 class MiniMaxH3:
-    """MiniMax-H3 by its workflow t2va: guidance is in the weights, and each stream has a schedule of its own (shifts 12 and 3)."""
+    """MiniMax-H3 by its workflow t2va. Guidance is in its weights. Each stream has a schedule of its own (shifts 12 and 3)."""
 
     classes = ("MiniMaxH3ModularPipeline",)
     capabilities = Capabilities(
@@ -63,7 +63,7 @@ class MiniMaxH3:
                 parts[name] = WordsAlone()
                 continue
             if name not in named:
-                raise ValueError(f"model {folder}: {loading.MODULAR_INDEX} names no {name}")
+                raise ValueError(f"model {folder}: {folders.MODULAR_INDEX} names no {name}")
             parts[name] = self._component(folder, name, named[name][1], dtype)
         pipe.update_components(**parts)
         return pipe
@@ -76,7 +76,7 @@ class MiniMaxH3:
         if cls is None:
             raise ValueError(f"model {folder}: {name} is {kind}, which the installed diffusers and transformers do not have")
         is_network = issubclass(cls, torch.nn.Module)
-        options: dict[str, Any] = {"torch_dtype": dtype, "use_safetensors": True} if is_network else {}
+        options: dict[str, Any] = {**loading.dtype_option(dtype), "use_safetensors": True} if is_network else {}
         try:
             part = cls.from_pretrained(str(folder / name), local_files_only=True, **options)
         except Exception as error:
@@ -95,7 +95,8 @@ class MiniMaxH3:
         """See `Family.generate`."""
         known = {item.name for item in pipe.blocks.inputs}
         if unknown := sorted(set(request.extra) - known):
-            raise TypeError(f"MiniMax-H3: {', '.join(unknown)}: no such argument; expected {', '.join(sorted(filter(None, known)))}")
+            takes = ", ".join(sorted(filter(None, known)))
+            raise TypeError(f"MiniMax-H3: no argument {', '.join(unknown)}; its own call takes {takes}")
         with torch.no_grad():
             state = pipe(**{**request.common, **request.extra})
         return Streams(as_bytes(state.get("videos")[0]), as_samples(state.get("audio")[0]), int(state.get("sampling_rate")))

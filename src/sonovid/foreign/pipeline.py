@@ -19,6 +19,7 @@ from sonovid.clip import Clip
 from sonovid.extent import Extent, Given, extent_of
 from sonovid.foreign.base import Family, Request
 from sonovid.foreign.families import check_version, family_of
+from sonovid.foreign.loading import stored_dtype
 from sonovid.geometry import Geometry, as_rate, count, duration
 from sonovid.media.sound import lasting
 from sonovid.output import SoundingVideoOutput
@@ -52,14 +53,14 @@ class ForeignPipeline:
     def from_folder(cls, folder: Path, index: Mapping[str, Any], *, dtype: torch.dtype | None = None) -> "ForeignPipeline":
         """The pipeline of a folder whose index names one of a known family.
 
-        dtype: of all networks; the default is that of the files, as they are.
+        dtype: of all networks; the default is that of the denoiser's files.
 
         Raises:
             ValueError: an unknown family, an older diffusers than the family needs, or a folder that cannot be loaded.
         """
         family = family_of(index)
         check_version(family, Task.JOINT)
-        return cls(family.load(folder, index, dtype), family, folder.name)
+        return cls(family.load(folder, index, dtype or stored_dtype(folder)), family, folder.name)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "inner" not in self.__dict__:
@@ -139,49 +140,46 @@ class ForeignPipeline:
             ValueError: options that contradict each other or that the family cannot satisfy.
             TypeError: an argument that the family's own call does not take.
         """
-        made = self.family.capabilities
         if output_type not in OUTPUTS:
-            raise ValueError(f"{output_type=}: {made.family} gives one of {OUTPUTS}")
+            raise ValueError(f"{output_type=}: {self.config.system} gives one of {OUTPUTS}")
         task = arguments.which_task(video, audio)
         check_version(self.family, task)
-        if extra.pop("label", None) or extra.pop("guidance_against", None):
-            raise ValueError(f"{made.family} knows neither classes nor what guidance leads away from")
+        for name in ("label", "guidance_against"):
+            if extra.pop(name, None):
+                raise ValueError(f"{name}: {self.config.system} knows none; leave it out")
         self._check_guidance(negative_prompt, guidance_scale, audio_guidance_scale)
-        if image is not None and (not made.image or task is not Task.JOINT):
-            raise ValueError(f"{made.family}: no first frame can be given {'beside a stream' if made.image else 'to this family'}")
+        self._check_image(image, task)
         prompts = arguments.check_prompts(prompt, negative_prompt)
         if task is Task.JOINT and not all(prompts):
-            raise ValueError(f"{made.family} makes nothing without words: give a prompt")
-        own = self._geometry(size, fps, task, video)
+            raise ValueError(f"{self.config.system} makes nothing without words: give a prompt")
+        own = self._geometry(size, fps)
         extent = self._extent(task, video, audio, seconds, own)
-        request = Request(
-            prompt="",
-            negative_prompt=negative_prompt,
-            num_frames=made.made_frames(extent.num_frames),
-            fps=own.fps,
-            size=(own.height, own.width),
-            generator=torch.Generator(),
-            num_inference_steps=None if num_inference_steps is None else positive("num_inference_steps", num_inference_steps),
-            guidance_scale=guidance_scale,
-            audio_guidance_scale=guidance_scale if audio_guidance_scale is None else audio_guidance_scale,
-            image=image,
-            extra=extra,
-        )
-        request = self._with_given(request, task, extent, own)
+        options = {"negative_prompt": negative_prompt, "image": image, "extra": extra, "guidance_scale": guidance_scale}
+        options["audio_guidance_scale"] = guidance_scale if audio_guidance_scale is None else audio_guidance_scale
+        if num_inference_steps is not None:
+            options["num_inference_steps"] = positive("num_inference_steps", num_inference_steps)
+        request = self._request(task, extent, own, options)
         asked = [words for words in prompts for _ in range(positive("num_outputs_per_prompt", num_outputs_per_prompt))]
         draws, seeds = generators(generator, len(asked))
         clips = []
         for number, (words, draw) in enumerate(zip(asked, draws, strict=True)):
             after_step = self._after_step(callback_on_step_end, number)
-            made_clip = dataclasses.replace(request, prompt=words, generator=draw, after_step=after_step)
-            clips.append(self._clip(made_clip, task, extent))
+            one = dataclasses.replace(request, prompt=words, generator=draw, after_step=after_step)
+            clips.append(self._clip(one, task, extent))
         output = self._output(clips, output_type)
         output.seeds = seeds
         if return_dict:
             return output
         return (output.clips,) if output_type == "clip" else (output.frames, output.audio)
 
-    def _check_guidance(self, negative: str | None, video: float | None, audio: float | None) -> None:
+    def _check_image(self, image: Any, task: Task) -> None:
+        made = self.family.capabilities
+        if image is not None and not made.image:
+            raise ValueError(f"image: {made.family} takes no first frame here")
+        if image is not None and task is not Task.JOINT:
+            raise ValueError(f"image: {made.family} takes no first frame beside a given stream")
+
+    def _check_guidance(self, negative: str | None, video: float | int | None, audio: float | int | None) -> None:
         made = self.family.capabilities
         if made.guidance == "none" and (negative is not None or any(s not in (None, 1) for s in (video, audio))):
             raise ValueError(f"{made.family}: its guidance is in its weights, so it takes neither a scale nor a negative prompt")
@@ -191,7 +189,7 @@ class ForeignPipeline:
             if value is not None and not 0 <= value <= 100:
                 raise ValueError(f"{name}={value}: expected a number from 0 to 100; 1 is no guidance")
 
-    def _geometry(self, size: tuple[int, int] | None, fps: Any, task: Task, video: Given) -> Geometry:
+    def _geometry(self, size: tuple[int, int] | None, fps: Any) -> Geometry:
         """What the result is measured in: its rate, size and sample rate, and the longest clip that the family makes."""
         made = self.family.capabilities
         rate = made.fps if fps is None else as_rate(fps)
@@ -221,9 +219,12 @@ class ForeignPipeline:
             )
         return extent
 
-    def _with_given(self, request: Request, task: Task, extent: Extent, own: Geometry) -> Request:
-        """The request with the given stream at the model's rate, size and length: the last frame is held, sound is followed by
-        silence."""
+    def _request(self, task: Task, extent: Extent, own: Geometry, options: dict[str, Any]) -> Request:
+        """What the family is asked for, without words and noise. What is given comes at the model's rate, size and length: the
+        last frame is held, and sound is followed by silence."""
+        num_frames = self.family.capabilities.made_frames(extent.num_frames)
+        request = Request("", options.pop("negative_prompt"), num_frames, own.fps, (own.height, own.width), torch.Generator())
+        request = dataclasses.replace(request, **options)
         source = extent.source
         if source is None:
             return request
@@ -275,8 +276,8 @@ class ForeignPipeline:
         if kind == "clip":
             output.clips = clips
             return output
-        frames = np.stack([clip.frames for clip in clips]).astype(np.float32) / 255
-        sound = np.stack([clip.waveform for clip in clips])
+        frames = np.stack([np.asarray(clip.frames, np.float32) / 255 for clip in clips])
+        sound = np.stack([np.asarray(clip.waveform) for clip in clips])
         output.frames, output.audio = frames, sound
         if kind == "pt":
             output.frames, output.audio = torch.from_numpy(frames).permute(0, 1, 4, 2, 3), torch.from_numpy(sound)
