@@ -235,6 +235,17 @@ def test_offload_gives_the_same(loaded, foreign_folder):
     assert pipe("a ball", audio=given, num_inference_steps=1, size=(32, 32), **WORDS).clips[0].frames.any()
 
 
+def test_modular_pipelines_are_offloaded_too(loaded, foreign_folder):
+    asked = {**ASKED["minimax_h3"], "num_inference_steps": 1, "generator": 0}
+    plain = loaded("minimax_h3")("a ball", **asked).clips[0]
+    pipe = SoundingVideoPipeline.from_pretrained(foreign_folder("minimax_h3"), dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.enable_model_cpu_offload(device="cpu")
+    assert np.array_equal(pipe("a ball", **asked).clips[0].frames, plain.frames)
+    with pytest.raises(ValueError, match="cannot offload it layer by layer"):
+        pipe.enable_sequential_cpu_offload()
+
+
 def test_dtype_tiling_and_lora_reach_through(foreign_folder, tmp_path):
     pipe = SoundingVideoPipeline.from_pretrained(foreign_folder("ltx2"), dtype=torch.bfloat16)
     pipe.set_progress_bar_config(disable=True)

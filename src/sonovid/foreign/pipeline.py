@@ -47,6 +47,7 @@ class ForeignPipeline:
         self.config = SimpleNamespace(system=made.family, _name_or_path=name)
         self.geometry = Geometry(made.num_frames, made.fps, *made.size, family.sample_rate(inner))
         self.options = {"num_inference_steps": made.num_inference_steps}
+        self._hooks: list[Any] = []
         self.takes_words, self.makes, self.classes = True, AV(True, True), Classes(())
 
     @classmethod
@@ -71,6 +72,27 @@ class ForeignPipeline:
         """Move to a device, a dtype, or both, as in diffusers."""
         self.inner.to(*args, **kwargs)
         return self
+
+    def enable_model_cpu_offload(self, device: "str | torch.device | None" = None) -> None:
+        """Keep on the device only the network that computes, as diffusers does; modular pipelines have no such method."""
+        if hasattr(self.inner, "enable_model_cpu_offload"):
+            self.inner.enable_model_cpu_offload(device=device)
+            return
+        from accelerate import cpu_offload_with_hook
+
+        for name in ("text_encoder", "transformer", "vae", "audio_vae"):
+            _, hook = cpu_offload_with_hook(getattr(self.inner, name), device or "cuda", self._hooks[-1] if self._hooks else None)
+            self._hooks.append(hook)
+
+    def enable_sequential_cpu_offload(self, device: "str | torch.device | None" = None) -> None:
+        """Keep on the device only the layer that computes: slow, and possible with little memory.
+
+        Raises:
+            ValueError: diffusers cannot do it with this family.
+        """
+        if not hasattr(self.inner, "enable_sequential_cpu_offload"):
+            raise ValueError(f"{self.config.system}: diffusers cannot offload it layer by layer; offload whole networks instead")
+        self.inner.enable_sequential_cpu_offload(device=device)
 
     def enable_vae_tiling(self, **options: Any) -> None:
         """Decode pictures in tiles, which takes less memory.
@@ -269,6 +291,8 @@ class ForeignPipeline:
         """Send networks that were offloaded back: another pipeline around the same ones does not know of it."""
         if hasattr(self.inner, "maybe_free_model_hooks"):
             self.inner.maybe_free_model_hooks()
+        for hook in self._hooks:
+            hook.offload()
 
     def _output(self, clips: list[Clip], kind: str) -> SoundingVideoOutput:
         first = clips[0]
