@@ -64,6 +64,46 @@ class FrameReconstruction:
         return Rebuilt(losses)
 
 
+def moving(frames: Float[Tensor, "b c t h w"], threshold: float = 0.12) -> Float[Tensor, "b 1 t h w"]:
+    """One where any channel differs from the clip's median over time by more than `threshold` of the full range, else zero."""
+    still = frames.median(dim=2, keepdim=True).values
+    return ((frames - still).abs().amax(1, keepdim=True) > 2 * threshold).to(frames.dtype)
+
+
+@dataclass(frozen=True)
+class VideoReconstruction:
+    """Clips through a video autoencoder: errors of pixels and edges at two scales, moving parts weighted, and the divergence.
+
+    batch: a mapping with `frames`, float [b 3 t h w] in [-1, 1]. kl, edge, coarse: weights of the divergence, of the edges and of
+    the pixels at a quarter of the size. motion: how much more a moving pixel and its neighbourhood weigh than a still one.
+    square: weight of the squared error, in units of the absolute one.
+    """
+
+    kl: float = 1e-4
+    edge: float = 1.0
+    coarse: float = 0.5
+    motion: float = 6.0
+    square: float = 2.0
+
+    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Rebuilt:
+        frames = batch["frames"]
+        mean, log_variance = model.posterior(frames)
+        made = model.decode(draw_latents(mean, log_variance, generator)).float()
+        near = F.max_pool3d(moving(frames), (1, 5, 5), 1, (0, 2, 2))
+        weight = 1 + self.motion * near
+        error = made - frames
+        across, down = edges(error)
+        small = F.avg_pool3d(error, (1, 4, 4))
+        losses = {
+            "pixels": per_sample(weight * error.abs()),
+            "square": self.square * per_sample(weight * error.square()),
+            "edges": self.edge * (per_sample(weight[..., 1:] * across.abs()) + per_sample(weight[..., 1:, :] * down.abs())),
+            "coarse": self.coarse * per_sample(F.avg_pool3d(weight, (1, 4, 4)) * small.abs()),
+            "kl": self.kl * kl_to_standard_normal(mean, log_variance),
+        }
+        return Rebuilt(losses)
+
+
 @dataclass(frozen=True)
 class MelReconstruction:
     """Log-mel frames through a mel autoencoder: absolute error of levels and of their rise in time, and the divergence.
