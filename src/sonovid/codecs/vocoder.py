@@ -50,20 +50,42 @@ class ConvNeXtBlock(nn.Module):
         return x + self.scale * self.project(F.gelu(self.expand(self.norm(h)), approximate="tanh"))
 
 
+def turns(length: int, n_fft: int, hop: int, device: torch.device) -> Float[Tensor, "f l"]:
+    """Phases of a tone at the centre of each bin, frame by frame, counted at the middle of a frame, in radians."""
+    bins, steps = torch.arange(n_fft // 2 + 1, device=device), torch.arange(length, device=device)
+    # In whole numbers, so that nothing is lost over a long sound; half a turn more for odd bins moves the origin to the middle.
+    places = (bins[:, None] * (hop * steps + n_fft // 2)) % n_fft
+    return places * (2 * torch.pi / n_fft)
+
+
 class SpectralVocoder(ModelMixin, ConfigMixin):
     """Mel frames to magnitudes and phases, and those to a waveform by the inverse transform (after Vocos, Siuzdak 2023).
 
     It works at the rate of the frames, not of the samples, which makes it many times faster than real time on one core.
+
+    Args:
+        bins: mel bins. n_fft, hop: of the transform. width, depth, expansion: channels, blocks and inner width of the blocks.
+        accumulate: whether phases are sums over time of predicted advances. Deviation from Vocos: a convolution cannot count the
+            turns of a steady tone, whose mel frames are all alike, so its frames cancel each other; a sum can.
     """
 
     @register_to_config
-    def __init__(self, bins: int = 64, n_fft: int = 1024, hop: int = 250, width: int = 256, depth: int = 8, expansion: int = 3):
+    def __init__(
+        self,
+        bins: int = 64,
+        n_fft: int = 1024,
+        hop: int = 250,
+        width: int = 256,
+        depth: int = 8,
+        expansion: int = 3,
+        accumulate: bool = False,
+    ):
         super().__init__()
         self.stem = nn.Conv1d(bins, width, 7, padding=3)
         self.norm = nn.LayerNorm(width)
         self.blocks = nn.ModuleList(ConvNeXtBlock(width, expansion) for _ in range(depth))
         self.final_norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, 2 * (n_fft // 2 + 1))
+        self.head = nn.Linear(width, (3 if accumulate else 2) * (n_fft // 2 + 1))
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
@@ -73,7 +95,11 @@ class SpectralVocoder(ModelMixin, ConfigMixin):
         h = self.norm(self.stem((log_mel + 3) / 3).transpose(1, 2))
         for block in self.blocks:
             h = block(h)
-        log_magnitude, phase = rearrange(self.head(self.final_norm(h)).float(), "b l (two f) -> two b f l", two=2)
+        log_magnitude, phase, *advance = rearrange(
+            self.head(self.final_norm(h)).float(), "b l (parts f) -> parts b f l", f=self.config.n_fft // 2 + 1
+        )
+        if advance:
+            phase = phase + advance[0].cumsum(-1) + turns(phase.shape[-1], self.config.n_fft, self.config.hop, phase.device)
         spectrum = torch.polar(log_magnitude.clamp(max=6).exp(), phase)
         return inverse_stft(spectrum, self.config.n_fft, self.config.hop)
 
