@@ -27,6 +27,42 @@ def test_the_network_gives_one_hop_for_each_frame_and_learns_everywhere():
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in vocoder.parameters())
 
 
+def test_accumulated_phases_keep_a_steady_tone_steady():
+    """A vocoder that gives the same magnitudes and advances in all frames makes a tone whose level does not waver."""
+    hop, n_fft, frequency = 250, 1024, 1003.0
+
+    def level(accumulate: bool) -> tuple[float, float]:
+        vocoder = SpectralVocoder(width=16, depth=1, hop=hop, n_fft=n_fft, accumulate=accumulate)
+        count = n_fft // 2 + 1
+        with torch.no_grad():
+            vocoder.head.weight.zero_()
+            vocoder.head.bias.zero_()
+            centre = frequency * n_fft / 16000
+            bins = torch.arange(count)
+            near = (bins - centre).abs() < 2
+            vocoder.head.bias[:count] = torch.where(near, 3.0 - (bins - centre).abs(), -20.0)
+            if accumulate:
+                # Every bin of the lobe turns as fast as the tone does.
+                vocoder.head.bias[2 * count :] = 2 * torch.pi * hop * (frequency / 16000 - bins / n_fft)
+        wave = vocoder(torch.zeros(1, 64, 40))[0, 4000:-4000]
+        rms = wave.unfold(0, 500, 500).square().mean(-1).sqrt()
+        return float(rms.mean()), float(rms.std() / rms.mean())
+
+    steady, plain = level(True), level(False)
+    assert steady[1] < 0.02
+    assert steady[0] > 2 * plain[0], "frames that disagree about the phase cancel each other"
+
+
+def test_accumulated_phases_are_whole_turns_at_the_centre_of_each_bin():
+    from sonovid.codecs.vocoder import turns
+
+    phases = turns(3, 1024, 256, torch.device("cpu"))
+    assert phases.shape == (513, 3)
+    # Bin 4 turns 4 * 256 / 1024 = 1 time from frame to frame.
+    torch.testing.assert_close(phases[4], phases[4, :1].expand(3))
+    torch.testing.assert_close(phases[2].diff(), torch.tensor([torch.pi, -torch.pi]))
+
+
 def test_iteration_finds_the_tone_again():
     settings = LogMel(hop=250, floor=1e-2)
     wave = 0.5 * torch.sin(2 * math.pi * 1000 * torch.arange(16000) / 16000)[None]
