@@ -21,7 +21,10 @@ OPAQUE = ("rubber", "wood", "plastic", "metal")
 
 @dataclass(frozen=True)
 class BallReading:
-    """Of one clip. whole: share of frames with exactly one piece. circularity: mean over those frames. change: deviation of its area over the mean."""
+    """Of one clip.
+
+    whole: share of frames with exactly one piece. circularity: mean over those. change: std of its area over its mean.
+    """
 
     whole: float
     circularity: float
@@ -30,7 +33,7 @@ class BallReading:
 
 @dataclass(frozen=True)
 class StickReading:
-    """Of one clip. whole: share of frames with exactly one piece. struck: for each event, whether a straight stick's tip is at the thing."""
+    """Of one clip. whole: share of frames with exactly one piece. struck: for each event, whether a straight stick is there."""
 
     whole: float
     struck: tuple[bool, ...]

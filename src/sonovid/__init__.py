@@ -71,6 +71,7 @@ The map, in the order in which imports may point:
     codecs/open_sora.py         Open-Sora 1.2's video autoencoder: single frames, then chunks of 17 in time (UniForm's codec)
     codecs/pretrained.py        released autoencoders and vocoders behind this package's codecs, by hub id or local folder
     codecs/spectrogram.py       SpectrogramCodec: waveform to log-mel, autoencoder and vocoder as one audio codec
+    codecs/spacetime.py         clips to latents compressed in space and time: a light autoencoder for a CPU
     codecs/text.py              prompts to embedded words: hashed, with no weights at all, or by a released text encoder
     codecs/video.py             frames to latents: a light autoencoder of single frames, small enough to train and run on a CPU
     codecs/vocoder.py           log-mel frames to a waveform: a network in the spectral domain
@@ -83,6 +84,7 @@ The map, in the order in which imports may point:
     denoisers/pixart.py         UniForm from the weights of PixArt-alpha, an image model of the same blocks
     denoisers/residual.py       residual blocks of a dual U-Net, channels last: 2D+1D for pictures, 1-D for sound
     denoisers/uniform.py        UniForm: one diffusion transformer over the tokens of both streams (Zhao et al. 2025)
+    denoisers/uniform_sequence.py UniForm as one sequence: full attention over both streams and the words, for small machines
     denoisers/mmldm/layers.py   the parts of MM-LDM's transformer: blocks of full attention, where a stream enters and leaves
     denoisers/mmldm/transformer.py MM-LDM's generator: a transformer over the context and both streams (Sun et al. 2024)
     denoisers/mmldm/continuation.py the generator that goes on from the window before, by a second transformer

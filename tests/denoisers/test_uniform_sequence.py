@@ -90,7 +90,9 @@ def test_absent_words_and_padding_do_not_matter_and_present_ones_do():
     told = condition()
     wild = Condition(told.text.masked_fill(~told.text_mask[..., None], float("nan")), told.text_mask, told.generated)
     assert close(model(x, times(), wild).prediction, model(x, times(), told).prediction)
-    longer = Condition(torch.cat([told.text, told.text], 1), torch.cat([told.text_mask, told.text_mask & False], 1), told.generated)
+    longer = Condition(
+        torch.cat([told.text, told.text], 1), torch.cat([told.text_mask, told.text_mask & False], 1), told.generated
+    )
     assert close(model(x, times(), longer).prediction, model(x, times(), told).prediction)
     none = model(x, times(), told.without_text()).prediction
     assert not close(none, model(x, times(), told).prediction)

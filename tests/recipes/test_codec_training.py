@@ -11,6 +11,7 @@ from sonovid import recipes
 from sonovid.av import AV
 from sonovid.clip import Clip
 from sonovid.codecs.audio import MelAutoencoder
+from sonovid.codecs.spacetime import VideoAutoencoder
 from sonovid.codecs.video import FrameAutoencoder
 from sonovid.codecs.vocoder import SpectralVocoder
 from sonovid.data.latents import Latents
@@ -20,7 +21,12 @@ from sonovid.training import logs
 
 @pytest.mark.parametrize(
     ("name", "kind", "figure"),
-    [("frames", FrameAutoencoder, "psnr"), ("mel", MelAutoencoder, "mel_error"), ("vocoder", SpectralVocoder, "mel_error")],
+    [
+        ("frames", FrameAutoencoder, "psnr"),
+        ("video", VideoAutoencoder, "psnr_moving"),
+        ("mel", MelAutoencoder, "mel_error"),
+        ("vocoder", SpectralVocoder, "mel_error"),
+    ],
 )
 def test_a_codec_is_trained_and_loads(tmp_path, name, kind, figure):
     folder = recipes.run(f"codec.{name}.tiny", {"out": str(tmp_path), "steps": "2"})
@@ -36,6 +42,19 @@ def test_training_a_frame_autoencoder_brings_its_pictures_nearer(tmp_path):
     recipes.run("codec.frames.tiny", {"out": str(tmp_path), "log_every": "20", "checkpoint_every": "200", **options})
     lines = logs.read(tmp_path / "log.jsonl")
     assert lines[-1]["loss/pixels"] < 0.75 * lines[0]["loss/pixels"]
+
+
+def test_a_decoder_alone_learns_and_latents_stay(tmp_path):
+    first = recipes.run("codec.video.tiny", {"out": str(tmp_path / "first"), "steps": "2"})
+    options = {"initial": str(first), "decoder_only": "true", "steps": "3", "average": "0"}
+    before, after = (
+        VideoAutoencoder.from_pretrained(f).eval()
+        for f in (first, recipes.run("codec.video.tiny", {"out": str(tmp_path / "second"), **options}))
+    )
+    frames = torch.rand(1, 3, 4, 32, 32) * 2 - 1
+    latents = before.encode(frames)
+    assert torch.equal(after.encode(frames), latents)
+    assert not torch.equal(after.decode(latents), before.decode(latents))
 
 
 def test_clips_are_kept_as_they_are():
@@ -61,6 +80,8 @@ def test_pieces_cover_each_clip_once():
     ("name", "options", "said"),
     [
         ("frames", {"geometry.height": "36"}, "multiples of 8"),
+        ("video", {"geometry.height": "40"}, "multiples of 16"),
+        ("video", {"frames": "6"}, "multiple of 4"),
         ("mel", {"levels": "4", "geometry.num_frames": "3"}, "multiple of 16"),
         ("vocoder", {"seconds": "0"}, "above zero"),
         ("vocoder", {"seconds": "0.001"}, "at least"),

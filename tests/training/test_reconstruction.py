@@ -11,10 +11,13 @@ from sonovid.training.reconstruction import (
     FrameReconstruction,
     MelReconstruction,
     SpectrogramJudge,
+    VideoReconstruction,
     Vocoding,
     kl_to_standard_normal,
+    moving,
     multi_resolution_distance,
     psnr,
+    psnr_moving,
 )
 
 SETTINGS = LogMel(hop=250, floor=1e-3)
@@ -103,3 +106,49 @@ def test_half_of_the_frames_go_through_the_autoencoder_first():
     Vocoding(SETTINGS, through=autoencoder)(Listening(width=16, depth=1), {"waveform": wave}, torch.Generator().manual_seed(0))
     plain = [torch.equal(a, b) for a, b in zip(seen[0], SETTINGS(wave), strict=True)]
     assert 0 < sum(plain) < 8
+
+
+def square_that_moves() -> torch.Tensor:
+    frames = -torch.ones(1, 3, 8, 16, 16)
+    for i in range(8):
+        frames[:, 0, i, 4:8, 2 * i : 2 * i + 2] = 1.0
+    return frames
+
+
+def test_moving_pixels_are_those_that_leave_the_median():
+    found = moving(square_that_moves())
+    assert found.sum() == 8 * 4 * 2
+    assert found[0, 0, 3, 5, 6] == 1
+    assert moving(torch.zeros(1, 3, 4, 4, 4)).sum() == 0
+
+
+def test_psnr_of_moving_pixels_sees_them_alone():
+    true = square_that_moves()
+    made = torch.where(moving(true).bool(), true + 0.2 * -true.sign(), true - 0.0)
+    torch.testing.assert_close(psnr_moving(made, true), torch.tensor(20.0), atol=1e-3, rtol=0)
+    still = torch.where(moving(true).bool(), true, true + 0.2)
+    assert psnr_moving(still, true) > 60
+
+
+def test_an_error_on_what_moves_weighs_more_than_one_elsewhere():
+    true = square_that_moves()
+
+    class Given(torch.nn.Module):
+        def __init__(self, made):
+            super().__init__()
+            self.made = made
+
+        def posterior(self, frames):
+            return torch.zeros(1, 1, 2, 2, 2), torch.zeros(1, 1, 2, 2, 2)
+
+        def decode(self, latents):
+            return self.made
+
+    def loss(made):
+        return VideoReconstruction(motion=6.0)(Given(made), {"frames": true}).losses
+
+    near, far = true.clone(), true.clone()
+    near[:, :, 0, 5, 1] += 0.5
+    far[:, :, 0, 14, 14] += 0.5
+    assert loss(near)["pixels"] / loss(far)["pixels"] == pytest.approx(7.0)
+    assert all(float(value) == pytest.approx(0.0, abs=1e-6) for name, value in loss(true).items() if name != "kl")

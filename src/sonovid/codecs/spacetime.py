@@ -14,6 +14,13 @@ from sonovid.codecs.whitening import unwhiten, whiten
 from sonovid.geometry import Geometry
 
 
+def silence(layer: nn.Conv3d) -> None:
+    """Zeroes a convolution, so that its block starts as the identity."""
+    assert layer.bias is not None
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+
+
 class SpatialBlock(nn.Module):
     """Two 3x3 convolutions beside the identity, without normalisation (EDSR, Lim et al. 2017): [b c t h w], frame by frame."""
 
@@ -21,8 +28,7 @@ class SpatialBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv3d(width, width, (1, 3, 3), padding=(0, 1, 1))
         self.conv2 = nn.Conv3d(width, width, (1, 3, 3), padding=(0, 1, 1))
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        silence(self.conv2)
 
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
         return x + self.conv2(F.relu(self.conv1(x)))
@@ -35,8 +41,7 @@ class SpacetimeBlock(nn.Module):
         super().__init__()
         self.space = nn.Conv3d(width, width, (1, 3, 3), padding=(0, 1, 1))
         self.time = nn.Conv3d(width, width, (3, 1, 1), padding=(1, 0, 0))
-        nn.init.zeros_(self.time.weight)
-        nn.init.zeros_(self.time.bias)
+        silence(self.time)
 
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
         return x + self.time(F.relu(self.space(F.relu(x))))

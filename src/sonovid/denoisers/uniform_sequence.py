@@ -65,7 +65,7 @@ class ParallelBlock(nn.Module):
         modulation: shift, scale and gate for each segment of the sequence, one for all of its tokens or one for each.
         sizes: tokens of each segment. rope: cosines and sines of all places. earlier: the tokens of the block skipped from.
         """
-        b, k, d = x.shape
+        d = x.shape[-1]
         if self.skip is not None and earlier is not None:
             x = x + self.skip(earlier)
         triples = [(one + self.table.flatten()).chunk(3, dim=-1) for one in modulation]
@@ -92,7 +92,7 @@ def rotate(x: Float[Tensor, "b h k e"], rope: tuple[Tensor, Tensor]) -> Float[Te
 
 
 def angles(places: Float[Tensor, "k 3"], head_width: int) -> tuple[Float[Tensor, "k e2"], Float[Tensor, "k e2"]]:
-    """Cosines and sines of rotary embedding over three axes (time, row, column), two fifths, and twice three tenths of the pairs."""
+    """Cosines and sines of rotary embedding over time, rows and columns, with four, three and three tenths of the pairs."""
     pairs = head_width // 2
     rows = 3 * pairs // 10
     found = []
@@ -164,9 +164,9 @@ class SequenceUniForm(ModelMixin, ConfigMixin):
     ) -> Output:
         """The prediction for a noisy pair, in the dtype it came in.
 
-        x: video [b c t h w], audio [b c l f] with l = steps * t. t: times in [0, 1], zero is clean; each [b], or per latent frame,
-        video [b t] and audio [b l]. A given stream enters clean and with its time zero. condition: None is joint generation
-        without text. previous, fps: not used.
+        x: video [b c t h w], audio [b c l f] with l = steps * t. t: times in [0, 1], zero is clean; each [b], or per latent
+        frame, video [b t] and audio [b l]. A given stream enters clean and with its time zero. condition: None is joint
+        generation without text. previous, fps: not used.
 
         Raises:
             ValueError: the streams do not fit the model or each other.
@@ -180,7 +180,8 @@ class SequenceUniForm(ModelMixin, ConfigMixin):
             )
         if x.audio.shape[2] != frames * self.config.audio[2]:
             raise ValueError(
-                f"SequenceUniForm: {x.audio.shape[2]} audio steps beside {frames} latent frames; expected {self.config.audio[2]} each"
+                f"SequenceUniForm: {x.audio.shape[2]} audio steps beside {frames} latent frames; "
+                f"expected {self.config.audio[2]} each"
             )
         weights = self.embed_video.weight
         video = self.embed_video(rearrange(x.video.to(weights.dtype), "b c t h w -> b t (h w) c"))
@@ -193,7 +194,8 @@ class SequenceUniForm(ModelMixin, ConfigMixin):
         shared = [self.modulation(F.silu(one)).to(video.dtype) for one in conditions]
         cos, sin = angles(self.grid(frames, audio.shape[1], sizes[2]), self.config.width // self.config.heads)
         rope = (cos.to(video.dtype), sin.to(video.dtype))
-        tokens, passed = torch.cat(segments, dim=1), []
+        tokens = torch.cat(segments, dim=1)
+        passed: list[Tensor] = []
         for i, block in enumerate(self.blocks):
             earlier = passed.pop() if block.skip is not None else None
             tokens = self._through(block, tokens, shared, sizes, rope, earlier)
@@ -232,7 +234,9 @@ class SequenceUniForm(ModelMixin, ConfigMixin):
         embedded = self.embed_words(text.to(self.embed_words.weight.dtype).masked_fill(~there, 0.0))
         return torch.where(there, embedded, empty.to(embedded.dtype))
 
-    def conditions(self, t: AV, condition: Condition | None, b: int, counts: tuple[int, int, int]) -> list[Float[Tensor, "b _ d"]]:
+    def conditions(
+        self, t: AV, condition: Condition | None, b: int, counts: tuple[int, int, int]
+    ) -> list[Float[Tensor, "b _ d"]]:
         """What modulates the video, the sound and the words: both streams' times and the task, for all tokens or for each."""
         frames, cells, steps = counts
         task = self.task(task_ids(condition, b, self.task.weight.device))[:, None]

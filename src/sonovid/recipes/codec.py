@@ -29,6 +29,17 @@ class FrameNetwork:
 
 
 @dataclass(frozen=True)
+class VideoNetwork:
+    """See `codecs.spacetime.VideoAutoencoder`."""
+
+    latent_channels: int = 32
+    patch: int = 4
+    widths: tuple[int, int, int] = (96, 192, 320)
+    encoder_blocks: tuple[int, int, int] = (1, 2, 2)
+    decoder_blocks: tuple[int, int, int] = (2, 3, 4)
+
+
+@dataclass(frozen=True)
 class MelNetwork:
     """See `codecs.audio.MelAutoencoder`."""
 
@@ -45,6 +56,7 @@ class VocoderNetwork:
     width: int = 256
     depth: int = 8
     expansion: int = 3
+    accumulate: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,28 @@ class FramesRecipe:
     frames: int = 1
     kl: float = 1e-4
     edge: float = 1.0
+    training: Settings = field(default_factory=Settings)
+
+
+@dataclass(frozen=True)
+class VideoRecipe:
+    """A training of the video autoencoder, in space and time. frames: length of a sample, a multiple of four.
+
+    motion: how much more moving pixels weigh than still ones. initial: the folder of a trained one to initialise from.
+    decoder_only: whether the encoder stays as it is, so that latents made before remain good.
+    """
+
+    out: str = ""
+    resume: str | None = None
+    geometry: Geometry = field(default_factory=lambda: Geometry(32, Fraction(16), 96, 96, 16000))
+    data: Data = field(default_factory=Data)
+    network: VideoNetwork = field(default_factory=VideoNetwork)
+    initial: str = ""
+    decoder_only: bool = False
+    frames: int = 12
+    kl: float = 1e-4
+    edge: float = 1.0
+    motion: float = 6.0
     training: Settings = field(default_factory=Settings)
 
 
@@ -110,6 +144,22 @@ def frames() -> FramesRecipe:
     return FramesRecipe(
         data=SCENES, training=Settings(steps=8000, batch_size=16, learning_rate=1e-3, weight_decay=0.0, precision="bf16")
     )
+
+
+def video() -> VideoRecipe:
+    """The video autoencoder of the packaged model: 96x96 at 16 per second to 32 channels, 16x16 pixels of 4 frames to a cell."""
+    return VideoRecipe(
+        data=Data(path="scenes:hits+bounces+landscape+kitchen+dance:7200:seed=0"),
+        training=Settings(
+            steps=12_000, batch_size=4, learning_rate=1e-3, warm_up=300, weight_decay=0.0, precision="bf16", average=0.998
+        ),
+    )
+
+
+def video_tiny() -> VideoRecipe:
+    """A toy video autoencoder, trained in seconds."""
+    network = VideoNetwork(4, 4, (8, 12, 16), (1, 1, 1), (1, 1, 1))
+    return replace(video(), geometry=SMALL, data=TOY, network=network, frames=4, training=SHORT)
 
 
 def mel() -> MelRecipe:

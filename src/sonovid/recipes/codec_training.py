@@ -16,27 +16,36 @@ from sonovid.av import AV
 from sonovid.clip import Clip
 from sonovid.codecs.audio import MelAutoencoder
 from sonovid.codecs.mel import LogMel
+from sonovid.codecs.spacetime import VideoAutoencoder
 from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.codecs.video import FrameAutoencoder
 from sonovid.codecs.vocoder import SpectralVocoder
 from sonovid.data import latents
 from sonovid.geometry import count
 from sonovid.recipes import parts
-from sonovid.recipes.codec import FramesRecipe, MelRecipe, VocoderRecipe
+from sonovid.recipes.codec import FramesRecipe, MelRecipe, VideoRecipe, VocoderRecipe
 from sonovid.training.loop import Job, drawn_from, train
-from sonovid.training.reconstruction import FrameReconstruction, MelReconstruction, SpectrogramJudge, Vocoding, psnr
+from sonovid.training.reconstruction import (
+    FrameReconstruction,
+    MelReconstruction,
+    SpectrogramJudge,
+    VideoReconstruction,
+    Vocoding,
+    psnr,
+    psnr_moving,
+)
 
-Recipe = FramesRecipe | MelRecipe | VocoderRecipe
+Recipe = FramesRecipe | VideoRecipe | MelRecipe | VocoderRecipe
 SHOWN = 8
 
 
 def run(recipe: Recipe, resolved: dict[str, Any]) -> Path:
     """Train, and return the folder of the codec."""
     out = Path(recipe.out)
-    streams = AV(True, False) if isinstance(recipe, FramesRecipe) else AV(False, True)
+    streams = AV(True, False) if isinstance(recipe, FramesRecipe | VideoRecipe) else AV(False, True)
     cached = parts.caches(recipe.data, recipe.geometry, out, untouched, "untouched", tuple(streams), streams=streams)
     training, held_out, _ = cached
-    make: Any = {FramesRecipe: frames, MelRecipe: mel, VocoderRecipe: vocoder}[type(recipe)]
+    make: Any = {FramesRecipe: frames, VideoRecipe: video, MelRecipe: mel, VocoderRecipe: vocoder}[type(recipe)]
     return train(make(recipe, training, held_out or training, resolved), out, resume=recipe.resume)
 
 
@@ -114,6 +123,42 @@ def frames(recipe: FramesRecipe, training: latents.Latents, held_out: latents.La
     )
 
 
+def video(recipe: VideoRecipe, training: latents.Latents, held_out: latents.Latents, resolved: dict[str, Any]) -> Job:
+    """The training of the video autoencoder."""
+    if recipe.frames % VideoAutoencoder.time_factor or recipe.frames > recipe.geometry.num_frames:
+        raise ValueError(
+            f"frames={recipe.frames}: expected a multiple of {VideoAutoencoder.time_factor}, at most {recipe.geometry.num_frames}"
+        )
+    pieces, kept = (Pieces(cache, 0, recipe.frames, recipe.geometry.num_frames) for cache in (training, held_out))
+    if recipe.initial:
+        model = VideoAutoencoder.from_pretrained(recipe.initial, use_safetensors=True)
+    else:
+        with drawn_from(recipe.training.seed):
+            model = VideoAutoencoder(**asdict(recipe.network))
+    model.latent_shape(recipe.geometry)
+    model.encoder.requires_grad_(not recipe.decoder_only)
+    shown = pictures(kept)(range(min(SHOWN, len(kept))))["frames"]
+
+    def sample(model: Any, folder: Path, step: int) -> None:
+        true = shown.to(model.device)
+        made = model.decode(model.encode(true)).float().clamp(-1, 1)
+        leave_figures(folder, psnr=float(psnr(made, true).mean()), psnr_moving=float(psnr_moving(made, true)))
+        rows = torch.cat([torch.cat(list(x[:, :, x.shape[2] // 2]), dim=-1) for x in (true, made)], dim=-2)
+        Image.fromarray(((rows + 1) * 127.5).round().byte().movedim(0, -1).cpu().numpy()).save(folder / "frames.png")
+
+    return Job(
+        model=model.to(memory_format=torch.channels_last_3d),
+        objective=VideoReconstruction(recipe.kl, recipe.edge, motion=recipe.motion),
+        batch=pictures(pieces),
+        size=len(pieces),
+        validation=pictures(kept),
+        validation_size=len(kept),
+        settings=recipe.training,
+        sample=sample,
+        recipe=resolved,
+    )
+
+
 def mel(recipe: MelRecipe, training: latents.Latents, held_out: latents.Latents, resolved: dict[str, Any]) -> Job:
     """The training of the mel autoencoder."""
     spectrogram = parts.log_mel(recipe.mel, recipe.geometry.sample_rate)
@@ -152,7 +197,7 @@ def vocoder(recipe: VocoderRecipe, training: latents.Latents, held_out: latents.
     length = _samples(recipe, step)
     pieces, kept = (Pieces(cache, 1, length, recipe.geometry.num_samples) for cache in (training, held_out))
     with drawn_from(recipe.training.seed):
-        model = SpectralVocoder(recipe.mel.bins, recipe.mel.n_fft, recipe.mel.hop, own.width, own.depth, own.expansion)
+        model = SpectralVocoder(recipe.mel.bins, recipe.mel.n_fft, recipe.mel.hop, **asdict(own))
         judge = SpectrogramJudge() if recipe.adversary else None
     shown = sounds(kept)(range(min(SHOWN, len(kept))))["waveform"]
     rate = recipe.geometry.sample_rate

@@ -18,6 +18,7 @@ from sonovid.codecs.hierarchical import HierarchicalAutoencoder
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.open_sora import OpenSoraVideo, is_released
 from sonovid.codecs.pretrained import PretrainedVideo, audioldm
+from sonovid.codecs.spacetime import VideoAutoencoder
 from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.codecs.text import HashedText, PretrainedText
 from sonovid.codecs.video import FrameAutoencoder
@@ -53,7 +54,7 @@ def video_codec(codecs: Codecs) -> Any:
         return PretrainedVideo.from_pretrained(folder / "vae").eval()
     if is_released(_config(folder)):
         return OpenSoraVideo.from_released(folder)
-    kinds: dict[str, Any] = {one.__name__: one for one in (FrameAutoencoder, OpenSoraVideo)}
+    kinds: dict[str, Any] = {one.__name__: one for one in (FrameAutoencoder, VideoAutoencoder, OpenSoraVideo)}
     return kinds.get(_class_name(folder), PretrainedVideo).from_pretrained(folder).eval()
 
 
@@ -166,7 +167,7 @@ def whiten_by(codec: Any, statistics: dict[str, list[float]] | None) -> None:
     if statistics is None:
         return
     values = {"latents_mean": statistics["mean"], "latents_std": statistics["std"]}
-    if isinstance(codec, FrameAutoencoder):
+    if isinstance(codec, FrameAutoencoder | VideoAutoencoder):
         if len(codec.config.latents_std) == 1:
             codec.register_to_config(**values)
     elif isinstance(codec, SpectrogramCodec) and codec.latents_std == [1.0]:

@@ -46,10 +46,12 @@ class Codecs:
 class Network:
     """The transformer's own settings; sizes that follow from the codecs are taken from them.
 
+    layout: "columns" is the paper's, "tokens" embeds the streams apart, both in STDiT blocks (`denoisers.uniform.UniForm`);
+    "sequence" is one sequence with full attention (`denoisers.uniform_sequence.SequenceUniForm`), without patches and variances.
     pixart: a PixArt-alpha by hub id or folder whose weights are begun from.
     """
 
-    layout: Literal["tokens", "columns"] = "tokens"
+    layout: Literal["tokens", "columns", "sequence"] = "tokens"
     depth: int = 5
     width: int = 192
     heads: int = 3

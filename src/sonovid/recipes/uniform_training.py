@@ -11,6 +11,7 @@ from sonovid.av import AV, Task
 from sonovid.codecs.apart import Apart
 from sonovid.denoisers.pixart import init_from_pixart, load_pixart
 from sonovid.denoisers.uniform import UniForm
+from sonovid.denoisers.uniform_sequence import SequenceUniForm
 from sonovid.diffusion.objective import LogitNormal, MultiTask, Uniform
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Schedule, Tabulated
 from sonovid.pipeline import SoundingVideoPipeline
@@ -39,7 +40,7 @@ def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
     return fit(recipe, resolved, model, regress, fed, pipeline, weights)
 
 
-def network(recipe: UniFormRecipe, codecs: AV) -> UniForm:
+def network(recipe: UniFormRecipe, codecs: AV) -> UniForm | SequenceUniForm:
     """The network that fits the codecs.
 
     Raises:
@@ -50,6 +51,20 @@ def network(recipe: UniFormRecipe, codecs: AV) -> UniForm:
     if steps % t:
         raise ValueError(f"{steps} audio latent steps do not fall evenly on {t} latent frames; change geometry or codecs")
     own = recipe.network
+    if own.layout == "sequence":
+        if own.pixart or own.learn_variance:
+            raise ValueError("network.layout=sequence: network.pixart and network.learn_variance belong to the other layouts")
+        with drawn_from(recipe.training.seed):
+            return SequenceUniForm(
+                depth=own.depth,
+                width=own.width,
+                heads=own.heads,
+                video=(c, h, w),
+                audio=(channels, bins, steps // t),
+                text_width=recipe.codecs.text_width,
+                words=min(24, recipe.codecs.text_words),
+                fps=float(recipe.geometry.fps),
+            )
     with drawn_from(recipe.training.seed):
         model = UniForm(
             layout=own.layout,

@@ -239,6 +239,12 @@ class Vocoding:
         }
 
 
+def psnr_moving(made: Float[Tensor, "b c t h w"], true: Float[Tensor, "b c t h w"]) -> Tensor:
+    """Peak signal-to-noise ratio in dB over all pixels that move in the true clips; NaN where none does."""
+    mask = moving(true).expand_as(true)
+    return 10 * torch.log10(4 * mask.sum() / (mask * (made.clamp(-1, 1) - true) ** 2).sum())
+
+
 def psnr(made: Float[Tensor, "b *x"], true: Float[Tensor, "b *x"]) -> Float[Tensor, "b"]:
     """Peak signal-to-noise ratio in dB of values in [-1, 1]."""
     return 10 * torch.log10(4 / per_sample((made.clamp(-1, 1) - true) ** 2).clamp(min=1e-10))
