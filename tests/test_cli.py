@@ -26,6 +26,9 @@ def brought(tmp_path_factory):
     media.write(folder / "silent.mp4", Clip(frames, None, fps=Fraction(25)))
     media.write(folder / "sound.wav", Clip(None, sound, sample_rate=24000))
     media.write(folder / "zeros.wav", Clip(None, np.zeros((1, 8000), np.float32), sample_rate=16000))
+    (folder / "frames").mkdir()
+    for index, picture in enumerate(frames[:12]):
+        Image.fromarray(picture).save(folder / "frames" / f"{index:04d}.png")
     (folder / "empty.mp4").touch()
     (folder / "words.mp4").write_text("this is no film " * 100)
     whole = (folder / "film.mp4").read_bytes()
@@ -138,7 +141,14 @@ def test_what_the_model_does_may_be_asked_for(sonovid):
         (["--audio", "{b}/none.wav"], "none.wav"),
         (["--audio", "{b}/zeros.wav"], "silent throughout"),
         (["--video", "{b}/film.mp4", "--audio", "{b}/sound.wav"], "both given"),
-        (["--video", "{b}/film.mp4", "--seconds", "0.5"], "stay as they are"),
+        (["--video", "{b}/film.mp4", "--seconds", "5"], "only 1.00 s"),
+        (["--video", "{b}/film.mp4", "--start", "5"], "after the end"),
+        (["a", "--start", "1"], "where in a file to begin"),
+        (["a", "--keep-audio", "mix"], "give --video"),
+        (["--video", "{b}/film.mp4", "--duck", "6"], "--keep-audio mix"),
+        (["--video", "{b}/frames"], "carry no rate"),
+        (["--video", "{b}/film.mp4", "--max-seconds", "0.5"], "above the limit of 0.5 s"),
+        (["a", "--loudness", "3"], "no loudness"),
         (["a", "-o", "there.mp4"], "--overwrite"),
         (["a", "-o", "folder"], "ends in"),
         (["a", "-o", "folder.mp4"], "is a folder"),

@@ -18,6 +18,7 @@ The map, in the order in which imports may point:
     media/frame_stream.py       the pictures of a file one after the other, in memory that does not grow with its length
     media/info.py               what a media file holds, found without decoding more than its first picture
     media/kinds.py              what kind of file somebody brought, by its first bytes
+    media/loudness.py           how loud a sound is (EBU R 128), and sounds brought to a loudness, mixed, ducked
     media/pictures.py           pictures out of a file: their time stamps, the one on screen at a given time
     media/reader.py             a media file to a Clip
     media/remux.py              one half of somebody's file kept as it is, packet by packet, beside a new other half
@@ -263,6 +264,7 @@ The map, in the order in which imports may point:
     commands/filtering.py       sonovid filter: the clips whose score lies above a threshold, as a manifest
     commands/foreign_models.py  sonovid generate and sonovid info for models of diffusers
     commands/generate.py        sonovid generate: words, a video or a sound to a sounding video
+    commands/given_media.py     the options of sonovid generate that concern media files: what is read, kept, how loud
     commands/import_released.py sonovid import: checkpoints that others released, rewritten as model folders of this package
     commands/inform.py          sonovid info: what a media file holds, or what a model makes
     commands/longer.py          sonovid generate for what is longer than a window, written as it is made

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from sonovid.commands import foreign_models, longer
+from sonovid.commands import foreign_models, given_media, longer
 
 DESCRIPTION = """\
 Make a video with its sound from words; or the sound for a video, whose own pictures stay as they are; or the pictures for a
@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="what is to be seen and heard")
     what = parser.add_argument_group("what is given")
-    what.add_argument("--video", metavar="FILE", help="make the sound for this video")
+    what.add_argument("--video", metavar="FILE", help="make the sound for this video; or numbered pictures (frames/%%04d.png)")
     what.add_argument("--audio", metavar="FILE", help="make the pictures for this sound")
     what.add_argument("--continue", dest="clip", metavar="FILE", help="go on from this clip, for --seconds in all; see --keep")
     what.add_argument("--label", metavar="CLASS", help="what kind of clip, for a model that knows classes")
@@ -48,7 +48,12 @@ def add(commands: Any) -> None:
     out.add_argument("--seconds", type=seconds, metavar="S", help="length of the whole; of a given file, how much is used")
     out.add_argument("--drift", metavar="JSON", help="of a long clip: what each window is like, each join, and where it drifts")
     out.add_argument("--size", type=size, metavar="WxH", help="picture size, where the model allows")
-    out.add_argument("--fps", metavar="RATE", help="frames per second, such as 8 or 30000/1001, where the model allows")
+    out.add_argument(
+        "--fps",
+        metavar="RATE",
+        help="frames per second, such as 8 or 30000/1001: the model's, or those of numbered pictures",
+    )
+    given_media.add(parser)
     how = parser.add_argument_group("how")
     how.add_argument("--model", metavar="DIR_OR_ID", help="a folder or a repository of the Hub; default: the packaged model")
     how.add_argument("--seed", type=int, default=0, metavar="SEED", help="default: 0")
@@ -151,6 +156,7 @@ def check_inputs(args: argparse.Namespace) -> None:
         ValueError: nothing or too much is given, or a file is not what it was given for.
     """
     from sonovid import media
+    from sonovid.media.pictures import scan
 
     if args.video and args.audio:
         raise ValueError("--video and --audio are both given, so there is nothing to generate: give one of them")
@@ -161,19 +167,24 @@ def check_inputs(args: argparse.Namespace) -> None:
         longer.check_inputs(args)
     elif args.keep != "both":
         raise ValueError(f"--keep {args.keep}: it tells what of a clip is kept that is gone on with; give --continue FILE")
+    given_media.check(args)
     path = args.video or args.audio
     if not path:
         return
-    info = media.probe(path, limits=media.Limits() if args.video else None)
+    given = given_media.source(args, path)
+    info = media.probe(given)
     if args.video and not info.has_video:
         raise ValueError(f"--video {path}: no pictures in it; for pictures to a sound give --audio")
     if args.audio and not info.has_audio:
         raise ValueError(f"--audio {path}: no sound in it; for sound to pictures give --video")
-    if args.video and args.seconds is not None and args.seconds < info.duration:
-        raise ValueError(
-            f"--seconds {float(args.seconds):g}: the video's own pictures stay as they are, all {float(info.duration):.2f} s of "
-            "them; leave --seconds out, or cut the video first"
-        )
+    given.limits.check_seconds(Path(path), info.duration)
+    if args.video:
+        line = scan(given)
+        if args.seconds is None:
+            line.check_plausible(given)
+        elif args.seconds > given.length_of(line.seconds) + 1 / line.rate:
+            left = float(line.seconds - args.start)
+            raise ValueError(f"--seconds {float(args.seconds):g}: only {left:.2f} s of {path} are there; leave --seconds out")
 
 
 def load(args: argparse.Namespace) -> Any:
@@ -200,7 +211,7 @@ def load(args: argparse.Namespace) -> Any:
     own = pipe.geometry
     if args.size is not None and args.size != (own.width, own.height):
         raise ValueError(f"--size {args.size[0]}x{args.size[1]}: this model makes pictures of {own.width}x{own.height}")
-    if args.fps is not None and as_rate(args.fps) != own.fps:
+    if args.fps is not None and not given_media.is_numbered(args) and as_rate(args.fps) != own.fps:
         raise ValueError(f"--fps {args.fps}: this model makes {own.fps} frames per second")
     pipe.to(device, getattr(torch, args.dtype or "float32"))
     pipe.set_progress_bar_config(disable=args.quiet, desc="generating", unit="step", leave=False)
@@ -224,8 +235,8 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError("--drift: a clip of one window has nothing to drift from; give --continue, or words and more --seconds")
     result = pipe(
         args.prompt,
-        video=args.video,
-        audio=args.audio,
+        video=args.video and given_media.source(args, args.video),
+        audio=args.audio and given_media.source(args, args.audio),
         negative_prompt=args.negative,
         num_inference_steps=args.steps,
         guidance_scale=args.guidance,
@@ -279,6 +290,8 @@ def provenance(args: argparse.Namespace, pipe: Any, seed: int) -> dict[str, str]
     steps = args.steps or pipe.options["num_inference_steps"]
     # The name of a folder, not where it lies: files travel.
     model = Path(args.model).name if args.model and Path(args.model).is_dir() else args.model or "shipped"
+    if args.keep_audio == "mix":
+        what += " beside the film's own"
     parts = [f"AI-generated {what}", f"sonovid {sonovid.__version__}", f"model {model} ({pipe.config.system})"]
     parts += [f"prompt: {args.prompt}"] if args.prompt else []
     parts += [f"class: {args.label}"] if args.label else []
@@ -292,9 +305,13 @@ def write(args: argparse.Namespace, target: Target, clip: Any, metadata: dict[st
 
     options = {"overwrite": args.overwrite, "metadata": metadata}
     pictures = target.clip.suffix.lower() not in (".wav", ".flac")
+    clip = given_media.finished(args, clip, target.clip.name)
+    if args.video:
+        clip = given_media.beside_own_sound(args, clip, target.clip.name)
     if args.video and pictures:
-        media.mux(args.video, clip.waveform, clip.sample_rate, target.clip, **options)
-    elif args.audio and pictures and args.seconds is None:
+        kept = {"own_sound": args.keep_audio == "second-track", "tone_map": args.tone_map}
+        media.mux(given_media.source(args, args.video), clip.waveform, clip.sample_rate, target.clip, **options, **kept)
+    elif args.audio and pictures and given_media.is_whole(args):
         media.replace_pictures(args.audio, clip.frames, clip.fps, target.clip, **options)
     else:
         media.write(target.clip, clip, **options)

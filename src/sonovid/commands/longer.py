@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from sonovid.commands import given_media
 from sonovid.commands.foreign_models import is_foreign
 
 
@@ -28,7 +29,7 @@ def check_inputs(args: argparse.Namespace) -> None:
     """
     from sonovid import media
 
-    info = media.probe(args.clip, limits=media.Limits())
+    info = media.probe(args.clip, limits=given_media.limits(args))
     name = f"--continue {args.clip}"
     if args.keep != "both" and (args.video or args.audio):
         raise ValueError(
@@ -85,8 +86,8 @@ def make(args: argparse.Namespace, pipe: Any, path: Path, drift: Path | None, se
         guidance_against=args.guidance_against,
         hand_off=args.hand_off,
     )
-    given = {"video": args.video, "audio": args.audio}
-    seconds = args.seconds or _length(args.video or args.audio, pipe.geometry)
+    given = {name: path and given_media.source(args, path) for name, path in (("video", args.video), ("audio", args.audio))}
+    seconds = args.seconds or _length(given["video"] or given["audio"], pipe.geometry)
     steps: list[Any] = []
     walk = go_on(
         pipe,
@@ -117,23 +118,59 @@ def writing(args: argparse.Namespace, pipe: Any, path: Path, metadata: dict[str,
     import numpy as np
 
     from sonovid import media
+    from sonovid.clip import Clip
+    from sonovid.media.loudness import with_channels
 
     own, options = pipe.geometry, {"overwrite": args.overwrite, "metadata": metadata}
     if args.video and path.suffix.lower() not in (".wav", ".flac"):
         sounds: list[Any] = []
         yield lambda clip: sounds.append(clip.waveform)
-        media.mux(args.video, np.concatenate(sounds, axis=1), own.sample_rate, path, **options)
+        made = Clip(None, np.concatenate(sounds, axis=1), sample_rate=own.sample_rate)
+        made = given_media.beside_own_sound(args, made, path.name)
+        kept = {"own_sound": args.keep_audio == "second-track", "tone_map": args.tone_map}
+        given = given_media.source(args, args.video)
+        media.mux(given, made.waveform, made.sample_rate, path, **options, **kept)
         return
-    heard = media.read(args.audio, video=False) if args.audio else None
+    heard = media.read(given_media.source(args, args.audio), video=False) if args.audio else None
     sound = None if heard is None else heard.waveform
     if sound is not None and len(sound) not in (1, 2, 6):
         sound = sound[:2]
     rate, channels = (own.sample_rate, 1) if heard is None or sound is None else (heard.sample_rate, len(sound))
-    size = (own.height, own.width)
-    with media.streaming(path, fps=own.fps, size=size, sample_rate=rate, channels=channels, **options) as pieces:
+    size, written = (own.height, own.width), args.channels or channels
+    level = Level(args, own.sample_rate)
+    options |= {"sample_rate": rate, "channels": written, "written_rate": args.sample_rate}
+    with media.streaming(path, fps=own.fps, size=size, **options) as pieces:
         if sound is not None:
-            pieces.add(waveform=sound)
-        yield lambda clip: pieces.add(clip.frames, clip.waveform if sound is None else None)
+            pieces.add(waveform=with_channels(sound, written))
+        yield lambda clip: pieces.add(clip.frames, with_channels(level(clip.waveform), written) if sound is None else None)
+
+
+class Level:
+    """The loudness of a long clip of words: the first window decides by what factor all of it is raised or lowered, and where a
+    later one would clip, that one is lower. What is gone on with, or given, keeps its own loudness.
+    """
+
+    def __init__(self, args: argparse.Namespace, sample_rate: int):
+        self.args, self.sample_rate, self.factor = args, sample_rate, None if args.clip or args.audio else 0.0
+
+    def __call__(self, waveform: Any) -> Any:
+        import numpy as np
+
+        from sonovid.media.loudness import brought_to, gained
+
+        if self.factor is None or waveform is None:
+            return waveform
+        if not self.factor:
+            target = self.args.loudness
+            first, heard = (waveform, 0.0) if target is None else brought_to(waveform, self.sample_rate, target)
+            if heard is None:
+                given_media.tell(self.args, "there is nothing to hear in the first window; its loudness is left as it is")
+            first = gained(first, self.args.gain) if self.args.gain else first
+            peak = float(np.abs(waveform).max())
+            self.factor = float(np.abs(first).max()) / peak if peak else 1.0
+        raised = waveform * np.float32(self.factor)
+        peak = float(np.abs(raised).max())
+        return raised / np.float32(peak) if peak > 1 else raised
 
 
 def joins(report: Any) -> str:
@@ -142,7 +179,7 @@ def joins(report: Any) -> str:
     return f"{len(report.joins)} joins, {within} of them within the clip's own steps"
 
 
-def _length(path: str, own: Any) -> Fraction:
+def _length(path: Any, own: Any) -> Fraction:
     """How long a given stream lasts, in whole frames of the model."""
     from sonovid import media
     from sonovid.geometry import duration

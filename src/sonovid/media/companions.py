@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
@@ -96,7 +97,7 @@ class Companions:
 
     def _may_be_copied(self, stream: Stream, codec: "str | None") -> bool:
         if stream.type == "audio":
-            return codec in COPIED_SOUNDS[self.form]
+            return isinstance(stream, AudioStream) and codec in COPIED_SOUNDS[self.form] and bool(stream.sample_rate)
         if stream.type == "subtitle":
             return codec in COPIED_WORDS[self.form]
         return stream.type == "attachment" and self.form == "matroska"

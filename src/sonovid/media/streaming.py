@@ -40,6 +40,7 @@ def streaming(
     overwrite: bool = False,
     quality: int = 18,
     metadata: "Mapping[str, str] | None" = None,
+    written_rate: "int | None" = None,
 ) -> Iterator["Pieces"]:
     """A file to which a clip is given piece by piece, with the encoders and settings of `write`; complete or not at all.
 
@@ -50,6 +51,7 @@ def streaming(
     dropped at the end, what is missing is silent. A name of a sound file (wav, flac) takes the sound alone.
 
     size: (h, w) of all pictures. channels: of the sound. fps, sample_rate, overwrite, quality, metadata: as in `write`.
+    written_rate: the sample rate in the file, in Hz; None: that of the pieces.
 
     Raises:
         FileExistsError: the file exists and `overwrite` was not given.
@@ -61,10 +63,12 @@ def streaming(
         raise MediaError(f"{path}: {channels} channels, expected {', '.join(map(str, LAYOUTS))}")
     if min(size) < 1:
         raise MediaError(f"{path}: pictures of {size[1]}x{size[0]}, expected at least 1x1")
-    rates = (fps, sample_rate)
+    written_rate = written_rate or sample_rate
+    rates = (fps, written_rate)
     with in_place(path, overwrite=overwrite) as beside, muxer(beside, path, container, metadata, rates) as out:
         video = None if container.video is None else add_pictures(out, container, size, fps, quality)
-        pieces = Pieces(path, out, video, add_sound(out, container, channels, sample_rate), fps, size, sample_rate, channels)
+        audio = add_sound(out, container, channels, written_rate)
+        pieces = Pieces(path, out, video, audio, fps, size, sample_rate, channels)
         yield pieces
         pieces.finish()
 
