@@ -65,7 +65,8 @@ def _add_creation(routes: APIRouter, jobs: Jobs, models: Models) -> None:
             await asyncio.sleep(POLL)
             job = await run_in_threadpool(jobs.get, job.id)
         if job.status == FAILED:
-            raise Refused(job.error or "failed", 400)
+            line = job.error or "failed"
+            raise Refused(line, 500 if line.startswith("unexpected ") else 400)
         clip = job.clips[0]
         headers = {"X-Request-Id": job.id, "X-Model": str(job.request["model"]), "X-Seed": str(clip["seed"])}
         headers |= {"X-Fps": clip["fps"], "X-Num-Frames": str(clip["num_frames"]), "X-Num-Samples": str(clip["num_samples"])}

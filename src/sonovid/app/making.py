@@ -48,12 +48,14 @@ class Watch:
         self.check()
         self.live.step += 1
 
-    def __call__(self, pipe: Any, index: int, times: AV, state: dict) -> dict:
+    def __call__(self, pipe: Any, index: int, times: "AV | None", state: dict) -> dict:
         """The pipeline's `callback_on_step_end`."""
         self.step()
         began = time.monotonic()
-        if self.live.watched and began >= self._next and state["x0"].video.shape[1]:
-            self.live.strip = strip(emerging(pipe, state["x0"]))
+        # Models of diffusers tell of their steps but not of what is foreseen.
+        foreseen = state.get("x0")
+        if foreseen is not None and self.live.watched and began >= self._next and foreseen.video.shape[1]:
+            self.live.strip = strip(emerging(pipe, foreseen))
             now = time.monotonic()
             self._next = now + (now - began) / SHARE
         return {}

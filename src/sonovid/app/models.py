@@ -18,8 +18,9 @@ KEPT = 2  # Pipelines that stay loaded on one device.
 class ModelCard:
     """What a model makes and takes.
 
-    id: its name in requests: that of a folder, never where it lies. seconds: of one window, exactly. continues: whether it makes
-    more than one window. takes_sources: whether a video or a sound can be given.
+    id: its name in requests: that of a folder, never where it lies. seconds: of one window, exactly. guidance_scale,
+    audio_guidance_scale: its own, None where it does not tell them. continues: whether it makes more than one window.
+    takes_sources: whether a video or a sound can be given.
     """
 
     id: str
@@ -31,8 +32,8 @@ class ModelCard:
     height: int
     sample_rate: int
     steps: int
-    guidance_scale: float
-    audio_guidance_scale: float
+    guidance_scale: float | None
+    audio_guidance_scale: float | None
     takes_words: bool = True
     takes_sources: bool = True
     continues: bool = False
@@ -80,8 +81,8 @@ def card_of(name: str, pipe: Any) -> ModelCard:
         height=own.height,
         sample_rate=own.sample_rate,
         steps=options["num_inference_steps"],
-        guidance_scale=float(options["guidance_scale"]),
-        audio_guidance_scale=float(options["audio_guidance_scale"]),
+        guidance_scale=_number(options.get("guidance_scale")),
+        audio_guidance_scale=_number(options.get("audio_guidance_scale")),
         takes_words=bool(pipe.takes_words),
         takes_sources=all(pipe.makes),
         continues=_continues(pipe),
@@ -89,10 +90,17 @@ def card_of(name: str, pipe: Any) -> ModelCard:
     )
 
 
+def _number(value: Any) -> float | None:
+    """A guidance scale, where the pipeline tells its own."""
+    return None if value is None else float(value)
+
+
 def _continues(pipe: Any) -> bool:
     """Whether the model makes what is longer than its window."""
     from sonovid.continuation.ways import way_of
 
+    if not hasattr(pipe, "denoiser"):
+        return False  # A model of diffusers, which makes one length at once.
     try:
         way_of(pipe.denoiser, pipe.geometry)
     except ValueError:

@@ -28,8 +28,17 @@ def create_app(settings: Settings, *, page: bool = True) -> Guard:
     Raises:
         ValueError: a model that cannot be loaded, or a folder in which another server works.
     """
-    models = Models(settings.models, settings.devices, settings.dtype)
     jobs = Jobs(settings)
+    try:
+        models = Models(settings.models, settings.devices, settings.dtype)
+        return _assembled(settings, jobs, models, page=page)
+    except BaseException:
+        jobs.close()
+        raise
+
+
+def _assembled(settings: Settings, jobs: Jobs, models: Models, *, page: bool) -> Guard:
+    """API, page and workers around the jobs."""
     workers = Workers(jobs, models)
 
     @contextlib.asynccontextmanager

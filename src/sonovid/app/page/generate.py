@@ -18,6 +18,7 @@ from sonovid.app.store import Job
 from sonovid.app.uploads import Upload, pieces_of, receive
 
 POLL = 0.2  # Seconds between looks at a job that a page follows.
+UNKNOWN = 4.0  # Where a slider stands whose model does not tell its own value.
 REMEMBERED = 20  # Jobs that a browser remembers.
 
 
@@ -40,6 +41,9 @@ class Generating:
         card = self.models.card(fields.get("model"))
         if given or fields.get("seconds") == float(card.seconds):
             fields.pop("seconds", None)
+        for name, own in (("guidance_scale", card.guidance_scale), ("audio_guidance_scale", card.audio_guidance_scale)):
+            if own is None and fields.get(name) == _shown(own):
+                del fields[name]  # The model's own, whatever it is.
         asked = checked(parsed(fields), card, self.jobs.settings, next(iter(given), None))
         uploads = [self._received(name, path) for name, path in given.items()]
         return self.jobs.submit(asked.model_dump(exclude_none=True), uploads)
@@ -109,8 +113,8 @@ class GenerateTab:
                 )
                 self.steps = gr.Slider(1, 100, card.steps, step=1, label="Sampling steps", elem_id="steps")
             with gr.Row():
-                self.guidance = gr.Slider(0, 10, card.guidance_scale, step=0.1, label="Guidance of the pictures")
-                self.audio_guidance = gr.Slider(0, 10, card.audio_guidance_scale, step=0.1, label="Guidance of the sound")
+                self.guidance = gr.Slider(0, 10, _shown(card.guidance_scale), step=0.1, label="Guidance of the pictures")
+                self.audio_guidance = gr.Slider(0, 10, _shown(card.audio_guidance_scale), step=0.1, label="Guidance of the sound")
             with gr.Row():
                 self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
                 self.other_seed = gr.Checkbox(True, label="Another seed each time", elem_id="other-seed")
@@ -199,7 +203,7 @@ class GenerateTab:
         card = self.work.models.card(model)
         seconds = gr.update(value=float(card.seconds), info=_about_length(card))
         labels = gr.update(choices=list(card.labels), value=None, visible=bool(card.labels))
-        return seconds, card.steps, card.guidance_scale, card.audio_guidance_scale, labels
+        return seconds, card.steps, _shown(card.guidance_scale), _shown(card.audio_guidance_scale), labels
 
     async def _follow(self, job: Job, ids: Any) -> AsyncIterator[tuple]:
         """Updates of all outputs until a job has ended."""
@@ -242,3 +246,8 @@ def _about_length(card: ModelCard) -> str:
     """What a user has to know of lengths."""
     longer = "more is made window by window" if card.continues else "at most"
     return f"{float(card.seconds):g} s: {longer}. What is given keeps its own length."
+
+
+def _shown(scale: float | None) -> float:
+    """Where a slider of guidance stands at first."""
+    return UNKNOWN if scale is None else scale
