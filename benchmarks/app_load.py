@@ -113,7 +113,7 @@ async def one_job(client: httpx.AsyncClient, seen: Seen, seed: int, steps: int) 
         told = (await timed(seen, "GET status", client.get(f"/v1/videos/{job}"))).json()
         if told.get("status") in ("completed", "failed", None):
             break
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1)
     if told.get("status") != "completed":
         seen.failed.append(json.dumps(told))
         return

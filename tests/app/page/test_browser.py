@@ -78,12 +78,14 @@ def picture(page, name):
 
 
 def played(page, which=0):
-    """What a clip on the page is once it has played for a while."""
+    """What a clip on the page is once some of it was seen and heard."""
     return page.evaluate(
         """async which => {
             const clip = document.querySelectorAll('#result video')[which];
+            clip.loop = true;
             await clip.play();
-            await new Promise(done => setTimeout(done, 500));
+            for (let i = 0; i < 600 && !(clip.webkitAudioDecodedByteCount && clip.currentTime); i++)
+                await new Promise(done => setTimeout(done, 100));
             const sound = clip.webkitAudioDecodedByteCount;
             return {seconds: clip.duration, width: clip.videoWidth, sound: sound, time: clip.currentTime};
         }""",
