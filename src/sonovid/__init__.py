@@ -28,9 +28,13 @@ The map, in the order in which imports may point:
     media/writer.py             a Clip to a media file: pictures and sound of exactly the same length, and never half a file
     preview.py                  a clip as one picture: frames in a row above the log-mel spectrogram of its sound
     data/clips.py               entries to clips of one geometry: windows of files and rendered scenes, by a pool of processes
+    data/cluster.py             clips encoded through Ray Data, on one machine or many
     data/entry.py               Entry: one stretch of a media file, or one scene, with what is known of it
-    data/latents.py             the latent cache: raw latents of all clips in sharded safetensors
+    data/latents.py             the latent cache: raw latents of clips, each under a key of its own
     data/listing.py             entries written down as a manifest
+    data/migration.py           latent caches of the first version, taken over
+    data/probes.py              how long files are and what they hold, found once and kept
+    data/shards.py              shards of a latent cache: tar files that webdataset and datasets read, found into at random
     data/manifest.py            what there is to train on: a folder, a CSV or JSONL manifest, or a specification of scenes
     data/scenes/bounces.py      bounces: a ball of some material and colour falls and bounces under a gravity that varies
     data/scenes/canvas.py       shapes given by signed distances, painted with smooth edges on all frames at once
@@ -215,6 +219,7 @@ The map, in the order in which imports may point:
     calibration/drawing.py      findings as figures
     calibration/calibrate.py    metrics and a plan to findings, with the record of how they were made
     recipes/base.py             recipes as nested frozen dataclasses: changed by "key=value", with near misses named
+    recipes/caching.py          the latent caches of a training: which of its clips are encoded already, and the rest encoded
     recipes/cmmd.py             CMMD in three sizes, with and without its contrastive loss
     recipes/cmmd_training.py    CMMD's training from its recipe: longer crops cached, the network trained, a pipeline left
     recipes/codec.py            the light codecs' trainings: frames, mel spectrograms, and waveforms from them
@@ -260,6 +265,7 @@ The map, in the order in which imports may point:
     commands/caption.py         sonovid caption: captions for a folder of clips by an image-text model
     commands/compare.py         sonovid compare: systems side by side, and which of their differences mean something
     commands/reconstructions.py a model's codecs put to the test: clips of a reference and what its codecs leave of them
+    commands/cache.py           sonovid cache: the latents that a recipe trains on, encoded before it trains
     commands/calibrate.py       sonovid calibrate: metrics held against clips whose truth is known
     commands/filtering.py       sonovid filter: the clips whose score lies above a threshold, as a manifest
     commands/foreign_models.py  sonovid generate and sonovid info for models of diffusers

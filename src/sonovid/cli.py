@@ -11,6 +11,7 @@ from typing import Any
 import sonovid
 from sonovid.commands import (
     app,
+    cache,
     calibrate,
     caption,
     compare,
@@ -35,6 +36,7 @@ COMMANDS = (
     filtering,
     timesteps,
     train,
+    cache,
     inform,
     evaluate,
     compare,

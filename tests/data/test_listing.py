@@ -16,7 +16,7 @@ def test_entries_come_back(suffix, tmp_path, caplog):
     for file in files:
         file.touch()
     entries = [
-        Entry(str(files[0]), "a dog,\tbarking", "dog", 1.5, 2.0, (0.25, 0.5), "deep/a.mp4"),
+        Entry(str(files[0]), 'a "dog", barking', "dog", 1.5, 2.0, (0.25, 0.5), "deep/a.mp4"),
         Entry(str(files[1]), name='b, "ü".mp4'),
         Entry(str(files[2]), "rain", name=str(files[2])),
     ]

@@ -2,7 +2,6 @@
 
 import json
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from sonovid.av import AV
 from sonovid.codecs.audio_image import released_mel
 from sonovid.codecs.pretrained import PretrainedVideo
 from sonovid.codecs.video import FrameAutoencoder
-from sonovid.data.latents import Latents
+from sonovid.data.latents import InMemory
 from sonovid.geometry import Geometry
 from sonovid.recipes import fine_tuning, fine_tuning_training, parts
 from sonovid.recipes.uniform import Codecs
@@ -67,7 +66,7 @@ def test_pictures_are_each_clip_s_frames_and_then_its_sound():
     g = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (2, 4, 32, 32, 3), generator=g, dtype=torch.uint8)
     sound = torch.randint(-9000, 9000, (2, 8000), generator=g, dtype=torch.int16)
-    cache = Latents(Path(), [{}, {}], {}, [(0, 0), (0, 1)], [{"video": frames, "audio": sound}])
+    cache = InMemory([{}, {}], AV(frames, sound))
     mel, image = fine_tuning_training.audio_image(fine_tuning.AudioPicture(), Geometry(4, Fraction(8), 32, 32, 16000))
     pictures = fine_tuning_training.Pictures(cache, mel, image, 4, 2)
     assert len(pictures) == 12

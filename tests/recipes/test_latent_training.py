@@ -1,14 +1,13 @@
 """What trainings on latents share."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
+from sonovid.av import AV
 from sonovid.classes import Classes
 from sonovid.codecs.apart import Apart
 from sonovid.data import clips
-from sonovid.data.latents import Latents
+from sonovid.data.latents import InMemory
 from sonovid.denoisers.mmldm import MMLDM
 from sonovid.recipes import latent_training
 
@@ -47,8 +46,8 @@ class Plain:
 
 def cached(*labels):
     rows = [{"name": str(i), "start": 0.0, "caption": "", "label": label, "events": []} for i, label in enumerate(labels)]
-    shard = {"video": torch.arange(float(len(rows))).reshape(-1, 1, 1, 1, 1), "audio": torch.zeros(len(rows), 1, 1, 1)}
-    return Latents(Path(), rows, {}, [(0, i) for i in range(len(rows))], [shard])
+    video = torch.arange(float(len(rows))).reshape(-1, 1, 1, 1, 1)
+    return InMemory(rows, AV(video, torch.zeros(len(rows), 1, 1, 1)))
 
 
 def test_labels_of_the_rows_become_numbers_of_the_training_s_classes():

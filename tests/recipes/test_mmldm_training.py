@@ -94,9 +94,9 @@ def test_a_run_leaves_a_pipeline_of_the_autoencoder_and_the_generator(trained, p
     assert {"loss/video", "loss/audio"} <= line.keys()
 
 
-def test_final_latents_are_white_where_the_generator_was_trained(trained, pipe):
-    (folder,) = (trained / "latents").glob("train-*")
-    statistics = json.loads((folder / "statistics.json").read_text())
+def test_final_latents_are_white_where_the_generator_was_trained(autoencoder, trained, pipe):
+    recipe = recipes.get("mmldm.tiny", {"out": str(trained), "codec.autoencoder": str(autoencoder / "model")})
+    statistics = mmldm_training.feed(recipe, pipe.codec).training.statistics
     for name, own in zip(AV._fields, pipe.codec.whitening, strict=True):
         assert list(own.mean) == pytest.approx(statistics[name]["mean"])
         assert list(own.std) == pytest.approx(statistics[name]["std"])
@@ -183,7 +183,7 @@ def test_what_the_model_does_not_know_is_said(pipe, asked, says):
     ],
 )
 def test_what_does_not_fit_is_said(autoencoder, tmp_path, name, options, says):
-    (cache, *_) = (autoencoder / "latents").glob("train-*")
+    (cache, *_) = (autoencoder / "latents").glob("store-*")
     named = {"HERE": str(autoencoder / "model"), "CACHE": str(cache)}
     with pytest.raises(ValueError, match=says):
         recipes.run(name, {"out": str(tmp_path), **{key: named.get(value, value) for key, value in options.items()}})

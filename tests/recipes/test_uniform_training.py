@@ -10,7 +10,7 @@ from sonovid import media, recipes
 from sonovid.av import Task
 from sonovid.cli import main
 from sonovid.codecs.open_sora import OpenSoraVideo
-from sonovid.data import clips, latents
+from sonovid.data import clips, shards
 from sonovid.denoisers import uniform as sizes
 from sonovid.geometry import Geometry
 from sonovid.pipeline import SoundingVideoPipeline
@@ -47,9 +47,10 @@ def test_a_run_leaves_losses_by_stream_and_pairs_and_samples(trained):
 
 def test_latents_of_the_saved_pipeline_are_white_where_it_was_trained(trained):
     pipe = SoundingVideoPipeline.from_pretrained(trained / "model")
-    (folder,) = (trained / "latents").glob("train-*")
-    batch = latent_training.batches(latents.open_latents(folder), pipe.codec, pipe.text_encoder)
-    x0 = batch(range(len(latents.open_latents(folder))))["x0"]
+    options = {"out": str(trained), "data": "scenes:bounces+hits:12:seed=0"}
+    fed = latent_training.feed(recipes.get("uniform.tiny", options), pipe.codec, pipe.text_encoder)
+    assert len(list((trained / "latents").glob("store-*"))) == 1, "the saved codecs are those that the cache is of"
+    x0 = fed.batches(fed.training)(range(len(fed.training)))["x0"]
     for x in x0:
         flat = x.movedim(1, 0).flatten(1)
         torch.testing.assert_close(flat.mean(1), torch.zeros(len(flat)), atol=2e-2, rtol=0)
@@ -57,11 +58,12 @@ def test_latents_of_the_saved_pipeline_are_white_where_it_was_trained(trained):
 
 
 def test_a_finished_run_is_resumed_without_encoding_anew(trained):
-    (folder,) = (trained / "latents").glob("train-*")
-    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.suffix == ".safetensors"}
+    (folder,) = (trained / "latents").glob("store-*")
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert before
     options = {"out": str(trained), "data": "scenes:bounces+hits:12:seed=0", "steps": "3", "resume": "latest"}
     recipes.run("uniform.tiny", options)
-    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.suffix == ".safetensors"} == before
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     assert json.loads((trained / "model" / "recipe.json").read_text())["steps_trained"] == 3
 
 
@@ -69,7 +71,7 @@ def test_a_folder_of_files_is_trained_on(tmp_path):
     clips.write_scenes(tmp_path / "clips", "hits", 5, 0, GEOMETRY, quiet=True)
     out = tmp_path / "run"
     recipes.run("uniform.tiny", {"data": str(tmp_path / "clips"), "out": str(out), "steps": "1"})
-    rows = [json.loads(line) for path in (out / "latents").glob("*/index.jsonl") for line in path.read_text().splitlines()]
+    rows = [row.facts for path in (out / "latents").glob("*/*.tar") for row in shards.read(path).rows]
     assert len(rows) == 5
     assert all(row["caption"] for row in rows)
 

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from sonovid import atomic, media
 from sonovid.av import AV
 from sonovid.clip import Clip
-from sonovid.data import scenes
+from sonovid.data import probes, scenes
 from sonovid.data.manifest import Entry
 from sonovid.geometry import Geometry, duration
 from sonovid.processes import pool
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 BOTH = AV(video=True, audio=True)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
     """One clip to be: an entry, and where in its file it begins, in seconds."""
 
@@ -42,21 +42,18 @@ def windows(
     """
     found: list[Window] = []
     left_out: dict[str, list[str]] = {}
-    with pool(workers) as run:
-        lengths = run(partial(_usable, streams=streams), entries)
-        for entry, length in zip(
-            entries, tqdm(lengths, desc="files", total=len(entries), disable=len(entries) < 200), strict=True
-        ):
-            if isinstance(length, str):
-                left_out.setdefault(length, []).append(entry.name or entry.path)
-                continue
-            # Containers round their lengths; half a frame is forgiven, and the last picture then shows that much longer.
-            slack = duration(1, geometry.fps) / 2
-            count = 1 if math.isinf(length) else math.floor((Fraction(length) + slack) / geometry.seconds)
-            if count == 0:
-                left_out.setdefault(f"shorter than {float(geometry.seconds):g} s", []).append(entry.name or entry.path)
-            starts = [entry.start + float(i * geometry.seconds) for i in range(min(count, most or count))]
-            found += [Window(entry, start) for start in starts]
+    known = probes.extents((entry.path for entry in entries if entry.scene is None), workers=workers)
+    # Containers round their lengths; half a frame is forgiven, and the last picture then shows that much longer.
+    slack, seconds = duration(1, geometry.fps) / 2, float(geometry.seconds)
+    for entry in entries:
+        length = _usable(entry, known.get(entry.path), streams)
+        if isinstance(length, str):
+            left_out.setdefault(length, []).append(entry.name or entry.path)
+            continue
+        count = 1 if math.isinf(length) else math.floor((Fraction(length) + slack) / geometry.seconds)
+        if count == 0:
+            left_out.setdefault(f"shorter than {seconds:g} s", []).append(entry.name or entry.path)
+        found += [Window(entry, entry.start + float(i * geometry.seconds)) for i in range(min(count, most or count))]
     for reason, names in left_out.items():
         log.warning("left out %d of %d files, %s: %s", len(names), len(entries), reason, ", ".join(names[:3]))
     if not found:
@@ -65,20 +62,24 @@ def windows(
     return found
 
 
-def _usable(entry: Entry, streams: AV) -> float | str:
+def _usable(entry: Entry, extent: "probes.Extent | None", streams: AV) -> float | str:
     """How many seconds an entry holds, infinitely many for a scene, or why it cannot be used."""
     if entry.scene is not None:
         return math.inf
-    try:
-        info = media.probe(entry.path)
-    except ValueError:
+    if extent is None:
         return "not readable"
-    if streams.video and not info.has_video:
+    if streams.video and not extent.video:
         return "without pictures"
-    if streams.audio and not info.has_audio:
+    if streams.audio and not extent.audio:
         return "without sound"
-    left = float(info.duration) - entry.start
+    left = extent.seconds - entry.start
     return left if entry.seconds is None else min(left, entry.seconds)
+
+
+def events_in(window: Window, geometry: Geometry) -> tuple[float, ...]:
+    """The times of an entry's known events from the beginning of the window, in seconds."""
+    offset = window.start - window.entry.start
+    return tuple(t - offset for t in window.entry.events if 0 <= t - offset < geometry.seconds)
 
 
 def load(window: Window, geometry: Geometry, streams: AV = BOTH) -> Clip:
@@ -115,9 +116,8 @@ def load(window: Window, geometry: Geometry, streams: AV = BOTH) -> Clip:
         if short > geometry.sample_rate / geometry.fps:
             raise ValueError(f"{entry.path}: its sound ends {short / geometry.sample_rate:.2f} s early")
         waveform = np.pad(waveform, ((0, 0), (0, max(0, short))))[:, : geometry.num_samples]
-    offset = window.start - entry.start
-    events = tuple(t - offset for t in entry.events if 0 <= t - offset < geometry.seconds)
-    return Clip(frames, waveform, geometry.fps, geometry.sample_rate, entry.caption, entry.label, events)
+    known = (entry.caption, entry.label, events_in(window, geometry))
+    return Clip(frames, waveform, geometry.fps, geometry.sample_rate, *known)
 
 
 def stream(
@@ -125,10 +125,10 @@ def stream(
 ) -> Iterator[tuple[Window, Clip | None]]:
     """Each window with its clip, in order whatever the number of processes; None where the file turned out to be faulty."""
     with pool(workers) as run:
-        yield from zip(sought, run(partial(_try_load, geometry=geometry, streams=streams), sought), strict=True)
+        yield from zip(sought, run(partial(try_load, geometry=geometry, streams=streams), sought), strict=True)
 
 
-def _try_load(window: Window, geometry: Geometry, streams: AV) -> Clip | None:
+def try_load(window: Window, geometry: Geometry, streams: AV) -> Clip | None:
     try:
         return load(window, geometry, streams)
     except ValueError as error:

@@ -1,46 +1,66 @@
-"""The latent cache: raw latents of all clips in sharded safetensors, written once and read at random.
+"""The latent cache: raw latents of clips in shards, each clip under a key of its own, written once and read at random.
 
-Codecs come in as a function; what lies on disk is keyed by all that decides its contents, so nothing stale is ever read. A cache
-of frames and waveforms themselves, to train codecs from, is the same with another function.
+A clip's key is made of its file (name, size and time of change) and where it begins in it, or of its scene. The store that it
+lies in is keyed by the codecs, the geometry and the streams. So clips that are added are encoded alone and clips that are dropped
+are passed over. Captions and labels do not decide latents and may change without anything being encoded again. A cache of frames
+and waveforms themselves, to train codecs from, is the same with another function in place of a codec.
 """
 
 import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from sonovid import atomic
 from sonovid.av import AV
 from sonovid.clip import Clip
-from sonovid.data.clips import BOTH, Window, load, stream
+from sonovid.data import shards
+from sonovid.data.clips import BOTH, Window, events_in, load, stream
+from sonovid.data.entry import Entry
 from sonovid.geometry import Geometry
 
 log = logging.getLogger(__name__)
 
-META, INDEX = "cache.json", "index.jsonl"
+META = "cache.json"
+# Of how the shards lie on disk and of what is in a key. Caches of another version are left alone and named.
+VERSION = 2
 # Whitening is applied when latents are read, and decoding does not matter to them.
 NOT_IN_KEY = ("latents_mean", "latents_std")
 
+Encode = Callable[[list[Clip]], AV]
+# From windows to pairs of a clip's facts, None where it cannot be read, and its arrays, in the same order.
+Run = Callable[[Sequence[Window]], Iterator[tuple[dict[str, Any] | None, AV]]]
 
-def fingerprint(*parts: Any) -> str:
-    """A hash of networks, by their weights and configuration, and of plain values."""
+
+def as_json(config: Any) -> str:
+    """A configuration as text that is the same before it is saved and after it is read: lists and tuples are alike in it."""
+    return json.dumps(config, default=str)
+
+
+def fingerprint(*parts: Any, written: Callable[[Any], str] = as_json) -> str:
+    """A hash of networks, by their weights and configuration, and of plain values.
+
+    written: a configuration, as its class's name and sorted items, to text.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, nn.Module):
             config = dict(getattr(part, "config", None) or {})
             # What begins with an underline is diffusers' own book-keeping, some of it in an order that changes from run to run.
             config = {k: v for k, v in config.items() if k not in NOT_IN_KEY and not k.startswith("_")}
-            digest.update(repr((type(part).__name__, sorted(config.items()))).encode())
+            digest.update(written((type(part).__name__, sorted(config.items()))).encode())
             for name, value in sorted(part.state_dict().items()):
                 digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
                 digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
@@ -49,152 +69,42 @@ def fingerprint(*parts: Any) -> str:
     return digest.hexdigest()
 
 
-def key_of(sought: Sequence[Window], geometry: Geometry, *parts: Any) -> str:
-    """The key of a cache: the windows with their files' sizes and times of change, the geometry, and what encodes them.
+class Rows(Sequence[dict[str, Any]]):
+    """What is known of each clip: name, start, caption, label and events.
 
-    Of scenes, the first of each world is rendered into it, so that it follows a change of the worlds themselves.
-    """
-    digest = hashlib.blake2b(digest_size=16)
-    first = {window.entry.scene[0]: window for window in reversed(sought) if window.entry.scene is not None}
-    for window in first.values():
-        clip = load(window, geometry)
-        assert clip.frames is not None
-        assert clip.waveform is not None
-        digest.update(repr((clip.caption, clip.label, clip.events)).encode() + clip.frames.tobytes() + clip.waveform.tobytes())
-    for window in sought:
-        entry = asdict(window.entry)
-        state = None
-        if window.entry.scene is None:
-            status = os.stat(window.entry.path)
-            state = (status.st_size, status.st_mtime_ns)
-        digest.update(repr((entry, window.start, state)).encode())
-    return fingerprint(digest.hexdigest(), geometry.to_config(), *parts)
-
-
-def write(
-    folder: "str | Path",
-    sought: Sequence[Window],
-    geometry: Geometry,
-    encode: Callable[[list[Clip]], AV],
-    *,
-    key: str,
-    streams: AV = BOTH,
-    batch: int = 8,
-    shard: int = 256,
-    workers: int = 0,
-    part: tuple[int, int] = (0, 1),
-) -> None:
-    """Write what of a cache is not there yet, shard by shard, each renamed into place when it is whole.
-
-    encode: clips to an AV of tensors, the first axis being the clips'; None for a stream that is not kept. They are kept in the
-    dtype they come in. part: (i, n): every n-th shard from the i-th on, where n processes share the work. `finish` must follow.
-
-    Raises:
-        ValueError: the folder holds another cache.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    meta = {"key": key, "windows": len(sought), "shard": shard, "geometry": geometry.to_config()}
-    if (folder / META).is_file() and (found := json.loads((folder / META).read_text())) != meta:
-        raise ValueError(f"{folder}: holds a cache with the key {found.get('key')}, not {key}; take another folder")
-    atomic.write_text(folder / META, json.dumps(meta, indent=1))
-    numbers = range(part[0], _shards(len(sought), shard), part[1])
-    todo = [i for i in numbers if not _path(folder, i).is_file()]
-    if not todo:
-        return
-    chosen = [window for i in todo for window in sought[i * shard : (i + 1) * shard]]
-    bar = tqdm(total=len(chosen), desc="latents", unit="clip", disable=part[0] != 0)
-    clips = stream(chosen, geometry, streams=streams, workers=workers)
-    for i in todo:
-        count = len(sought[i * shard : (i + 1) * shard])
-        tensors, rows = _encode(((next(clips)) for _ in range(count)), encode, batch, bar)
-        # The rows go first: a shard that is seen has its rows.
-        atomic.write_text(_path(folder, i).with_suffix(".jsonl"), "".join(json.dumps(row) + "\n" for row in rows))
-        with atomic.new_file(_path(folder, i)) as aside:
-            save_file(tensors, aside)
-    bar.close()
-
-
-def _encode(
-    pairs: Iterator[tuple[Window, Clip | None]], encode: Callable[[list[Clip]], AV], batch: int, bar: Any
-) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
-    rows: list[dict[str, Any]] = []
-    made: dict[str, list[Tensor]] = {name: [] for name in AV._fields}
-    waiting: list[Clip] = []
-
-    def flush() -> None:
-        if waiting:
-            with torch.inference_mode():
-                encoded = encode(waiting)
-            for name, value in zip(AV._fields, encoded, strict=True):
-                if value is not None:
-                    made[name].append(value.cpu())
-            waiting.clear()
-
-    for window, clip in pairs:
-        bar.update()
-        if clip is None:
-            continue
-        waiting.append(clip)
-        name = window.entry.name or window.entry.path
-        facts = {"caption": clip.caption, "label": clip.label, "events": list(clip.events)}
-        rows.append({"name": name, "start": window.start, **facts})
-        if len(waiting) == batch:
-            flush()
-    flush()
-    # Cloned: tensors made in inference mode refuse to be saved together with views of others.
-    return {name: torch.cat(parts).clone().contiguous() for name, parts in made.items() if parts}, rows
-
-
-def finish(folder: "str | Path") -> Path:
-    """Join the rows of all shards into `index.jsonl` and compute the statistics, where that is not done yet.
-
-    Raises:
-        ValueError: shards are missing.
-    """
-    folder = Path(folder)
-    meta = json.loads((folder / META).read_text())
-    paths = [_path(folder, i) for i in range(_shards(meta["windows"], meta["shard"]))]
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        raise ValueError(f"{folder}: {len(missing)} of {len(paths)} shards are not written yet; call write again")
-    if not (folder / INDEX).is_file():
-        atomic.write_text(folder / "statistics.json", json.dumps(_statistics(paths), indent=1))
-        atomic.write_text(folder / INDEX, "".join(path.with_suffix(".jsonl").read_text() for path in paths))
-    return folder
-
-
-def _statistics(paths: Sequence[Path]) -> dict[str, dict[str, list[float]]]:
-    """Mean and standard deviation of each channel, in float64, for tensors of floating point."""
-    sums: dict[str, list[Any]] = {}
-    for path in paths:
-        for name, x in load_file(path).items():
-            if not x.is_floating_point() or x.ndim < 3:
-                continue
-            flat = x.double().movedim(1, 0).flatten(1)
-            count, first, second = sums.setdefault(name, [0, 0.0, 0.0])
-            sums[name] = [count + flat.shape[1], first + flat.sum(1), second + flat.square().sum(1)]
-    found = {}
-    for name, (count, first, second) in sums.items():
-        mean = first / count
-        std = (second / count - mean**2).clamp(min=1e-12).sqrt()
-        found[name] = {"mean": mean.tolist(), "std": std.tolist()}
-    return found
-
-
-@dataclass(frozen=True)
-class Latents:
-    """A finished cache.
-
-    rows: for each clip its name, start, caption, label and events. statistics: by stream, mean and std of each channel. Its
-    tensors are in memory where they fit, else they are read from the files, clip by clip.
+    Of files it is what the entries say now; of scenes what was rendered, kept as text until it is asked for.
     """
 
-    folder: Path
-    rows: list[dict[str, Any]]
-    statistics: dict[str, dict[str, list[float]]]
-    places: list[tuple[int, int]]
-    shards: list[dict[str, Any]]
+    def __init__(self, windows: Sequence[Window], geometry: Geometry, stored: Mapping[int, str]) -> None:
+        self.windows, self.geometry, self.stored = windows, geometry, stored
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        return json.loads(self.stored[index]) if index in self.stored else facts_of(self.windows[index], self.geometry)
+
+
+def facts_of(window: Window, geometry: Geometry, clip: Clip | None = None) -> dict[str, Any]:
+    """What is known of a clip: of a file by its entry, of a scene by its rendering."""
+    entry = window.entry
+    known = {"name": entry.name or entry.path, "start": window.start}
+    if clip is None:
+        return {**known, "caption": entry.caption, "label": entry.label, "events": list(events_in(window, geometry))}
+    return {**known, "caption": clip.caption, "label": clip.label, "events": list(clip.events)}
+
+
+class Latents(ABC):
+    """Raw latents of clips by their numbers, and what is known of each: name, start, caption, label and events."""
+
+    rows: Sequence[dict[str, Any]]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -203,68 +113,283 @@ class Latents:
         """The raw latents of one clip, and its row."""
         return self.batch([index]).map(lambda x: None if x is None else x[0]), self.rows[index]
 
+    @abstractmethod
     def batch(self, indices: Sequence[int]) -> AV:
-        """The raw latents of some clips, video [b c t h w] and audio [b c l f], in the cache's own dtype."""
-        found: list[Tensor | None] = []
-        for name in AV._fields:
-            if name not in self.shards[0]:
-                found.append(None)
-                continue
-            # Autocast of a CPU, in which a training may validate, refuses to stack half precision.
-            with torch.autocast("cpu", enabled=False):
-                found.append(torch.stack([self._one(name, *self.places[index]) for index in indices]))
-        return AV(*found)
+        """The raw latents of some clips, video [b c t h w] and audio [b c l f], in the dtype they are kept in."""
 
-    def _one(self, name: str, shard: int, row: int) -> Tensor:
-        return self.shards[shard][name][row]
+    @property
+    @abstractmethod
+    def statistics(self) -> dict[str, dict[str, list[float]]]:
+        """By stream, mean and standard deviation of each channel over all clips; of floating-point streams."""
 
 
-class _OnDisk:
-    """One tensor of a safetensors file, read row by row."""
+class InMemory(Latents):
+    """Latents that are at hand as tensors [clips, ...], None for a stream that is not kept."""
 
-    def __init__(self, file: Any, name: str) -> None:
-        self.slice = file.get_slice(name)
+    def __init__(self, rows: Sequence[dict[str, Any]], tensors: AV) -> None:
+        self.rows, self.tensors = rows, tensors
 
-    def __getitem__(self, row: int) -> Tensor:
-        return self.slice[row : row + 1][0]
+    def batch(self, indices: Sequence[int]) -> AV:
+        return self.tensors.map(lambda x: None if x is None else x[list(indices)])
+
+    @property
+    def statistics(self) -> dict[str, dict[str, list[float]]]:
+        found = {}
+        for name, x in zip(AV._fields, self.tensors, strict=True):
+            if x is not None and x.is_floating_point() and x.ndim >= 3:
+                flat = x.double().movedim(1, 0).flatten(1)
+                std = flat.std(1, correction=0).clamp(min=1e-6)
+                found[name] = {"mean": flat.mean(1).tolist(), "std": std.tolist()}
+        return found
 
 
-def open_latents(folder: "str | Path", *, memory_gb: float = 8.0) -> Latents:
-    """Open a finished cache.
+@dataclass(frozen=True)
+class Stored(Latents):
+    """Clips of a store, in the order in which they were asked for.
 
-    memory_gb: up to this size it is read into memory.
-
-    Raises:
-        ValueError: there is none, or it is not finished.
+    shard, place, at: where each lies: the number of its shard, its place among the shard's readable clips and, by stream, the
+    byte at which its array begins. Files are mapped into memory when they are first read from, or read whole.
     """
-    folder = Path(folder)
-    if not (folder / INDEX).is_file():
-        raise ValueError(f"{folder}: no finished latent cache there; write one first")
-    meta = json.loads((folder / META).read_text())
-    paths = [_path(folder, i) for i in range(_shards(meta["windows"], meta["shard"]))]
-    rows = [json.loads(line) for line in (folder / INDEX).read_text().splitlines()]
-    in_memory = sum(path.stat().st_size for path in paths) <= memory_gb * 1e9
-    shards: list[dict[str, Any]] = []
-    places = []
-    for path in paths:
-        count = len(path.with_suffix(".jsonl").read_text().splitlines())
-        places += [(len(shards), row) for row in range(count)]
-        if count == 0:
-            continue
-        if in_memory:
-            shards.append(dict(load_file(path)))
+
+    folder: Path
+    rows: Sequence[dict[str, Any]]
+    paths: Sequence[Path]
+    kinds: Sequence[dict[str, shards.Kind]]
+    shard: np.ndarray
+    place: np.ndarray
+    at: dict[str, np.ndarray]
+    in_memory: bool = False
+    _data: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def batch(self, indices: Sequence[int]) -> AV:
+        found: dict[str, list[np.ndarray]] = {}
+        for index in indices:
+            number = int(self.shard[index])
+            for name, begins in self.at.items():
+                one = shards.array_at(self._bytes(number), self.kinds[number][name], int(begins[index]))
+                found.setdefault(name, []).append(one)
+        return AV(*(torch.from_numpy(np.stack(found[name])) if name in found else None for name in AV._fields))
+
+    def _bytes(self, number: int) -> np.ndarray:
+        if number not in self._data:
+            path = self.paths[number]
+            self._data[number] = np.fromfile(path, np.uint8) if self.in_memory else np.memmap(path, np.uint8, "r")
+        return self._data[number]
+
+    @cached_property
+    def statistics(self) -> dict[str, dict[str, list[float]]]:
+        order = np.argsort(self.shard, kind="stable")
+        edges = np.searchsorted(self.shard[order], np.arange(len(self.paths) + 1))
+        sums: dict[str, np.ndarray] = {}
+        for number, path in enumerate(self.paths):
+            here = order[edges[number] : edges[number + 1]]
+            for name, moments in shards.moments(path).items() if len(here) else ():
+                # Kept in the order of the clips until they are summed, so that how they are spread over shards changes no bit.
+                kept = sums.setdefault(name, np.zeros((len(self), *moments.shape[1:])))
+                kept[here] = moments[self.place[here]]
+        found = {}
+        for name, kept in sums.items():
+            kind = self.kinds[self.shard[0]][name]
+            first, second = kept.sum(0) / (len(self) * prod(kind.shape[1:]))
+            std = np.sqrt(np.maximum(second - first**2, 1e-12))
+            found[name] = {"mean": first.tolist(), "std": std.tolist()}
+        return found
+
+
+@dataclass
+class _Index:
+    """Where every clip of a store lies: by key, the number of its shard, its row in it and its place among the readable ones."""
+
+    paths: list[Path] = field(default_factory=list)
+    kinds: list[dict[str, shards.Kind]] = field(default_factory=list)
+    at: list[dict[str, np.ndarray]] = field(default_factory=list)
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    scenes: dict[str, str] = field(default_factory=dict)
+    faulty: set[str] = field(default_factory=set)
+
+
+class Store:
+    """All clips that were encoded by one codec at one geometry, in a folder below `root` that is named by the two.
+
+    root: the folder of a cache, which may hold stores of several codecs. parts: what encodes: networks and plain values.
+    shard: how many clips are written into one file.
+    """
+
+    def __init__(self, root: "str | Path", geometry: Geometry, *parts: Any, streams: AV = BOTH, shard: int = 256) -> None:
+        self.geometry, self.streams, self.shard = geometry, streams, shard
+        self.key = fingerprint(VERSION, geometry.to_config(), list(streams), *parts)
+        self.folder = Path(root) / f"store-{self.key[:12]}"
+        self._worlds: dict[str, str] = {}
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the indices of all shards, those that other processes have written included."""
+        self.index = index = _Index()
+        for path in sorted(self.folder.glob("*" + shards.SUFFIX)):
+            if path.name.startswith("."):
+                continue
+            shard, readable = shards.read(path), 0
+            begins: dict[str, list[int]] = {name: [] for name in shard.kinds}
+            for row in shard.rows:
+                if not row.at:
+                    index.faulty.add(row.key)
+                    continue
+                index.places[row.key] = (len(index.paths), readable)
+                if row.facts.get("scene"):
+                    index.scenes[row.key] = json.dumps({k: v for k, v in row.facts.items() if k != "scene"})
+                for name in begins:
+                    begins[name].append(row.at[name])
+                readable += 1
+            index.paths.append(path)
+            index.kinds.append(shard.kinds)
+            index.at.append({name: np.array(values, np.int64) for name, values in begins.items()})
+
+    def clip_key(self, window: Window) -> str:
+        """The key of one clip: of its file's name, size and time of change, or of its scene and how its world is drawn."""
+        entry = window.entry
+        known: Any
+        if entry.scene is not None:
+            known = (*entry.scene, self._world(entry.scene[0]))
         else:
-            file = safe_open(path, "pt")
-            shards.append({name: _OnDisk(file, name) for name in file.keys()})  # noqa: SIM118
-    if not rows:
-        raise ValueError(f"{folder}: the cache holds no clips; none of the files could be read")
-    statistics = json.loads((folder / "statistics.json").read_text())
-    return Latents(folder, rows, statistics, places, shards)
+            try:
+                status = os.stat(entry.path)
+                known = (entry.name or entry.path, status.st_size, status.st_mtime_ns)
+            except OSError:
+                known = (entry.name or entry.path, "gone")
+        return hashlib.blake2b(repr((known, window.start)).encode(errors="surrogateescape"), digest_size=12).hexdigest()
+
+    def _world(self, world: str) -> str:
+        """A hash of a world's first scene, so that keys follow a change of the world itself."""
+        if world not in self._worlds:
+            clip = load(Window(Entry("", scene=(world, 0))), self.geometry)
+            assert clip.frames is not None
+            assert clip.waveform is not None
+            facts = repr((clip.caption, clip.label, clip.events)).encode()
+            self._worlds[world] = hashlib.blake2b(facts + clip.frames.tobytes() + clip.waveform.tobytes()).hexdigest()
+        return self._worlds[world]
+
+    def plan(self, windows: Sequence[Window]) -> list[list[Window]]:
+        """What of these clips is not there yet, cut into the shards that `write` makes of it."""
+        missing: dict[str, Window] = {}
+        for window in windows:
+            key = self.clip_key(window)
+            if key not in self.index.places and key not in self.index.faulty:
+                missing.setdefault(key, window)
+        todo = list(missing.values())
+        return [todo[i : i + self.shard] for i in range(0, len(todo), self.shard)]
+
+    def write(self, plan: Sequence[Sequence[Window]], run: Run, *, part: tuple[int, int] = (0, 1)) -> None:
+        """Write the shards of a plan, each renamed into place when it is whole; `reload` must follow.
+
+        run: encodes; see `encoding`. part: (i, n): every n-th shard from the i-th on, where n processes share the work. All of
+        them must have made their plan before the first writes.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.folder / META).is_file():
+            about = {"version": VERSION, "key": self.key, "geometry": self.geometry.to_config(), "streams": list(self.streams)}
+            atomic.write_text(self.folder / META, json.dumps(about, indent=1))
+        mine = plan[part[0] :: part[1]]
+        with tqdm(total=sum(map(len, mine)), desc="latents", unit="clip", disable=part[0] != 0 or not mine, mininterval=1) as bar:
+            done = run([window for chunk in mine for window in chunk])
+            for chunk in mine:
+                self._write_one(chunk, done, bar)
+
+    def _write_one(self, chunk: Sequence[Window], done: Iterator[tuple[dict[str, Any] | None, AV]], bar: Any) -> None:
+        facts: list[dict[str, Any] | None] = []
+        made: dict[str, list[Tensor]] = {name: [] for name in AV._fields}
+        for window in chunk:
+            known, arrays = next(done)
+            bar.update()
+            facts.append(known if known is None or window.entry.scene is None else {**known, "scene": True})
+            for name, x in zip(AV._fields, arrays, strict=True):
+                if x is not None:
+                    made[name].append(x)
+        tensors = {name: torch.stack(parts) for name, parts in made.items() if parts}
+        shards.write(self.folder, [self.clip_key(window) for window in chunk], facts, tensors)
+
+    def select(self, windows: Sequence[Window], *, memory_gb: float = 8.0) -> Stored:
+        """These clips, in this order, without those that could not be read.
+
+        memory_gb: shards that are no larger than this together are read into memory when they are first used.
+
+        Raises:
+            ValueError: a clip is not there yet, or none could be read.
+        """
+        index, stored = self.index, {}
+        chosen: list[Window] = []
+        found: list[tuple[int, int]] = []
+        for window in windows:
+            key = self.clip_key(window)
+            if key in index.places:
+                if key in index.scenes:
+                    stored[len(chosen)] = index.scenes[key]
+                chosen.append(window)
+                found.append(index.places[key])
+            elif key not in index.faulty:
+                raise ValueError(
+                    f"{self.folder}: {window.entry.name or window.entry.path} is not cached there yet; write it first"
+                )
+        if not chosen:
+            raise ValueError(f"{self.folder}: none of {len(windows)} clips could be read; the log of the first start says why")
+        number, place = np.array(found, np.int64).T
+        names = [name for name in AV._fields if name in index.kinds[number[0]]]
+        at = {name: np.empty(len(chosen), np.int64) for name in names}
+        for one in np.unique(number):
+            here = number == one
+            for name in names:
+                at[name][here] = index.at[one][name][place[here]]
+        size = sum(index.paths[one].stat().st_size for one in np.unique(number))
+        # Shards and rows are fewer than 2**31.
+        where = number.astype(np.int32), place.astype(np.int32)
+        return Stored(
+            self.folder, Rows(chosen, self.geometry, stored), index.paths, index.kinds, *where, at, size <= memory_gb * 1e9
+        )
+
+    def prune(self, windows: Iterable[Window]) -> int:
+        """Remove all clips but these, and return how many were removed."""
+        wanted = {self.clip_key(window) for window in windows}
+        known = self.index.places.keys() | self.index.faulty
+        for path in self.index.paths:
+            shards.keep(shards.read(path), wanted)
+        self.reload()
+        return len(known - wanted)
 
 
-def _shards(count: int, shard: int) -> int:
-    return -(-count // shard)
+def encoding(encode: Encode, geometry: Geometry, *, streams: AV = BOTH, batch: int = 8, workers: int = 0) -> Run:
+    """How `Store.write` has clips encoded in this process, files being read by a pool of others.
+
+    encode: clips to an AV of tensors, the first axis being the clips'; None for a stream that is not kept. They are kept in the
+    dtype they come in. batch: clips that are encoded at once. It is always that many, the last one repeated where there are
+    fewer, so that a clip's latents do not depend on which others are encoded with it.
+    """
+
+    def run(windows: Sequence[Window]) -> Iterator[tuple[dict[str, Any] | None, AV]]:
+        waiting: list[tuple[Window, Clip | None]] = []
+        for pair in stream(windows, geometry, streams=streams, workers=workers):
+            waiting.append(pair)
+            if sum(clip is not None for _, clip in waiting) == batch:
+                yield from encoded(waiting, geometry, encode, batch)
+                waiting = []
+        yield from encoded(waiting, geometry, encode, batch)
+
+    return run
 
 
-def _path(folder: Path, number: int) -> Path:
-    return folder / f"{number:05d}.safetensors"
+def encoded(
+    pairs: Sequence[tuple[Window, Clip | None]], geometry: Geometry, encode: Encode, batch: int
+) -> list[tuple[dict[str, Any] | None, AV]]:
+    """Facts and arrays of some windows, at most `batch` of which have clips."""
+    readable = [clip for _, clip in pairs if clip is not None]
+    if not readable:
+        return [(None, AV(None, None)) for _ in pairs]
+    with torch.inference_mode():
+        arrays = encode([*readable, *[readable[-1]] * (batch - len(readable))]).map(lambda x: None if x is None else x.cpu())
+    found: list[tuple[dict[str, Any] | None, AV]] = []
+    place = 0
+    for window, clip in pairs:
+        if clip is None:
+            found.append((None, AV(None, None)))
+            continue
+        found.append((facts_of(window, geometry, clip), AV(*(None if x is None else x[place] for x in arrays))))
+        place += 1
+    return found

@@ -5,6 +5,7 @@ recipes.get("uniform.scenes", {"training.steps": "100"})   a recipe with some va
 recipes.run("uniform.scenes", {"data": "clips", "out": "run"})   the whole training
 """
 
+import contextlib
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -76,6 +77,22 @@ def get(name: str, overrides: Overrides = None) -> Any:
     given = overrides if isinstance(overrides, Mapping) else base.parse_pairs(overrides or ())
     pairs = {SHORT.get(key, key): value for key, value in given.items()}
     return base.override(RECIPES[name](), pairs)
+
+
+def cache(name: str, overrides: Overrides = None, *, ray: bool = False, prune: bool = False) -> tuple[Any, list[Path]]:
+    """Encode what a recipe trains on, and stop there: what was done (`recipes.caching.Caching`), and the caches' folders.
+
+    ray: by Ray Data. prune: remove clips that are not in the recipe's data.
+
+    Raises:
+        ValueError: what is wrong with the recipe, the data, or the folder.
+    """
+    from sonovid.recipes import caching
+
+    with caching.caching_only(ray=ray, prune=prune) as done, contextlib.suppress(caching.Cached):
+        run(name, overrides)
+    recipe = get(name, overrides)
+    return done, [caching.root_of(recipe.data, recipe.out)]
 
 
 def run(name: str, overrides: Overrides = None) -> Path:

@@ -71,7 +71,9 @@ def run_autoencoder(recipe: AutoencoderRecipe, resolved: dict[str, Any]) -> Path
         return first.perceive(pictures, raw.audio.to(device).float() / 32767).map(torch.Tensor.half)
 
     key = (frames, log_mel.to_config(), asdict(image), "perceived")
-    training, held_out, windows = parts.caches(recipe.data, recipe.geometry, out, perceived, *key)
+    training, held_out, windows = parts.caches(
+        recipe.data, recipe.geometry, out, perceived, *key, last=not recipe.losses.adversarial
+    )
     pixels: Sequence[latents.Latents | None] = (None, None)
     if recipe.losses.adversarial:
         pixels = parts.caches(recipe.data, recipe.geometry, out, untouched, "untouched", (True, True))[:2]

@@ -1,7 +1,6 @@
 """Parts that a training takes over: codecs and text encoders, from this library's folders, model folders or repositories."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -9,8 +8,6 @@ from typing import Any, cast
 import torch
 
 from sonovid import folders, shipped
-from sonovid.av import AV
-from sonovid.clip import Clip
 from sonovid.codecs.apart import Apart
 from sonovid.codecs.audio import MelAutoencoder
 from sonovid.codecs.base import PairCodec
@@ -23,13 +20,10 @@ from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.codecs.text import HashedText, PretrainedText
 from sonovid.codecs.video import FrameAutoencoder
 from sonovid.codecs.vocoder import SpectralVocoder
-from sonovid.data import clips, latents, manifest
-from sonovid.geometry import Geometry
-from sonovid.recipes import needs
+from sonovid.recipes import caching, needs
 from sonovid.recipes.codec import Mel
-from sonovid.recipes.uniform import Codecs, Data
+from sonovid.recipes.uniform import Codecs
 from sonovid.training.loop import drawn_from
-from sonovid.training.ranks import Ranks
 
 TINY = "tiny"
 OPEN_SORA = "hpcai-tech/OpenSora-VAE-v1.2"
@@ -174,37 +168,4 @@ def whiten_by(codec: Any, statistics: dict[str, list[float]] | None) -> None:
         codec.latents_mean, codec.latents_std = values["latents_mean"], values["latents_std"]
 
 
-def caches(
-    data: Data, geometry: Geometry, out: Path, encode: Callable[[list[Clip]], AV], *key: Any, streams: AV = clips.BOTH
-) -> tuple[latents.Latents, latents.Latents | None, list[clips.Window]]:
-    """The caches of the training and the held-out clips, written where they are not there yet, and the held-out windows.
-
-    Processes of one run share the work.
-    """
-    ranks = Ranks.of_this_run()
-    entries = manifest.read(data.path, sound_only=not streams.video)
-    root = Path(data.cache) if data.cache else out / "latents"
-    if (root / latents.META).is_file():
-        raise ValueError(
-            f"data.cache={data.cache}: is one cache, made of some clips by some codec; name the folder in which it lies, "
-            f"{root.parent}, where it is found if both are this recipe's"
-        )
-    opened: list[latents.Latents | None] = []
-    windows: list[clips.Window] = []
-    for name, part in zip(("train", "held_out"), manifest.split(entries, data.held_out), strict=True):
-        if not part:
-            opened.append(None)
-            continue
-        windows = clips.windows(part, geometry, streams=streams, most=data.most, workers=data.workers)
-        whole = latents.key_of(windows, geometry, *key)
-        folder = root / f"{name}-{whole[:12]}"
-        share = (ranks.index, ranks.count)
-        options: dict[str, Any] = {"streams": streams, "shard": data.shard, "workers": data.workers, "part": share}
-        latents.write(folder, windows, geometry, encode, key=whole, **options)
-        ranks.wait()
-        if ranks.main:
-            latents.finish(folder)
-        ranks.wait()
-        opened.append(latents.open_latents(folder))
-    assert opened[0] is not None
-    return opened[0], opened[1], windows if opened[1] else []
+caches = caching.caches

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sonovid import media, text_files
+from sonovid import text_files
+from sonovid.data import probes
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +84,11 @@ def in_split(paths: Sequence[Path], folder: Path, split: str) -> list[Path]:
 
 def stretches(path: Path, seconds: float) -> list[float]:
     """Where whole stretches of this length begin, end to end, over a file; none where it cannot be read, which is told."""
-    try:
-        length = float(media.probe(path).duration)
-    except ValueError as error:
-        log.warning("left out: %s", error)
+    extent = probes.extents([str(path)]).get(str(path))
+    if extent is None:
+        log.warning("left out: %s: not readable", path)
         return []
+    length = extent.seconds
     # Containers round their lengths; half of a hundredth is forgiven.
     return [i * seconds for i in range(int((length + 0.005) // seconds))]
 

@@ -1,0 +1,93 @@
+"""Latent caches of the first version, which kept all clips of a training under one key, taken over into stores."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from sonovid.av import AV
+from sonovid.data.clips import Window, load
+from sonovid.data.latents import META, Run, Store, fingerprint
+from sonovid.geometry import Geometry
+
+log = logging.getLogger(__name__)
+
+# The folders of a training's clips and of its held-out ones.
+NAMES = ("train", "held_out")
+
+
+def earlier(root: "str | Path") -> list[Path]:
+    """The caches of the first version in a folder."""
+    found = (path for name in NAMES for path in Path(root).glob(f"{name}-*"))
+    return sorted(path for path in found if (path / META).is_file())
+
+
+def key_of(windows: Sequence[Window], geometry: Geometry, *parts: Any) -> str:
+    """The key of a cache of the first version: of all windows with their files, the geometry, and what encodes them."""
+    digest = hashlib.blake2b(digest_size=16)
+    first = {window.entry.scene[0]: window for window in reversed(windows) if window.entry.scene is not None}
+    for window in first.values():
+        clip = load(window, geometry)
+        assert clip.frames is not None
+        assert clip.waveform is not None
+        digest.update(repr((clip.caption, clip.label, clip.events)).encode() + clip.frames.tobytes() + clip.waveform.tobytes())
+    for window in windows:
+        state = None
+        if window.entry.scene is None:
+            status = os.stat(window.entry.path)
+            state = (status.st_size, status.st_mtime_ns)
+        digest.update(repr((asdict(window.entry), window.start, state)).encode())
+    return fingerprint(digest.hexdigest(), geometry.to_config(), *parts, written=repr)
+
+
+def take_over(root: "str | Path", store: Store, windows: Sequence[Window], *parts: Any) -> int:
+    """Copy what a cache of the first version in `root` holds of exactly these windows into a store; how many clips.
+
+    parts: what encodes, as the store has it.
+    """
+    folders = earlier(root)
+    if not folders:
+        return 0
+    key = key_of(windows, store.geometry, *parts)
+    folder = next((path for path in folders if json.loads((path / META).read_text())["key"] == key), None)
+    if folder is None:
+        return 0
+    meta = json.loads((folder / META).read_text())
+    size, count = meta["shard"], 0
+    for number in range(-(-meta["windows"] // size)):
+        path = folder / f"{number:05d}.safetensors"
+        if path.is_file():
+            chunk = windows[number * size : (number + 1) * size]
+            fresh = {store.clip_key(window) for plan in store.plan(chunk) for window in plan}
+            found = {store.clip_key(one[0]): one for one in _clips(path, chunk) if store.clip_key(one[0]) in fresh}
+            store.write([[window for window, _, _ in found.values()]] if found else [], _handing_out(found.values()))
+            count += len(found)
+            store.reload()
+    if count:
+        log.warning("%d clips taken over from the cache of an earlier version, %s; cache --prune removes it", count, folder)
+    return count
+
+
+def _handing_out(found: Iterable[tuple[Window, dict[str, Any] | None, AV]]) -> Run:
+    return lambda windows: ((row, arrays) for _, row, arrays in found)
+
+
+def _clips(path: Path, windows: Sequence[Window]) -> Iterator[tuple[Window, dict[str, Any] | None, AV]]:
+    """The windows of one shard of the first version with their rows and arrays; those that it left out could not be read."""
+    tensors: dict[str, Tensor] = load_file(path)
+    rows = [json.loads(line) for line in path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()]
+    place = 0
+    for window in windows:
+        row = rows[place] if place < len(rows) else {}
+        if (row.get("name"), row.get("start")) != (window.entry.name or window.entry.path, window.start):
+            yield window, None, AV(None, None)
+            continue
+        yield window, row, AV(*(tensors[name][place] if name in tensors else None for name in AV._fields))
+        place += 1
