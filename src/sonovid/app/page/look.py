@@ -22,7 +22,11 @@ CSS = """
 .sv-links a{padding:.4rem .8rem;border:1px solid var(--border-color-primary);border-radius:var(--radius-lg);
   background:var(--button-secondary-background-fill);color:var(--button-secondary-text-color);text-decoration:none}
 .sv-links a:focus-visible{outline:2px solid var(--color-accent);outline-offset:2px}
-.sv-progress progress{width:100%;height:.75rem;accent-color:#0d9488}
+.sv-progress progress{width:100%;height:.75rem}
+.sv-progress progress[value]{appearance:none;border:0;border-radius:.4rem;overflow:hidden;background:var(--border-color-primary)}
+.sv-progress progress[value]::-webkit-progress-bar{background:var(--border-color-primary)}
+.sv-progress progress[value]::-webkit-progress-value{background:#0d9488}
+.sv-progress progress[value]::-moz-progress-bar{background:#0d9488}
 .sv-progress img{width:100%;height:auto;border-radius:var(--radius-lg);margin-top:.5rem;image-rendering:pixelated}
 .sv-error{border:1px solid #c0392b;border-left-width:6px;border-radius:var(--radius-lg);padding:.6rem .8rem;margin:0;
   overflow-wrap:anywhere}
