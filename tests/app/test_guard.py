@@ -33,9 +33,11 @@ def test_a_name_of_another_site_that_leads_to_this_machine_is_not_answered(setti
     assert ask(settings, "GET", "/v1/videos").status_code == 200
     assert ask(settings, "GET", "/v1/videos", headers={"host": "localhost:7860"}).status_code == 200
     assert ask(settings, "GET", "/v1/videos", headers={"host": "evil.example:7860"}).status_code == 403
-    public = replace(settings, host="0.0.0.0", token=TOKEN)
     named = {"host": "video.example", "authorization": f"Bearer {TOKEN}"}
-    assert ask(public, "GET", "/v1/videos", headers=named).status_code == 200
+    for host in ("0.0.0.0", "127.0.0.1"):
+        guarded = replace(settings, host=host, token=TOKEN)
+        assert ask(guarded, "GET", "/v1/videos", headers=named).status_code == 200
+        assert ask(guarded, "GET", "/v1/videos", headers={"host": "video.example"}).status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,12 @@ class Guard:
         return None
 
     def _known_host(self, request: Request) -> bool:
-        """Whether a browser was meant to come here: against names of other sites that resolve to this machine."""
+        """Whether a browser was meant to come here: against names of other sites that resolve to this machine.
+
+        With a token any name will do, as behind a proxy: the cookie is kept for one name alone.
+        """
         host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-        return not is_loopback(self.settings.host) or is_loopback(host)
+        return self.settings.token is not None or not is_loopback(self.settings.host) or is_loopback(host)
 
     def _admitted(self, request: Request) -> bool:
         """Whether the request carries the token, or the cookie that stands for it."""
