@@ -27,7 +27,6 @@ from readers import Scene, rolled
 from sonovid.av import AV
 from sonovid.clip import Clip
 from sonovid.data.scenes import attributes, render
-from sonovid.diffusion import guidance, noise, sampler
 from sonovid.geometry import Geometry
 from sonovid.metrics.alignment import matches, motion_energy, peaks, sound_onsets
 from sonovid.metrics.base import Material
@@ -70,21 +69,20 @@ def generated(
     pipe: SoundingVideoPipeline, scenes: list[Scene], task: str, scale: float, options: argparse.Namespace
 ) -> list[Any]:
     """Sounds [n], or frames [t h w 3], for the given streams of some scenes, one seed a clip whatever the batch."""
-    own, found, steps, batch = pipe.geometry, [], options.steps, options.batch
-    shapes = AV(pipe.video_codec, pipe.audio_codec).map(lambda codec: codec.latent_shape(own))
-    times = pipe.schedule.map(lambda one: sampler.uniform(steps, one.start(pipe.config.predict)))
-    pipe.denoiser.requires_grad_(False)
-    for first in range(0, len(scenes), batch):
-        part = scenes[first : first + batch]
-        given = given_latents(pipe, part, task)
-        eps = noise.draw_pair(range(options.seed + first, options.seed + first + len(part)), shapes)
-        denoise = sampler.denoiser(pipe.denoiser, pipe.schedule, pipe.config.predict)
-        led = guidance.reconstruction(denoise, given, pipe.schedule, scale)
-        with torch.autocast("cpu", torch.bfloat16):
-            held = guidance.given_replaced(led, given, pipe.schedule, eps)
-            x = sampler.sample(held, eps, pipe.schedule, times)
-        found += decoded(pipe, x, task)
-    return found
+    own = pipe.geometry
+    if task == "video_to_audio":
+        given: dict[str, Any] = {"video": [Clip(scene.frames, None, fps=own.fps) for scene in scenes]}
+    else:
+        given = {"audio": [Clip(None, scene.waveform[None], sample_rate=own.sample_rate) for scene in scenes]}
+    made = pipe(
+        **given,
+        num_inference_steps=options.steps,
+        reconstruction_scale=scale,
+        generator=list(range(options.seed, options.seed + len(scenes))),
+        batch_size=options.batch,
+        output_type="np",
+    )
+    return list(made.audio[:, 0]) if task == "video_to_audio" else list(np.rint(made.frames * 255).astype(np.uint8))
 
 
 @torch.no_grad()

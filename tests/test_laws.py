@@ -13,9 +13,10 @@ FILES = sorted(path for path in ROOT.rglob("*.py"))
 NAMES = [str(path.relative_to(ROOT)) for path in FILES]
 TREES = {name: ast.parse(path.read_text()) for name, path in zip(NAMES, FILES, strict=True)}
 
-BASE = {"atomic", "av", "geometry", "clip", "condition", "classes", "text_files"}
+BASE = {"atomic", "av", "geometry", "clip", "condition", "classes", "text_files", "model"}
 STAGES = BASE | {"media", "preview", "data", "codecs", "denoisers", "diffusion"}
 ROOTS = {"pipeline", "output", "windows", "extent", "denoising", "arguments", "folders", "shipped"}
+ROOTS |= {"request", "given", "batching", "decoding", "generation", "light", "lora"}
 TOP = STAGES | ROOTS | {"training", "metrics", "foreign"}
 # Which parts a part may import, besides itself. Two walls stand: denoisers | diffusion and data | codecs.
 # A codec may decode by diffusion (MM-LDM's does); diffusion sees nothing of codecs.
@@ -28,6 +29,7 @@ MAY_IMPORT = {
     "classes": set(),
     "output": {"av", "clip"},
     "text_files": set(),
+    "model": set(),
     "processes": set(),
     "media": BASE,
     "preview": BASE | {"media"},
@@ -45,7 +47,14 @@ MAY_IMPORT = {
     "windows": BASE | {"media"},
     "extent": BASE | {"media", "windows"},
     "foreign": BASE | {"media", "codecs", "windows", "extent", "arguments", "folders", "output"},
-    "pipeline": ((STAGES | ROOTS) - {"data"}) | {"foreign"},
+    "given": BASE,
+    "request": BASE | {"arguments", "extent"},
+    "batching": BASE,
+    "decoding": BASE | {"batching", "extent", "windows"},
+    "generation": (STAGES | ROOTS) - {"data", "pipeline", "light", "lora"},
+    "light": {"folders", "generation", "decoding", "request"},
+    "lora": set(),
+    "pipeline": ((STAGES | ROOTS) - {"data", "light"}) | {"foreign"},
     "continuation": (STAGES | ROOTS | {"metrics"}) - {"data"},
     "calibration": BASE | {"media", "data", "metrics"},
     "recipes": TOP | {"continuation"},

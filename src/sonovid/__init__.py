@@ -8,6 +8,7 @@ The map, in the order in which imports may point:
     clip.py                     Clip: pictures and their sound with what is known about them
     classes.py                  the names whose numbers a model's labels are
     text_files.py               manifests, lists and captions that people write, read in one way: marks, line ends, errors by line
+    model.py                    Model: a network with a config and a folder, in the layout of diffusers, without importing it
     processes.py                a `map` by spawned processes that keeps order, whatever their number
     condition.py                what a denoiser is told beside the noisy pair: text, and which streams are generated
     media/animated.py           animated WebP as a container that FFmpeg reads
@@ -141,6 +142,13 @@ The map, in the order in which imports may point:
     foreign/minimax_h3.py       MiniMax-H3: both streams from words
     foreign/families.py         the families that are known, and which of them a model folder is of
     foreign/pipeline.py         ForeignPipeline: a family of diffusers behind the call of SoundingVideoPipeline
+    request.py                  Request: everything one call of a pipeline may ask for, by the names that users of diffusers know
+    given.py                    what a caller gives as pictures or as sound, brought to one form
+    batching.py                 clips and windows that run through a network together: how many, joined, halved where memory ends
+    decoding.py                 from latents to what was asked for: decoded in batches, windows joined
+    generation.py               from a request to latents and on to clips, in batches; all that a pipeline does, without diffusers
+    light.py                    LightPipeline: what SoundingVideoPipeline makes, for the command line, which has to start at once
+    lora.py                     LoRA layers in a network, through peft
     pipeline.py                 SoundingVideoPipeline: text, pictures or sound in, a sounding video out
     continuation/drift.py       what a long video is like window by window, and after which it is no longer what it began as
     continuation/going_on.py    a long sounding video as an iterator of windows, each made from the one before
@@ -273,6 +281,7 @@ The map, in the order in which imports may point:
     commands/given_media.py     the options of sonovid generate that concern media files: what is read, kept, how loud
     commands/import_released.py sonovid import: checkpoints that others released, rewritten as model folders of this package
     commands/inform.py          sonovid info: what a media file holds, or what a model makes
+    commands/many.py            sonovid generate for a folder, a pattern or a list of inputs: resumable, with a summary
     commands/longer.py          sonovid generate for what is longer than a window, written as it is made
     commands/rate.py            sonovid rate: a blinded rating study as one offline web page, and the report of its answers
     commands/scenes.py          sonovid scenes: procedural sounding clips with known event times, as files

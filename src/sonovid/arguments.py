@@ -1,8 +1,10 @@
 """What a pipeline was given, checked and brought to one form: schedules, prompts, seeds, which task is meant."""
 
+import operator
 import secrets
-from collections.abc import Sequence
-from typing import Any
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any, SupportsIndex
 
 import torch
 
@@ -17,7 +19,7 @@ CONDITIONINGS = ("clean", "replaced", "shown")
 MAX_PROMPT = 2000
 BOTH = AV(True, True)
 
-Generators = int | torch.Generator | Sequence[int | torch.Generator] | None
+Generators = SupportsIndex | torch.Generator | Sequence[SupportsIndex | torch.Generator] | None
 
 
 def read_schedule(given: Any) -> AV:
@@ -60,23 +62,52 @@ def which_task(video: Any, audio: Any, makes: AV = BOTH) -> Task:
     return Task.JOINT if audio is None else Task.AUDIO_TO_VIDEO
 
 
-def check_prompts(prompt: "str | Sequence[str] | None", negative: str | None, takes_words: bool = True) -> list[str]:
+def check_prompts(
+    prompt: "str | Sequence[str] | None", negative: "str | Sequence[str | None] | None" = None, takes_words: bool = True
+) -> list[str]:
     """Prompts as a list, without a prompt that holds no words.
 
     Raises:
-        ValueError: one is longer than `MAX_PROMPT` characters, there is none in a list, or the model takes no words.
+        ValueError: one is longer than `MAX_PROMPT` characters or holds characters that are no text, there is none in a list, or
+            the model takes no words.
     """
     prompts = [prompt or ""] if prompt is None or isinstance(prompt, str) else list(prompt)
     if not prompts:
         raise ValueError("prompt is an empty list: expected one prompt at least, or None")
-    for words in [*prompts, negative or ""]:
-        if not isinstance(words, str):
-            raise ValueError(f"prompt {words!r}: expected a string")
+    negatives = [negative or ""] if negative is None or isinstance(negative, str) else list(negative)
+    for name, words in [*(("prompt", one) for one in prompts), *(("negative_prompt", one or "") for one in negatives)]:
+        check_text(name, words)
         if len(words) > MAX_PROMPT:
-            raise ValueError(f"prompt of {len(words)} characters: expected at most {MAX_PROMPT}")
+            raise ValueError(f"{name} of {len(words)} characters: expected at most {MAX_PROMPT}")
         if words.strip() and not takes_words:
-            raise ValueError(f"prompt {words[:40]!r}: this model takes no words: give it a video or a sound, or nothing")
+            raise ValueError(f"{name} {words[:40]!r}: this model takes no words: give it a video or a sound, or nothing")
     return [words.strip() for words in prompts]
+
+
+def check_text(name: str, words: Any) -> str:
+    """Words that can be embedded and written into a file's metadata, or a ValueError that names the character that cannot."""
+    if not isinstance(words, str):
+        raise ValueError(f"{name} {words!r}: expected a string")
+    for place, character in enumerate(words):
+        kind = unicodedata.category(character)
+        if kind == "Cs" or (kind == "Cc" and character not in "\t\n\r"):
+            what = "half of a surrogate pair" if kind == "Cs" else "a control character"
+            raise ValueError(f"{name}: character {place + 1} is U+{ord(character):04X}, {what}: expected text; take it out")
+    return words
+
+
+def check_negatives(negative: "str | Sequence[str | None] | None", number: int, each: int) -> list[str | None]:
+    """The negative prompt of every clip, one for all of them or one for each prompt.
+
+    Raises:
+        ValueError: a list of another length.
+    """
+    if negative is None or isinstance(negative, str):
+        return [negative] * number
+    listed = list(negative)
+    if len(listed) * each != number:
+        raise ValueError(f"negative_prompt: {len(listed)} for {number // each} prompts: give one for each, or a single one")
+    return [one for one in listed for _ in range(each)]
 
 
 def check_labels(label: "str | Sequence[str] | None", classes: Classes) -> list[int]:
@@ -91,17 +122,21 @@ def check_labels(label: "str | Sequence[str] | None", classes: Classes) -> list[
     return [classes.number(str(one)) for one in labels]
 
 
-def beside(prompts: Sequence[str], labels: Sequence[int], each: int) -> list[tuple[str, int]]:
-    """The prompt and the class of every clip, `each` clips of one pair after another; a single one goes with all of the others.
+def beside(each: int, **lists: Sequence[Any]) -> list[tuple]:
+    """What every clip is made from, `each` clips after another of the same; a list of one goes with all of the others.
+
+    Args:
+        each: clips of one prompt. lists: prompts, labels and so on, by the name that an error gives them.
 
     Raises:
-        ValueError: several of both, and not as many of one as of the other.
+        ValueError: several of two kinds, and not as many of one as of the other.
     """
-    most = max(len(prompts), len(labels))
-    if len(prompts) not in (1, most) or len(labels) not in (1, most):
-        raise ValueError(f"{len(prompts)} prompts and {len(labels)} labels: give as many of one as of the other, or a single one")
-    words, classes = list(prompts) * (most // len(prompts)), list(labels) * (most // len(labels))
-    return [pair for pair in zip(words, classes, strict=True) for _ in range(each)]
+    most = max(map(len, lists.values()))
+    if any(len(one) not in (1, most) for one in lists.values()):
+        counts = " and ".join(f"{len(one)} {name}" for name, one in lists.items() if len(one) != 1)
+        raise ValueError(f"{counts}: give as many of one as of the other, or a single one")
+    full = [list(one) * (most // len(one)) for one in lists.values()]
+    return [row for row in zip(*full, strict=True) for _ in range(each)]
 
 
 def check_against(against: str) -> str:
@@ -128,32 +163,44 @@ def check_reconstruction(scale: float | int, conditioning: str) -> None:
 
 
 def positive(name: str, value: Any) -> int:
-    """A whole number above zero, or a ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    """A whole number above zero, of Python or NumPy, or a ValueError."""
+    if (number := _whole(value)) is None or number < 1:
         raise ValueError(f"{name}={value!r}: expected a whole number above zero")
-    return value
+    return number
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number of any kind as Python's; None where it is not one."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
 
 
 def generators(given: Generators, number: int) -> tuple[list[torch.Generator], list[int | None]]:
     """One source of randomness for each clip, and the seeds that are known.
 
     Raises:
-        ValueError: a list of another length.
+        ValueError: a list of another length, or something that is neither a seed nor a generator.
     """
-
-    def seeded(seed: int) -> torch.Generator:
-        return torch.Generator().manual_seed(seed % 2**63)
-
     if given is None:
         given = secrets.randbits(31)
     if isinstance(given, torch.Generator):
         return [given] * number, [None] * number
-    if isinstance(given, int):
-        return [seeded(given + i) for i in range(number)], [given + i for i in range(number)]
-    each = list(given)
+    if (seed := _whole(given)) is not None:
+        return _seeded([seed + i for i in range(number)])
+    if not isinstance(given, Iterable):
+        raise ValueError(f"generator={given!r}: expected a seed, a torch.Generator, or one of either for each clip")
+    listed: Any = given
+    each = [one if isinstance(one, torch.Generator) else _whole(one) for one in listed]
     if len(each) != number:
         raise ValueError(f"generator: {len(each)} for {number} clips: give one for each, a single one, or a seed")
-    return (
-        [seeded(one) if isinstance(one, int) else one for one in each],
-        [one if isinstance(one, int) else None for one in each],
-    )
+    if None in each:
+        raise ValueError("generator: a list of something else than seeds and torch.Generators")
+    return _seeded(each)
+
+
+def _seeded(each: Sequence[Any]) -> tuple[list[torch.Generator], list[int | None]]:
+    """A generator for each seed, and the seeds; a generator stays what it is."""
+    made = [torch.Generator().manual_seed(one % 2**63) if isinstance(one, int) else one for one in each]
+    return made, [one if isinstance(one, int) else None for one in each]

@@ -34,8 +34,10 @@ class Captioner:
 
         how = {"use_safetensors": True, "torch_dtype": torch.float32 if device == "cpu" else torch.bfloat16}
         try:
-            processor = AutoProcessor.from_pretrained(model)
-            network, info = AutoModelForImageTextToText.from_pretrained(model, output_loading_info=True, **how)
+            processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
+            network, info = AutoModelForImageTextToText.from_pretrained(
+                model, output_loading_info=True, trust_remote_code=False, **how
+            )
         except (OSError, ValueError, KeyError, ImportError) as error:
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise ValueError(f"--model {model}: no image-text model of transformers can be had there: {reason}") from error

@@ -2,10 +2,18 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sonovid.geometry import Geometry, duration
+from sonovid.geometry import Geometry, as_rate, duration
+
+# What may be given as a rate; a clip has it as a fraction.
+if TYPE_CHECKING:
+    Rate = Fraction
+else:
+    Rate = Real | str
 
 
 @dataclass(frozen=True)
@@ -14,13 +22,14 @@ class Clip:
 
     frames: uint8 [t h w 3], RGB, or None for a sound alone.
     waveform: float32 [c n] in [-1, 1], or None for silent pictures.
-    fps: frames per second, exactly. sample_rate: samples per second.
+    fps: frames per second, exactly; a number such as 24 or 29.97 becomes the fraction it stands for. sample_rate: samples per
+        second.
     caption: what is seen and heard, in words. label: a class name. events: times of known events, in seconds.
     """
 
     frames: np.ndarray | None
     waveform: np.ndarray | None
-    fps: Fraction = Fraction(25)
+    fps: Rate = Fraction(25)
     sample_rate: int = 16000
     caption: str = ""
     label: str = ""
@@ -29,6 +38,8 @@ class Clip:
     def __post_init__(self) -> None:
         if self.frames is None and self.waveform is None:
             raise ValueError("a clip needs frames or a waveform")
+        object.__setattr__(self, "fps", as_rate(self.fps))
+        object.__setattr__(self, "sample_rate", int(self.sample_rate))
         if self.frames is not None and (self.frames.dtype != np.uint8 or self.frames.ndim != 4 or self.frames.shape[-1] != 3):
             raise ValueError(f"frames: got {self.frames.dtype} {self.frames.shape}, expected uint8 [t h w 3]")
         if self.waveform is not None and (self.waveform.dtype != np.float32 or self.waveform.ndim != 2):

@@ -36,7 +36,7 @@ class Denoising:
     def guided(
         self, condition: Condition, null: Condition | None, given: AV, scale: AV, against: str = "modality"
     ) -> sampler.Denoise:
-        """The network under its condition for one sampling of one clip, guided where that changes anything.
+        """The network under its condition for one sampling of a batch, guided where that changes anything.
 
         null: what guidance leads away from; None: there are no words to guide by. given: clean latents of the given streams, None
         for the generated ones. against: see `AGAINST`; read where a stream is given, and shown to the network, alone.
@@ -59,14 +59,15 @@ class Denoising:
         def under(context: Tensor, shown: AV) -> sampler.Denoise:
             return self._under(partial(self.network, given=shown, context=context))
 
-        context = self.network.embed_context(condition, 1)
+        b = len(condition.text_mask)
+        context = self.network.embed_context(condition, b)
         told = under(context, shown)
         nulls: dict[str, Any] = {}
         if given != NOTHING and against != "context":
             nulls["without_given"] = under(context, NOTHING)
         if given == NOTHING or against != "modality":
-            dropped = None if null is not None else torch.ones(1, dtype=torch.bool, device=context.device)
-            without = self.network.embed_context(condition if null is None else null, 1, dropped)
+            dropped = None if null is not None else torch.ones(b, dtype=torch.bool, device=context.device)
+            without = self.network.embed_context(condition if null is None else null, b, dropped)
             if not torch.equal(without, context):
                 nulls["without_context"] = under(without, shown)
         return guidance.cross_modal(told, scale, **nulls) if nulls else told

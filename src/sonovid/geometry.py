@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from numbers import Integral, Real
+from typing import Any
 
 
-def as_rate(value: "Fraction | int | float | str") -> Fraction:
+def as_rate(value: Any) -> Fraction:
     """A frame rate as an exact fraction, in frames per second.
 
     Takes fractions, integers, strings ("30000/1001", "29.97") and floats; the broadcast rates 23.976, 29.97, 47.952, 59.94 and
@@ -14,8 +16,8 @@ def as_rate(value: "Fraction | int | float | str") -> Fraction:
         ValueError: not a number, or not above zero.
     """
     try:
-        rate = Fraction(str(value)) if isinstance(value, float) else Fraction(value)
-    except (ValueError, ZeroDivisionError, TypeError):
+        rate = _exactly(value)
+    except (ValueError, ZeroDivisionError, TypeError, OverflowError):
         raise ValueError(f"frame rate {value!r}: expected a number above zero, such as 25, 29.97 or 30000/1001") from None
     if rate <= 0:
         raise ValueError(f"frame rate {value!r}: expected a number above zero")
@@ -24,6 +26,30 @@ def as_rate(value: "Fraction | int | float | str") -> Fraction:
         if rate != whole and abs(rate - broadcast) < Fraction(1, 200):
             return broadcast
     return rate
+
+
+def _exactly(value: Any) -> Fraction:
+    """A number as a fraction; of a float, also one of NumPy, what it is written as: 1.8 is 9/5."""
+    if isinstance(value, Integral):
+        return Fraction(int(value))
+    if isinstance(value, Real) and not isinstance(value, Fraction):
+        return Fraction(str(value))
+    return Fraction(value)
+
+
+def as_seconds(value: Any) -> Fraction:
+    """A length in seconds as an exact fraction; a float means what it is written as, so that 1.8 is 9/5.
+
+    Raises:
+        ValueError: not a number, or not above zero.
+    """
+    try:
+        length = _exactly(value)
+    except (ValueError, ZeroDivisionError, TypeError, OverflowError):
+        length = Fraction(0)
+    if length <= 0:
+        raise ValueError(f"seconds={value}: expected a length above zero")
+    return length
 
 
 def count(seconds: "Fraction | float | int", rate: "Fraction | int") -> int:

@@ -12,12 +12,12 @@ from sonovid.clip import Clip
 
 @dataclass
 class SoundingVideoOutput(BaseOutput):
-    """What a pipeline returns.
+    """What a pipeline returns: by attribute, by name (`out["clips"]`) or by number among what is not None (`out[0]`).
 
     clips: pictures and sound of each clip; what was given is in them as it was given. frames: float [b t h w 3] in [0, 1] as
-    numpy array, or [b t 3 h w] as tensor. audio: float [b c n] in [-1, 1]. latents: final latents, AV of [b c t h w] and
-    [b c l f], the windows of a long clip one after another on the time axis. seeds: of each clip, None where a generator was
-    given. sampling_rate: of the sound, in samples per second. fps: frames per second, exactly.
+    numpy array, [b t 3 h w] as tensor, or a list of PIL images for each clip. audio: float [b c n] in [-1, 1]. latents: final
+    latents, AV of [b c t h w] and [b c l f], the windows of a long clip one after another on the time axis. seeds: of each clip,
+    None where a generator was given. sampling_rate: of the sound, in samples per second. fps: frames per second, exactly.
     """
 
     clips: list[Clip] | None = None
@@ -25,5 +25,5 @@ class SoundingVideoOutput(BaseOutput):
     audio: Any = None
     latents: AV | None = None
     seeds: list[int | None] | None = None
-    sampling_rate: int = 0
+    sampling_rate: int | None = None
     fps: Fraction | None = None

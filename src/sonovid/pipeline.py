@@ -1,48 +1,28 @@
 """SoundingVideoPipeline: text, pictures or sound in, a sounding video out; one class for all systems and tasks."""
 
-import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
-import numpy as np
 import torch
 from diffusers import DiffusionPipeline
-from einops import rearrange
 from torch import Tensor
 
-from sonovid import arguments, atomic, folders, foreign, windows
-from sonovid.arguments import Generators, check_reconstruction, generators, positive
+from sonovid import atomic, folders, foreign, lora
+from sonovid.arguments import Generators, check_prompts
 from sonovid.av import AV, Task
-from sonovid.classes import NONE, Classes
-from sonovid.clip import Clip
-from sonovid.codecs.apart import Apart
-from sonovid.codecs.base import PairCodec
-from sonovid.condition import Condition
-from sonovid.denoising import Denoising, frozen
-from sonovid.diffusion import noise, sampler
-from sonovid.diffusion import schedule as schedules
-from sonovid.extent import Extent, Given, extent_of
-from sonovid.geometry import Geometry, count, duration
+from sonovid.diffusion import sampler
+from sonovid.extent import Given
+from sonovid.generation import COMPONENTS, DEFAULTS, OPTIONAL, SETTINGS, STEPS, Generation
+from sonovid.geometry import Geometry
 from sonovid.output import SoundingVideoOutput
+from sonovid.request import OUTPUTS, SHOWN, Request
 
-COMPONENTS = ("denoiser", "video_codec", "audio_codec", "text_encoder", "joint_codec")
-STEPS = {"ddim": sampler.ddim, "dpm_solver": sampler.dpm_solver}
-OUTPUTS = ("clip", "np", "pt", "latent")
-DEFAULTS = {
-    "num_inference_steps": 25,
-    "guidance_scale": 3.0,
-    "audio_guidance_scale": 3.0,
-    "shift": 1.0,
-    "reconstruction_scale": 0.0,
-    "gamma": 1.0,
-    "guidance_against": "modality",
-}
+__all__ = ["COMPONENTS", "DEFAULTS", "OUTPUTS", "STEPS", "SoundingVideoOutput", "SoundingVideoPipeline"]
 
 
-class SoundingVideoPipeline(DiffusionPipeline):
+class SoundingVideoPipeline(Generation, DiffusionPipeline):
     """Generates pictures, sound, or both.
 
         pipe = SoundingVideoPipeline.from_pretrained()          # the model inside the package; or a folder, or OWNER/NAME
@@ -85,45 +65,12 @@ class SoundingVideoPipeline(DiffusionPipeline):
         joint_codec: Any = None,
         labels: Sequence[str] = (),
     ):
-        super().__init__()
-        if geometry is None:
-            raise ValueError("SoundingVideoPipeline: geometry is needed: what the model was trained on")
-        self.geometry = geometry if isinstance(geometry, Geometry) else Geometry.from_config(dict(geometry))
-        self.schedule = arguments.read_schedule(schedule)
-        if predict not in schedules.PREDICTIONS or step not in STEPS:
-            raise ValueError(f"{predict=} {step=}: expected one of {schedules.PREDICTIONS} and of {tuple(STEPS)}")
-        self.options = {**DEFAULTS, **(options or {})}
-        if unknown := set(self.options) - set(DEFAULTS):
-            raise ValueError(f"options {sorted(unknown)}: expected {sorted(DEFAULTS)}")
-        check_reconstruction(self.options["reconstruction_scale"], conditioning)
-        arguments.check_against(self.options["guidance_against"])
-        num_classes = getattr(denoiser.config, "num_classes", 0)
-        self.classes = Classes(tuple(labels or map(str, range(num_classes))))
-        if len(self.classes) != num_classes:
-            raise ValueError(f"SoundingVideoPipeline: {len(labels)} labels for a network of {num_classes} classes")
-        apart = (video_codec, audio_codec)
-        if (None in apart) if joint_codec is None else apart != (None, None):
-            raise ValueError("SoundingVideoPipeline: expected video_codec and audio_codec, or joint_codec alone")
-        self.register_modules(
-            denoiser=denoiser,
-            video_codec=video_codec,
-            audio_codec=audio_codec,
-            text_encoder=text_encoder,
-            joint_codec=joint_codec,
-        )
-        self.register_to_config(
-            geometry=self.geometry.to_config(),
-            schedule=[[type(one).__name__, dataclasses.asdict(one)] for one in self.schedule],
-            predict=predict,
-            step=step,
-            options=self.options,
-            system=system,
-            conditioning=conditioning,
-            labels=list(labels),
-        )
-        for name in COMPONENTS:
-            if isinstance(component := getattr(self, name), torch.nn.Module):
-                component.eval()
+        DiffusionPipeline.__init__(self)
+        settings = (geometry, schedule, predict, step, options, system, conditioning, labels)
+        components = dict(zip(COMPONENTS, (denoiser, video_codec, audio_codec, text_encoder, joint_codec), strict=True))
+        plain = self._set_up(components, dict(zip(SETTINGS, settings, strict=True)))
+        self.register_modules(**components)
+        self.register_to_config(**plain)
 
     # --- folders -------------------------------------------------------------------------------------------------------
 
@@ -134,114 +81,208 @@ class SoundingVideoPipeline(DiffusionPipeline):
         *,
         dtype: torch.dtype | None = None,
         torch_dtype: torch.dtype | None = None,
-        **components: Any,
+        device_map: str | None = None,
+        variant: str | None = None,
+        use_safetensors: bool = True,
+        trust_remote_code: bool = False,
+        **options: Any,
     ) -> "SoundingVideoPipeline":
         """A pipeline from the packaged model (no argument), a folder, or a repository of the Hub.
 
         A model of LTX-2, Kandinsky 6, Cosmos 3 or MiniMax-H3, as diffusers has it, becomes a `foreign.ForeignPipeline`, which is
         called in the same way.
 
-        dtype: what the network computes in; torch_dtype is its former name. Components may be given as objects.
+        Args:
+            model: None or "shipped", a folder, or OWNER/NAME.
+            dtype: what the network computes in; torch_dtype is its former name.
+            device_map: a device for the whole pipeline, such as "cuda"; maps of parts to devices are not supported.
+            variant: of the weights' files, such as "fp16".
+            options: components as objects, by name; and for a repository of the Hub `revision`, `cache_dir`, `local_files_only`,
+                `force_download` and `token`.
 
         Deviation: diffusers loads a component whose tensors are missing or are pickles; here either is an error.
 
         Raises:
-            ValueError: no such model, a pickle in it, a tensor missing or of the wrong shape, or a foreign class.
+            ValueError: no such model, a pickle or code in it, a tensor missing or of the wrong shape, a class that is not
+                allowed, or use_safetensors=False, or trust_remote_code=True.
         """
-        folder = folders.locate(model)
-        index = folders.read_index(folder)
+        if not use_safetensors or trust_remote_code:
+            raise ValueError("from_pretrained: only safetensors are read, and code of a model folder is never run")
+        hub = {name: options.pop(name) for name in folders.HUB_OPTIONS if name in options}
+        model = folders.locate(model, **hub)
+        index = folders.read_index(model)
         if foreign.reads(index):
-            if components:
-                raise TypeError(f"from_pretrained: {sorted(components)}: components of a foreign model cannot be replaced")
-            return foreign.ForeignPipeline.from_folder(folder, index, dtype=dtype or torch_dtype)  # type: ignore[return-value]
-        # Folders from before there were joint codecs name none.
-        index = {"joint_codec": [None, None], **index}
-        if missing := [name for name in COMPONENTS if name not in index and name not in components]:
-            raise ValueError(f"model {folder}: {folders.INDEX} names no {' and no '.join(missing)}")
-        names = ("geometry", "schedule", "predict", "step", "options", "system", "conditioning", "labels")
-        settings: dict[str, Any] = {name: index[name] for name in names if name in index}
-        # A model without words has no text encoder, and one of two codecs no joint one, which diffusers writes as two nulls.
-        absent = {name for name in cls._optional_components if index.get(name) == [None, None]}
-        parts: dict[str, Any] = {
-            name: components.pop(name, None) or (None if name in absent else folders.load_component(folder, name, index[name]))
-            for name in COMPONENTS
-        }
-        if components:
-            raise TypeError(f"from_pretrained: {sorted(components)} are no components; expected {COMPONENTS}")
+            if options:
+                raise TypeError(f"from_pretrained: {sorted(options)}: components of a foreign model cannot be replaced")
+            return foreign.ForeignPipeline.from_folder(model, index, dtype=dtype or torch_dtype)  # type: ignore[return-value]
+        folder, parts, settings = folders.load(model, COMPONENTS, OPTIONAL, SETTINGS, variant=variant, **options)
         try:
             pipe = cls(**parts, **settings)
         except (TypeError, KeyError) as error:
             raise ValueError(f"model {folder}: {folders.INDEX} does not fit this version: {error}") from error
         pipe.register_to_config(_name_or_path=str(folder))
-        return pipe.to(dtype=dtype or torch_dtype)
+        return pipe.to(device_map, dtype or torch_dtype)
 
-    def save_pretrained(self, save_directory: "str | os.PathLike", **options: Any) -> None:
+    @classmethod
+    def from_pipe(cls, pipeline: Any, **changed: Any) -> "SoundingVideoPipeline":
+        """Another pipeline of the same components, which are shared and not copied. changed: components or settings, by name."""
+        known = {**{name: getattr(pipeline, name) for name in COMPONENTS}, **{name: pipeline.config[name] for name in SETTINGS}}
+        dtype = changed.pop("torch_dtype", None)
+        if unknown := sorted(set(changed) - set(known)):
+            raise ValueError(f"from_pipe: {unknown}: expected components {COMPONENTS} or settings {SETTINGS}")
+        return cls(**{**known, **changed}).to(dtype=dtype)
+
+    def save_pretrained(
+        self,
+        save_directory: "str | os.PathLike",
+        safe_serialization: bool = True,
+        variant: str | None = None,
+        max_shard_size: int | str | None = None,
+        push_to_hub: bool = False,
+        **unknown: Any,
+    ) -> None:
         """Write the pipeline as a folder: model_index.json, and a folder for each component, all weights as safetensors.
 
         The folder appears whole or not at all; one that is there is replaced.
+
+        Raises:
+            ValueError: pickles are asked for, or that a repository of the Hub is written at the same time.
         """
+        if not safe_serialization:
+            raise ValueError("safe_serialization=False: only safetensors are written, since a pickle can run code")
+        if push_to_hub or unknown:
+            names = ", ".join(["push_to_hub"] * push_to_hub + sorted(unknown))
+            raise ValueError(f"save_pretrained: {names}: a folder is all it writes; for the Hub call pipe.push_to_hub(repo_id)")
+        options = {"variant": variant, "max_shard_size": max_shard_size}
+        given = {name: value for name, value in options.items() if value is not None}
 
         def write(folder: Path) -> None:
             for name in COMPONENTS:
                 if getattr(self, name) is not None:
-                    getattr(self, name).save_pretrained(folder / name)
+                    getattr(self, name).save_pretrained(folder / name, **given)
             self.save_config(folder)
             folders.forget_origins(folder)
 
         atomic.replace_folder(save_directory, write)
 
-    def to(self, *args: Any, **kwargs: Any) -> "SoundingVideoPipeline":
-        """Move to a device, a dtype, or both, as in diffusers.
+    # --- where and how it runs -----------------------------------------------------------------------------------------
 
-        The dtype is that of the network and of the text encoder. Codecs stay in single precision: half precision is audible in
-        the phases of a vocoder, and their share of the time is small.
-        """
-        dtype = kwargs.pop("dtype", None) or next((a for a in args if isinstance(a, torch.dtype)), None)
-        device = kwargs.pop("device", None) or next((a for a in args if a is not None and not isinstance(a, torch.dtype)), None)
-        for name in COMPONENTS:
-            if isinstance(component := getattr(self, name), torch.nn.Module):
-                if device is not None:
-                    component.to(device)
-                if (
-                    dtype is not None
-                    and name in ("denoiser", "text_encoder")
-                    and any(w.dtype != dtype for w in component.parameters())
-                ):
-                    # Not the method of diffusers, which warns of layers to be kept in single precision where there are none.
-                    torch.nn.Module.to(component, dtype=dtype)
-        return self
+    def to(self, *args: Any, **kwargs: Any) -> "SoundingVideoPipeline":
+        kwargs.pop("silence_dtype_warnings", None)
+        return Generation.to(self, *args, **kwargs)
+
+    to.__doc__ = Generation.to.__doc__
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
-        return next(iter(self.denoiser.parameters())).device
+        """Where the network is; while its weights are offloaded, where it runs."""
+        device = next(iter(self.denoiser.parameters())).device
+        return self._execution_device if device.type == "meta" else device
+
+    def enable_vae_slicing(self) -> None:
+        """Encode and decode one window at a time, which takes the least memory."""
+        self._codec_batch = 1
+        self._of_autoencoders("enable_slicing")
+
+    def disable_vae_slicing(self) -> None:
+        """Encode and decode as many windows at once as fit into memory."""
+        self._codec_batch = None
+        self._of_autoencoders("disable_slicing")
+
+    def enable_vae_tiling(self) -> None:
+        """Encode and decode pictures in tiles, for a codec that is a released autoencoder with tiling.
+
+        Raises:
+            ValueError: no codec of this pipeline can.
+        """
+        if not self._of_autoencoders("enable_tiling"):
+            raise ValueError("enable_vae_tiling: no codec of this model works in tiles; enable_vae_slicing takes less memory too")
+
+    def disable_vae_tiling(self) -> None:
+        """Encode and decode whole pictures."""
+        self._of_autoencoders("disable_tiling")
+
+    def _of_autoencoders(self, method: str) -> int:
+        """Calls a method of every released autoencoder behind a codec; gives how many have it."""
+        codecs = [self.video_codec, self.audio_codec, self.joint_codec]
+        found = [getattr(getattr(codec, "autoencoder", None), method, None) for codec in codecs]
+        for call in found:
+            if call is not None:
+                call()
+        return sum(call is not None for call in found)
 
     @property
-    def dtype(self) -> torch.dtype:
-        """What the network computes in."""
-        return next(iter(self.denoiser.parameters())).dtype
+    def interrupt(self) -> bool:
+        """Whether the remaining steps are left out; set `pipe._interrupt = True` in a callback."""
+        return self._interrupt
 
     @property
-    def codec(self) -> PairCodec:
-        """The codec of the pair: the joint one, or the two of the streams as one."""
-        return self.joint_codec if self.joint_codec is not None else Apart(self.video_codec, self.audio_codec)
+    def scheduler(self) -> Any:
+        """A scheduler of diffusers in place of the model's own step and times: one, a pair (video, audio), or None."""
+        return self._scheduler
 
-    @property
-    def denoising(self) -> Denoising:
-        """The network with what is known of it, as samplers need it."""
-        return Denoising(self.denoiser, self.schedule, self.config.predict, self.config.conditioning, self.dtype)
+    @scheduler.setter
+    def scheduler(self, given: Any) -> None:
+        """Raises ValueError where the scheduler does not fit the schedules that the network was trained on."""
+        if given is None:
+            self._scheduler = None
+            return
+        pair = AV(*given) if isinstance(given, list | tuple) else AV(given, given)
+        pair = pair.map(fed_x0)
+        self.schedule.map(lambda schedule, one: sampler.from_diffusers(one, schedule, 2), pair)
+        self._scheduler = pair
 
-    @property
-    def takes_words(self) -> bool:
-        """Whether prompts mean anything to this model."""
-        return self.text_encoder is not None
+    # --- LoRA ----------------------------------------------------------------------------------------------------------
 
-    @property
-    def makes(self) -> AV:
-        """Which streams the network makes: both, unless it was made for one alone (MM-LDM-v, MM-LDM-a)."""
-        return getattr(self.denoiser, "makes", AV(True, True))
+    def load_lora_weights(self, source: Any, adapter_name: str = "default", **options: Any) -> None:
+        """Put LoRA layers into the network: a folder or file of safetensors, or a state dict, as peft or diffusers writes them.
+
+        Raises:
+            ValueError: peft is not installed, nothing to read there, or layers that the network does not have.
+        """
+        lora.load(self.denoiser, source, adapter_name, **options)
+
+    def save_lora_weights(self, save_directory: "str | os.PathLike", adapter_name: str = "default") -> None:
+        """Write the LoRA layers of the network as `pytorch_lora_weights.safetensors`."""
+        lora.save(self.denoiser, save_directory, adapter_name)
+
+    def unload_lora_weights(self) -> None:
+        """Take LoRA layers out of the network again."""
+        lora.unload(self.denoiser)
+
+    def fuse_lora(self, lora_scale: float = 1.0) -> None:
+        """Add the LoRA layers to the weights, so that they cost no time."""
+        lora.fuse(self.denoiser, lora_scale)
 
     # --- generating ----------------------------------------------------------------------------------------------------
+
+    def encode_prompt(
+        self,
+        prompt: "str | Sequence[str]",
+        negative_prompt: "str | Sequence[str | None] | None" = None,
+        num_videos_per_prompt: int = 1,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Prompts as the network is told them, to be given as `prompt_embeds` and so on.
+
+        Returns:
+            (prompt_embeds [b k d], prompt_attention_mask [b k], negative_prompt_embeds, negative_prompt_attention_mask), with
+            `num_videos_per_prompt` rows of each prompt. A model with pooled embeddings takes words alone.
+
+        Raises:
+            ValueError: the model takes no words, or pooled embeddings beside them.
+        """
+        if not self.takes_words or hasattr(self.text_encoder, "pooled"):
+            raise ValueError(
+                "encode_prompt: this model " + ("takes words alone: give prompt" if self.takes_words else "takes none")
+            )
+        prompts = check_prompts(prompt, negative_prompt, self.takes_words)
+        negatives = [negative_prompt] * len(prompts) if isinstance(negative_prompt, str | None) else list(negative_prompt)
+        pairs = [self.conditions(w, n, Task.JOINT) for w, n in zip(prompts, negatives, strict=True)]
+        joined = [(c.beside(n or c.without_text())) for c, n in pairs for _ in range(num_videos_per_prompt)]
+        most = max(one.text.shape[1] for one in joined)
+        text = torch.stack([torch.nn.functional.pad(one.text, (0, 0, 0, most - one.text.shape[1])) for one in joined], 1)
+        mask = torch.stack([torch.nn.functional.pad(one.text_mask, (0, most - one.text_mask.shape[1])) for one in joined], 1)
+        return text[0], mask[0], text[1], mask[1]
 
     @torch.no_grad()
     def __call__(
@@ -249,209 +290,98 @@ class SoundingVideoPipeline(DiffusionPipeline):
         prompt: "str | Sequence[str] | None" = None,
         video: Given = None,
         audio: Given = None,
-        negative_prompt: str | None = None,
-        num_inference_steps: int | None = None,
+        negative_prompt: "str | Sequence[str | None] | None" = None,
+        num_inference_steps: SupportsIndex | None = None,
         guidance_scale: float | int | None = None,
         audio_guidance_scale: float | int | None = None,
-        num_outputs_per_prompt: int = 1,
-        seconds: "Fraction | float | int | None" = None,
+        num_outputs_per_prompt: SupportsIndex | None = None,
+        seconds: Any = None,
         generator: Generators = None,
         output_type: str = "clip",
-        callback_on_step_end: "Callable[[Any, int, AV, dict], dict] | None" = None,
+        callback_on_step_end: "Callable[[Any, int, AV, dict], dict | None] | None" = None,
         return_dict: bool = True,
         reconstruction_scale: float | int | None = None,
         gamma: float | int | None = None,
         label: "str | Sequence[str] | None" = None,
         guidance_against: str | None = None,
+        *,
+        batch_size: Any = "auto",
+        num_videos_per_prompt: SupportsIndex | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = SHOWN,
+        **more: Any,
     ) -> "SoundingVideoOutput | tuple":
         """Pictures and sound for words; sound for given pictures; pictures for a given sound.
 
-        prompt: words, or several prompts. video, audio: at most one of them, a file or a Clip; the other stream is generated. A
-            given clip longer than the model's is worked through in overlapping windows, which are faded into each other.
-        negative_prompt: what guidance leads away from, in place of no words at all.
-        guidance_scale, audio_guidance_scale: of the pictures and of the sound; 1 is none. The second follows the first where only
-            that is given. Without words there is nothing to guide by, and no second evaluation.
-        num_outputs_per_prompt: clips for each prompt, one after another.
-        seconds: the length of the result, at most the model's; of a given clip, how much of it is used.
-        generator: a seed, of which clip i takes seed + i; a torch.Generator, from which clips draw in turn; or one for each clip.
-            A clip's latents are the same bit for bit however many are asked for, since each runs through the network alone.
-        output_type: "clip", "np", "pt" or "latent", see SoundingVideoOutput.
-        callback_on_step_end: called with the pipeline, the number of the step, the times it went to as AV, and a dictionary of
-            latents, x0, clip and window; the latents of the dictionary it returns, if any, are gone on with.
-        return_dict: False gives the tuple (frames, audio), or (clips,), or (latents,).
-        reconstruction_scale: how strongly what is generated is led to where the given stream is denoised to what it is (CMMD's
-            lambda), for models whose given streams enter noised; 0 is none, and above it a step costs a backward pass too.
-        gamma: how far the streams' times are bent apart, video t^sqrt(gamma) and sound t^(1/sqrt(gamma)), where streams were
-            trained at times of their own (SVG, eq. 9); 1 is not at all.
-        label: for a model of classes, the name of one, or several as there may be several prompts; `classes` lists them.
-        guidance_against: for a model that is shown the given stream (MM-LDM), what guidance leads away from where one is given:
-            "modality", as if it were not shown; "context", as if no class and no words were given; or "both", one added to the
-            other. Without a given stream it is always the context.
+        Args:
+            prompt: words, or several prompts.
+            video, audio: at most one of them; the other stream is generated. A path, a `Clip`, an array or tensor of frames with
+                `fps=` or of samples with `sample_rate=` (see `given.as_video`, `given.as_audio`), a list of PIL images, or a list
+                of any of these, one for each prompt. A given clip longer than the model's is worked through in overlapping
+                windows, which are faded into each other.
+            negative_prompt: what guidance leads away from, in place of no words at all; one, or one for each prompt.
+            num_inference_steps: sampling steps.
+            guidance_scale, audio_guidance_scale: of the pictures and of the sound; 1 is none. The second follows the first where
+                only that is given. Without words there is nothing to guide by, and no second evaluation.
+            num_outputs_per_prompt, num_videos_per_prompt: clips for each prompt, one after another; two names of one thing.
+            seconds: the length of the result, at most the model's; of a given clip, how much of it is used.
+            generator: a seed, of which clip i takes seed + i; a torch.Generator, from which clips draw in turn; or one for each
+                clip. The noise of a clip is its own, whatever runs beside it.
+            output_type: "clip", "np", "pt", "pil" or "latent", see `SoundingVideoOutput`.
+            callback_on_step_end: called for each clip after each step with the pipeline, the number of the step, the times it
+                went to as AV, and a dictionary of latents, x0, clip and window; the latents of the dictionary it returns, if any,
+                are gone on with. It may set `pipe._interrupt = True`, after which no further step is made.
+            callback_on_step_end_tensor_inputs: which of "latents" and "x0" the dictionary has.
+            return_dict: False gives the tuple (video, audio), whatever the output type.
+            reconstruction_scale: how strongly what is generated is led to where the given stream is denoised to what it is
+                (CMMD's lambda), for models whose given streams enter noised; 0 is none, and above it a step costs a backward pass
+                too.
+            gamma: how far the streams' times are bent apart, video t^sqrt(gamma) and sound t^(1/sqrt(gamma)), where streams were
+                trained at times of their own (SVG, eq. 9); 1 is not at all.
+            label: for a model of classes, the name of one, or several as there may be several prompts; `classes` lists them.
+            guidance_against: for a model that is shown the given stream (MM-LDM), what guidance leads away from where one is
+                given: "modality", as if it were not shown; "context", as if no class and no words were given; or "both", one
+                added to the other. Without a given stream it is always the context.
+            batch_size: windows that run through the network at once; "auto": as many as memory holds and are any faster. With 1 a
+                clip is the same bit for bit however many are asked for; in larger batches it differs by rounding.
+            more: `height`, `width`, `num_frames` of a window, where codecs and network take them; `fps` and `sample_rate` of
+                arrays; `latents`: unit noise (video, audio) in place of what is drawn; `prompt_embeds`, `prompt_attention_mask`,
+                `pooled_prompt_embeds` and the same with `negative_` before, in place of words.
 
         Raises:
             ValueError: options that contradict each other or that the model cannot satisfy.
+            TypeError: an option that there is not.
         """
-        if output_type not in OUTPUTS:
-            raise ValueError(f"{output_type=}: expected one of {OUTPUTS}")
-        task = arguments.which_task(video, audio, self.makes)
-        count_each = positive("num_outputs_per_prompt", num_outputs_per_prompt)
-        prompts = arguments.check_prompts(prompt, negative_prompt, self.takes_words)
-        asked = arguments.beside(prompts, arguments.check_labels(label, self.classes), count_each)
-        own_steps = self.options["num_inference_steps"]
-        steps = positive("num_inference_steps", own_steps if num_inference_steps is None else num_inference_steps)
-        scale = self.guidance_scales(guidance_scale, audio_guidance_scale)
-        pull = self.options["reconstruction_scale"] if reconstruction_scale is None else reconstruction_scale
-        check_reconstruction(pull, self.config.conditioning)
-        against = arguments.check_against(guidance_against or self.options["guidance_against"])
-        times = self.sampling_times(steps, self.options["gamma"] if gamma is None else gamma)
-        extent = extent_of(task, video, audio, seconds, self.geometry)
-        given = [self._given(task, extent, begin) for begin in extent.starts]
-        draws, seeds = generators(generator, len(asked))
-        results, denoising, step = [], self.denoising, STEPS[self.config.step]
-        with frozen(self.denoiser), self.progress_bar(total=len(asked) * len(given) * steps) as bar:
-            for number, ((words, one), draw) in enumerate(zip(asked, draws, strict=True)):
-                condition, null = self.conditions(words, negative_prompt, task, one)
-                latents = []
-                for window, known in enumerate(given):
-                    after = self._after_step(bar, callback_on_step_end, times, clip=number, window=window)
-                    noises = self.unit_noise(draw)
-                    guided = denoising.guided(condition, null, known, scale, against)
-                    denoise = denoising.held(guided, known, noises, pull)
-                    latents.append(sampler.sample(denoise, noises, self.schedule, times, step, after))
-                results.append(latents)
-        output = self._output(task, extent, results, output_type, asked)
-        output.seeds = seeds
-        if return_dict:
-            return output
-        return (output.frames, output.audio) if output_type in ("np", "pt") else (output.clips or output.latents,)
+        if num_outputs_per_prompt is not None and num_videos_per_prompt is not None:
+            raise ValueError("num_outputs_per_prompt and num_videos_per_prompt are two names of one thing: give one of them")
+        each = next((n for n in (num_outputs_per_prompt, num_videos_per_prompt) if n is not None), 1)
+        request = Request(
+            prompt=prompt,
+            video=video,
+            audio=audio,
+            negative_prompt=negative_prompt,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            audio_guidance_scale=audio_guidance_scale,
+            num_outputs_per_prompt=each,
+            seconds=seconds,
+            generator=generator,
+            output_type=output_type,
+            callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+            reconstruction_scale=reconstruction_scale,
+            gamma=gamma,
+            label=label,
+            guidance_against=guidance_against,
+            batch_size=batch_size,
+            **more,
+        )
+        result = self.generate(request)
+        self.maybe_free_model_hooks()
+        return SoundingVideoOutput(**vars(result)) if return_dict else result.pair()
 
-    def guidance_scales(self, video: float | int | None, audio: float | int | None) -> AV:
-        """The guidance scales: those of the call, else the model's own."""
-        own = AV(self.options["guidance_scale"], self.options["audio_guidance_scale"])
-        scale = AV(own.video if video is None else video, audio)
-        scale = AV(scale.video, (own.audio if video is None else video) if audio is None else audio)
-        for name, value in zip(("guidance_scale", "audio_guidance_scale"), scale, strict=True):
-            if not 0 <= value <= 100:
-                raise ValueError(f"{name}={value}: expected a number from 0 to 100; 1 is no guidance")
-        return scale
 
-    def sampling_times(self, steps: int, gamma: float | int) -> AV:
-        """The sampling times of both streams, from where their schedules can begin down to clean, bent apart by gamma."""
-        times = self.schedule.map(lambda one: sampler.shifted(steps, self.options["shift"], one.start(self.config.predict)))
-        return AV(*(sampler.warped(stream, gamma)[i] for i, stream in enumerate(times)))
-
-    def _given(self, task: Task, extent: Extent, begin: int) -> AV:
-        """Final latents of the given stream in the window that begins at frame `begin`, None for what is generated."""
-        clip, own = extent.source, self.geometry
-        if clip is None:
-            return AV(None, None)
-        if task is Task.VIDEO_TO_AUDIO:
-            assert clip.frames is not None
-            frames = windows.fit_frames(clip.frames, clip.fps, own, begin + own.num_frames)[begin:]
-            return self.encoded(frames, None)
-        assert clip.waveform is not None
-        sound = windows.fit_sound(clip.waveform, clip.sample_rate, own, begin + own.num_frames)
-        return self.encoded(None, sound[-own.num_samples :])
-
-    def encoded(self, frames: np.ndarray | None, sound: np.ndarray | None) -> AV:
-        """Final latents of a window's pictures [t h w 3], bytes, or sound [n], or of both; None for what was not given."""
-        x = y = None
-        if frames is not None:
-            x = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> 1 c t h w").to(self.device)
-            x = x.float() / 127.5 - 1
-        if sound is not None:
-            y = torch.from_numpy(sound.copy())[None].to(self.device)
-        return self.codec.whiten(self.codec.encode(x, y)).map(lambda z: None if z is None else z.float())
-
-    def unit_noise(self, draw: torch.Generator) -> AV:
-        """Unit noise for one clip and window."""
-        # A stream that is not made is carried along without a single step.
-        shapes = self.codec.latent_shapes(self.geometry).map(lambda s, there: s if there else (s[0], 0, *s[2:]), self.makes)
-        return noise.draw_pair([draw], shapes).map(lambda x: x.to(self.device))
-
-    def conditions(self, words: str, negative: str | None, task: Task, label: int = NONE) -> tuple[Condition, Condition | None]:
-        """What the network is told, and what guidance leads away from: None where there are no words to guide by."""
-        if not self.takes_words:
-            told = Condition.wordless(task.value.map(lambda g: torch.full((1,), g, device=self.device)))
-            return told if label == NONE else dataclasses.replace(told, labels=torch.tensor([label], device=self.device)), None
-        condition = self.told(words, task)
-        if not words and not negative:
-            return condition, None
-        return condition, self.told(negative, task) if negative else condition.without_text()
-
-    def told(self, words: str, task: Task) -> Condition:
-        """The condition of one prompt, with a vector of it all where the text encoder gives one."""
-        text, mask = self.text_encoder([words])
-        pooled = self.text_encoder.pooled([words]).to(self.device) if hasattr(self.text_encoder, "pooled") else None
-        return Condition(text.to(self.device), mask.to(self.device), AV(None, None), pooled).for_task(task)
-
-    def _after_step(self, bar: Any, callback: Callable | None, times: AV, *, clip: int, window: int) -> sampler.Callback:
-        """What happens after each step: the bar moves on, and the caller's function may change the latents."""
-
-        def after(index: int, x: AV, x0: AV) -> AV | None:
-            bar.update()
-            if callback is None:
-                return None
-            told = {"latents": x, "x0": x0, "clip": clip, "window": window}
-            return (callback(self, index, times.map(lambda stream: stream[index + 1]), told) or {}).get("latents")
-
-        return after
-
-    # --- what comes out ------------------------------------------------------------------------------------------------
-
-    def _output(self, task: Task, extent: Extent, results: list[list[AV]], kind: str, asked: list[tuple]) -> SoundingVideoOutput:
-        """Latents to what was asked for."""
-        own = self.geometry
-        latents = AV(*(torch.cat([torch.cat([x[i] for x in clip], dim=2) for clip in results]) for i in range(2)))
-        output = SoundingVideoOutput(latents=latents, sampling_rate=own.sample_rate, fps=own.fps)
-        if kind == "latent":
-            return output
-        frames, sounds = zip(*(self._decode(extent, windows_of_clip) for windows_of_clip in results), strict=True)
-        there = self.makes
-        if kind == "clip":
-            output.clips = [self._clip(task, extent, *pair) for pair in zip(frames, sounds, asked, strict=True)]
-        else:
-            output.frames = torch.stack(frames) if there.video else None
-            output.audio = torch.stack(sounds)[:, None] if there.audio else None
-            if kind == "pt" and there.video:
-                output.frames = rearrange(output.frames, "b t h w c -> b t c h w")
-            if kind == "np":
-                output.frames = output.frames.cpu().numpy() if there.video else None
-                output.audio = output.audio.cpu().numpy() if there.audio else None
-        return output
-
-    def _decode(self, extent: Extent, latents: list[AV]) -> tuple[Tensor | None, Tensor | None]:
-        """Frames [t h w 3] in [0, 1] and sound [n] in [-1, 1] of one clip, its windows joined and cut to length.
-
-        None for a stream that the model does not make.
-        """
-        own, frames, sound = self.geometry, None, None
-        there = [x.map(lambda z, made: z if made else None, self.makes) for x in latents]
-        decoded = [self.codec.decode(self.codec.unwhiten(x), own.num_samples) for x in there]
-        if self.makes.video:
-            cut = [x.video[:, :, : own.num_frames].float().clamp(-1, 1) * 0.5 + 0.5 for x in decoded]
-            pictures = [rearrange(x, "1 c t h w -> t h w c") for x in cut]
-            frames = windows.join(pictures, extent.starts, axis=0, equal_power=False)[: extent.num_frames]
-            frames = torch.cat([frames, frames[-1:].expand(extent.num_frames - len(frames), -1, -1, -1)])
-        if self.makes.audio:
-            at = [count(duration(begin, own.fps), own.sample_rate) for begin in extent.starts]
-            sounds = [x.audio[0].float().clamp(-1, 1) for x in decoded]
-            sound = windows.join(sounds, at, axis=0, equal_power=True)[: extent.num_samples(own)].clamp(-1, 1)
-            sound = torch.nn.functional.pad(sound, (0, extent.num_samples(own) - len(sound)))
-        return frames, sound
-
-    def _clip(self, task: Task, extent: Extent, frames: Tensor | None, sound: Tensor | None, asked: tuple) -> Clip:
-        """One result as a Clip, with the given stream as it was given."""
-        own, source = self.geometry, extent.source
-        pictures, fps = None if frames is None else (frames * 255).round().to(torch.uint8).cpu().numpy(), own.fps
-        waveform, rate = None if sound is None else sound[None].cpu().numpy().astype(np.float32), own.sample_rate
-        if source is not None and task is Task.VIDEO_TO_AUDIO:
-            assert source.frames is not None
-            fps = source.fps
-            pictures = source.frames[: windows.num_frames(extent.seconds or source.seconds, fps)]
-        if source is not None and task is Task.AUDIO_TO_VIDEO:
-            assert source.waveform is not None
-            rate = source.sample_rate
-            waveform = source.waveform[:, : count(extent.seconds or source.seconds, rate)]
-        label = "" if asked[1] == NONE else self.classes.names[asked[1]]
-        return Clip(pictures, waveform, fps=fps, sample_rate=rate, caption=asked[0], label=label)
+def fed_x0(scheduler: Any) -> Any:
+    """A scheduler of diffusers that takes x_0 for the network's output, whatever it took: the loop converts predictions."""
+    if scheduler.config.get("prediction_type", "sample") == "sample" and not scheduler.config.get("clip_sample"):
+        return scheduler
+    return type(scheduler).from_config(scheduler.config, prediction_type="sample", clip_sample=False)

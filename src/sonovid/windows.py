@@ -40,13 +40,13 @@ def starts(total: int, window: int) -> list[int]:
 
 
 def fit_frames(
-    frames: UInt8[np.ndarray, "t h w 3"], fps: Fraction, geometry: Geometry, total: int
+    frames: UInt8[np.ndarray, "t h w 3"], fps: Fraction, geometry: Geometry, total: int, first: int = 0
 ) -> UInt8[np.ndarray, "t2 h2 w2 3"]:
     """`total` frames of the geometry's rate and size: each is the one on screen at its time, scaled to cover and cut evenly.
 
-    The last frame is held where the pictures are shorter.
+    The last frame is held where the pictures are shorter. first: of the frames, those before which are left out.
     """
-    shown = [min(len(frames) - 1, int(j * fps / geometry.fps // 1)) for j in range(total)]
+    shown = [min(len(frames) - 1, int(j * fps / geometry.fps // 1)) for j in range(first, total)]
     size = (geometry.height, geometry.width)
     small = {index: fitted(frames[index], size) for index in sorted(set(shown))}
     return np.stack([small[index] for index in shown])

@@ -2,11 +2,11 @@
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from sonovid.model import Model, register_to_config
 
 
 class StepNorm(nn.LayerNorm):
@@ -32,7 +32,7 @@ class ResidualBlock1d(nn.Module):
         return x + self.conv2(F.silu(self.norm2(h)))
 
 
-class MelAutoencoder(ModelMixin, ConfigMixin):
+class MelAutoencoder(Model):
     """A variational autoencoder of mel frames, convolutional in time; all bins of a frame are channels.
 
     Latents are [b c l 1]: nothing of the frequency axis is left, and a step of l stands for 2**levels mel frames.
@@ -90,7 +90,7 @@ class MelAutoencoder(ModelMixin, ConfigMixin):
         return self.decoder(rearrange(latents, "b c l 1 -> b c l")).float() * 3 - 3
 
 
-class IdentityMel(ModelMixin, ConfigMixin):
+class IdentityMel(Model):
     """No autoencoder: the normalised log-mel frames themselves are the latents, [b 1 l f] (CMMD works so)."""
 
     @register_to_config

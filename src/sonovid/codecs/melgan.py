@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
+
+from sonovid.model import Model, register_to_config
 
 SLOPE = 0.2
 
@@ -72,7 +72,7 @@ class DilatedBlock(nn.Module):
         return y.flatten(0, 1).addmm_(h.to(y.dtype).flatten(0, 1), mix.weight[:, :, 0].mT.to(y.dtype)).view_as(y)
 
 
-class MelGAN(ModelMixin, ConfigMixin):
+class MelGAN(Model):
     """Mel frames to samples: each stage repeats finer what it got, at half the width.
 
     With the defaults this is the published generator, 4.27 million parameters, for 80 bins and a hop of 256.

@@ -137,10 +137,11 @@ class PretrainedVideo(nn.Module):
         """
         config = diffusers.AutoencoderKL.load_config(source, subfolder=subfolder)
         name = config.get("_class_name", "AutoencoderKL")
-        kind = (
+        kind: Any = (
             getattr(diffusers, name, None) if name.startswith(("Autoencoder", "AsymmetricAutoencoder", "Consistency")) else None
         )
-        if kind is None:
+        # Some names of pipelines begin alike, and a pipeline's folder may ask for code of its own to be run.
+        if diffusers.ModelMixin not in getattr(kind, "__mro__", ()):
             raise ValueError(f"{source}: {name!r} is not an autoencoder that the installed diffusers has")
         options = {"use_safetensors": True, **options}
         return cls(kind.from_pretrained(source, subfolder=subfolder, torch_dtype=dtype, **options).eval())

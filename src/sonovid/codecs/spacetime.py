@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonovid.codecs.whitening import unwhiten, whiten
 from sonovid.geometry import Geometry
+from sonovid.model import Model, register_to_config
 
 
 def silence(layer: nn.Conv3d) -> None:
@@ -69,7 +68,7 @@ class Split(nn.Module):
         return rearrange(self.map(x), "b (p q r c) t h w -> b c (t p) (h q) (w r)", p=2, q=2, r=2)
 
 
-class VideoAutoencoder(ModelMixin, ConfigMixin):
+class VideoAutoencoder(Model):
     """A variational autoencoder of clips (Kingma & Welling 2014): every latent cell stands for 4 frames of 4 `patch` x 4 `patch`.
 
     Convolutions alone, so any size and length that the factors divide. There is no normalisation: on a CPU it takes longer

@@ -103,7 +103,9 @@ class SpectrogramCodec(nn.Module):
         composite.save(self, folder, settings, ("autoencoder", "vocoder"), **options)
 
     @classmethod
-    def from_pretrained(cls, folder: "str | os.PathLike", *, dtype: torch.dtype | None = None, **_: Any) -> "SpectrogramCodec":
+    def from_pretrained(
+        cls, folder: "str | os.PathLike", *, dtype: torch.dtype | None = None, variant: str | None = None, **_: Any
+    ) -> "SpectrogramCodec":
         """Read what `save_pretrained` wrote.
 
         Raises:
@@ -111,7 +113,8 @@ class SpectrogramCodec(nn.Module):
         """
         config = composite.read_config(folder, "an audio codec")
         autoencoder, vocoder = (
-            composite.load_part(folder, config, name, PARTS, torch_dtype=dtype) for name in ("autoencoder", "vocoder")
+            composite.load_part(folder, config, name, PARTS, torch_dtype=dtype, variant=variant)
+            for name in ("autoencoder", "vocoder")
         )
         whitening = {name: config[name] for name in ("latents_mean", "latents_std")}
         return cls(autoencoder, vocoder, LogMel(**config["log_mel"]), **whitening)

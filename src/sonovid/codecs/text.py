@@ -225,6 +225,7 @@ class PretrainedText(nn.Module):
         tokenizer_subfolder: str | None = None,
         max_words: int = 300,
         dtype: "torch.dtype | None" = None,
+        variant: str | None = None,
         **_: Any,
     ) -> "PretrainedText":
         """Load by hub id or local folder, safetensors only; the config names the encoder.
@@ -236,15 +237,16 @@ class PretrainedText(nn.Module):
         """
         import transformers
 
-        config = transformers.AutoConfig.from_pretrained(source, subfolder=subfolder)
+        options = {"trust_remote_code": False, "variant": variant}
+        config = transformers.AutoConfig.from_pretrained(source, subfolder=subfolder, trust_remote_code=False)
         if config.model_type not in ENCODERS:
             raise ValueError(f"{source}: a {config.model_type!r}; expected one of {', '.join(ENCODERS)}")
         encoder, found = getattr(transformers, ENCODERS[config.model_type]).from_pretrained(
-            source, subfolder=subfolder, dtype=dtype, use_safetensors=True, output_loading_info=True
+            source, **options, subfolder=subfolder, dtype=dtype, use_safetensors=True, output_loading_info=True
         )
         if found["missing_keys"]:
             raise ValueError(f"{source}: no weights for {sorted(found['missing_keys'])[0]}; the checkpoint is not whole")
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            source, subfolder=subfolder if tokenizer_subfolder is None else tokenizer_subfolder
+            source, subfolder=subfolder if tokenizer_subfolder is None else tokenizer_subfolder, trust_remote_code=False
         )
         return cls(encoder, tokenizer, max_words)

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonovid.codecs.whitening import unwhiten, whiten
 from sonovid.geometry import Geometry
+from sonovid.model import Model, register_to_config
 
 
 class ResidualBlock(nn.Module):
@@ -75,7 +74,7 @@ class FrameDecoder(nn.Module):
         return F.pixel_shuffle(self.head(F.silu(self.norm(h))), 2)
 
 
-class FrameAutoencoder(ModelMixin, ConfigMixin):
+class FrameAutoencoder(Model):
     """A variational autoencoder of single frames (Kingma & Welling 2014), convolutional, any size that `factor` divides.
 
     Args:

@@ -7,13 +7,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonovid.codecs.mel import LogMel, filterbank
+from sonovid.model import Model, register_to_config
 
 
 def overlap_add(frames: Float[Tensor, "b n l"], hop: int) -> Float[Tensor, "b m"]:
@@ -58,7 +57,7 @@ def turns(length: int, n_fft: int, hop: int, device: torch.device) -> Float[Tens
     return places * (2 * torch.pi / n_fft)
 
 
-class SpectralVocoder(ModelMixin, ConfigMixin):
+class SpectralVocoder(Model):
     """Mel frames to magnitudes and phases, and those to a waveform by the inverse transform (after Vocos, Siuzdak 2023).
 
     It works at the rate of the frames, not of the samples, which makes it many times faster than real time on one core.

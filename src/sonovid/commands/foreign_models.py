@@ -43,8 +43,9 @@ def prepared(pipe: Any, args: argparse.Namespace, device: str) -> Any:
     for name, value in (("--continue", args.clip), ("--label", args.label), ("--drift", args.drift)):
         if value:
             raise ValueError(f"{name}: {own} cannot; leave it out, or take a model of this package")
-    if args.guidance_against:
-        raise ValueError(f"--guidance-against: {own} cannot; leave it out")
+    for name in ("guidance_against", "reconstruction", "gamma", "num_frames", "exact"):
+        if getattr(args, name, None):
+            raise ValueError(f"--{name.replace('_', '-')}: {own} cannot; leave it out")
     if args.offload and device == "cpu":
         raise ValueError(f"--offload {args.offload}: there is no GPU here to keep free; leave it out")
     if args.lora:

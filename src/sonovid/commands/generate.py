@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from sonovid.commands import foreign_models, given_media, longer
+from sonovid.commands import foreign_models, given_media, longer, many
 
 DESCRIPTION = """\
 Make a video with its sound from words; or the sound for a video, whose own pictures stay as they are; or the pictures for a
@@ -18,8 +18,10 @@ window, from words, or from a clip that is gone on with, where the model is one 
   sonovid generate --video clip.mp4 -o out.mp4
   sonovid generate "a dog barks" --audio dog.wav -o out.mp4 --preview out.png
   sonovid generate --continue clip.mp4 --seconds 20 -o long.mp4 --drift drift.json
+  sonovid generate --video clips/ -o with-sound/                           a folder or "clips/*.mp4", to a folder; resumable
+  sonovid generate --from prompts.jsonl -o generated/
 """
-NOTHING = "nothing to go by: give words, --video, --audio or --continue (see sonovid generate --help)"
+NOTHING = "nothing to go by: give words, --video, --audio, --continue or --from (see sonovid generate --help)"
 WRITES = (".mp4", ".mov", ".mkv", ".wav", ".flac")
 
 
@@ -35,13 +37,26 @@ def add(commands: Any) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="what is to be seen and heard")
     what = parser.add_argument_group("what is given")
-    what.add_argument("--video", metavar="FILE", help="make the sound for this video; or numbered pictures (frames/%%04d.png)")
-    what.add_argument("--audio", metavar="FILE", help="make the pictures for this sound")
+    what.add_argument(
+        "--video", metavar="FILE", help="make the sound for this video, numbered pictures (frames/%%04d.png), or each of a folder"
+    )
+    what.add_argument("--audio", metavar="FILE", help="make the pictures for this sound, or for each of a folder or a pattern")
+    what.add_argument(
+        "--from",
+        dest="list",
+        metavar="LIST",
+        help="a .jsonl or .csv list with prompt (or caption), path, video, audio, label, negative, seed, name; clips go into -o",
+    )
+    what.add_argument(
+        "--task", choices=many.TASKS, default="joint", help="of --from: what is given of each clip named by path; default: joint"
+    )
     what.add_argument("--continue", dest="clip", metavar="FILE", help="go on from this clip, for --seconds in all; see --keep")
     what.add_argument("--label", metavar="CLASS", help="what kind of clip, for a model that knows classes")
     what.add_argument("--negative", metavar="WORDS", help="what is not to be seen and heard")
     out = parser.add_argument_group("what comes out")
-    out.add_argument("-o", "--output", metavar="FILE", default="out.mp4", help=f"{', '.join(WRITES)}; default: out.mp4")
+    out.add_argument(
+        "-o", "--output", metavar="FILE", default="out.mp4", help=f"{', '.join(WRITES)}, or a folder for many; default: out.mp4"
+    )
     out.add_argument("--preview", metavar="PNG", help="also draw frames in a row above the mel spectrogram, its onsets marked")
     out.add_argument("--overwrite", action="store_true", help="replace files that exist")
     out.add_argument("--count", type=whole, default=1, metavar="N", help="N clips, out-0.mp4 to out-(N-1).mp4, of seeds SEED + i")
@@ -53,6 +68,7 @@ def add(commands: Any) -> None:
         metavar="RATE",
         help="frames per second, such as 8 or 30000/1001: the model's, or those of numbered pictures",
     )
+    out.add_argument("--num-frames", type=whole, metavar="N", help="frames of one window, where the model allows (CMMD: 36)")
     given_media.add(parser)
     how = parser.add_argument_group("how")
     how.add_argument("--model", metavar="DIR_OR_ID", help="a folder or a repository of the Hub; default: the packaged model")
@@ -65,6 +81,15 @@ def add(commands: Any) -> None:
         choices=("modality", "context", "both"),
         help="what guidance leads away from beside --video or --audio: their absence, that of words and class, or both (MM-LDM)",
     )
+    how.add_argument(
+        "--reconstruction",
+        type=float,
+        metavar="X",
+        help="how strongly a given stream leads the other; 0 is none (CMMD's lambda)",
+    )
+    how.add_argument(
+        "--gamma", type=float, metavar="X", help="how far the streams' times are bent apart; 1 is not at all (SVG, see timesteps)"
+    )
     how.add_argument("--keep", choices=("both", "video", "audio"), default="both", help="of --continue; the other is made anew")
     how.add_argument(
         "--hand-off", choices=("latents", "decoded"), default="latents", help="what goes from window to window; default: latents"
@@ -72,9 +97,13 @@ def add(commands: Any) -> None:
     how.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps; default: a GPU where there is one")
     how.add_argument(
         "--dtype",
-        choices=("float32", "bfloat16", "float16"),
-        help="of the network; default: float32, or as a foreign model has it",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        help="of the network; default: bfloat16 where the processor has it, else float32; a foreign model's as it has it",
     )
+    how.add_argument(
+        "--batch", type=batch, default="auto", metavar="N", help="clips and windows at once; default: auto, by memory"
+    )
+    how.add_argument("--exact", action="store_true", help="one at a time in float32: bit for bit the same in any company")
     how.add_argument("--quiet", action="store_true", help="say nothing")
     foreign_models.add(parser)
 
@@ -84,6 +113,11 @@ def whole(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above zero")
     return int(text)
+
+
+def batch(text: str) -> int | str:
+    """A batch size, or "auto"."""
+    return text if text == "auto" else whole(text)
 
 
 def seconds(text: str) -> Fraction:
@@ -156,10 +190,13 @@ def check_inputs(args: argparse.Namespace) -> None:
         ValueError: nothing or too much is given, or a file is not what it was given for.
     """
     from sonovid import media
+    from sonovid.arguments import check_text
     from sonovid.media.pictures import scan
 
     if args.video and args.audio:
         raise ValueError("--video and --audio are both given, so there is nothing to generate: give one of them")
+    for name, option in (("prompt", args.prompt), ("--negative", args.negative), ("--label", args.label)):
+        check_text(name, option or "")
     # Of another model than the packaged one it is not known yet whether it goes by anything.
     if nothing_given(args) and args.model is None:
         raise ValueError(NOTHING)
@@ -195,31 +232,65 @@ def load(args: argparse.Namespace) -> Any:
     """
     # Threads that wait by spinning take the core from those that work: on a busy machine two were five times slower than one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import torch
-    from diffusers.utils import logging
-
-    from sonovid.commands.device import usable
+    from sonovid.commands.device import dtype_of, usable
     from sonovid.geometry import as_rate
-    from sonovid.pipeline import SoundingVideoPipeline
+    from sonovid.light import LightPipeline
 
-    logging.set_verbosity_error()
     device = usable(args.device)
-    pipe = SoundingVideoPipeline.from_pretrained(args.model, dtype=getattr(torch, args.dtype or "", None))
-    if foreign_models.is_foreign(pipe):
-        return foreign_models.prepared(pipe, args, device)
+    if is_foreign(args.model):
+        import torch
+
+        from sonovid.pipeline import SoundingVideoPipeline
+
+        named = None if args.dtype in (None, "auto") else getattr(torch, args.dtype)
+        return foreign_models.prepared(SoundingVideoPipeline.from_pretrained(args.model, dtype=named), args, device)
     foreign_models.check_unused(args)
+    pipe = LightPipeline.from_pretrained(args.model)
     own = pipe.geometry
-    if args.size is not None and args.size != (own.width, own.height):
-        raise ValueError(f"--size {args.size[0]}x{args.size[1]}: this model makes pictures of {own.width}x{own.height}")
     if args.fps is not None and not given_media.is_numbered(args) and as_rate(args.fps) != own.fps:
         raise ValueError(f"--fps {args.fps}: this model makes {own.fps} frames per second")
-    pipe.to(device, getattr(torch, args.dtype or "float32"))
+    pipe.to(device, dtype_of("float32" if args.exact else args.dtype or "auto", device))
     pipe.set_progress_bar_config(disable=args.quiet, desc="generating", unit="step", leave=False)
     return pipe
 
 
+def is_foreign(model: str | None) -> bool:
+    """Whether a model is one of diffusers, found without importing anything of it."""
+    from sonovid import folders
+
+    if model is None:
+        return False
+    index = folders.read_index(folders.locate(model, weights=False))
+    return index.get("_class_name", "SoundingVideoPipeline") != "SoundingVideoPipeline"
+
+
+def options(args: argparse.Namespace, pipe: Any) -> dict[str, Any]:
+    """What every call of the pipeline is given, whatever the inputs."""
+    width, height = args.size or (None, None)
+    both = {
+        "num_inference_steps": args.steps,
+        "guidance_scale": args.guidance,
+        "audio_guidance_scale": args.audio_guidance,
+        "seconds": args.seconds,
+    }
+    if foreign_models.is_foreign(pipe):
+        return both | foreign_models.asked(args, pipe)
+    return both | {
+        "guidance_against": args.guidance_against,
+        "reconstruction_scale": args.reconstruction,
+        "gamma": args.gamma,
+        "width": width,
+        "height": height,
+        "num_frames": args.num_frames,
+        "batch_size": 1 if args.exact else args.batch,
+    }
+
+
 def run(args: argparse.Namespace) -> None:
     """Generate, and write."""
+    if many.is_meant(args):
+        many.run(args, load, options, write_item)
+        return
     places = targets(args.output, args.preview, args.count, overwrite=args.overwrite)
     for index in range(args.count if args.drift else 0):
         longer.check_report(numbered(Path(args.drift), index, args.count), overwrite=args.overwrite)
@@ -228,30 +299,40 @@ def run(args: argparse.Namespace) -> None:
     if nothing_given(args) and pipe.takes_words:
         raise ValueError(NOTHING)
     if longer.is_meant(args, pipe):
+        if args.num_frames or args.size or args.reconstruction or args.gamma:
+            raise ValueError("--num-frames, --size, --reconstruction, --gamma: a long video is made in the model's own windows")
         for index, target in enumerate(places):
             lengthen(args, pipe, target, index)
         return
     if args.drift:
         raise ValueError("--drift: a clip of one window has nothing to drift from; give --continue, or words and more --seconds")
+    for first in range(0, args.count, many.TOGETHER):
+        made_together(args, pipe, places[first : first + many.TOGETHER], args.seed + first)
+
+
+def made_together(args: argparse.Namespace, pipe: Any, places: list["Target"], seed: int) -> None:
+    """Some clips of one prompt, of seeds that follow each other, and their files."""
     result = pipe(
         args.prompt,
         video=args.video and given_media.source(args, args.video),
         audio=args.audio and given_media.source(args, args.audio),
         negative_prompt=args.negative,
-        num_inference_steps=args.steps,
-        guidance_scale=args.guidance,
-        audio_guidance_scale=args.audio_guidance,
-        num_outputs_per_prompt=args.count,
-        seconds=args.seconds,
-        generator=args.seed,
-        label=args.label,
-        guidance_against=args.guidance_against,
-        **foreign_models.asked(args, pipe),
+        num_outputs_per_prompt=len(places),
+        generator=seed,
+        **({} if foreign_models.is_foreign(pipe) else {"label": args.label}),
+        **options(args, pipe),
     )
     for target, clip, seed in zip(places, result.clips, result.seeds, strict=True):
         write(args, target, clip, provenance(args, pipe, seed))
         if not args.quiet:
             print(f"{target.clip}: {describe(target.clip)}, seed {seed}" + (f"; {target.preview}" if target.preview else ""))
+
+
+def write_item(args: argparse.Namespace, pipe: Any, item: Any, path: Path, clip: Any) -> None:
+    """The file of one clip among many."""
+    given = {"prompt": item.prompt, "video": item.video, "audio": item.audio, "label": item.label}
+    one = argparse.Namespace(**{**vars(args), **given, "overwrite": True})
+    write(one, Target(path, None), clip, provenance(one, pipe, item.seed))
 
 
 def lengthen(args: argparse.Namespace, pipe: Any, target: Target, index: int) -> None:

@@ -19,8 +19,8 @@ from sonovid.continuation.ways import PULL, Asked, Way, way_of
 from sonovid.denoising import frozen
 from sonovid.diffusion import sampler
 from sonovid.extent import Given
+from sonovid.generation import STEPS, Generation
 from sonovid.geometry import duration
-from sonovid.pipeline import STEPS, SoundingVideoPipeline
 from sonovid.windows import check_sound, num_frames
 
 HAND_OFFS = ("latents", "decoded")
@@ -86,7 +86,7 @@ class Stretch:
 
 
 def go_on(
-    pipe: SoundingVideoPipeline,
+    pipe: Generation,
     clip: Given = None,
     *,
     seconds: "Fraction | float | int",
@@ -176,7 +176,7 @@ class Walk:
 
     def __init__(
         self,
-        pipe: SoundingVideoPipeline,
+        pipe: Generation,
         manner: Manner,
         way: Way,
         given: AV,

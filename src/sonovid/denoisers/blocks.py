@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.embeddings import get_timestep_embedding
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -61,8 +60,11 @@ class ScalarEmbedding(nn.Module):
         nn.init.normal_(self.linear_2.weight, std=0.02)
 
     def forward(self, value: Float[Tensor, "*n"]) -> Float[Tensor, "*n d"]:
-        waves = get_timestep_embedding(value.float().flatten(), self.channels, flip_sin_to_cos=True, downscale_freq_shift=0)
-        waves = waves.to(self.linear_1.weight.dtype).view(*value.shape, self.channels)
+        # Cosines first, as in diffusers' get_timestep_embedding with flip_sin_to_cos and no shift of the frequencies.
+        half = self.channels // 2
+        frequency = torch.exp(-math.log(1e4) * torch.arange(half, dtype=torch.float32, device=value.device) / half)
+        angle = value.float()[..., None] * frequency
+        waves = torch.cat([angle.cos(), angle.sin()], dim=-1).to(self.linear_1.weight.dtype)
         return self.linear_2(F.silu(self.linear_1(waves)))
 
 

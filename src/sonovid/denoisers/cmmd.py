@@ -6,8 +6,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -17,6 +15,7 @@ from sonovid.denoisers.base import Output
 from sonovid.denoisers.blocks import ScalarEmbedding
 from sonovid.denoisers.fusion import FusedAttentions
 from sonovid.denoisers.residual import AudioConvolution, ChannelNorm, ResidualBlock, VideoConvolution
+from sonovid.model import Model, register_to_config
 
 # Times in [0, 1] are embedded as steps of a thousand.
 TIME_SCALE = 1000.0
@@ -37,7 +36,7 @@ class Stage(nn.Module):
         return x if self.attention is None else self.attention(x)
 
 
-class CMMD(ModelMixin, ConfigMixin):
+class CMMD(Model):
     """Two U-Nets, of pictures and of sound, which meet at every attention; as published they have the same widths.
 
     Pictures are halved in height and width at each level, sound in time; mel bins are channels. Nothing depends on the lengths:

@@ -9,8 +9,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -19,6 +17,7 @@ from sonovid.condition import Condition
 from sonovid.denoisers.base import Output
 from sonovid.denoisers.blocks import Block, ScalarEmbedding, modulate, rotary
 from sonovid.denoisers.layouts import Columns, Layout, Sizes, Tokens
+from sonovid.model import Model, register_to_config
 
 LAYOUTS: dict[str, type[Layout]] = {"columns": Columns, "tokens": Tokens}
 
@@ -26,7 +25,7 @@ LAYOUTS: dict[str, type[Layout]] = {"columns": Columns, "tokens": Tokens}
 TIME_SCALE = 1000.0
 
 
-class UniForm(ModelMixin, ConfigMixin):
+class UniForm(Model):
     """A transformer of `depth` pairs of a spatial and a temporal block over the tokens of both streams, the words and the task.
 
     Args:

@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -22,6 +20,7 @@ from sonovid.condition import Condition
 from sonovid.denoisers.base import Output
 from sonovid.denoisers.blocks import ScalarEmbedding
 from sonovid.denoisers.uniform import TIME_SCALE, task_ids
+from sonovid.model import Model, register_to_config
 
 THETA = 1e3
 # Where words and sounds lie on the axes of the picture: off it, and apart from each other.
@@ -103,7 +102,7 @@ def angles(places: Float[Tensor, "k 3"], head_width: int) -> tuple[Float[Tensor,
     return angle.cos(), angle.sin()
 
 
-class SequenceUniForm(ModelMixin, ConfigMixin):
+class SequenceUniForm(Model):
     """One transformer over one sequence: the video's latent cells, the sound's latent steps, and the words of the prompt.
 
     Args:

@@ -42,7 +42,9 @@ class Kandinsky6:
 
         parts = {}
         if loading.entries(index).get("tokenizer", ("", ""))[1].endswith("Processor") and not is_torchvision_available():
-            parts["tokenizer"] = AutoTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
+            parts["tokenizer"] = AutoTokenizer.from_pretrained(
+                str(folder / "tokenizer"), local_files_only=True, trust_remote_code=False
+            )
         return loading.from_folder(diffusers.Kandinsky6TI2VAPipeline, folder, index, dtype, **parts)
 
     def sample_rate(self, pipe: Any) -> int:

@@ -4,8 +4,6 @@ import math
 from typing import Any
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -15,6 +13,7 @@ from sonovid.denoisers.base import Output
 from sonovid.denoisers.blocks import ScalarEmbedding
 from sonovid.denoisers.mmldm.layers import Block, Entrance, embed, start, to_tokens
 from sonovid.denoisers.mmldm.transformer import MMLDM
+from sonovid.model import Model, register_to_config
 
 
 class Before(nn.Module):
@@ -52,7 +51,7 @@ class Before(nn.Module):
         return added
 
 
-class Continuation(ModelMixin, ConfigMixin):
+class Continuation(Model):
     """A generator of the window that follows a given one (section 4.4, long video and continuations).
 
     generator: settings of the `MMLDM`. depth: of the second transformer, at most the generator's; the released one has half as

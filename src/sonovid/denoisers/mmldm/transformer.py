@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -17,6 +15,7 @@ from sonovid.condition import Condition
 from sonovid.denoisers.base import Output
 from sonovid.denoisers.blocks import ScalarEmbedding
 from sonovid.denoisers.mmldm.layers import Block, Entrance, Head, embed, from_tokens, start, to_tokens
+from sonovid.model import Model, register_to_config
 
 Context = Literal["learnt", "class", "text"]
 # A time in [0, 1] is entry t * 1000 - 1 of the table of times.
@@ -25,7 +24,7 @@ NUM_STEPS = 1000
 ORDER = ("audio", "video")
 
 
-class MMLDM(ModelMixin, ConfigMixin):
+class MMLDM(Model):
     """`depth` blocks of full self-attention over the context and the latents of both streams.
 
     Args:

@@ -40,7 +40,7 @@ def model_of(folder: Path, kind: str, model_type: str, *, device: str = "cpu", *
         raise Missing(f"transformers {transformers.__version__} has no {kind}: pip install --upgrade transformers")
     with quiet():
         try:
-            config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+            config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise ValueError(f"{folder}: holds no model of transformers that can be read ({first_line(error)})") from None
         if config.model_type != model_type:
@@ -70,7 +70,7 @@ def tokenizer_of(folder: Path) -> Any:
 
     with quiet():
         try:
-            return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(f"{folder}: holds no tokenizer that can be read ({first_line(error)})") from None
 

@@ -1,0 +1,141 @@
+"""LoRA layers (Hu et al. 2021) in a network, through peft: loaded, written, added to the weights, taken out again."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+FILE = "pytorch_lora_weights.safetensors"
+# Names that others put before the names of the network's own modules.
+PREFIXES = ("base_model.model.", "denoiser.", "transformer.", "unet.")
+
+
+def _peft() -> Any:
+    try:
+        import peft
+    except ImportError:
+        raise ValueError("LoRA needs peft: pip install 'sonovid[lora]'") from None
+    return peft
+
+
+def read(source: "str | os.PathLike | Mapping[str, torch.Tensor]", weight_name: str | None = None) -> tuple[dict, dict]:
+    """LoRA weights by the network's names, and the settings of peft that lie beside them, if any.
+
+    Args:
+        source: a file of safetensors, a folder of peft (`adapter_model.safetensors`, `adapter_config.json`) or diffusers
+            (`pytorch_lora_weights.safetensors`), or a state dict. weight_name: the file's name in the folder.
+
+    Raises:
+        ValueError: no such file, or nothing of LoRA in it.
+    """
+    settings: dict[str, Any] = {}
+    if isinstance(source, Mapping):
+        weights = dict(source)
+    else:
+        from safetensors.torch import load_file
+
+        path = Path(source)
+        names = [weight_name] if weight_name else [FILE, "adapter_model.safetensors"]
+        files = [path] if path.is_file() else [path / name for name in names if (path / name).is_file()]
+        if not files or files[0].suffix != ".safetensors":
+            raise ValueError(f"LoRA {source}: expected a .safetensors file, or a folder with {' or '.join(names)}")
+        weights = load_file(files[0])
+        config = files[0].parent / "adapter_config.json"
+        if config.is_file():
+            settings = json.loads(config.read_text(encoding="utf-8"))
+    found = {_own_name(name): value for name, value in weights.items() if ".lora_" in name}
+    if not found:
+        raise ValueError(f"LoRA: {len(weights)} tensors and none of LoRA among them: expected names with .lora_A. and .lora_B.")
+    return found, settings
+
+
+def _own_name(name: str) -> str:
+    """A weight's name as the network has it, without what others put before it and without the adapter's own name."""
+    while prefix := next((p for p in PREFIXES if name.startswith(p)), ""):
+        name = name[len(prefix) :]
+    return name
+
+
+def load(network: nn.Module, source: Any, adapter_name: str, *, weight_name: str | None = None) -> None:
+    """Put LoRA layers into a network and fill them.
+
+    Raises:
+        ValueError: as `read`, or layers that the network does not have.
+    """
+    peft = _peft()
+    weights, settings = read(source, weight_name)
+    modules = {name.split(".lora_")[0]: value.shape[0] for name, value in weights.items() if ".lora_A." in name}
+    there = dict(network.named_modules())
+    if missing := sorted(set(modules) - set(there)):
+        raise ValueError(f"LoRA: {len(missing)} layers are not in {type(network).__name__}, such as {missing[0]}")
+    ranks = sorted(set(modules.values()))
+    rank = ranks[0] if ranks else 8
+    config = peft.LoraConfig(
+        r=rank,
+        lora_alpha=settings.get("lora_alpha", rank),
+        rank_pattern={name: r for name, r in modules.items() if r != rank},
+        alpha_pattern=settings.get("alpha_pattern") or {},
+        use_rslora=bool(settings.get("use_rslora", False)),
+        target_modules=sorted(modules),
+    )
+    peft.inject_adapter_in_model(config, network, adapter_name)
+    left = peft.set_peft_model_state_dict(network, weights, adapter_name)
+    if unexpected := list(getattr(left, "unexpected_keys", [])):
+        raise ValueError(f"LoRA: {len(unexpected)} tensors do not fit {type(network).__name__}, such as {unexpected[0]}")
+    network._lora = {**getattr(network, "_lora", {}), adapter_name: config}  # type: ignore[assignment]
+    network.eval().requires_grad_(False)
+
+
+def save(network: nn.Module, folder: "str | os.PathLike", adapter_name: str) -> None:
+    """Write the LoRA layers as `pytorch_lora_weights.safetensors`, with peft's settings beside them.
+
+    Raises:
+        ValueError: the network has no such adapter.
+    """
+    peft = _peft()
+    from safetensors.torch import save_file
+
+    configs = getattr(network, "_lora", {})
+    if adapter_name not in configs:
+        raise ValueError(f"LoRA: {type(network).__name__} has no adapter {adapter_name!r}; it has {sorted(configs)}")
+    weights = peft.get_peft_model_state_dict(network, adapter_name=adapter_name)
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    save_file({f"denoiser.{name}": value.contiguous() for name, value in weights.items()}, path / FILE, {"format": "pt"})
+    settings = {name: getattr(configs[adapter_name], name) for name in ("r", "lora_alpha", "alpha_pattern", "use_rslora")}
+    (path / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _layers(network: nn.Module) -> list[tuple[nn.Module, str, Any]]:
+    """Every LoRA layer with the module that holds it and its name there."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    found = []
+    for name, module in list(network.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            parent, _, child = name.rpartition(".")
+            found.append((network.get_submodule(parent), child, module))
+    return found
+
+
+def unload(network: nn.Module) -> None:
+    """Put the network's own layers back in the place of LoRA's."""
+    _peft()
+    for parent, child, layer in _layers(network):
+        setattr(parent, child, layer.get_base_layer())
+    network._lora = {}  # type: ignore[assignment]
+
+
+def fuse(network: nn.Module, scale: float = 1.0) -> None:
+    """Add LoRA's products, times `scale`, to the weights, and leave plain layers."""
+    _peft()
+    for parent, child, layer in _layers(network):
+        if scale != 1:
+            layer.scale_layer(scale)
+        layer.merge()
+        setattr(parent, child, layer.get_base_layer())
+    network._lora = {}  # type: ignore[assignment]
