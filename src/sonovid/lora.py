@@ -127,7 +127,13 @@ def unload(network: nn.Module) -> None:
     _peft()
     for parent, child, layer in _layers(network):
         setattr(parent, child, layer.get_base_layer())
+    _forget(network)
+
+
+def _forget(network: nn.Module) -> None:
     network._lora = {}  # type: ignore[assignment]
+    # What peft leaves on a network says that there are layers of it still.
+    network.__dict__.pop("peft_config", None)
 
 
 def fuse(network: nn.Module, scale: float = 1.0) -> None:
@@ -138,4 +144,4 @@ def fuse(network: nn.Module, scale: float = 1.0) -> None:
             layer.scale_layer(scale)
         layer.merge()
         setattr(parent, child, layer.get_base_layer())
-    network._lora = {}  # type: ignore[assignment]
+    _forget(network)

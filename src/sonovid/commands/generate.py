@@ -70,6 +70,12 @@ def add(commands: Any) -> None:
     )
     out.add_argument("--num-frames", type=whole, metavar="N", help="frames of one window, where the model allows (CMMD: 36)")
     given_media.add(parser)
+    add_how(parser)
+    foreign_models.add(parser)
+
+
+def add_how(parser: Any) -> None:
+    """Add the options of the model and of sampling."""
     how = parser.add_argument_group("how")
     how.add_argument("--model", metavar="DIR_OR_ID", help="a folder or a repository of the Hub; default: the packaged model")
     how.add_argument("--seed", type=int, default=0, metavar="SEED", help="default: 0")
@@ -105,7 +111,6 @@ def add(commands: Any) -> None:
     )
     how.add_argument("--exact", action="store_true", help="one at a time in float32: bit for bit the same in any company")
     how.add_argument("--quiet", action="store_true", help="say nothing")
-    foreign_models.add(parser)
 
 
 def whole(text: str) -> int:

@@ -111,12 +111,13 @@ class UniForm(Model):
         self.grid.check(x)
         # Everything but the parameters follows this dtype; under autocast the patch embedder decides it.
         weights = self.modulation.weight
-        tokens = self.grid.pack(x.map(lambda z: z.to(weights.dtype)), task_ids(condition, len(x.video), weights.device))
+        # The device is the input's: weights that are offloaded lie elsewhere until their layer runs.
+        tokens = self.grid.pack(x.map(lambda z: z.to(weights.dtype)), task_ids(condition, len(x.video), x.video.device))
         b, steps, num_tokens, width = tokens.shape
         times = self.embed_times(t, steps, fps)
         shared = self.modulation(F.silu(times)).to(tokens.dtype)
         shared = per_token(shared, self.grid.lead, num_tokens)
-        text, mask = self.embed_text(condition, b, weights)
+        text, mask = self.embed_text(condition, b, tokens)
         rope = rotary(steps, width // self.config.heads, tokens)
         for spatial, temporal in zip(self.spatial, self.temporal, strict=True):
             tokens = self._through(spatial, tokens, shared, text, mask)
