@@ -17,7 +17,7 @@ from sonovid.extent import Given
 from sonovid.generation import COMPONENTS, DEFAULTS, OPTIONAL, SETTINGS, STEPS, Generation
 from sonovid.geometry import Geometry
 from sonovid.output import SoundingVideoOutput
-from sonovid.request import OUTPUTS, SHOWN, Request
+from sonovid.request import NAMES, OUTPUTS, SHOWN, Request
 
 __all__ = ["COMPONENTS", "DEFAULTS", "OUTPUTS", "STEPS", "SoundingVideoOutput", "SoundingVideoPipeline"]
 
@@ -351,30 +351,12 @@ class SoundingVideoPipeline(Generation, DiffusionPipeline):
             ValueError: options that contradict each other or that the model cannot satisfy.
             TypeError: an option that there is not.
         """
+        everything = dict(locals())
+        given: dict[str, Any] = {name: everything[name] for name in NAMES if name in everything}
         if num_outputs_per_prompt is not None and num_videos_per_prompt is not None:
             raise ValueError("num_outputs_per_prompt and num_videos_per_prompt are two names of one thing: give one of them")
-        each = next((n for n in (num_outputs_per_prompt, num_videos_per_prompt) if n is not None), 1)
-        request = Request(
-            prompt=prompt,
-            video=video,
-            audio=audio,
-            negative_prompt=negative_prompt,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            audio_guidance_scale=audio_guidance_scale,
-            num_outputs_per_prompt=each,
-            seconds=seconds,
-            generator=generator,
-            output_type=output_type,
-            callback_on_step_end=callback_on_step_end,
-            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-            reconstruction_scale=reconstruction_scale,
-            gamma=gamma,
-            label=label,
-            guidance_against=guidance_against,
-            batch_size=batch_size,
-            **more,
-        )
+        given["num_outputs_per_prompt"] = next((n for n in (num_outputs_per_prompt, num_videos_per_prompt) if n is not None), 1)
+        request = Request(**given, **more)
         result = self.generate(request)
         self.maybe_free_model_hooks()
         return SoundingVideoOutput(**vars(result)) if return_dict else result.pair()
