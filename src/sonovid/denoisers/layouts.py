@@ -50,6 +50,10 @@ class Layout(nn.Module):
         """The maps from tokens to values."""
         raise NotImplementedError
 
+    def forward(self, x: AV, task: Int[Tensor, "b"]) -> Float[Tensor, "b t s d"]:
+        """`pack`, as the call of a module: weights that are offloaded are fetched for that."""
+        return self.pack(x, task)
+
     def pack(self, x: AV, task: Int[Tensor, "b"]) -> Float[Tensor, "b t s d"]:
         """Tokens of a pair."""
         raise NotImplementedError

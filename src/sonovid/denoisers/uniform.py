@@ -112,7 +112,7 @@ class UniForm(Model):
         # Everything but the parameters follows this dtype; under autocast the patch embedder decides it.
         weights = self.modulation.weight
         # The device is the input's: weights that are offloaded lie elsewhere until their layer runs.
-        tokens = self.grid.pack(x.map(lambda z: z.to(weights.dtype)), task_ids(condition, len(x.video), x.video.device))
+        tokens = self.grid(x.map(lambda z: z.to(weights.dtype)), task_ids(condition, len(x.video), x.video.device))
         b, steps, num_tokens, width = tokens.shape
         times = self.embed_times(t, steps, fps)
         shared = self.modulation(F.silu(times)).to(tokens.dtype)
