@@ -21,6 +21,7 @@ The map, in the order in which imports may point:
     media/kinds.py              what kind of file somebody brought, by its first bytes
     media/loudness.py           how loud a sound is (EBU R 128), and sounds brought to a loudness, mixed, ducked
     media/pictures.py           pictures out of a file: their time stamps, the one on screen at a given time
+    media/progress.py           how far reading and writing have come, told to whoever asked for it
     media/reader.py             a media file to a Clip
     media/remux.py              one half of somebody's file kept as it is, packet by packet, beside a new other half
     media/sound.py              sound out of a file: samples placed by their time stamps, mixed to one channel, resampled

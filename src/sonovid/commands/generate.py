@@ -292,6 +292,12 @@ def options(args: argparse.Namespace, pipe: Any) -> dict[str, Any]:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Generate, and write, with bars for what takes long."""
+    with given_media.bars(args):
+        make(args)
+
+
+def make(args: argparse.Namespace) -> None:
     """Generate, and write."""
     if many.is_meant(args):
         many.run(args, load, options, write_item)

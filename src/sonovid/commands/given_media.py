@@ -3,6 +3,8 @@
 import argparse
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
@@ -131,6 +133,34 @@ def is_numbered(args: argparse.Namespace) -> bool:
     from sonovid.media import source as sources
 
     return bool(args.video) and sources.is_numbered(args.video)
+
+
+@contextmanager
+def bars(args: argparse.Namespace) -> Iterator[None]:
+    """Bars for reading and writing, where they take more than a second: long films, and pictures that are encoded anew."""
+    from tqdm.auto import tqdm
+
+    from sonovid.media.progress import reporting
+
+    shown: dict[str, Any] = {}
+    often = 0.1 if sys.stderr.isatty() else 10.0
+    form = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left"
+
+    def tell_how_far(what: str, done: float, total: float) -> None:
+        if what in shown and (shown[what].total != total or done < shown[what].n):
+            shown.pop(what).close()
+        if what not in shown:
+            shown[what] = tqdm(
+                total=total, desc=what, delay=1, leave=False, disable=args.quiet, mininterval=often, bar_format=form
+            )
+        shown[what].update(done - shown[what].n)
+
+    try:
+        with reporting(tell_how_far):
+            yield
+    finally:
+        for bar in shown.values():
+            bar.close()
 
 
 def is_whole(args: argparse.Namespace) -> bool:

@@ -10,6 +10,7 @@ streaming       the same, piece by piece as a clip is made, in memory that does 
 mux             somebody's own pictures, copied untouched, with another sound
 replace_pictures  somebody's own sound, copied where it can be, with other pictures
 Source          a file with the part of it that is read, or numbered pictures at a rate; taken in place of a path
+progress.reporting  calls back as files are read and written
 Limits          what a file may at most ask of this machine
 MediaError      every fault of a file, in one line
 """

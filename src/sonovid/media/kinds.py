@@ -49,7 +49,7 @@ def unsupported_kind(path: Path) -> "str | None":
     with open(path, "rb") as file:
         head = file.read(4096)
     for offset, signature, name in SIGNATURES:
-        if head[offset : offset + len(signature)] == signature:
+        if head[offset : offset + len(signature)] == signature and b"acTL" not in head:  # Which makes a PNG move.
             return name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "a still picture (WebP)"

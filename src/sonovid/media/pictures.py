@@ -86,12 +86,12 @@ def scan(path: "str | os.PathLike") -> Timeline:
     key = _identity(path)
     if key is None:
         return _scan(path)
-    if key not in _SCANS:
-        _SCANS[key] = _scan(path)
+    line = _SCANS.get(key)
+    if line is None:
+        line = _SCANS[key] = _scan(path)
         while len(_SCANS) > _KEPT:
             _SCANS.popitem(last=False)
-    _SCANS.move_to_end(key)
-    return _SCANS[key]
+    return line
 
 
 def _identity(path: "str | os.PathLike") -> "tuple | None":

@@ -13,6 +13,7 @@ from sonovid.clip import Clip
 from sonovid.geometry import as_rate, count, duration
 from sonovid.media.files import Limits, MediaError, audio_stream, opened, unknown_codecs, video_stream
 from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, matrix_of, on_screen, scan
+from sonovid.media.progress import report
 from sonovid.media.sound import lasting, placed, resampled
 from sonovid.media.source import Source, as_source
 
@@ -148,6 +149,7 @@ def _read_frames(
                 limits.check_picture(path, frame.height, frame.width)
             frames[index] = frames[index - 1] if frame is last else as_shown(frame, aspect, size, matrix)
             last, reached = frame, stamp
+            report("reading", float(index + 1), float(num_frames))
     if frames is None:
         raise MediaError(f"{path}: none of its pictures can be decoded (damaged, or cut short)")
     # The last picture that was found has to be near the last that was to be shown.

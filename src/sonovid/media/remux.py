@@ -154,7 +154,7 @@ class _Film:
                 heard = checked_sound(self.out, heard, count(seconds, own.sample_rate))
                 log.warning("%s: its own sound is encoded anew for %s", self.source, self.out)
                 tracks.append(sound_track(target, self.container, heard, own.sample_rate))
-            mux_in_order(target, tracks)
+            mux_in_order(target, tracks, seconds)
 
 
 def replace_pictures(
@@ -190,7 +190,7 @@ def replace_pictures(
                     copy = target.add_stream_from_template(sound)
                     video = add_pictures(target, container, frames.shape[1:3], fps, quality)
                     tracks = [encoded_pictures(video, frames, fps), _handed_to(packets, copy)]
-                    mux_in_order(target, tracks)
+                    mux_in_order(target, tracks, clip.seconds)
                 return out
             except (MediaError, av.FFmpegError, ValueError) as error:
                 if atomic.out_of_room(error) is not None:
@@ -204,7 +204,7 @@ def replace_pictures(
         with muxer(beside, out, container, metadata, rates=(fps, own.sample_rate)) as target:
             video = add_pictures(target, container, frames.shape[1:3], fps, quality)
             tracks = [encoded_pictures(video, frames, fps), sound_track(target, container, waveform, own.sample_rate)]
-            mux_in_order(target, tracks)
+            mux_in_order(target, tracks, clip.seconds)
     return out
 
 

@@ -24,6 +24,7 @@ from sonovid import atomic
 from sonovid.clip import Clip
 from sonovid.geometry import count
 from sonovid.media.files import MediaError, in_place, spare_threads
+from sonovid.media.progress import report
 from sonovid.media.sound import lasting, resampled
 
 AAC_RATES = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -101,7 +102,7 @@ def write(
             tracks.append(encoded_pictures(video, frames, clip.fps))
         if sound is not None:
             tracks.append(sound_track(out, container, sound, clip.sample_rate))
-        mux_in_order(out, tracks)
+        mux_in_order(out, tracks, clip.seconds)
     return path
 
 
@@ -268,9 +269,11 @@ def when(packet: Packet) -> Fraction:
     return stamp * Fraction(packet.time_base)
 
 
-def mux_in_order(out: OutputContainer, tracks: Iterable[Iterator[Packet]]) -> None:
-    """Write the packets of several streams, by time, so that a player finds sound beside its pictures."""
+def mux_in_order(out: OutputContainer, tracks: Iterable[Iterator[Packet]], seconds: Fraction) -> None:
+    """Write the packets of several streams, by time, so that a player finds sound beside its pictures; `seconds` in all."""
     # Every stream begins before the first packet is written: the header lists them all.
     begun = [chain([first], track) for track in tracks if (first := next(track, None)) is not None]
     for packet in heapq.merge(*begun, key=when):
+        reached = min(max(when(packet), Fraction(0)), seconds)
         out.mux(packet)
+        report("writing", float(reached), float(seconds))
