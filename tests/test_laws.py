@@ -56,10 +56,11 @@ MAY_IMPORT = {
     "lora": set(),
     "pipeline": ((STAGES | ROOTS) - {"data", "light"}) | {"foreign"},
     "continuation": (STAGES | ROOTS | {"metrics"}) - {"data"},
+    "benchmark": BASE | {"media", "data", "codecs", "metrics", "processes"},
     "calibration": BASE | {"media", "data", "metrics"},
     "recipes": TOP | {"continuation"},
     "app": TOP | {"continuation"},
-    "commands": TOP | {"recipes", "calibration", "captioning", "continuation", "app"},
+    "commands": TOP | {"recipes", "benchmark", "calibration", "captioning", "continuation", "app"},
     "cli": TOP | {"recipes", "commands"},
 }
 # Functions that may be long or take many arguments, each with its reason.

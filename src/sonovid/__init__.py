@@ -176,6 +176,7 @@ The map, in the order in which imports may point:
     metrics/report/markdown.py  tables as Markdown
     metrics/report/drawing.py   plots of results as SVG: values between floor and ceiling, histograms of single clips
     metrics/report/page.py      one page of HTML with everything in it, the best and the worst clips to play
+    metrics/quality.py          metrics of one stream by itself: how steady pictures are, how clean speech sounds
     metrics/alignment.py        events in a sound and in its pictures, and how well two lists of events agree
     metrics/av_align.py         AV-Align in its four published forms, on lists of peaks
     metrics/beats.py            beats of one piece of music against those of another, by lists of times
@@ -218,9 +219,16 @@ The map, in the order in which imports may point:
     metrics/extractors/cnn14.py PANNs' Cnn14 at 16 kHz: features and AudioSet's classes of a sound
     metrics/extractors/i3d.py I3D on Kinetics-400: logits of 16 frames, for FVD and KVD
     metrics/extractors/vggish.py VGGish: features of every 0.96 s of sound, for FAD
+    metrics/extractors/dnsmos.py what people would say of speech, by the networks of speechmos
+    metrics/extractors/steadiness.py how much colours change from frame to frame
     metrics/extractors/embedded.py the embedded extractors: pictures, sounds and their offset, from networks in the package
     metrics/extractors/scene_networks.py the networks of the embedded extractors, learnt on procedural scenes
     metrics/scenes.py           the metrics of the embedded extractors: fvd_scenes, fad_scenes, sync_scenes and others
+    benchmark/reader.py         a network trained on scenes that reads events out of pictures, and what is shown
+    benchmark/held_out.py       the scenes that systems are compared on, and how they are handed out to other programs
+    benchmark/counts.py         F1 of events over many clips, its interval, and whether two systems differ in it
+    benchmark/scoring.py        folders of clips that systems made for the held-out scenes to one set of numbers
+    benchmark/report.py         the table of a benchmark in the terminal, as Markdown, JSON and a page with clips side by side
     calibration/degradations.py what is done to clips of scenes, by degrees
     calibration/features.py     the arrays of extractors for every clip under every condition
     calibration/findings.py     what a metric makes of each degradation: whether it responds, in order, and how much
@@ -272,6 +280,7 @@ The map, in the order in which imports may point:
     commands/evaluate.py        sonovid evaluate: folders of clips to numbers that can be trusted
     commands/metrics.py         sonovid metrics: which numbers there are, and what each needs
     commands/caption.py         sonovid caption: captions for a folder of clips by an image-text model
+    commands/benchmark.py       sonovid benchmark: systems side by side on held-out scenes, whoever made their clips
     commands/compare.py         sonovid compare: systems side by side, and which of their differences mean something
     commands/reconstructions.py a model's codecs put to the test: clips of a reference and what its codecs leave of them
     commands/cache.py           sonovid cache: the latents that a recipe trains on, encoded before it trains

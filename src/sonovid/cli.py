@@ -11,6 +11,7 @@ from typing import Any
 import sonovid
 from sonovid.commands import (
     app,
+    benchmark,
     cache,
     calibrate,
     caption,
@@ -40,6 +41,7 @@ COMMANDS = (
     inform,
     evaluate,
     compare,
+    benchmark,
     metrics,
     rate,
     calibrate,

@@ -31,6 +31,7 @@ class SmallVGGish(VGGishFeatures):
 
 class SmallPanns(PannsFeatures):
     widths: ClassVar = {"width": 1, "classes": 7}
+    weights = (replace(PannsFeatures.weights[0], sha256=""),)
 
 
 SMALL = {VGGishFeatures: SmallVGGish, PannsFeatures: SmallPanns}

@@ -55,3 +55,28 @@ def test_reconstructions_have_names_of_their_own():
 
 def test_measuring_is_plain_by_default():
     assert (Measuring().seed, Measuring().device, Measuring().how.workers) == (0, "cpu", 0)
+
+
+def facts(**changed):
+    return {"clips": 4, "seconds": 10.0, "fps": 25.0, "size": (720, 1280), "sample_rate": 48000} | changed
+
+
+def test_the_default_table_is_of_what_the_clips_are():
+    every = catalogue.select(None)
+
+    def kept(captions=("a dog barks",), **changed):
+        return {metric.name for metric in catalogue.curated(every, facts(**changed), captions)[0]}
+
+    large = kept()
+    assert not any(name.startswith("beats") for name in large)
+    assert "av_align_sony" in large
+    assert "offset" in large
+    assert not large & {"av_align_tempotokens2025", "av_align_tempotokens2023"}
+    assert {"av_align_tempotokens2025", "av_align_tempotokens2023"} <= kept(size=(64, 64))
+    assert not any(name.startswith("offset") and "scenes" not in name and "synch" not in name for name in kept(fps=8.0))
+    music = kept(captions=("a woman dances to loud music",))
+    assert {name for name in music if name.startswith("beats")} == {"beats_100ms", "beats_100ms_above_chance"}
+    assert not any(name.startswith("beats") for name in kept(captions=("drum music",), seconds=2.0))
+    reasons = {metric.name: why for metric, why in catalogue.curated(every, facts(), ())[1]}
+    assert "name them" in reasons["beats_100ms"]
+    assert len(every) == len(large) + len(reasons)

@@ -5,7 +5,7 @@ import pytest
 
 from sonovid.clip import Clip
 from sonovid.metrics.base import Material, Unfit
-from sonovid.metrics.reconstruction import Spectrum, log_spectral_distance, psnr
+from sonovid.metrics.reconstruction import LUMA, Spectrum, log_spectral_distance, psnr, ssim
 
 
 def test_psnr_of_a_constant_error():
@@ -23,3 +23,29 @@ def test_half_the_level_is_six_decibels_away():
     assert log_spectral_distance(loud, loud) == 0
     with pytest.raises(Unfit, match="shorter than 64 ms"):
         Spectrum().prepare(Material(Clip(None, sound[:, :1000])))
+
+
+def test_ssim_is_its_formula_at_every_place():
+    """Against sums written out over each window of 11x11."""
+    draw = np.random.default_rng(0)
+    true = draw.integers(0, 256, (2, 14, 13, 3), dtype=np.uint8)
+    made = np.clip(true.astype(int) + draw.integers(-40, 40, true.shape), 0, 255).astype(np.uint8)
+    x = np.arange(-5, 6)
+    window = np.exp(-(x[:, None] ** 2 + x[None] ** 2) / (2 * 1.5**2))
+    window /= window.sum()
+    values = []
+    for a, b in zip(made @ LUMA, true @ LUMA, strict=True):
+        for i in range(a.shape[0] - 10):
+            for j in range(a.shape[1] - 10):
+                p, q = a[i : i + 11, j : j + 11], b[i : i + 11, j : j + 11]
+                m, n = (window * p).sum(), (window * q).sum()
+                v, w, c = (window * p * p).sum() - m * m, (window * q * q).sum() - n * n, (window * p * q).sum() - m * n
+                up = (2 * m * n + 2.55**2) * (2 * c + 7.65**2)
+                values.append(up / ((m * m + n * n + 2.55**2) * (v + w + 7.65**2)))
+    assert ssim(made, true) == pytest.approx(np.mean(values), rel=1e-9)
+    assert ssim(true, true) == pytest.approx(1)
+    assert ssim(made, true) < 0.9
+    with pytest.raises(Unfit, match="window is 11x11"):
+        ssim(true[:, :8], true[:, :8])
+    with pytest.raises(Unfit, match="against"):
+        ssim(true[:1], true)

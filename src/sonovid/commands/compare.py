@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     """Measure and compare."""
     from dataclasses import replace
 
-    from sonovid.commands.evaluate import check_reports, count_workers, given_captions, measuring, report
+    from sonovid.commands.evaluate import check_reports, count_workers, defaults, given_captions, measuring, report
     from sonovid.metrics import catalogue, results
     from sonovid.metrics.compare import compare
     from sonovid.metrics.evaluate import evaluate_all
@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> None:
     reference = open_set(args.reference, captions=captions, workers=workers) if args.reference else None
     if reference is not None and reference.title in titles.values():
         reference = replace(reference, title=f"{reference.title} (reference)")
-    found = iter(evaluate_all(sets, reference, chosen, measuring(args)) if sets else [])
+    how = measuring(args)
+    chosen, rest = defaults(args, chosen, sets, how)
+    found = (replace(one, skipped=(*one.skipped, *rest)) for one in (evaluate_all(sets, reference, chosen, how) if sets else []))
     evaluations = [results.load(place) if place in saved else next(found) for place in args.systems]
     # Clips of saved results are not at hand, so that a page shows clips only where all systems were given as folders.
     report(args, evaluations, None if saved else sets, reference, compare(evaluations, seed=args.seed))

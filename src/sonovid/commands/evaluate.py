@@ -129,7 +129,22 @@ def run(args: argparse.Namespace) -> None:
     reference = open_set(args.sets[1], captions=captions, workers=workers) if len(args.sets) == 2 else None
     if reference is not None and reference.title == generated.title:
         reference = replace(reference, title=f"{reference.title} (reference)")
-    report(args, [evaluate(generated, reference, chosen, measuring(args))], [generated], reference)
+    how = measuring(args)
+    chosen, rest = defaults(args, chosen, [generated], how)
+    found = evaluate(generated, reference, chosen, how)
+    report(args, [replace(found, skipped=(*found.skipped, *rest))], [generated], reference)
+
+
+def defaults(args: argparse.Namespace, chosen: list[Any], sets: Sequence[Any], how: Any) -> tuple[list[Any], list[Any]]:
+    """The metrics that say something of clips like these where none were named, and the others as skipped with the reason."""
+    from sonovid.metrics import catalogue
+    from sonovid.metrics.results import Skipped
+
+    if args.metrics or not sets:
+        return chosen, []
+    captions = [item.caption for one in sets for item in one.items]
+    kept, rest = catalogue.curated(chosen, how.how.protocol.facts(sets[0].facts), captions)
+    return kept, [Skipped(metric.name, metric.family, reason) for metric, reason in rest]
 
 
 def measuring(args: argparse.Namespace) -> Any:
@@ -193,7 +208,7 @@ def report(
     from sonovid.metrics import results
     from sonovid.metrics.report import cells, markdown, page, terminal
 
-    tables = [cells.table(one) for one in evaluations]
+    tables = [cells.table(one, brief=not args.metrics) for one in evaluations]
     if args.json and compared is None:
         results.save(evaluations[0], args.json)
     elif args.json:

@@ -80,13 +80,16 @@ class WeightFile:
     name: the file's usual name, under which it is looked for in the weights folder; or the hub id OWNER/NAME of a transformers
     model, looked for as a folder of that name, then in the hub's cache. source: where it is had, in words. sha256: the published
     checksum, or its first digits, or "" where none is published: the hash of the file used is in every result anyway.
-    licence: of the weights, as far as known.
+    md5: where that is what is published. revision: the hub model's commit whose files are used, 40 hex digits; in the hub's cache
+    no other is taken. licence: of the weights, as far as known.
     """
 
     name: str
     source: str
     sha256: str = ""
     licence: str = "not stated"
+    md5: str = ""
+    revision: str = ""
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,8 @@ def _clip_score(metric: ClipScore, sides: Sides) -> Computed:
 
     computed = _of_clips(scored(generated), sides, generated, [], metric.summary)
     streams = [[sides.features.of(kind, item) for item in generated] for kind in (metric.of, metric.to)]
-    shuffled = _shuffled(metric.score, *streams, seed=sides.seed)
+    # What is of one stream has no partner to be shuffled.
+    shuffled = None if metric.of is metric.to else _shuffled(metric.score, *streams, seed=sides.seed)
     if shuffled is not None:
         about = _partners(len(generated), "streams of other clips")
         computed.values |= {"floor": metric.summary(shuffled), "floor_what": about, "shuffled": tuple(shuffled.tolist())}

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sonovid.metrics.base import Arrays, ClipDistance, ClipScore, Distance, Metric, PairedScore, SetFacts
+from sonovid.metrics.audio import split_inception
+from sonovid.metrics.base import Arrays, ClipDistance, ClipScore, Distance, Metric, PairedScore, SetFacts, SetScore
 from sonovid.metrics.extractors.ast_audioset import AstAudioSet
 from sonovid.metrics.extractors.cavp import CavpAudio, CavpVideo
 from sonovid.metrics.extractors.clap import ClapAudio, ClapText
@@ -141,6 +142,10 @@ METRICS: list[Metric] = [
     Distance(
         "fd_passt", "fd", "Fréchet distance of PaSST's features of the first 10 s (av-benchmark's FD-PaSST), over N - 1", "lower",
         KOUTINI, extractor=Passt, distance=frechet, by_size=True,
+    ),
+    SetScore(
+        "is_passt", "is", "inception score of PaSST's 527 classes (softmax), ten splits, seed 2020 (av-benchmark's ISC)",
+        "higher", KOUTINI, extractor=Passt, score=split_inception,
     ),
     PairedScore(
         "kl_passt", "kl", "KL of PaSST's 527 classes (softmax), reference against generated, per pair", "lower", IASHIN_RAHTU,

@@ -63,3 +63,20 @@ def built(build, seed=0, gain=1.0):
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(seed)
         return shaken(build(), seed, gain)
+
+
+def waves(shape, pitch):
+    """Numbers in [-1, 1] that hang on no generator: sin(1 + pitch * i)."""
+    count = int(torch.tensor(shape).prod()) if len(shape) else 1
+    return torch.sin(1 + pitch * torch.arange(count, dtype=torch.float64)).float().reshape(shape)
+
+
+def filled_with_waves(network):
+    """A network whose every weight is known, in evaluation mode; scales of norms about one, variances above nought."""
+    with torch.no_grad():
+        for i, (name, value) in enumerate(sorted(network.state_dict().items())):
+            if value.is_floating_point():
+                wave = waves(tuple(value.shape), 0.1 + 0.01 * i)
+                scale = 1.0 if value.ndim == 1 and name.endswith("weight") else 0.0
+                value.copy_(wave.abs() + 0.5 if name.endswith("running_var") else scale + 0.3 * wave)
+    return network.eval()

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from sonovid.metrics import catalogue
 from sonovid.metrics.base import Extractor, Missing, Reading, WeightFile
-from sonovid.metrics.extractors import weights
+from sonovid.metrics.extractors import i3d, weights
 
 
 @pytest.fixture(autouse=True)
@@ -231,3 +232,31 @@ def test_weights_of_another_network_are_refused_with_what_differs():
 def test_names_that_are_not_used_may_be_passed_over():
     network = weights.filled(Tiny, tiny_state() | {"extra": torch.zeros(3)}, name="net.pt", passed_over=("extra",))
     assert isinstance(network, Tiny)
+
+
+def test_an_older_hash_is_held_to_where_no_other_is_published(tmp_path):
+    (tmp_path / "net.pt").write_bytes(b"weights")
+    digest = hashlib.md5(b"weights").hexdigest()
+    assert weights.find(WeightFile("net.pt", "example.org", md5=digest), tmp_path).path == tmp_path / "net.pt"
+    with pytest.raises(ValueError, match=rf"not the published net\.pt: its MD5 is {digest}, expected 5b2f"):
+        weights.find(WeightFile("net.pt", "example.org", md5="5b2f5594b0730f70e41e549b7c94390c"), tmp_path)
+
+
+def test_of_a_hub_model_the_pinned_snapshot_alone_is_taken(tmp_path):
+    kept = tmp_path / "hub" / "models--owner--name"
+    for revision in ("a" * 40, "b" * 40):
+        (kept / "snapshots" / revision).mkdir(parents=True)
+        (kept / "snapshots" / revision / "config.json").write_text(revision)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("b" * 40)
+    assert weights.find(WeightFile("owner/name", "the hub")).path.name == "b" * 40
+    pinned = weights.find(WeightFile("owner/name", "the hub", revision="a" * 40))
+    assert pinned.path.name == pinned.to_record()["revision"] == "a" * 40
+    with pytest.raises(Missing, match="owner/name"):
+        weights.find(WeightFile("owner/name", "the hub", revision="c" * 40))
+
+
+def test_a_file_whose_program_is_run_is_pinned():
+    assert len(i3d.TORCHSCRIPT.sha256) == 64
+    pinned = [f for kind in {k for m in catalogue.metrics().values() for k in m.extractors} for f in kind.weights]
+    assert sum(bool(f.sha256 or f.md5 or f.revision) for f in pinned) > len(pinned) * 0.6

@@ -6,6 +6,7 @@ import sys
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
 from xml.etree import ElementTree
 
 import pytest
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import measured
 from measured import EVERY, TIME
 
+from sonovid import media
 from sonovid.metrics import sets
 from sonovid.metrics.compare import compare
 from sonovid.metrics.evaluate import Measuring, evaluate_all
@@ -132,7 +134,30 @@ def test_large_clips_are_linked_to_by_a_relative_path(measurement, tmp_path, mon
     reader = read(page.page(both[:1], sets=systems[:1], reference=reference, beside=tmp_path / "p.html"))
     links = [source for source in reader.sources if not source.startswith("data:")]
     assert links
-    assert all((tmp_path / link).resolve().is_file() for link in links)
+    assert all((tmp_path / unquote(link)).resolve().is_file() for link in links)
+
+
+HOSTILE = ("javascript:alert(document.domain)", "a#b", "what?", "100%25", "data:text,x", "a & <b>", 'c"d', "ü ö")
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_link_is_a_path_whatever_the_file_is_called(tmp_path, monkeypatch, suffix):
+    """`.mkv` is linked to, `.mp4` is a source of a player: a name may be neither a scheme nor break the link."""
+    monkeypatch.setattr(page, "CLIP", 1)
+    made = measured.clip(0)
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name in HOSTILE:
+        media.write(folder / f"{name}{suffix}", made)
+    one = sets.open_set(folder)
+    shown = page.Clips(folder)
+    reader = read("".join(shown.show(item, None, "") for item in one.items))
+    links = [place for place in reader.sources if not place.startswith("data:image")]
+    assert len(links) == len(HOSTILE)
+    for place in links:
+        parts = urlsplit(urljoin("file:///page/p.html", place))
+        assert (parts.scheme, parts.query, parts.fragment) == ("file", "", "")
+        assert (folder / unquote(parts.path).removeprefix("/page/")).is_file()
 
 
 def test_nothing_that_was_brought_is_taken_for_html():
@@ -205,3 +230,40 @@ def test_what_is_known_against_a_metric_stands_beside_the_systems_too():
     terminal.write_comparison(side.header, side.rows, side.notes, Console(file=written, width=120))
     assert "[1] known not to work" in written.getvalue()
     assert "[1] known not to work" in page.page(both, compared=compare(both))
+
+
+def scored(name, value, floor, *, better="higher", warnings=(), std=0.1):
+    clips = {"a": value - 0.1, "b": value + 0.1}
+    return Result(name, name, "", better, "", "", value, 2, 2, std=std, floor=floor, clips=clips, warnings=warnings)
+
+
+def test_clips_are_ranked_by_a_metric_that_tells():
+    offset = scored("offset_scenes", 0.0, 300.0, better="zero")
+    warned = scored("av_align_sony", 0.9, 0.1, warnings=("known not to work",))
+    weak, strong = scored("motion_onsets_f1", 0.5, 0.45), scored("sync_scenes", 0.7, 0.3)
+    below = scored("onsets_f1", 0.1, 0.9)
+    assert page.telling(Evaluation("t", (offset, warned, weak, strong, below))).name == "sync_scenes"
+    assert page.telling(Evaluation("t", (offset, warned))).name == "av_align_sony"
+    assert page.telling(Evaluation("t", (offset,))) is None
+
+
+def test_distributions_are_folded_by_family_and_those_of_one_value_left_out():
+    flat = Result("psnr", "flat", "", "higher", "", "", 1.0, 3, 3, clips={"a": 1.0, "b": 1.0})
+    text = page.page([Evaluation("t", (scored("m", 0.5, 0.1), scored("n", 0.6, 0.1), flat))])
+    assert text.count("<summary>m (1)</summary>") == 1
+    assert text.count(" open>") == 1
+    assert "<h3>psnr</h3>" not in text
+    read(text)
+
+
+def test_what_was_skipped_is_one_line_where_nothing_was_asked_for():
+    missing = [Skipped(f"m{i}", "f", "w.pt is not at hand: fetch it from x") for i in range(5)]
+    others = [
+        Skipped("b", "beats", "beats are of music: name them where captions do not"),
+        Skipped("t", "f", "needs captions (x)"),
+    ]
+    found = cells.table(Evaluation("t", (), (*missing, *others)), brief=True)
+    ((names, line),) = found.skipped
+    assert names == "7 metrics"
+    assert line.startswith("5 need weights or libraries that are not at hand; 1 beats are of music; 1 needs captions (sonovid")
+    assert cells.table(Evaluation("t", ()), brief=True).skipped == ()

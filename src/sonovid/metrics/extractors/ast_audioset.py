@@ -27,8 +27,9 @@ class AstAudioSet(Extractor):
     weights = (
         WeightFile(
             "MIT/ast-finetuned-audioset-10-10-0.4593",
-            "the Hugging Face hub (0.35 GB; hf download MIT/ast-finetuned-audioset-10-10-0.4593)",
+            "the Hugging Face hub (0.35 GB; hf download MIT/ast-finetuned-audioset-10-10-0.4593 --revision f826b80d2822)",
             licence="BSD-3-Clause",
+            revision="f826b80d28226b62986cc218e5cec390b1096902",
         ),
     )
     settings: ClassVar = {

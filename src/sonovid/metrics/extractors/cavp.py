@@ -28,6 +28,7 @@ PARTS = ("video_encoder.", "video_project_head.", "spec_encoder.")
 WEIGHTS = WeightFile(
     "cavp_epoch66.ckpt",
     "the Hugging Face hub (hf download SimianLuo/Diff-Foley diff_foley_ckpt/cavp_epoch66.ckpt)",
+    sha256="3472c2217a9481f530a96e32611c9e4611766f10b7f0d185a1ce35be7b7f9c80",
     licence="Apache-2.0",
 )
 

@@ -20,8 +20,9 @@ SECONDS, HOP_SECONDS = 10, 1
 
 WEIGHTS = WeightFile(
     "laion/clap-htsat-unfused",
-    "the Hugging Face hub (0.6 GB; hf download laion/clap-htsat-unfused)",
+    "the Hugging Face hub (0.6 GB; hf download laion/clap-htsat-unfused --revision 8fa0f1c6d043)",
     licence="Apache-2.0",
+    revision="8fa0f1c6d0433df6e97c127f64b2a1d6c0dcda8a",
 )
 
 

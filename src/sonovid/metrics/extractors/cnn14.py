@@ -24,7 +24,8 @@ MEL = "logmel_extractor.melW"
 
 WEIGHTS = WeightFile(
     "Cnn14_16k_mAP=0.438.pth",
-    "https://zenodo.org/records/3987831/files/Cnn14_16k_mAP%3D0.438.pth (327 MB)",
+    "https://zenodo.org/records/3987831/files/Cnn14_16k_mAP%3D0.438.pth (358.7 MB)",
+    sha256="e2ee543a27919542c2ea03eabaa70b24dcd4e6c8e05621de6b67a94e4c5058e6",
     licence="CC BY 4.0",
 )
 

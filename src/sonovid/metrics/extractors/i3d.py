@@ -26,6 +26,7 @@ WEIGHTS = WeightFile(
 TORCHSCRIPT = WeightFile(
     "i3d_torchscript.pt",
     "https://www.dropbox.com/s/ge9e5ujwgetktms/i3d_torchscript.pt?dl=1 (51 MB)",
+    sha256="bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2",
     licence="not stated for this file; DeepMind's I3D, which it was converted from, is Apache-2.0",
 )
 # Channels of each mixed layer: 1x1, then 1x1 and 3x3 twice, then the 1x1 behind the pooling (Szegedy et al. 2015, table 1).

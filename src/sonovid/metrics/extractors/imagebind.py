@@ -37,6 +37,7 @@ WEIGHTS = WeightFile(
     "imagebind_huge.pth",
     "https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth (4.8 GB; it also takes ImageBind's own code, "
     "pip install git+https://github.com/facebookresearch/ImageBind)",
+    sha256="d6f6c22bedcc90708448d5d2fbb7b2db9c73f505dc89bd0b2e09b23af1b62157",
     licence="CC BY-NC-SA 4.0, not for commercial use",
 )
 

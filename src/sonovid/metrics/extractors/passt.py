@@ -73,6 +73,7 @@ class Passt(Extractor):
         WeightFile(
             "passt-s-f128-p16-s10-ap.476-swa.pt",
             "https://github.com/kkoutini/PaSST/releases/download/v0.0.1-audioset/passt-s-f128-p16-s10-ap.476-swa.pt (0.34 GB)",
+            sha256="302903fa8c4aee817b11dc982da0b29aaf8d11a3e722420476d0a12c9db70c2c",
             licence="Apache-2.0",
         ),
     )

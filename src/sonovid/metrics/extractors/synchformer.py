@@ -36,6 +36,7 @@ WEIGHTS = WeightFile(
     "synchformer_state_dict.pth",
     "https://github.com/hkchengrex/MMAudio/releases/download/v0.1/synchformer_state_dict.pth (0.95 GB)",
     licence="MIT",
+    md5="5b2f5594b0730f70e41e549b7c94390c",
 )
 # In the file, and in no path to an offset: a second, flat way to cut pictures into patches.
 UNUSED = ("vfeat_extractor.patch_embed.proj.weight", "vfeat_extractor.patch_embed.proj.bias")

@@ -92,7 +92,8 @@ class ContentDebiased(Windows):
     weights = (
         WeightFile(
             "vit_g_hybrid_pt_1200e_ssv2_ft.pth",
-            "model OpenGVLab/InternVideoMAE_models of the Hugging Face hub, where access is granted (about 4 GB)",
+            "model OpenGVLab/InternVideoMAE_models of the Hugging Face hub (2.02 GB)",
+            sha256="5a210a92f035dff30c53b46157b612e7a1a5d3c99700e1b2d71da5c399ca7e70",
         ),
     )
     settings: ClassVar = {

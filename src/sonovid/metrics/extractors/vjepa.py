@@ -28,8 +28,9 @@ class VJepa2(Windows):
     weights = (
         WeightFile(
             "facebook/vjepa2-vitl-fpc64-256",
-            "the Hugging Face hub (1.3 GB; hf download facebook/vjepa2-vitl-fpc64-256)",
+            "the Hugging Face hub (1.3 GB; hf download facebook/vjepa2-vitl-fpc64-256 --revision b3c1679b7c34)",
             licence="MIT",
+            revision="b3c1679b7c34d3255ef3547f27c7b226aefab26f",
         ),
     )
     settings: ClassVar = {

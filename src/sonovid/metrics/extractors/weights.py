@@ -40,7 +40,8 @@ class Found:
 
     def to_record(self) -> dict[str, str]:
         """Plain values for JSON: the name and the hash, not where it lies."""
-        return {"name": self.file.name, "sha256": self.sha256, "source": self.file.source, "licence": self.file.licence}
+        pinned = {"revision": self.file.revision} if self.file.revision else {}
+        return {"name": self.file.name, "sha256": self.sha256, "source": self.file.source, "licence": self.file.licence, **pinned}
 
 
 def find(file: WeightFile, folder: "str | os.PathLike | None" = None) -> Found:
@@ -50,7 +51,7 @@ def find(file: WeightFile, folder: "str | os.PathLike | None" = None) -> Found:
         Missing: it is in none of them.
         ValueError: `folder` is no folder, or the file found is not the published one by its hash.
     """
-    path = next((path for path in _candidates(file.name, folder) if path.exists()), None) or _in_hub_cache(file.name)
+    path = next((path for path in _candidates(file.name, folder) if path.exists()), None) or _in_hub_cache(file)
     if path is None:
         into = f"{'into the hub cache or ' if _is_hub_id(file.name) else ''}into the folder that --weights or {VARIABLE} names"
         raise Missing(f"{file.name} is not at hand: fetch it from {file.source} {into}")
@@ -59,6 +60,10 @@ def find(file: WeightFile, folder: "str | os.PathLike | None" = None) -> Found:
         raise ValueError(
             f"{path}: not the published {file.name}: its SHA-256 begins {found.sha256[: max(len(file.sha256), 8)]}, expected "
             f"{file.sha256}; fetch it again from {file.source}"
+        )
+    if file.md5 and path.is_file() and (own := file_md5(path)) != file.md5:
+        raise ValueError(
+            f"{path}: not the published {file.name}: its MD5 is {own}, expected {file.md5}; fetch it again from {file.source}"
         )
     return found
 
@@ -76,6 +81,12 @@ def file_sha256(path: Path) -> str:
     """The hash of a file's bytes, computed once for as long as it keeps its size and time."""
     status = path.stat()
     return _hashed(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+def file_md5(path: Path) -> str:
+    """The older hash of a file's bytes, for those of which no other is published."""
+    status = path.stat()
+    return _hashed(path.resolve(), status.st_size, status.st_mtime_ns, "md5")
 
 
 def folder_sha256(path: Path) -> str:
@@ -207,23 +218,23 @@ def _is_hub_id(name: str) -> bool:
     return name.count("/") == 1
 
 
-def _in_hub_cache(name: str) -> Path | None:
-    """The newest snapshot of a hub model in the hub's cache; nothing is asked of the network."""
-    if not _is_hub_id(name):
+def _in_hub_cache(file: WeightFile) -> Path | None:
+    """The pinned snapshot of a hub model in the hub's cache, the newest where none is pinned; nothing is asked of the network."""
+    if not _is_hub_id(file.name):
         return None
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, local_files_only=True))
+        return Path(snapshot_download(file.name, revision=file.revision or None, local_files_only=True))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
         return None
 
 
-@lru_cache(maxsize=64)
-def _hashed(path: Path, size: int, time: int) -> str:
+@lru_cache(maxsize=128)
+def _hashed(path: Path, size: int, time: int, kind: str = "sha256") -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _plain_arrays() -> AbstractContextManager:

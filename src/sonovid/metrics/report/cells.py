@@ -27,8 +27,11 @@ class Table:
     warnings: tuple[str, ...]
 
 
-def table(evaluation: Evaluation) -> Table:
-    """The table of one evaluation; equal warnings share a number."""
+def table(evaluation: Evaluation, *, brief: bool = False) -> Table:
+    """The table of one evaluation; equal warnings share a number.
+
+    brief: all that was skipped on one line, by kinds of reasons; else each reason with its metrics.
+    """
     notes: list[str] = []
     rows = []
     for result in evaluation.results:
@@ -49,7 +52,25 @@ def table(evaluation: Evaluation) -> Table:
             )
         )
     skipped = tuple((one.name, one.reason) for one in evaluation.skipped)
-    return Table(evaluation.title, tuple(rows), grouped(skipped), tuple(notes), evaluation.warnings)
+    lines = in_short(skipped) if brief else grouped(skipped)
+    return Table(evaluation.title, tuple(rows), lines, tuple(notes), evaluation.warnings)
+
+
+# What stands in a reason where weights or a library are missing.
+NOT_AT_HAND = ("not at hand", "pip install")
+
+
+def in_short(skipped: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """All that was skipped as one line: how many metrics for which kind of reason."""
+    kinds: dict[str, int] = {}
+    for _, reason in skipped:
+        lacking = any(words in reason for words in NOT_AT_HAND)
+        kind = "need weights or libraries that are not at hand" if lacking else reason.split(": name")[0].split(" (")[0]
+        kinds[kind] = kinds.get(kind, 0) + 1
+    if not kinds:
+        return ()
+    said = "; ".join(f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda one: -one[1]))
+    return ((f"{len(skipped)} metrics", f"{said} (sonovid metrics NAME says more; --metrics NAME asks for one)"),)
 
 
 def grouped(skipped: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

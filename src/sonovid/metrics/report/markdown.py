@@ -20,8 +20,13 @@ def markdown(tables: Sequence[Table]) -> str:
 
 def comparison(header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[str]) -> str:
     """The table of several systems, and lines about it."""
-    grid = [_row(header), _row(["---"] + ["---:"] * (len(header) - 1)), *map(_row, rows)]
-    return "\n".join([*grid, "", *(f"- {escaped(line)}" for line in lines), "", escaped(COMPARED), ""])
+    return grid(header, rows, lines, COMPARED)
+
+
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[str], legend: str) -> str:
+    """A header and rows, lines about them, and what their signs mean."""
+    table = [_row(header), _row(["---"] + ["---:"] * (len(header) - 1)), *map(_row, rows)]
+    return "\n".join([*table, "", *(f"- {escaped(line)}" for line in lines), "", escaped(legend), ""])
 
 
 def escaped(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -65,11 +66,16 @@ def page(
     for one in evaluations:
         body.append(_table(one))
     if sets is not None:
-        clips = _Clips(Path(beside).absolute().parent if beside is not None else Path.cwd())
+        clips = Clips(Path(beside).absolute().parent if beside is not None else Path.cwd())
         body += [_extremes(one, own, reference, clips) for one, own in zip(evaluations, sets, strict=True)]
     body.append(_plots(evaluations))
     body.append(_record(evaluations))
     body.append(f'<p class="dim">sonovid {sonovid.__version__}</p>')
+    return document(title, body)
+
+
+def document(title: str, body: Sequence[str]) -> str:
+    """A whole page; title: escaped already."""
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title><style>{STYLE}</style>'
     )
@@ -82,14 +88,14 @@ def _systems(evaluations: Sequence[Evaluation], compared: "Compared | None") -> 
         return ""
     side = cells.side_by_side(evaluations, compared)
     legend = f'<p class="dim">{escape(cells.COMPARED)}</p>'
-    return f"<h2>Systems</h2>{_grid([side.header, *side.rows])}{legend}{_notes([*side.notes, *cells.differences(compared)])}"
+    return f"<h2>Systems</h2>{grid([side.header, *side.rows])}{legend}{notes([*side.notes, *cells.differences(compared)])}"
 
 
 def _table(evaluation: Evaluation) -> str:
     """The numbers of one system, what they mean, what to know of them, and, folded away, what was not computed."""
     found = cells.table(evaluation)
-    parts = [f"<h2>{escape(found.title)}</h2>{_grid([cells.HEADER, *found.rows])}", f'<p class="dim">{escape(cells.LEGEND)}</p>']
-    parts.append(_notes([*(f"[{i}] {note}" for i, note in enumerate(found.notes, 1)), *found.warnings]))
+    parts = [f"<h2>{escape(found.title)}</h2>{grid([cells.HEADER, *found.rows])}", f'<p class="dim">{escape(cells.LEGEND)}</p>']
+    parts.append(notes([*(f"[{i}] {note}" for i, note in enumerate(found.notes, 1)), *found.warnings]))
     if found.skipped:
         lines = "".join(f"<li><b>{escape(names)}</b>: {escape(why)}</li>" for names, why in found.skipped)
         count = len(evaluation.skipped)
@@ -100,26 +106,48 @@ def _table(evaluation: Evaluation) -> str:
     return "".join(parts)
 
 
-def _notes(lines: Sequence[str]) -> str:
+def notes(lines: Sequence[str]) -> str:
+    """Lines that are to be known of a table."""
     return '<ul class="note">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>" if lines else ""
 
 
-def _grid(rows: Sequence[Sequence[str]]) -> str:
+def grid(rows: Sequence[Sequence[str]]) -> str:
+    """A table; the first row is its header."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
     lines = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows[1:])
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(f"<tr>{line}</tr>" for line in lines)}</table></div>'
 
 
 def _plots(evaluations: Sequence[Evaluation]) -> str:
+    """Plots of every number that differs between clips or systems, folded by family; the first family is open."""
+    families: dict[str, list[Result]] = {}
+    for result in {r.name: r for one in reversed(evaluations) for r in one.results}.values():
+        families.setdefault(result.family, []).append(result)
+    order = list(dict.fromkeys(r.family for one in evaluations for r in one.results))
     parts = ["<h2>Distributions</h2>"]
-    whats = {result.name: result.what for one in evaluations for result in one.results}
-    for name, what in whats.items():
-        plots = drawing.forest(evaluations, name) + drawing.spread(evaluations, name)
-        parts.append(f'<h3>{escape(name)}</h3><div class="dim">{escape(what)}</div><div class="plots">{plots}</div>')
-    return "".join(parts)
+    shown = 0
+    for family in order:
+        plots = [plot for result in sorted(families[family], key=lambda r: r.name) if (plot := _plot(evaluations, result))]
+        if plots:
+            opened = "" if shown else " open"
+            parts.append(f"<details{opened}><summary>{escape(family)} ({len(plots)})</summary>{''.join(plots)}</details>")
+            shown += 1
+    return "".join(parts) if shown else ""
 
 
-def _extremes(evaluation: Evaluation, own: MediaSet, reference: "MediaSet | None", clips: "_Clips") -> str:
+def _plot(evaluations: Sequence[Evaluation], result: Result) -> str:
+    """The plots of one number, or nothing where there is one value alone."""
+    own = [r for one in evaluations for r in one.results if r.name == result.name]
+    values = (
+        {r.value for r in own} | {v for r in own for v in r.clips.values()} | {r.floor for r in own} | {r.ceiling for r in own}
+    )
+    if len({v for v in values if v is not None and np.isfinite(v)}) < 2:
+        return ""
+    plots = drawing.forest(evaluations, result.name) + drawing.spread(evaluations, result.name)
+    return f'<h3>{escape(result.name)}</h3><div class="dim">{escape(result.what)}</div><div class="plots">{plots}</div>'
+
+
+def _extremes(evaluation: Evaluation, own: MediaSet, reference: "MediaSet | None", clips: "Clips") -> str:
     """The best and the worst clips of a system by the metric of single clips that tells most from shuffled partners."""
     result = telling(evaluation)
     if result is None:
@@ -129,7 +157,7 @@ def _extremes(evaluation: Evaluation, own: MediaSet, reference: "MediaSet | None
     order = sorted((n for n in result.clips if n in items and np.isfinite(result.clips[n])), key=lambda n: _worth(result, n))
     parts = [
         f"<h2>{escape(evaluation.title)}: clips by {escape(result.name)}</h2>",
-        f'<div class="dim">{escape(result.what)}; the metric of single clips that lies furthest from its floor</div>',
+        f'<div class="dim">{escape(result.what)}; the metric of single clips that lies furthest above chance</div>',
     ]
     unit = f" {result.unit}" if result.unit else ""
     worst = order[:SHOWN]
@@ -141,18 +169,27 @@ def _extremes(evaluation: Evaluation, own: MediaSet, reference: "MediaSet | None
 
 
 def telling(evaluation: Evaluation) -> Result | None:
-    """The metric of single clips whose value lies furthest from its floor, in standard deviations."""
-    scored = [r for r in evaluation.results if r.clips and r.std > 0]
-    if not scored:
-        return next((r for r in evaluation.results if r.clips), None)
-    return max(scored, key=lambda r: abs(r.value - r.floor) / r.std if r.floor is not None else 0.0)
+    """The metric of single clips that tells most: furthest on the better side of its floor, in standard deviations.
+
+    Signed numbers (an offset) have no worst clip by which a system is seen, and one of which something is known against it comes
+    only where there is no other.
+    """
+    scored = [r for r in evaluation.results if r.clips and r.better in ("higher", "lower")]
+
+    def told(result: Result) -> float:
+        if result.floor is None or not result.std > 0:
+            return 0.0
+        return (worth(result.value, result.better) - worth(result.floor, result.better)) / result.std
+
+    sound = [r for r in scored if not r.warnings]
+    return max(sound or scored, key=told, default=None)
 
 
 def _worth(result: Result, name: str) -> tuple[float, str]:
     return worth(result.clips[name], result.better), name
 
 
-class _Clips:
+class Clips:
     """Clips as pieces of a page, as long as there is room."""
 
     def __init__(self, folder: Path):
@@ -162,18 +199,29 @@ class _Clips:
         """A clip to play, its frames above its spectrogram, and those of its partner in the reference."""
         parts = [f'<div class="clip"><b>{escape(item.name)}</b> {escape(value)}']
         parts.append(f"<div>{escape(item.caption)}</div>" if item.caption else "")
-        parts.append(self._player(item) + self._picture(item))
+        parts.append(self._item(item))
         if partner is not None:
-            parts.append(f'<div class="dim">in the reference</div>{self._player(partner)}{self._picture(partner)}')
+            parts.append(f'<div class="dim">in the reference</div>{self._item(partner)}')
         return "".join([*parts, "</div>"])
 
-    def _player(self, item: Item) -> str:
-        path = Path(item.path)
+    def _item(self, item: Item) -> str:
+        return self._player(Path(item.path), item.info.has_video) + self._picture(item.path, item.info.size)
+
+    def show_file(self, path: Path, title: str) -> str:
+        """A file to play under a title, with its frames above its spectrogram; one that cannot be read is a link."""
+        try:
+            info = media.probe(path)
+        except MediaError:
+            return f'<div class="clip"><b>{escape(title)}</b>{self._player(path, False)}</div>'
+        shown = self._player(path, info.has_video) + self._picture(str(path), info.size)
+        return f'<div class="clip"><b>{escape(title)}</b>{shown}</div>'
+
+    def _player(self, path: Path, has_video: bool) -> str:
         kind = KINDS.get(path.suffix.lower())
         source = self._source(path, kind)
         if kind is None:
             return f'<p><a href="{source}">{escape(path.name)}</a></p>'
-        tag = "video" if item.info.has_video else "audio"
+        tag = "video" if has_video else "audio"
         return f'<{tag} controls loop preload="metadata" src="{source}"></{tag}>'
 
     def _source(self, path: Path, kind: str | None) -> str:
@@ -181,21 +229,26 @@ class _Clips:
         if kind is not None and size <= min(CLIP, self.left):
             self.left -= size
             return _data(kind, path.read_bytes())
-        return escape(Path(os.path.relpath(path.absolute(), self.folder)).as_posix())
+        return escape(link(os.path.relpath(path.absolute(), self.folder)))
 
-    def _picture(self, item: Item) -> str:
-        if item.info.size is None:
+    def _picture(self, path: str, size: tuple[int, int] | None) -> str:
+        if size is None:
             wide = None
         else:
-            scale = min(1.0, 160 / min(item.info.size))
-            wide = (max(1, round(item.info.size[0] * scale)), max(1, round(item.info.size[1] * scale)))
+            scale = min(1.0, 160 / min(size))
+            wide = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
         try:
-            clip = media.read(item.path, size=wide, mono=True, seconds=SECONDS)
+            clip = media.read(path, size=wide, mono=True, seconds=SECONDS)
             held = BytesIO()
             preview.preview(clip, width=PICTURE).save(held, "PNG", optimize=True)
         except MediaError:
             return ""
         return f'<img alt="frames above the spectrogram" src="{_data("image/png", held.getvalue())}">'
+
+
+def link(relative: str) -> str:
+    """A relative path as a link: quoted, and begun so that no name is taken for a scheme (`javascript:...`)."""
+    return "./" + quote(Path(relative).as_posix())
 
 
 def _data(kind: str, content: bytes) -> str:

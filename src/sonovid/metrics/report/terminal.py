@@ -39,6 +39,19 @@ def write_comparison(header: Sequence[str], rows: Sequence[Sequence[str]], lines
         Missing: rich is not installed.
     """
     console = console or terminal()
+    from rich.text import Text
+
+    write_grid(header, rows, lines, console)
+    console.print(Text(COMPARED), style="dim")
+
+
+def write_grid(header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[str], console: Any = None) -> None:
+    """A header, rows and lines about them.
+
+    Raises:
+        Missing: rich is not installed.
+    """
+    console = console or terminal()
     from rich.table import Table as Grid
     from rich.text import Text
 
@@ -50,7 +63,6 @@ def write_comparison(header: Sequence[str], rows: Sequence[Sequence[str]], lines
     console.print(grid)
     for line in lines:
         console.print(Text(line), style="yellow")
-    console.print(Text(COMPARED), style="dim")
 
 
 def terminal() -> Any:

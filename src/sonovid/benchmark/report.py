@@ -1,0 +1,127 @@
+"""The table of a benchmark: in the terminal, as Markdown, as JSON, and as a page with the clips of all systems side by side."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import sonovid
+from sonovid.benchmark.held_out import TASKS
+from sonovid.benchmark.scoring import Score, Scores, System
+from sonovid.metrics.report import markdown, page, terminal
+from sonovid.metrics.report.cells import MARKS, WAYS, number
+
+FORMAT = 1
+LEGEND = (
+    "* the best; ≈ not told apart from it at 5 % (exchange within pairs of clips, or the bootstrap of paired draws; Holm's "
+    "correction over all pairs of systems and all rows). In brackets: 95 % over clips. Floor: what another scene of the same "
+    "world gives in place of the generated stream, shuffled partners, or two halves of the reference; ceiling: the true clips. "
+    "↓ lower is better, ↑ higher."
+)
+# Scenes of which the page shows every system's clip.
+SHOWN = 6
+
+
+def rows(scores: Scores) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows: a row for each number of each task, then one for each fact that is known of a system."""
+    titles = list(scores.facts)
+    header = ("task", "measure", *titles, "floor", "ceiling", "clips")
+    found: list[tuple[str, ...]] = []
+    for task, measure in dict.fromkeys((one.task, one.measure) for one in scores.scores):
+        own = {title: scores.of(task, measure, title) for title in titles}
+        marks = scores.marks(task, measure)
+        first = next(one for one in own.values() if one is not None)
+        cells = [_cell(one, marks.get(title, "")) for title, one in own.items()]
+        clips = sorted({one.clips for one in own.values() if one is not None})
+        counted = str(clips[0]) if len(clips) == 1 else f"{clips[0]} to {clips[-1]}"
+        name = f"{measure} {WAYS[first.better]}"
+        found.append((task.replace("_", " "), name, *cells, number(first.floor), number(first.ceiling), counted))
+    for fact in dict.fromkeys(name for facts in scores.facts.values() for name in facts):
+        words = [_fact(facts.get(fact)) for facts in scores.facts.values()]
+        found.append(("", fact.replace("_", " "), *words, "", "", ""))
+    return header, found
+
+
+def _cell(one: Score | None, mark: str) -> str:
+    if one is None:
+        return ""
+    about = "" if math.isnan(one.low) else f" ({number(one.low)} to {number(one.high)})"
+    return f"{number(one.value)}{about}{f' {MARKS[mark]}' if mark else ''}"
+
+
+def _fact(value: Any) -> str:
+    return number(value) if isinstance(value, float) else "" if value is None else str(value)
+
+
+def write_terminal(scores: Scores, console: Any = None) -> None:
+    """The table in the terminal.
+
+    Raises:
+        Missing: rich is not installed.
+    """
+    header, found = rows(scores)
+    terminal.write_grid(header, found, [*_notes(scores), LEGEND], console)
+
+
+def to_markdown(scores: Scores) -> str:
+    """The table with its notes."""
+    header, found = rows(scores)
+    return markdown.grid(header, found, _notes(scores), LEGEND)
+
+
+def to_json(scores: Scores) -> str:
+    """Everything in plain values; numbers that do not exist are null."""
+    held = json.loads(scores.held.to_json())
+    found = {
+        "format": FORMAT,
+        "held_out": held,
+        "systems": {title: dict(facts) for title, facts in scores.facts.items()},
+        "scores": [_plain(asdict(one)) for one in scores.scores],
+        "pairs": [_plain(asdict(one)) for one in scores.pairs],
+        "notes": list(scores.notes),
+    }
+    return json.dumps(found, indent=1, allow_nan=False) + "\n"
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(one, float) and not math.isfinite(one) else one for key, one in values.items()}
+
+
+def to_html(scores: Scores, systems: Sequence[System], reference: "str | Path", beside: "str | Path") -> str:
+    """A page with the table, and of some scenes every system's clip beside the true one.
+
+    Args:
+        systems, reference: where the clips lie.
+        beside: the page's own place, for links to clips that are too large to be put into it.
+    """
+    header, found = rows(scores)
+    title = escape(f"{len(scores.facts)} systems on {scores.held.count} held-out scenes")
+    clips = page.Clips(Path(beside).absolute().parent)
+    body = [f"<h1>{title}</h1>", page.grid([header, *found]), f'<p class="dim">{escape(LEGEND)}</p>', page.notes(_notes(scores))]
+    for name in TASKS:
+        made = {one.title: _by_name(one.folder / name) for one in systems}
+        if any(made.values()):
+            body.append(f"<h2>{escape(name.replace('_', ' '))}</h2>")
+            body += [_scene(scores, index, made, Path(reference), clips) for index in range(min(SHOWN, scores.held.count))]
+    return page.document(title, [*body, f'<p class="dim">sonovid {sonovid.__version__}</p>'])
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()} if folder.is_dir() else {}
+
+
+def _scene(scores: Scores, index: int, made: Mapping[str, Mapping[str, Path]], reference: Path, clips: "page.Clips") -> str:
+    """One scene: its prompt, the true clip, and what each system made."""
+    scene = scores.held.scenes[index]
+    parts = [f"<h3>{escape(scene.name)}</h3><div>{escape(scene.caption)}</div>", '<div class="clips">']
+    for title, files in (("true", _by_name(reference)), *made.items()):
+        if scene.name in files:
+            parts.append(clips.show_file(files[scene.name], title))
+    return "".join([*parts, "</div>"])
+
+
+def _notes(scores: Scores) -> list[str]:
+    return list(scores.notes)

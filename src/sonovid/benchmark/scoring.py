@@ -1,0 +1,358 @@
+"""Folders of clips that systems made for the held-out scenes to one set of numbers, alike for all."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from sonovid import media
+from sonovid.av import AV, Task
+from sonovid.benchmark import counts
+from sonovid.benchmark.held_out import TASKS, HeldOut, Scene
+from sonovid.benchmark.reader import SAMPLE_RATE, SIZE, EventReader, packaged, read_attributes, read_events
+from sonovid.clip import Clip
+from sonovid.media import MediaError
+from sonovid.metrics import catalogue
+from sonovid.metrics.alignment import sound_onsets
+from sonovid.metrics.compare import compare
+from sonovid.metrics.evaluate import Measuring, evaluate_all
+from sonovid.metrics.results import Evaluation, Result, worth
+from sonovid.metrics.sets import MediaSet, open_set
+from sonovid.metrics.statistics import holm, mean_interval, paired_difference
+
+# What is computed of each task beside F1, by the names of `sonovid metrics`.
+METRICS = {
+    Task.VIDEO_TO_AUDIO: ("sync_scenes", "kad_scenes"),
+    Task.AUDIO_TO_VIDEO: ("sync_scenes", "fvd_scenes"),
+    Task.JOINT: ("sync_scenes", "fvd_scenes", "kad_scenes"),
+}
+# Of each task what its F1 is called, and the events of which it is.
+EVENTS = {
+    Task.VIDEO_TO_AUDIO: ("onsets_f1", "onsets of the generated sound against the scene's events"),
+    Task.AUDIO_TO_VIDEO: ("events_read_f1", "events read in the generated pictures against the scene's events"),
+    Task.JOINT: ("onsets_events_read_f1", "onsets of the generated sound against events read in the generated pictures"),
+}
+ATTRIBUTES = ("world", "material", "colour")
+
+
+@dataclass(frozen=True)
+class System:
+    """One system: a folder with a folder of clips for each task. facts: what else a table says of it, in plain values."""
+
+    title: str
+    folder: Path
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number of one system in one task. low, high: 95 %. clips: how many are counted. missing: scenes without a clip."""
+
+    task: str
+    measure: str
+    what: str
+    better: str
+    system: str
+    value: float
+    low: float
+    high: float
+    floor: float | None
+    ceiling: float | None
+    clips: int
+    missing: int = 0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two systems by one number: p of no difference, and the same after Holm's correction over all pairs of the table."""
+
+    task: str
+    measure: str
+    first: str
+    second: str
+    p: float
+    adjusted: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Everything: numbers, pairs, what cannot be said and why, what is known of each system, and the scenes it is of."""
+
+    scores: tuple[Score, ...]
+    pairs: tuple[Pair, ...]
+    notes: tuple[str, ...]
+    facts: Mapping[str, Mapping[str, Any]]
+    held: HeldOut
+
+    def of(self, task: str, measure: str, system: str) -> Score | None:
+        """A number, where there is one."""
+        wanted = (task, measure, system)
+        return next((one for one in self.scores if (one.task, one.measure, one.system) == wanted), None)
+
+    def marks(self, task: str, measure: str, level: float = 0.05) -> dict[str, str]:
+        """Of each system "best", "same" where it is not told apart from the best, or ""; by title."""
+        own = [one for one in self.scores if (one.task, one.measure) == (task, measure)]
+        if len(own) < 2:
+            return {one.system: "" for one in own}
+        top = max(own, key=lambda one: worth(one.value, one.better)).system
+        adjusted = {
+            frozenset((pair.first, pair.second)): pair.adjusted
+            for pair in self.pairs
+            if (pair.task, pair.measure) == (task, measure)
+        }
+        same = {one.system: not adjusted.get(frozenset((top, one.system)), 1.0) < level for one in own}
+        return {one.system: "best" if one.system == top else ("same" if same[one.system] else "") for one in own}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is heard and seen in one clip; None for a stream that was not looked at."""
+
+    onsets: list[float] | None = None
+    events: list[float] | None = None
+    attributes: dict[str, str] | None = None
+
+
+def score(
+    held: HeldOut,
+    reference: "str | Path",
+    systems: Sequence[System],
+    *,
+    tasks: Sequence[Task] = tuple(TASKS.values()),
+    measuring: Measuring | None = None,
+    reader: EventReader | None = None,
+) -> Scores:
+    """Score every system in every task that it has a folder for.
+
+    Args:
+        held: the scenes.
+        reference: the folder of the true clips, `reference` of `held_out.export`.
+        systems: where their clips lie: `folder/TASK/NAME.suffix`, as `held_out.export` says.
+        tasks: which of them.
+        measuring: how the metrics of `sonovid metrics` are had; its cache serves them alone.
+        reader: of events in pictures; default: the packaged one.
+
+    Raises:
+        ValueError: two systems of one title, a world that the reader does not know, or no clips of these scenes at all.
+    """
+    titles = [one.title for one in systems]
+    if len(set(titles)) < len(titles) or not titles:
+        raise ValueError(f"systems {', '.join(titles) or 'none'}: expected one or more, each of its own name")
+    reader = reader or packaged()
+    unknown = set(held.worlds) - set(reader.classes["world"])
+    if unknown:
+        raise ValueError(f"worlds {', '.join(sorted(unknown))}: the reader of events knows {', '.join(reader.classes['world'])}")
+    measuring = measuring or Measuring()
+    truth = open_set(reference, title="held-out scenes", workers=measuring.how.workers)
+    true = [_look(held.clip(i), AV(True, True), reader, held) for i in range(held.count)]
+    gathered = _Gathered([], [], [])
+    for task in tasks:
+        found = ((one, _clips_of(one, task, held, gathered.notes)) for one in systems)
+        own = [(one, clips) for one, clips in found if clips is not None]
+        if own:
+            _score_task(task, own, held, truth, true, reader, measuring, gathered)
+    if not gathered.scores:
+        layout = ", ".join(f"SYSTEM/{name}/NAME.mp4" for name in TASKS)
+        raise ValueError(f"no clips of the held-out scenes in {', '.join(str(one.folder) for one in systems)}; expected {layout}")
+    adjusted = holm([pair.p for pair in gathered.pairs])
+    pairs = tuple(replace(pair, adjusted=float(p)) for pair, p in zip(gathered.pairs, adjusted, strict=True))
+    facts = {one.title: dict(one.facts) for one in systems}
+    return Scores(tuple(gathered.scores), pairs, tuple(dict.fromkeys(gathered.notes)), facts, held)
+
+
+@dataclass
+class _Gathered:
+    scores: list[Score]
+    pairs: list[Pair]
+    notes: list[str]
+
+
+def _clips_of(system: System, task: Task, held: HeldOut, notes: list[str]) -> MediaSet | None:
+    """A system's clips of the held-out scenes in one task, or None."""
+    folder = system.folder / task.name.lower()
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    made = open_set(folder, title=system.title)
+    names = {scene.name for scene in held.scenes}
+    kept = tuple(item for item in made.items if item.name in names)
+    if not kept:
+        notes.append(f"{system.title}, {task.name.lower()}: none of {len(made)} clips bears the name of a held-out scene")
+        return None
+    if len(kept) < held.count:
+        notes.append(f"{system.title}, {task.name.lower()}: clips of {held.count - len(kept)} of {held.count} scenes are missing")
+    notes += [f"{system.title}, {task.name.lower()}: left out {one.name}: {one.reason}" for one in made.left_out[:3]]
+    return replace(made, items=kept)
+
+
+def _score_task(
+    task: Task,
+    own: Sequence[tuple[System, MediaSet]],
+    held: HeldOut,
+    truth: MediaSet,
+    true: Sequence[Found],
+    reader: EventReader,
+    measuring: Measuring,
+    gathered: _Gathered,
+) -> None:
+    """Everything of one task, put to what is gathered."""
+    name, places = task.name.lower(), {scene.name: i for i, scene in enumerate(held.scenes)}
+    made: dict[str, dict[int, Found]] = {}
+    for system, clips in own:
+        bar = tqdm(clips.items, f"{name} of {system.title}", unit="clip", disable=measuring.how.quiet or None)
+        made[system.title] = {}
+        for item in bar:
+            seen = _read(item.path, task.value, reader, held)
+            if isinstance(seen, str):
+                gathered.notes.append(f"{system.title}, {name}: left out {item.name}: {seen}")
+            else:
+                made[system.title][places[item.name]] = seen
+    _score_events(task, made, held, true, gathered, measuring.seed)
+    if task is Task.JOINT:
+        _score_words(made, held, true, gathered, measuring.seed)
+    chosen = catalogue.select(METRICS[task])
+    evaluations = evaluate_all([clips for _, clips in own], truth, chosen, measuring)
+    _score_metrics(name, evaluations, held, gathered, measuring.seed)
+
+
+def _read(path: str, streams: AV, reader: EventReader, held: HeldOut) -> Found | str:
+    """What is heard and seen in a file, at the rate and size of the scenes, or why it cannot be."""
+    geometry = held.geometry
+    try:
+        clip = media.read(
+            path,
+            fps=geometry.fps,
+            size=(SIZE, SIZE),
+            sample_rate=SAMPLE_RATE,
+            mono=True,
+            seconds=geometry.seconds,
+            video=streams.video,
+            audio=streams.audio,
+        )
+    except MediaError as error:
+        return str(error).removeprefix(f"{path}: ")
+    if (streams.video and clip.frames is None) or (streams.audio and clip.waveform is None):
+        return "without pictures" if streams.video and clip.frames is None else "without sound"
+    return _look(clip, streams, reader, held)
+
+
+def _look(clip: Clip, streams: AV, reader: EventReader, held: HeldOut) -> Found:
+    onsets = events = attributes = None
+    if streams.audio:
+        assert clip.waveform is not None
+        onsets = sound_onsets(clip.waveform[0], clip.sample_rate).tolist()
+    if streams.video:
+        assert clip.frames is not None
+        events = read_events(reader, clip.frames, held.geometry.fps)
+    if streams.video and streams.audio and clip.frames is not None and clip.waveform is not None:
+        attributes = read_attributes(reader, clip.frames, clip.waveform[0])
+    return Found(onsets, events, attributes)
+
+
+def sides(task: Task, own: Found, scene: Scene) -> tuple[list[float], list[float]]:
+    """The events found in a clip and those that they should be."""
+    if task is Task.VIDEO_TO_AUDIO:
+        return own.onsets or [], list(scene.events)
+    if task is Task.AUDIO_TO_VIDEO:
+        return own.events or [], list(scene.events)
+    return own.onsets or [], own.events or []
+
+
+def _score_events(
+    task: Task, made: Mapping[str, Mapping[int, Found]], held: HeldOut, true: Sequence[Found], gathered: _Gathered, seed: int
+) -> None:
+    """F1 of events. Floor: of the next scene of the same world in place of the generated stream; ceiling: the true clip."""
+    measure, what = EVENTS[task]
+    name = task.name.lower()
+
+    def rows(found: Sequence[tuple[list[float], list[float]]]) -> np.ndarray:
+        return counts.counts([f for f, _ in found], [t for _, t in found])
+
+    scenes = held.scenes
+    ceiling = [sides(task, true[i], scenes[i]) for i in range(held.count)]
+    floor = counts.f1(rows([(ceiling[held.partner(i)][0], ceiling[i][1]) for i in range(held.count)])).value
+    top = counts.f1(rows(ceiling)).value
+    counted = {
+        title: {i: rows([sides(task, one, scenes[i])])[0] for i, one in sorted(found.items())}
+        for title, found in made.items()
+        if found
+    }
+    for title, own in counted.items():
+        found = counts.f1(np.stack(list(own.values())), seed=seed)
+        gathered.scores.append(Score(name, measure, what, "higher", title, *found, floor, top, len(own), held.count - len(own)))
+
+    def p(first: Mapping[int, np.ndarray], second: Mapping[int, np.ndarray]) -> float:
+        shared = sorted(first.keys() & second.keys())
+        return counts.exchange(*(np.array([one[i] for i in shared]).reshape(-1, 2) for one in (first, second)), seed=seed)
+
+    _compare(name, measure, counted, p, gathered)
+
+
+def _score_words(
+    made: Mapping[str, Mapping[int, Found]], held: HeldOut, true: Sequence[Found], gathered: _Gathered, seed: int
+) -> None:
+    """The share of clips in which the reader finds what the prompt names."""
+    for attribute in ATTRIBUTES:
+
+        def right(one: Found, i: int, attribute: str = attribute) -> float:
+            return float((one.attributes or {}).get(attribute) == held.scenes[i].attributes[attribute])
+
+        ceiling = float(np.mean([right(true[i], i) for i in range(held.count)]))
+        floor = float(np.mean([right(true[held.partner(i)], i) for i in range(held.count)]))
+        values = {title: {i: right(one, i) for i, one in found.items()} for title, found in made.items() if found}
+        for title, own in values.items():
+            found = mean_interval(np.array(list(own.values())), seed=seed) if len(own) > 1 else None
+            low, high = (found.low, found.high) if found else (float("nan"), float("nan"))
+            value, missing = float(np.mean(list(own.values()))), held.count - len(own)
+            what = f"share of clips that show the {attribute} of their prompt, by the reader"
+            gathered.scores.append(
+                Score("joint", f"text_{attribute}", what, "higher", title, value, low, high, floor, ceiling, len(own), missing)
+            )
+
+        def p(first: Mapping[int, float], second: Mapping[int, float]) -> float:
+            shared = sorted(first.keys() & second.keys())
+            a, b = (np.array([one[i] for i in shared]) for one in (first, second))
+            return paired_difference(a, b, seed=seed).p if len(shared) > 1 else float("nan")
+
+        _compare("joint", f"text_{attribute}", values, p, gathered)
+
+
+def _compare(task: str, measure: str, values: Mapping[str, Any], p: Callable[[Any, Any], float], gathered: _Gathered) -> None:
+    """Every two systems by one number."""
+    for first, second in combinations(values, 2):
+        found = p(values[first], values[second])
+        if np.isfinite(found):
+            gathered.pairs.append(Pair(task, measure, first, second, float(found)))
+
+
+def _score_metrics(task: str, evaluations: Sequence[Evaluation], held: HeldOut, gathered: _Gathered, seed: int) -> None:
+    """The metrics of `sonovid metrics`, with their own floors and ceilings."""
+    for one in evaluations:
+        gathered.scores += [_of_result(task, one.title, result, held) for result in one.results]
+        gathered.notes += [f"{one.title}, {task}: {skipped.name} skipped: {skipped.reason}" for skipped in one.skipped]
+    if len(evaluations) > 1:
+        for pair in compare(evaluations, seed=seed).comparisons:
+            if pair.barred:
+                gathered.notes.append(f"{pair.first} and {pair.second}, {task}: {pair.metric} is not compared: {pair.barred}")
+            elif np.isfinite(pair.p):
+                gathered.pairs.append(Pair(task, pair.metric, pair.first, pair.second, pair.p))
+
+
+def _of_result(task: str, title: str, result: Result, held: HeldOut) -> Score:
+    return Score(
+        task,
+        result.name,
+        result.what,
+        result.better,
+        title,
+        result.value,
+        result.low,
+        result.high,
+        result.floor,
+        result.ceiling,
+        result.generated,
+        held.count - result.generated,
+    )

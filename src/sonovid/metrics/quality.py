@@ -1,0 +1,47 @@
+"""Metrics of one stream by itself: how steady pictures are, how clean speech sounds."""
+
+from collections.abc import Callable
+
+from sonovid.metrics.base import Arrays, ClipScore, Metric
+from sonovid.metrics.extractors.dnsmos import NAMES, Dnsmos
+from sonovid.metrics.extractors.steadiness import Steadiness
+
+HUANG, REDDY = "Huang et al. 2024", "Reddy et al. 2022"
+
+
+def flickering(own: Arrays, _: Arrays) -> float:
+    """(255 - the mean change of a colour value from frame to frame) / 255, in [0, 1] (VBench's temporal flickering)."""
+    return (255 - float(own["change"].mean())) / 255
+
+
+def opinion(name: str) -> Callable[[Arrays, Arrays], float]:
+    """One of the opinions that DNSMOS predicts."""
+
+    def of_arrays(own: Arrays, _: Arrays) -> float:
+        return float(own[name][0])
+
+    return of_arrays
+
+
+WHAT = {
+    "ovrl": "overall quality of speech, predicted mean opinion from 1 to 5 (P.835)",
+    "sig": "quality of the speech itself, predicted mean opinion from 1 to 5 (P.835)",
+    "bak": "quality of what is behind the speech, predicted mean opinion from 1 to 5 (P.835)",
+    "p808": "quality of speech, predicted mean opinion from 1 to 5 (P.808)",
+}
+METRICS: tuple[Metric, ...] = (
+    ClipScore(
+        "temporal_flickering",
+        "steadiness",
+        "VBench's temporal flickering: 1 less the mean change of colours between frames; a still picture has 1",
+        "higher",
+        HUANG,
+        of=Steadiness,
+        to=Steadiness,
+        score=flickering,
+    ),
+    *(
+        ClipScore(f"dnsmos_{name}", "dnsmos", WHAT[name], "higher", REDDY, of=Dnsmos, to=Dnsmos, score=opinion(name))
+        for name in NAMES
+    ),
+)
