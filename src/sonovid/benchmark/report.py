@@ -13,6 +13,7 @@ from sonovid.benchmark.held_out import TASKS
 from sonovid.benchmark.scoring import Score, Scores, System
 from sonovid.metrics.report import markdown, page, terminal
 from sonovid.metrics.report.cells import MARKS, WAYS, number
+from sonovid.metrics.sets import SUFFIXES
 
 FORMAT = 1
 LEGEND = (
@@ -110,7 +111,8 @@ def to_html(scores: Scores, systems: Sequence[System], reference: "str | Path", 
 
 
 def _by_name(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()} if folder.is_dir() else {}
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {path.stem: path for path in inside if path.suffix.lower() in SUFFIXES}
 
 
 def _scene(scores: Scores, index: int, made: Mapping[str, Mapping[str, Path]], reference: Path, clips: "page.Clips") -> str:

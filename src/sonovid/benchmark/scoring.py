@@ -214,7 +214,11 @@ def _score_task(
     if task is Task.JOINT:
         _score_words(made, held, true, gathered, measuring.seed)
     chosen = catalogue.select(METRICS[task])
-    evaluations = evaluate_all([clips for _, clips in own], truth, chosen, measuring)
+    try:
+        evaluations = evaluate_all([clips for _, clips in own], truth, chosen, measuring)
+    except ValueError as error:
+        gathered.notes.append(f"{name}: {error}")
+        return
     _score_metrics(name, evaluations, held, gathered, measuring.seed)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from peers import filled_with_waves, waves
 
 from sonovid.clip import Clip
 from sonovid.metrics.base import Material, Unfit
@@ -106,3 +107,13 @@ def test_another_network_is_refused(tmp_path):
     torch.save({"state_dict": CavpNetwork(**TINY).state_dict()}, tmp_path / "cavp_epoch66.ckpt")
     with pytest.raises(ValueError, match="another network than CavpNetwork"):
         CavpVideo().load([tmp_path / "cavp_epoch66.ckpt"])
+
+
+def test_it_gives_the_figures_that_it_gave_when_it_equalled_the_authors_code():
+    """With equal random weights both halves were theirs bit for bit; these figures hold that."""
+    with torch.no_grad():
+        network = filled_with_waves(CavpNetwork(**TINY))
+        pictures = network.encode_video(waves((1, 3, 4, 64, 64), 0.37))
+        sound = network.encode_audio(waves((1, 64, 128), 0.011))
+    np.testing.assert_allclose(pictures[0, 1], [-0.1261834, 0.5648608, -0.9128022, 0.8648165, -0.6150429, 0.6027914], rtol=1e-4)
+    np.testing.assert_allclose(sound[0, 1], [-53.4247, 41.20998, 12.27337, -53.41748, 41.56357, 10.58599], rtol=1e-4)
