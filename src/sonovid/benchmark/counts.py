@@ -47,4 +47,4 @@ def exchange(first: Int64[np.ndarray, "n 2"], second: Int64[np.ndarray, "n 2"], 
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
-    return 2 * sums[..., 0] / np.maximum(sums[..., 1], 1)
+    return np.asarray(2 * sums[..., 0] / np.maximum(sums[..., 1], 1))
