@@ -83,7 +83,8 @@ class HeldOut:
         path = Path(folder) / FILE
         try:
             held = json.loads(path.read_text(encoding="utf-8"))
-            return cls(tuple(held["worlds"]), held["count"], held["first"], Geometry(**held["geometry"]))
+            geometry = Geometry(**{**held["geometry"], "fps": Fraction(held["geometry"]["fps"])})
+            return cls(tuple(held["worlds"]), held["count"], held["first"], geometry)
         except FileNotFoundError:
             raise ValueError(f"{folder}: holds no {FILE}; sonovid benchmark export {folder} writes the held-out scenes") from None
         except (KeyError, TypeError, json.JSONDecodeError) as error:
