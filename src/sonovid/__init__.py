@@ -109,6 +109,7 @@ The map, in the order in which imports may point:
     diffusion/objective.py      what one training batch asks of a denoiser
     diffusion/sampler.py        the joint sampling loop, the rules that take one step of it, and lists of times
     diffusion/schedule.py       x_t = alpha(t) x_0 + sigma(t) eps, with t = 0 the data and t = 1 the noise
+    training/activations.py     gradient checkpointing for any model: activations computed again, not kept
     training/adversarial_vocoding.py  what MelGAN is trained by: discriminators at three rates, their features, the mel
     training/average.py         averaged weights: an exponential moving average of what is trained
     training/biquads.py         random filters of the second order, that colour sounds for a vocoder

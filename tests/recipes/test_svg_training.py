@@ -1,12 +1,11 @@
 """SVG trained from its recipe: the bases, then what joins them, then every task sampled and scored."""
 
 import json
-import sys
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
+import released_parts
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -22,9 +21,6 @@ from sonovid.metrics.alignment import agreement, sound_onsets
 from sonovid.pipeline import SoundingVideoPipeline
 from sonovid.recipes import svg_training
 from sonovid.training import logs
-
-sys.path.append(str(Path(__file__).parents[1] / "codecs"))
-from test_text import tiny
 
 GEOMETRY = Geometry(4, Fraction(8), 32, 32, 16000)
 
@@ -139,53 +135,7 @@ def test_a_begun_model_of_another_kind_is_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def pipelines(tmp_path_factory):
-    """Folders as the released base models lie: a picture pipeline, a motion adapter, AudioLDM, CLIP and CLAP; tiny and random."""
-    import diffusers
-    import transformers
-
-    root = tmp_path_factory.mktemp("pipelines")
-    with torch.random.fork_rng():
-        torch.random.default_generator.manual_seed(0)
-        sizes = {"block_out_channels": (64, 32), "layers_per_block": 1, "norm_num_groups": 8, "attention_head_dim": 8}
-        picture = diffusers.UNet2DConditionModel(
-            in_channels=4,
-            out_channels=4,
-            cross_attention_dim=16,
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            **sizes,
-        )
-        picture.save_pretrained(root / "sd" / "unet")
-        for name, widths in (("adapter", (64, 32)), ("other_adapter", (64, 32, 32))):
-            diffusers.MotionAdapter(
-                block_out_channels=widths, motion_layers_per_block=1, motion_norm_num_groups=8, motion_num_attention_heads=4
-            ).save_pretrained(root / name)
-        sound = svg_training.audioldm_config((64, 32), text_width=8, in_channels=8, norm_groups=8, layers=1)
-        diffusers.UNet2DConditionModel.from_config(sound).save_pretrained(root / "audioldm" / "unet")
-        for place, channels, latents, levels in (("sd", 3, 4, 2), ("audioldm", 1, 8, 3)):
-            diffusers.AutoencoderKL(
-                in_channels=channels,
-                out_channels=channels,
-                down_block_types=("DownEncoderBlock2D",) * levels,
-                up_block_types=("UpDecoderBlock2D",) * levels,
-                block_out_channels=(8,) * levels,
-                latent_channels=latents,
-                norm_num_groups=4,
-            ).save_pretrained(root / place / "vae")
-        transformers.SpeechT5HifiGan(
-            transformers.SpeechT5HifiGanConfig(
-                model_in_dim=64,
-                upsample_initial_channel=16,
-                upsample_rates=[10, 16],
-                upsample_kernel_sizes=[20, 32],
-                resblock_kernel_sizes=[3],
-                resblock_dilation_sizes=[[1]],
-                sampling_rate=16000,
-            )
-        ).save_pretrained(root / "audioldm" / "vocoder")
-        for kind in ("clip", "clap"):
-            tiny(kind, root / kind)
-    return root
+    return released_parts.write(tmp_path_factory.mktemp("pipelines"))
 
 
 def paper_of(root, **changed):
@@ -210,7 +160,6 @@ def paper_of(root, **changed):
         "sampling.steps": 2,
         "sampling.validation_clips": 1,
         "training.steps": 2,
-        "training.precision": "no",
         "training.batch_size": 2,
         "training.validate_every": 2,
         "training.validate_size": 2,

@@ -63,8 +63,7 @@ class Regression:
     (the video's connector, the sound's joins): the halves share no weights, and this one runs the video's U-Net for estimates
     alone. given: the share of samples whose other stream is given, clean, either stream for one half of these; the paper draws
     both times evenly, and a stream is seldom clean. self_conditioning: the share of samples that are shown their last estimate.
-    text_dropout: the share whose text is taken away. gradient_checkpointing: half of the memory for activations, for a third more
-    time.
+    text_dropout: the share whose text is taken away.
     """
 
     stage: Literal["bases", "joined"] = "joined"
@@ -74,7 +73,6 @@ class Regression:
     self_conditioning: float = 0.5
     given: float = 0.0
     audio_weight: float = 1.0
-    gradient_checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +107,8 @@ class SVGRecipe:
 def paper() -> SVGRecipe:
     """The published model: AnimateDiff on Stable Diffusion 1.5 joined with AudioLDM-M; 4 s of 256x256 at 8 fps.
 
+    Batches of 16 are those of all GPUs together: two clips each on eight, or on one GPU in eight passes.
+
     Deviation: the paper trains with Adam, its code with AdamW, whose decay is taken; its words are dropped for one sample in ten,
     which the code means to do and at its batch size never does.
     """
@@ -128,10 +128,11 @@ def paper() -> SVGRecipe:
             context_channels=1280,
             mults=(2, 4),
         ),
-        regression=Regression(gradient_checkpointing=True),
         training=Settings(
             steps=386_000,
-            batch_size=16,
+            batch_size=2,
+            global_batch=16,
+            gradient_checkpointing=True,
             learning_rate=1e-5,
             warm_up=0,
             decay="constant",

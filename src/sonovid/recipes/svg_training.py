@@ -87,8 +87,6 @@ def network(recipe: SVGRecipe, codecs: AV, text: JointText) -> SVG:
             model = SVG(motion, sound, **options)
     model.set_null(words, vector)
     model.check(shapes.map(lambda shape: torch.empty(1, *shape, device="meta")))
-    if recipe.regression.gradient_checkpointing:
-        model.enable_gradient_checkpointing()
     return model.train_bases() if recipe.regression.stage == "bases" else model.freeze_bases()
 
 

@@ -154,7 +154,9 @@ def paper() -> UniFormRecipe:
         sampling=Sampling(steps=100, guidance=4.0),
         training=Settings(
             steps=1_000_000,
-            batch_size=32,
+            batch_size=1,
+            global_batch=32,
+            gradient_checkpointing=True,
             learning_rate=1e-4,
             warm_up=1000,
             decay="constant",

@@ -4,6 +4,7 @@ settings        how a run is trained: plain values
 job             what the loop is given: a model, its objective, its data
 loop            steps, validation, exact resumption
 run             the state of a run: model, optimiser, averaged weights, how they are saved and come back
+activations     gradient checkpointing for any model
 average         the averaged weights of what is trained
 checkpoint      written aside and renamed, read back whole or not at all
 frozen          frozen weights, written once beside the checkpoints

@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from sonovid import atomic
 from sonovid.av import AV
 from sonovid.diffusion.objective import Scored, total
 from sonovid.training import checkpoint, frozen, optimizers
+from sonovid.training.activations import recompute
 from sonovid.training.average import Average, trained
 from sonovid.training.job import Job, seed_of
 from sonovid.training.logs import Meter
@@ -97,6 +99,8 @@ class Run:
     def __init__(self, job: Job, out: Path) -> None:
         self.job, self.out, self.ranks = job, out, Ranks.of_this_run()
         self.settings = settings = for_processes(job.settings, self.ranks.count)
+        # Accelerate keeps the precision of a process's first run; a second one in it may have another.
+        AcceleratorState._reset_state()
         self.accelerator = Accelerator(
             mixed_precision=settings.precision,
             cpu=not torch.cuda.is_available(),
@@ -104,6 +108,8 @@ class Run:
         )
         self.device = self.accelerator.device
         self.model, self.adversary = job.model.to(self.device), job.adversary
+        if settings.gradient_checkpointing:
+            recompute(self.model)
         if settings.compile:
             self.model.compile()
         self.model.train()

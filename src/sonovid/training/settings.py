@@ -17,7 +17,8 @@ class Settings:
     optimizer: "muon" is Muon for the matrices inside blocks, at `matrix_rate` times the rate, and AdamW for the rest.
     average: the decay of the averaged weights. keep: how many checkpoints stay; those at the steps that `milestones` names are
     written whatever `checkpoint_every` says, and stay beside them. ahead: threads that prepare batches ahead.
-    validate_size: samples of the held-out part that are scored each time.
+    validate_size: samples of the held-out part that are scored each time. gradient_checkpointing: activations inside blocks are
+    computed again in the backward pass: a fraction of their memory, for about a third more time.
     """
 
     steps: int = 10_000
@@ -47,6 +48,7 @@ class Settings:
     keep: int = 2
     milestones: tuple[int, ...] = ()
     ahead: int = 2
+    gradient_checkpointing: bool = False
     compile: bool = False
 
     def __post_init__(self) -> None:

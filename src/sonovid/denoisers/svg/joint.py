@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import checkpoint
 
 from sonovid.av import AV
 from sonovid.condition import Condition
@@ -158,6 +159,10 @@ class SVG(ModelMixin, ConfigMixin):
                 f"{tuple(self.null_text.shape)} and {tuple(self.null_pooled.shape)}"
             )
         self.null_text, self.null_pooled = text.to(self.null_text), pooled.to(self.null_pooled)
+
+    def enable_gradient_checkpointing(self, gradient_checkpointing_func: Any = None) -> None:
+        """Keep no activations inside blocks, connectors and joins; the backward pass computes them again (diffusers)."""
+        super().enable_gradient_checkpointing(gradient_checkpointing_func or recomputed)
 
     # --- forward ---------------------------------------------------------------------------------------------------------
 
@@ -331,6 +336,16 @@ def precision(device: torch.device) -> Any:
     """For a forward pass: what `SinglePrecision` names where a CPU trains under autocast, else everything as it comes."""
     badly = device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
     return SinglePrecision() if badly else nullcontext()
+
+
+def recomputed(block: nn.Module, *inputs: Any) -> Any:
+    """A block whose activations the backward pass computes again, in the precision in which they were computed first.
+
+    The backward pass runs after `precision` was left, so that its mode has to be entered again.
+    """
+    tensors = [value for value in inputs if isinstance(value, Tensor)]
+    mode = precision(tensors[0].device)
+    return checkpoint(block, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), mode))
 
 
 def once_for_all_frames(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:

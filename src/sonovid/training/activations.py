@@ -1,0 +1,41 @@
+"""Gradient checkpointing for any model: activations inside blocks are computed again in the backward pass, not kept."""
+
+from functools import partial
+from typing import Any
+
+import torch
+from diffusers import ModelMixin
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+
+def recompute(model: nn.Module) -> int:
+    """Turn gradient checkpointing on, and return in how many places.
+
+    Networks of diffusers' kind that support it do it in their own way. Of all other parts, each block of each outermost list of
+    blocks (`nn.ModuleList`, or an `nn.Sequential` of modules that have parts themselves) is one piece.
+    """
+    if isinstance(model, ModelMixin) and model._supports_gradient_checkpointing:
+        model.enable_gradient_checkpointing()
+        return 1
+    if isinstance(model, nn.ModuleList | nn.Sequential):
+        blocks = [block for block in model if list(block.children())]
+        return sum(_recompute_block(block) for block in blocks)
+    return sum(recompute(child) for child in model.children())
+
+
+def _recompute_block(block: nn.Module) -> int:
+    """One block as one piece, unless it holds a network that has its own way."""
+    if any(isinstance(part, ModelMixin) and part._supports_gradient_checkpointing for part in block.modules()):
+        return recompute(block)
+    if not any(parameter.requires_grad for parameter in block.parameters()):
+        return 0
+    # The instance's own attribute: the state's names, and the class that is saved, stay what they are.
+    block.forward = partial(_through, block, block.forward)
+    return 1
+
+
+def _through(block: nn.Module, forward: Any, *inputs: Any, **named: Any) -> Any:
+    if not (block.training and torch.is_grad_enabled()):
+        return forward(*inputs, **named)
+    return checkpoint(forward, *inputs, use_reentrant=False, **named)
