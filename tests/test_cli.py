@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sonovid import media
+from sonovid import media, progress
 from sonovid.cli import main
 from sonovid.clip import Clip
 
@@ -113,11 +113,14 @@ def test_several_clips_are_numbered_and_each_is_the_one_of_its_seed(sonovid, tmp
     assert not np.array_equal(media.read("many-0.mkv").frames, alone.frames)
 
 
-def test_quiet_says_nothing_and_otherwise_there_is_a_bar(sonovid):
+def test_quiet_says_nothing_and_otherwise_there_is_a_bar(sonovid, monkeypatch):
     assert sonovid("a hit", "-o", "out.mp4", "--quiet") == (0, "", "")
     _, out, err = sonovid("a hit", "-o", "out.mp4", "--overwrite")
     assert out.count("\n") == 1
-    assert "generating" in err
+    # Nobody watches, and it is soon done.
+    assert "generating" not in err
+    monkeypatch.setattr(progress, "watched", lambda: True)
+    assert "generating" in sonovid("a hit", "-o", "out.mp4", "--overwrite")[2]
 
 
 def test_what_the_model_does_may_be_asked_for(sonovid):

@@ -13,7 +13,7 @@ FILES = sorted(path for path in ROOT.rglob("*.py"))
 NAMES = [str(path.relative_to(ROOT)) for path in FILES]
 TREES = {name: ast.parse(path.read_text()) for name, path in zip(NAMES, FILES, strict=True)}
 
-BASE = {"atomic", "av", "geometry", "clip", "condition", "classes", "text_files", "model"}
+BASE = {"atomic", "progress", "av", "geometry", "clip", "condition", "classes", "text_files", "model"}
 STAGES = BASE | {"media", "preview", "data", "codecs", "denoisers", "diffusion"}
 ROOTS = {"pipeline", "output", "windows", "extent", "denoising", "arguments", "folders", "shipped"}
 ROOTS |= {"request", "given", "batching", "decoding", "generation", "light", "lora"}
@@ -22,6 +22,7 @@ TOP = STAGES | ROOTS | {"training", "metrics", "foreign"}
 # A codec may decode by diffusion (MM-LDM's does); diffusion sees nothing of codecs.
 MAY_IMPORT = {
     "atomic": set(),
+    "progress": set(),
     "av": set(),
     "geometry": set(),
     "clip": {"geometry"},

@@ -3,6 +3,7 @@
 The map, in the order in which imports may point:
 
     atomic.py                   files and folders that appear whole or not at all: written beside their place, then renamed
+    progress.py                 one progress bar for the whole package: a bar on a terminal, a few lines in a log
     av.py                       the pair that travels through the whole library, and the tasks that say which half is noise
     geometry.py                 seconds, frames, samples, mel frames and latent steps
     clip.py                     Clip: pictures and their sound with what is known about them

@@ -9,7 +9,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor
 
-from sonovid import atomic, folders, foreign, lora
+from sonovid import atomic, folders, foreign, lora, progress
 from sonovid.arguments import Generators, check_prompts
 from sonovid.av import AV, Task
 from sonovid.diffusion import sampler
@@ -172,6 +172,13 @@ class SoundingVideoPipeline(Generation, DiffusionPipeline):
         return Generation.to(self, *args, **kwargs)
 
     to.__doc__ = Generation.to.__doc__
+
+    def progress_bar(self, iterable: Any = None, total: int | None = None) -> Any:
+        """The bar of diffusers on a terminal, a few lines elsewhere; `set_progress_bar_config` as there."""
+        own: dict[str, Any] = getattr(self, "_progress_bar_config", {})
+        if own.get("disable") or progress.watched():
+            return super().progress_bar(iterable, total)
+        return progress.bar(iterable, total=total, desc=own.get("desc", "sampling"), unit=own.get("unit", "step"))
 
     @property
     def device(self) -> torch.device:

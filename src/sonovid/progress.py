@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, Generic, TextIO, TypeVar
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 # Where nobody watches, a line is written at each of so many equal parts of the work, but never more often than this.
@@ -18,10 +18,10 @@ class Lines(Generic[Item]):
     """
 
     def __init__(
-        self, iterable: Iterable[Item] | None, *, total: float | None, initial: float, desc: str, unit: str, file: TextIO
+        self, iterable: Iterable[Item] | None, *, total: int | None, initial: int, desc: str, unit: str, file: Any
     ) -> None:
         self.iterable, self.desc, self.unit, self.file = iterable, desc, unit, file
-        self.total = total if total is not None or not hasattr(iterable, "__len__") else len(iterable)
+        self.total = len(iterable) if total is None and isinstance(iterable, Sized) else total
         self.n = self.first = initial
         self.began = time.monotonic()
         self._last, self._said, self._beside = initial, self.began, ""
@@ -41,7 +41,7 @@ class Lines(Generic[Item]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def update(self, n: float = 1) -> None:
+    def update(self, n: int = 1) -> None:
         """Count so much as done."""
         self.n += n
         now = time.monotonic()
@@ -79,11 +79,16 @@ def _span(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
+def watched() -> bool:
+    """Whether somebody may be looking: stderr is a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def bar(
     iterable: Iterable[Item] | None = None,
     *,
-    total: float | None = None,
-    initial: float = 0,
+    total: int | None = None,
+    initial: int = 0,
     desc: str = "",
     unit: str = "it",
     quiet: bool = False,
@@ -98,8 +103,8 @@ def bar(
     Returns:
         tqdm's bar on a terminal, `Lines` elsewhere; both are iterated over, or used as a context with `update`.
     """
-    if not quiet and not sys.stderr.isatty():
+    if not quiet and not watched():
         return Lines(iterable, total=total, initial=initial, desc=desc, unit=unit, file=sys.stderr)
     from tqdm.auto import tqdm
 
-    return tqdm(iterable, total=total, initial=int(initial), desc=desc, unit=unit, disable=quiet, dynamic_ncols=True)
+    return tqdm(iterable, total=total, initial=initial, desc=desc, unit=unit, disable=quiet, dynamic_ncols=True)

@@ -217,6 +217,13 @@ def test_a_full_disk_loses_no_checkpoint_and_is_said_in_one_line(tmp_path):
     assert checkpoint.latest(tmp_path).name == "checkpoint-000020"
 
 
+def test_runs_of_one_process_may_differ_in_precision(tmp_path):
+    train(job(steps=2, precision="bf16"), tmp_path / "half")
+    train(job(steps=2), tmp_path / "single")
+    train(job(steps=2, gradient_checkpointing=True), tmp_path / "again")
+    same(tmp_path / "single" / "checkpoint-000002", tmp_path / "again" / "checkpoint-000002")
+
+
 def test_training_lowers_the_loss_and_true_pairs_come_out_below_shuffled_ones(tmp_path):
     often = {"log_every": 50, "checkpoint_every": 400, "validate_every": 400}
     train(job(dropout=0.0, steps=400, batch_size=32, learning_rate=1e-2, **often), tmp_path)

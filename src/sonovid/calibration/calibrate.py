@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tqdm.auto import tqdm
-
+from sonovid import progress
 from sonovid.calibration import tables
 from sonovid.calibration.features import Plan, arrange
 from sonovid.calibration.findings import Estimates, Finding, estimates, find
@@ -93,7 +92,7 @@ def calibrate(plan: Plan, metrics: Sequence[Metric], *, weights: str | None = No
     )
     findings: list[Finding] = []
     errors: list[Estimates] = []
-    for metric in tqdm(usable, desc="metrics", unit="metric", disable=quiet):
+    for metric in progress.bar(usable, desc="metrics", unit="metric", quiet=quiet):
         findings += find(metric, arranged, seed=plan.seed)
         if metric.unit == "ms" and metric.better == "zero":
             errors += estimates(metric, arranged)

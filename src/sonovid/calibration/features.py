@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from sonovid import progress
 from sonovid.av import AV
 from sonovid.calibration.degradations import DEGRADATIONS, scene
 from sonovid.clip import Clip
@@ -103,13 +103,13 @@ def arrange(plan: Plan, extractors: Sequence[Ready], *, with_reference: bool, qu
         if one.kind.reading.video and one.kind.reading.audio:
             raise ValueError(f"{one.kind.name} looks at both streams at once, which cannot be exchanged one by one")
     arranged = Arrangement(plan)
-    for i, (world, seed) in enumerate(tqdm(plan.clips, desc="clips", unit="clip", disable=quiet)):
+    for i, (world, seed) in enumerate(progress.bar(plan.clips, desc="clips", unit="clip", quiet=quiet)):
         for condition, clip, changes in _clips(plan, world, seed):
             for one in extractors:
                 if (one.kind.reading.video and changes.video) or (one.kind.reading.audio and changes.audio):
                     arranged.put(condition, one.kind, i, _extracted(one, clip))
     if with_reference:
-        for i, (world, seed) in enumerate(tqdm(plan.clips, desc="reference", unit="clip", disable=quiet)):
+        for i, (world, seed) in enumerate(progress.bar(plan.clips, desc="reference", unit="clip", quiet=quiet)):
             clip = scene(world, seed + plan.count, seconds=plan.seconds, fps=plan.fps, size=plan.size).clip
             for one in extractors:
                 arranged.reference[one.kind, i] = _extracted(one, clip)

@@ -42,9 +42,7 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Caption what has no caption."""
-    from tqdm.auto import tqdm
-
-    from sonovid import atomic
+    from sonovid import atomic, progress
     from sonovid.captioning import Captioner
     from sonovid.commands.device import usable
     from sonovid.data import listing, manifest
@@ -65,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
     failed = 0
     if waiting:
         captioner = Captioner.from_pretrained(args.model, device=usable(args.device), prompt=args.prompt, tokens=args.tokens)
-        for i, place in tqdm(waiting, desc="captions", unit="clip", disable=None):
+        for i, place in progress.bar(waiting, desc="captions", unit="clip"):
             try:
                 caption = captioner(frames_of(entries[i].path, args.frames))
             except MediaError as error:

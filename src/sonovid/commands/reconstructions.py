@@ -22,9 +22,7 @@ def reconstructed(codec: str, reference: str, *, keep: "str | None" = None, quie
     Raises:
         ValueError: no codec there, or nothing in the reference that it can take.
     """
-    from tqdm.auto import tqdm
-
-    from sonovid import media
+    from sonovid import media, progress
     from sonovid.av import AV
     from sonovid.metrics.sets import open_set
 
@@ -35,7 +33,7 @@ def reconstructed(codec: str, reference: str, *, keep: "str | None" = None, quie
         for folder in (made, true):
             folder.mkdir(parents=True, exist_ok=True)
         found = open_set(reference)
-        for item in tqdm(found.items, desc="reconstructions", unit="clip", disable=quiet or None):
+        for item in progress.bar(found.items, desc="reconstructions", unit="clip", quiet=quiet):
             name = item.name.replace("/", "-") + ".mkv"
             video = {"fps": geometry.fps, "size": (geometry.height, geometry.width)} if geometry else {}
             rate = geometry.sample_rate if geometry else getattr(codecs.audio, "sample_rate", None)

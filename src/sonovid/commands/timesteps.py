@@ -71,8 +71,8 @@ def run(args: argparse.Namespace) -> None:
 def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int) -> Any:
     """Times and losses of both streams, an AV of pairs of arrays."""
     import torch
-    from tqdm.auto import tqdm
 
+    from sonovid import progress
     from sonovid.av import AV, Task
     from sonovid.data import clips, manifest
     from sonovid.diffusion.adjustment import losses_over_time
@@ -94,7 +94,7 @@ def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int
         spread = (torch.arange(draws) + torch.rand(2, draws, generator=generator)) / draws
         shuffled = spread[1][torch.randperm(draws, generator=generator)]
         times.append(AV(*(t.clamp(min=1e-3).to(pipe.device) for t in (spread[0], shuffled))))
-    seen = tqdm(pairs, desc="clips")
+    seen = progress.bar(pairs, desc="clips")
     return losses_over_time(pipe.denoiser, pipe.schedule, pipe.config.predict, seen, times, generator)
 
 

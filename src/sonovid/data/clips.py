@@ -10,9 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from sonovid import atomic, media
+from sonovid import atomic, media, progress
 from sonovid.av import AV
 from sonovid.clip import Clip
 from sonovid.data import probes, scenes
@@ -155,8 +154,8 @@ def write_scenes(
     _one_extent(out, geometry)
     render = partial(_write_scene, out=str(out), world=world, geometry=geometry)
     with pool(workers) as run:
-        numbers = tqdm(run(render, range(seed, seed + count)), desc=f"scenes {world}", total=count, unit="clip", disable=quiet)
-        for _ in numbers:
+        seeds = run(render, range(seed, seed + count))
+        for _ in progress.bar(seeds, desc=f"scenes {world}", total=count, unit="clip", quiet=quiet):
             pass
     lines = []
     for path in sorted(out.glob("*.json")):

@@ -21,9 +21,8 @@ from typing import Any, overload
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from sonovid import atomic
+from sonovid import atomic, progress
 from sonovid.av import AV
 from sonovid.clip import Clip
 from sonovid.data import shards
@@ -289,7 +288,7 @@ class Store:
             about = {"version": VERSION, "key": self.key, "geometry": self.geometry.to_config(), "streams": list(self.streams)}
             atomic.write_text(self.folder / META, json.dumps(about, indent=1))
         mine = plan[part[0] :: part[1]]
-        with tqdm(total=sum(map(len, mine)), desc="latents", unit="clip", disable=part[0] != 0 or not mine, mininterval=1) as bar:
+        with progress.bar(total=sum(map(len, mine)), desc="latents", unit="clip", quiet=part[0] != 0 or not mine) as bar:
             done = run([window for chunk in mine for window in chunk])
             for chunk in mine:
                 self._write_one(chunk, done, bar)

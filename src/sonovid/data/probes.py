@@ -13,9 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm.auto import tqdm
-
-from sonovid import atomic, media
+from sonovid import atomic, media, progress
 from sonovid.processes import pool
 
 # So many new results are written at once: what a killed process had found beyond that is found again.
@@ -76,7 +74,7 @@ class Probes:
         """
         index, count = part
         unknown = [path for path in dict.fromkeys(paths) if _share(path, count) == index and self.get(path) is None]
-        bar = tqdm(total=len(unknown), desc="files", disable=len(unknown) < 200 or index != 0, unit="file", mininterval=1)
+        bar = progress.bar(total=len(unknown), desc="files", quiet=len(unknown) < 200 or index != 0, unit="file")
         with bar, pool(workers if len(unknown) > workers else 0) as run:
             for path, found in zip(unknown, run(_probe, unknown), strict=True):
                 bar.update()

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
+from sonovid import progress
 from sonovid.metrics import record
 from sonovid.metrics.base import ClipDistance, Distance, Metric, PairedScore
 from sonovid.metrics.computing import NotEnough, Sides, compute, lent
@@ -135,7 +134,7 @@ def _one(
         why = next(features.failures[kind] for kind in metric.extractors if kind in features.failures)
         skipped = (*skipped, Skipped(metric.name, metric.family, why))
     metrics = [metric for metric in metrics if not any(kind in features.failures for kind in metric.extractors)]
-    for metric in tqdm(metrics, desc=f"metrics of {system.title}", unit="metric", disable=measuring.how.quiet or None):
+    for metric in progress.bar(metrics, desc=f"metrics of {system.title}", unit="metric", quiet=measuring.how.quiet):
         try:
             results.append(_result(metric, sides, at_hand, measuring.how.protocol))
         except (NotEnough, ValueError) as error:

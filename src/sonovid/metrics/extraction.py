@@ -10,8 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
+from sonovid import progress
 from sonovid.clip import Clip
 from sonovid.media import MediaError
 from sonovid.metrics.base import Arrays, Extractor, Material, Reading, Unfit
@@ -237,7 +236,7 @@ def _here(jobs: Sequence[tuple[Item, Job]], extractors: Sequence[Ready], keep: K
     with pool(how.workers if len(jobs) > 4 else 0) as run:
         done: Iterator[list[Prepared]] = run(prepare, [job for _, job in jobs])
         for (item, job), results in zip(
-            jobs, tqdm(done, desc="features", total=len(jobs), unit="clip", disable=how.quiet or None), strict=True
+            jobs, progress.bar(done, desc="features", total=len(jobs), unit="clip", quiet=how.quiet), strict=True
         ):
             for kind, result in zip(job.kinds, results, strict=True):
                 if result.fault:

@@ -19,9 +19,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from sonovid import atomic
+from sonovid import atomic, progress
 from sonovid.training import checkpoint
 from sonovid.training.job import Job, seed_of
 from sonovid.training.lock import held
@@ -116,20 +115,20 @@ def _batches(run: Run) -> str:
 def _loop(run: Run, watch: Watch) -> None:
     settings = run.settings
     lines = Log(run.out, step=run.step) if run.main else None
-    bar = tqdm(total=settings.steps, initial=run.step, desc="train", unit="step", disable=not run.main, dynamic_ncols=True)
+    bar = progress.bar(total=settings.steps, initial=run.step, desc="train", unit="step", quiet=not run.main)
     since, clips, saved = time.monotonic(), 0, -1
     with ThreadPoolExecutor(settings.ahead) as pool:
         queue = _prefetch(run, pool)
-        progress = run.progress()
-        while run.step < settings.steps and progress < 1:
-            rate = learning_rate(settings, run.step, progress)
+        done = run.progress()
+        while run.step < settings.steps and done < 1:
+            rate = learning_rate(settings, run.step, done)
             norm = _step(run, queue, rate)
             run.step += 1
             clips += run.global_batch
             bar.update()
-            progress = run.progress()
+            done = run.progress()
             stops = run.ranks.most(float(watch.asked)) > 0
-            ends = run.step >= settings.steps or progress >= 1
+            ends = run.step >= settings.steps or done >= 1
             saves = ends or stops or run.step % settings.checkpoint_every == 0 or run.step in settings.milestones
             # A line is closed before a checkpoint, so that a resumed run writes the lines of an uninterrupted one.
             if saves or run.step % settings.log_every == 0:
