@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "codecs": BASE | {"diffusion"},
     "denoisers": BASE,
     "diffusion": BASE,
-    "training": STAGES,
+    "training": STAGES | {"folders"},
     "shipped": set(),
     "folders": {"atomic", "shipped"},
     "arguments": BASE | {"denoising", "diffusion"},

@@ -118,6 +118,7 @@ The map, in the order in which imports may point:
     training/hierarchical.py    what MM-LDM's autoencoder is trained by: Eqs. 1-3
     training/fine_tuning.py     what a frozen encoder's decoder is fine-tuned by: pixels, perceived distance, a judge of patches
     training/frozen.py          frozen weights beside a run's checkpoints: written once, referenced by each
+    training/initial.py         fine-tuning: a trained model's weights to begin with, and one stream alone
     training/job.py             what the loop is given: a model, its objective, its data, and what is asked of them
     training/lock.py            one training per output folder
     training/logs.py            what a run writes down: means of losses by stream, by noise level and by what was given

@@ -224,6 +224,12 @@ def test_runs_of_one_process_may_differ_in_precision(tmp_path):
     same(tmp_path / "single" / "checkpoint-000002", tmp_path / "again" / "checkpoint-000002")
 
 
+def test_a_configuration_that_asks_for_sharding_is_refused_not_ignored(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(ValueError, match="asks for FSDP, which this loop does not do"):
+        train(job(steps=2), tmp_path)
+
+
 def test_training_lowers_the_loss_and_true_pairs_come_out_below_shuffled_ones(tmp_path):
     often = {"log_every": 50, "checkpoint_every": 400, "validate_every": 400}
     train(job(dropout=0.0, steps=400, batch_size=32, learning_rate=1e-2, **often), tmp_path)

@@ -5,6 +5,7 @@ job             what the loop is given: a model, its objective, its data
 loop            steps, validation, exact resumption
 run             the state of a run: model, optimiser, averaged weights, how they are saved and come back
 activations     gradient checkpointing for any model
+initial         fine-tuning from a trained model, and of one stream
 average         the averaged weights of what is trained
 checkpoint      written aside and renamed, read back whole or not at all
 frozen          frozen weights, written once beside the checkpoints

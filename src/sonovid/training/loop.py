@@ -77,7 +77,7 @@ def train(job: Job, out: Path | str, *, resume: str | Path | None = None) -> Pat
     out = Path(out)
     with held(out):
         found = _start(out, resume)
-        run = Run(job, out)
+        run = Run(job, out, resumed=found is not None)
         if found is not None:
             run.load(found)
             log.info("resuming from %s", found)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -19,6 +20,7 @@ from sonovid.diffusion.objective import Scored, total
 from sonovid.training import checkpoint, frozen, optimizers
 from sonovid.training.activations import recompute
 from sonovid.training.average import Average, trained
+from sonovid.training.initial import initialise, train_only
 from sonovid.training.job import Job, seed_of
 from sonovid.training.logs import Meter
 from sonovid.training.ranks import Ranks
@@ -51,15 +53,18 @@ class Order:
 class Scoring(nn.Module):
     """A model with its objective as one module, so that distribution and precision wrap whatever methods the objective calls."""
 
-    def __init__(self, model: nn.Module, objective: Callable, weights: dict[str, float]) -> None:
+    def __init__(self, model: nn.Module, objective: Callable, weights: dict[str, float], streams: str = "both") -> None:
         super().__init__()
         self.model, self.objective, self.weights = model, objective, weights
+        self.left_out = {stream for stream in AV._fields if streams not in ("both", stream)}
 
     def forward(self, batch: Any, generator: torch.Generator) -> tuple:
         """The loss to descend, the losses [b] by name, the noise times, and what an adversary judges."""
         scored = self.objective(self.model, batch, generator)
         times = getattr(scored, "times", None)
-        loss = total(Scored(scored.losses, times or AV(None, None)), self.weights)
+        # Losses of a stream that is not trained are still logged ("video", "video_bound").
+        silent = {name: 0.0 for name in scored.losses if name.split("_")[0] in self.left_out}
+        loss = total(Scored(scored.losses, times or AV(None, None)), {**self.weights, **silent})
         return loss, scored.losses, times, getattr(scored, "made", None)
 
 
@@ -93,10 +98,20 @@ def for_processes(settings: Settings, processes: int) -> Settings:
     return replace(settings, accumulate=passes)
 
 
+def _refuse_foreign_sharding() -> None:
+    """Raises ValueError where an accelerate configuration asks for sharding, which would else be ignored in silence."""
+    for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() in ("true", "1", "yes"):
+            raise ValueError(
+                f"the accelerate configuration asks for {name}, which this loop does not do: launch with --multi_gpu and without "
+                "it; memory is saved by gradient_checkpointing=true, and by a small batch_size with global_batch"
+            )
+
+
 class Run:
     """The state of one run: everything that a checkpoint holds."""
 
-    def __init__(self, job: Job, out: Path) -> None:
+    def __init__(self, job: Job, out: Path, *, resumed: bool = False) -> None:
         self.job, self.out, self.ranks = job, out, Ranks.of_this_run()
         self.settings = settings = for_processes(job.settings, self.ranks.count)
         # Accelerate keeps the precision of a process's first run; a second one in it may have another.
@@ -107,15 +122,25 @@ class Run:
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self.device = self.accelerator.device
+        _refuse_foreign_sharding()
+        if settings.init and not resumed:
+            initialise(job.model, settings.init)
         self.model, self.adversary = job.model.to(self.device), job.adversary
+        if settings.streams != "both":
+            train_only(self.model, settings.streams)
         if settings.gradient_checkpointing:
             recompute(self.model)
         if settings.compile:
+            if self.device.type == "cpu":
+                # Fusing the foreach loops of bf16 kernels crashes Inductor's C++ compiler (torch 2.13).
+                import torch._inductor.config as inductor
+
+                inductor.cpp.max_horizontal_fusion_size = 1
             self.model.compile()
         self.model.train()
         self.optimizer = optimizers.optimizer(self.model, settings.learning_rate, settings, self.device)
         prepare = self.accelerator.prepare
-        self.scoring = prepare(Scoring(self.model, job.objective, job.weights))
+        self.scoring = prepare(Scoring(self.model, job.objective, job.weights, settings.streams))
         self.average = Average(trained(self.model), settings.average)
         if self.adversary is not None:
             self.adversary = self.adversary.to(self.device).train()

@@ -18,7 +18,10 @@ class Settings:
     average: the decay of the averaged weights. keep: how many checkpoints stay; those at the steps that `milestones` names are
     written whatever `checkpoint_every` says, and stay beside them. ahead: threads that prepare batches ahead.
     validate_size: samples of the held-out part that are scored each time. gradient_checkpointing: activations inside blocks are
-    computed again in the backward pass: a fraction of their memory, for about a third more time.
+    computed again in the backward pass: a fraction of their memory, for about a third more time. init: a model folder, or
+    "packaged", whose network's weights a new run begins with: fine-tuning, where resume= continues a run. streams: "audio" trains
+    what serves the sound alone and what both streams share, by the sound's loss; weights of the pictures alone do not move.
+    compile: torch.compile of the network.
     """
 
     steps: int = 10_000
@@ -49,6 +52,8 @@ class Settings:
     milestones: tuple[int, ...] = ()
     ahead: int = 2
     gradient_checkpointing: bool = False
+    init: str = ""
+    streams: Literal["both", "video", "audio"] = "both"
     compile: bool = False
 
     def __post_init__(self) -> None:
