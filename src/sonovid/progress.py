@@ -70,7 +70,8 @@ class Lines(Generic[Item]):
         rate = (self.n - self.first) / max(took, 1e-9)
         left = f", about {_span((self.total - self.n) / rate)} left" if self.total and rate > 0 and self.n < self.total else ""
         beside = f"; {self._beside}" if self._beside else ""
-        print(f"{self.desc}: {self.n:g}{of} in {_span(took)}{left}{beside}", file=self.file, flush=True)
+        self.file.write(f"{self.desc}: {self.n:g}{of} in {_span(took)}{left}{beside}\n")
+        self.file.flush()
 
 
 def _span(seconds: float) -> str:
