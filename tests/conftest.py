@@ -8,6 +8,16 @@ import torch
 torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_certificate(tmp_path_factory):
+    """Files are signed with a certificate of the tests' own, never with the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SONOVID_PROVENANCE_HOME", str(tmp_path_factory.mktemp("configuration") / "provenance"))
+        patch.delenv("SONOVID_CERTIFICATE", raising=False)
+        patch.delenv("SONOVID_PRIVATE_KEY", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_pipeline():
     """A pipeline that has learnt nothing: 16x16 pictures, 8 frames at 8 per second, 8 kHz."""

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "condition": {"av"},
     "classes": set(),
     "output": {"av", "clip"},
+    "provenance": BASE | {"media"},
     "text_files": set(),
     "model": set(),
     "processes": set(),
@@ -60,8 +61,8 @@ MAY_IMPORT = {
     "benchmark": BASE | {"media", "data", "codecs", "metrics", "processes"},
     "calibration": BASE | {"media", "data", "metrics"},
     "recipes": TOP | {"continuation"},
-    "app": TOP | {"continuation"},
-    "commands": TOP | {"recipes", "benchmark", "calibration", "captioning", "continuation", "app"},
+    "app": TOP | {"continuation", "provenance"},
+    "commands": TOP | {"recipes", "benchmark", "calibration", "captioning", "continuation", "app", "provenance"},
     "cli": TOP | {"recipes", "commands"},
 }
 # Functions that may be long or take many arguments, each with its reason.

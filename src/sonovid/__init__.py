@@ -137,6 +137,10 @@ The map, in the order in which imports may point:
     windows.py                  given pictures and sounds at a model's size and rates, the windows they are cut into
     extent.py                   how long a result is: that of the given clip, which is read, or the model's own
     output.py                   SoundingVideoOutput: what every pipeline returns
+    provenance/record.py        what is known of a generated file: in its container, and in its content credentials
+    provenance/certificates.py  the certificate that files are signed with: this machine's own, or somebody's
+    provenance/credentials.py   C2PA content credentials: signed as the last step, in place in one step
+    provenance/verifying.py     what a file says of where it comes from, and whether that holds
     foreign/base.py             the seam: what a family of diffusers' joint pipelines can do, is asked for, and gives
     foreign/loading.py          pipelines of diffusers read from a folder, from known libraries and safetensors alone
     foreign/mel.py              the log-mel spectrogram that LTX-2's audio VAE encodes
@@ -300,6 +304,7 @@ The map, in the order in which imports may point:
     commands/scenes.py          sonovid scenes: procedural sounding clips with known event times, as files
     commands/timesteps.py       sonovid timesteps: the loss of both streams over time, and the gamma that brings them into step
     commands/train.py           sonovid train and sonovid recipes: a named configuration, changed by key=value, run
+    commands/verify.py          sonovid verify: where a file comes from, and whether what it says of that holds
     cli.py                      the command line: one parser, and one clear line for every error
 """
 

@@ -26,6 +26,7 @@ from sonovid.commands import (
     scenes,
     timesteps,
     train,
+    verify,
 )
 
 COMMANDS = (
@@ -38,6 +39,7 @@ COMMANDS = (
     timesteps,
     train,
     cache,
+    verify,
     inform,
     evaluate,
     compare,

@@ -20,6 +20,7 @@ from sonovid.av import AV
 from sonovid.clip import Clip
 from sonovid.geometry import count
 from sonovid.preview import preview
+from sonovid.provenance import Record, signed
 
 STRIP_FRAMES, STRIP_HEIGHT = 6, 96
 # Drawing emerging frames takes at most this share of the time.
@@ -101,13 +102,15 @@ def _clips(pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[str,
         callback_on_step_end=watch,
     )
     for index, clip in enumerate(result.clips):
-        out, metadata = folder / f"video-{index}.mp4", provenance(request, card.system, seed + index, sources)
-        if video is not None:
-            media.mux(video, clip.waveform, clip.sample_rate, out, overwrite=True, metadata=metadata)
-        elif audio is not None:
-            media.replace_pictures(audio, clip.frames, clip.fps, out, overwrite=True, metadata=metadata)
-        else:
-            media.write(out, clip, overwrite=True, metadata=metadata)
+        out, record = folder / f"video-{index}.mp4", provenance(request, pipe, seed + index, sources)
+        options = {"overwrite": True, "metadata": record.to_metadata()}
+        with signed(out, record, given=video or audio, overwrite=True) as path:
+            if video is not None:
+                media.mux(video, clip.waveform, clip.sample_rate, path, **options)
+            elif audio is not None:
+                media.replace_pictures(audio, clip.frames, clip.fps, path, **options)
+            else:
+                media.write(path, clip, **options)
     return result.clips
 
 
@@ -126,11 +129,12 @@ def _long(pipe: Any, request: VideoRequest, seconds: Fraction, out: Path, watch:
     walk = go_on(pipe, seconds=seconds, manner=manner, generator=request.seed or 0, after_step=watch.step)
     watch.live.steps = walk.num_windows * walk.num_steps
     own = pipe.geometry
-    metadata = provenance(request, pipe.config.system, request.seed or 0, {})
-    size = (own.height, own.width)
-    with media.streaming(
-        out, fps=own.fps, size=size, sample_rate=own.sample_rate, channels=1, overwrite=True, metadata=metadata
-    ) as pieces:
+    record = provenance(request, pipe, request.seed or 0, {})
+    rates = {"fps": own.fps, "size": (own.height, own.width), "sample_rate": own.sample_rate, "channels": 1}
+    with (
+        signed(out, record, overwrite=True) as path,
+        media.streaming(path, **rates, overwrite=True, metadata=record.to_metadata()) as pieces,
+    ):
         for window in walk:
             pieces.add(window.clip.frames, window.clip.waveform)
             if watch.live.watched and window.clip.frames is not None:
@@ -165,15 +169,23 @@ def described(path: Path) -> dict[str, Any]:
     }
 
 
-def provenance(request: VideoRequest, system: str, seed: int, sources: dict[str, Path]) -> dict[str, str]:
-    """What is written into a file: that it is generated, which stream is, by what, and how to make it again."""
-    what = "sound" if "source_video" in sources else "pictures" if "source_audio" in sources else "pictures and sound"
-    parts = [f"AI-generated {what}", f"sonovid {sonovid.__version__}", f"model {request.model} ({system})"]
-    parts += [f"prompt: {request.prompt}"] if request.prompt else []
-    parts += [f"class: {request.label}"] if request.label else []
-    parts += [f"seed {seed}"]
-    parts += [f"{request.num_inference_steps} steps"] if request.num_inference_steps else []
-    return {"comment": "; ".join(parts)} | ({"title": request.prompt} if request.prompt else {})
+def provenance(request: VideoRequest, pipe: Any, seed: int, sources: dict[str, Path]) -> Record:
+    """What is written into a file: that it is generated, which stream is, by what, and how to make it again.
+
+    Names of uploaded files are the server's own, so a given stream has none.
+    """
+    return Record(
+        video="source_video" not in sources,
+        audio="source_audio" not in sources,
+        model=request.model,
+        system=pipe.config.system,
+        version=sonovid.__version__,
+        seed=seed,
+        steps=request.num_inference_steps or pipe.options["num_inference_steps"],
+        prompt=request.prompt or "",
+        label=request.label or "",
+        given="uploaded file" if {"source_video", "source_audio"} & set(sources) else "",
+    )
 
 
 def emerging(pipe: Any, x0: AV) -> np.ndarray:

@@ -57,6 +57,8 @@ def add(commands: Any) -> None:
     out.add_argument(
         "-o", "--output", metavar="FILE", default="out.mp4", help=f"{', '.join(WRITES)}, or a folder for many; default: out.mp4"
     )
+    out.add_argument("--credentials", choices=("auto", "on", "off"), default="auto", help="C2PA; auto: if it is installed"
+    )
     out.add_argument("--preview", metavar="PNG", help="also draw frames in a row above the mel spectrogram, its onsets marked")
     out.add_argument("--overwrite", action="store_true", help="replace files that exist")
     out.add_argument("--count", type=whole, default=1, metavar="N", help="N clips, out-0.mp4 to out-(N-1).mp4, of seeds SEED + i")
@@ -229,6 +231,20 @@ def check_inputs(args: argparse.Namespace) -> None:
             raise ValueError(f"--seconds {float(args.seconds):g}: only {left:.2f} s of {path} are there; leave --seconds out")
 
 
+def check_credentials(args: argparse.Namespace, places: list[Target]) -> None:
+    """Make or read the certificate before any work is done.
+
+    Raises:
+        ValueError: credentials are asked for and cannot be given.
+    """
+    from sonovid.provenance import Credentials
+    from sonovid.provenance.certificates import identity
+
+    for target in places:
+        if Credentials(args.credentials).wanted(target.clip):
+            identity()
+
+
 def load(args: argparse.Namespace) -> Any:
     """The pipeline, on its device, able to do what is asked.
 
@@ -306,6 +322,7 @@ def make(args: argparse.Namespace) -> None:
     for index in range(args.count if args.drift else 0):
         longer.check_report(numbered(Path(args.drift), index, args.count), overwrite=args.overwrite)
     check_inputs(args)
+    check_credentials(args, places)
     pipe = load(args)
     if nothing_given(args) and pipe.takes_words:
         raise ValueError(NOTHING)
@@ -372,41 +389,49 @@ def describe(path: Path) -> str:
     return ", ".join([*parts, f"{info.sample_rate} Hz"])
 
 
-def provenance(args: argparse.Namespace, pipe: Any, seed: int) -> dict[str, str]:
-    """What is written into the file: that it is generated, by what, and how to make it again."""
+def provenance(args: argparse.Namespace, pipe: Any, seed: int) -> Any:
+    """What is written into the file, as a `Record`: that it is generated, by what, and how to make it again."""
     import sonovid
+    from sonovid.provenance import Record
 
-    what = "sound" if args.video else "pictures" if args.audio else "pictures and sound"
-    if args.clip:
-        what += f" from where {Path(args.clip).name} ends"
-    steps = args.steps or pipe.options["num_inference_steps"]
+    given = args.clip or args.video or args.audio
     # The name of a folder, not where it lies: files travel.
     model = Path(args.model).name if args.model and Path(args.model).is_dir() else args.model or "shipped"
-    if args.keep_audio == "mix":
-        what += " beside the film's own"
-    parts = [f"AI-generated {what}", f"sonovid {sonovid.__version__}", f"model {model} ({pipe.config.system})"]
-    parts += [f"prompt: {args.prompt}"] if args.prompt else []
-    parts += [f"class: {args.label}"] if args.label else []
-    parts += [f"seed {seed}", f"{steps} steps"]
-    return {"comment": "; ".join(parts)} | ({"title": args.prompt} if args.prompt else {})
+    return Record(
+        video=not args.video,
+        audio=not args.audio,
+        model=model,
+        system=pipe.config.system,
+        version=sonovid.__version__,
+        seed=seed,
+        steps=args.steps or pipe.options["num_inference_steps"],
+        prompt=args.prompt or "",
+        label=args.label or "",
+        given=Path(given).name if given else "",
+        continued=bool(args.clip),
+        beside_own=args.keep_audio == "mix",
+    )
 
 
-def write(args: argparse.Namespace, target: Target, clip: Any, metadata: dict[str, str]) -> None:
+def write(args: argparse.Namespace, target: Target, clip: Any, record: Any) -> None:
     """One clip's files. Given pictures and given sounds are taken from their file as they are."""
     from sonovid import media
+    from sonovid.provenance import Credentials, signed
 
-    options = {"overwrite": args.overwrite, "metadata": metadata}
+    options = {"overwrite": args.overwrite, "metadata": record.to_metadata()}
     pictures = target.clip.suffix.lower() not in (".wav", ".flac")
     clip = given_media.finished(args, clip, target.clip.name)
     if args.video:
         clip = given_media.beside_own_sound(args, clip, target.clip.name)
-    if args.video and pictures:
-        kept = {"own_sound": args.keep_audio == "second-track", "tone_map": args.tone_map}
-        media.mux(given_media.source(args, args.video), clip.waveform, clip.sample_rate, target.clip, **options, **kept)
-    elif args.audio and pictures and given_media.is_whole(args):
-        media.replace_pictures(args.audio, clip.frames, clip.fps, target.clip, **options)
-    else:
-        media.write(target.clip, clip, **options)
+    sealed = {"given": args.video or args.audio, "overwrite": args.overwrite, "credentials": Credentials(args.credentials)}
+    with signed(target.clip, record, **sealed) as path:
+        if args.video and pictures:
+            kept = {"own_sound": args.keep_audio == "second-track", "tone_map": args.tone_map}
+            media.mux(given_media.source(args, args.video), clip.waveform, clip.sample_rate, path, **options, **kept)
+        elif args.audio and pictures and given_media.is_whole(args):
+            media.replace_pictures(args.audio, clip.frames, clip.fps, path, **options)
+        else:
+            media.write(path, clip, **options)
     if target.preview is not None:
         draw(target.preview, clip, overwrite=args.overwrite)
 

@@ -67,7 +67,7 @@ def check_report(path: Path, *, overwrite: bool) -> None:
         raise ValueError(f"--drift {path}: it exists already; --overwrite replaces it")
 
 
-def make(args: argparse.Namespace, pipe: Any, path: Path, drift: Path | None, seed: int, metadata: dict[str, str]) -> Any:
+def make(args: argparse.Namespace, pipe: Any, path: Path, drift: Path | None, seed: int, record: Any) -> Any:
     """Write one long clip as it is made, and its report where one is asked for; gives the `Drift` of it.
 
     Raises:
@@ -100,7 +100,7 @@ def make(args: argparse.Namespace, pipe: Any, path: Path, drift: Path | None, se
         after_step=lambda: steps[0].update(),
     )
     report = Drift(pipe.geometry)
-    with pipe.progress_bar(total=walk.num_windows * walk.num_steps) as bar, writing(args, pipe, path, metadata) as write:
+    with pipe.progress_bar(total=walk.num_windows * walk.num_steps) as bar, writing(args, pipe, path, record) as write:
         steps.append(bar)
         for window in walk:
             write(window.clip)
@@ -113,7 +113,20 @@ def make(args: argparse.Namespace, pipe: Any, path: Path, drift: Path | None, se
 
 
 @contextmanager
-def writing(args: argparse.Namespace, pipe: Any, path: Path, metadata: dict[str, str]) -> Iterator[Any]:
+def writing(args: argparse.Namespace, pipe: Any, path: Path, record: Any) -> Iterator[Any]:
+    """What clips are written with, one after another, to a file that is signed last; see `unsigned`."""
+    from sonovid.provenance import Credentials, signed
+
+    sealed = {"given": args.clip or args.video or args.audio, "credentials": Credentials(args.credentials)}
+    with (
+        signed(path, record, overwrite=args.overwrite, **sealed) as aside,
+        unsigned(args, pipe, aside, record.to_metadata()) as write,
+    ):
+        yield write
+
+
+@contextmanager
+def unsigned(args: argparse.Namespace, pipe: Any, path: Path, metadata: dict[str, str]) -> Iterator[Any]:
     """What clips are written with, one after another: to a file, or, for the pictures of --video, as the sound beside them."""
     import numpy as np
 

@@ -1,0 +1,135 @@
+"""The certificate that files are signed with: one of this machine's own, made on first use, or somebody's."""
+
+import datetime
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+# Where certificates live, and what overrules it; somebody's own chain and key are named by the other two.
+HOME, CHAIN, KEY = "SONOVID_PROVENANCE_HOME", "SONOVID_CERTIFICATE", "SONOVID_PRIVATE_KEY"
+YEARS = 10
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A chain of certificates, the signer's own first, and its private key, as PEM. root: the last of the chain."""
+
+    chain: bytes
+    key: bytes
+    root: bytes
+
+
+def folder() -> Path:
+    """Where this machine's own certificate lies: in the user's configuration."""
+    if named := os.environ.get(HOME):
+        return Path(named)
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "sonovid" / "provenance"
+
+
+def identity() -> Identity:
+    """Who signs: the certificate that the environment names, or this machine's own, which is made where there is none.
+
+    Raises:
+        ValueError: one of the two names is missing, or a file cannot be read or holds no certificate.
+    """
+    chain, key = os.environ.get(CHAIN), os.environ.get(KEY)
+    if bool(chain) != bool(key):
+        raise ValueError(f"{CHAIN} and {KEY} go together: set both to PEM files, or neither")
+    if chain and key:
+        return _read(Path(chain), Path(key))
+    own = folder()
+    if not (own / "chain.pem").is_file():
+        _make(own)
+    return _read(own / "chain.pem", own / "key.pem")
+
+
+def own_root() -> bytes | None:
+    """The root of this machine's own certificate, or None where none was made."""
+    path = folder() / "chain.pem"
+    return _last(path.read_bytes()) if path.is_file() else None
+
+
+def _read(chain: Path, key: Path) -> Identity:
+    try:
+        pem, secret = chain.read_bytes(), key.read_bytes()
+    except OSError as error:
+        raise ValueError(f"certificate {error.filename}: cannot be read ({error.strerror})") from None
+    if b"BEGIN CERTIFICATE" not in pem or b"PRIVATE KEY" not in secret:
+        raise ValueError(f"certificate {chain}, key {key}: expected PEM files, a chain of certificates and its private key")
+    return Identity(pem, secret, _last(pem))
+
+
+def _last(pem: bytes) -> bytes:
+    begin = pem.rindex(b"-----BEGIN CERTIFICATE-----")
+    return pem[begin:]
+
+
+def _make(own: Path) -> None:
+    """A root and a certificate for signing below it, ES256; C2PA takes no certificate that signs itself.
+
+    The root's key is thrown away, so nothing else can be signed in its name.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    def name(common: str) -> x509.Name:
+        parts = [(NameOID.ORGANIZATION_NAME, "Sonovid, self-signed"), (NameOID.COMMON_NAME, common)]
+        return x509.Name([x509.NameAttribute(kind, value) for kind, value in parts])
+
+    now = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
+    until = now + datetime.timedelta(days=365 * YEARS)
+    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    mark = secrets.token_hex(4)
+    root_name = name(f"Sonovid root {mark}")
+
+    def certificate(subject: x509.Name, public: ec.EllipticCurvePublicKey, *, ca: bool) -> x509.Certificate:
+        usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False)
+        usage |= {
+            "digital_signature": not ca,
+            "key_cert_sign": ca,
+            "crl_sign": ca,
+            "encipher_only": False,
+            "decipher_only": False,
+        }
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(root_name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now)
+            .not_valid_after(until)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=0 if ca else None), critical=True)
+            .add_extension(x509.KeyUsage(**usage), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
+        )
+        if not ca:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
+        return builder.sign(root_key, hashes.SHA256())
+
+    chain = [
+        certificate(name(f"Sonovid on one machine {mark}"), key.public_key(), ca=False),
+        certificate(root_name, root_key.public_key(), ca=True),
+    ]
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    own.parent.mkdir(parents=True, exist_ok=True)
+    aside = own.with_name(f".{own.name}.{mark}")
+    aside.mkdir(mode=0o700)
+    try:
+        (aside / "key.pem").touch(mode=0o600)
+        (aside / "key.pem").write_bytes(secret)
+        (aside / "chain.pem").write_bytes(b"".join(one.public_bytes(pem) for one in chain))
+        # Of several processes that make one at once, the first to be done stays.
+        if not own.exists():
+            os.rename(aside, own)
+    except OSError:
+        if not (own / "chain.pem").is_file():
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,108 @@
+"""What is known of a generated file, as the text that its container carries and as the values of its content credentials."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+WORDS = {(True, True): "pictures and sound", (True, False): "pictures", (False, True): "sound"}
+NAME = "sonovid"
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a file was made.
+
+    Args:
+        video, audio: whether the stream is generated. given: the name of the file that the other stream, or the beginning, is of.
+        continued: whether the generated streams continue a given clip.
+        model: its name. system: its family. version: of this package.
+        seed: of this clip, None where a generator was given. steps: sampling steps. prompt, label: what it was made from.
+    """
+
+    video: bool
+    audio: bool
+    model: str
+    system: str
+    version: str
+    seed: int | None = None
+    steps: int | None = None
+    prompt: str = ""
+    label: str = ""
+    given: str = ""
+    continued: bool = False
+
+    @property
+    def generated(self) -> str:
+        """The generated streams in words."""
+        return WORDS[self.video, self.audio]
+
+    @property
+    def kept(self) -> str:
+        """The given streams in words, empty where there are none."""
+        if not self.given:
+            return ""
+        return "beginning" if self.continued else WORDS[not self.video, not self.audio]
+
+    def to_metadata(self) -> dict[str, str]:
+        """What a container carries: one comment for people and machines, and the prompt as its title."""
+        what = f"AI-generated {self.generated}" + (f" from where {self.given} ends" if self.continued else "")
+        parts = [what]
+        parts += [f"given {self.kept}: {self.given}"] if self.given and not self.continued else []
+        parts += [f"{NAME} {self.version}", f"model {self.model} ({self.system})"]
+        # Words may hold anything: they come where reading finds their end by what follows.
+        parts += [f"prompt: {' '.join(self.prompt.split())}"] if self.prompt else []
+        parts += [f"class: {self.label}"] if self.label else []
+        parts += [f"seed {'unknown' if self.seed is None else self.seed}", f"{self.steps or 'unknown'} steps"]
+        return {"comment": "; ".join(parts)} | ({"title": self.prompt} if self.prompt else {})
+
+    def to_config(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> "Record | None":
+        """The record that a container carries, or None where it carries none. Names of tags may be of any case."""
+        lower = {name.lower(): value for name, value in metadata.items()}
+        return cls.from_comment(lower.get("comment", ""))
+
+    @classmethod
+    def from_comment(cls, comment: str) -> "Record | None":
+        """The record that a comment tells, or None."""
+        found = re.fullmatch(
+            r"AI-generated (?P<generated>pictures and sound|pictures|sound)(?: from where (?P<begun>.*?) ends)?"
+            rf"(?:; given (?:pictures|sound): (?P<given>.*?))?; {NAME} (?P<version>\S+); model (?P<model>.*?) \((?P<system>.*?)\)"
+            r"(?:; prompt: (?P<prompt>.*?))?(?:; class: (?P<label>.*?))?"
+            r"; seed (?P<seed>-?\d+|unknown); (?P<steps>\d+|unknown) steps",
+            comment,
+            flags=re.DOTALL,
+        )
+        if found is None:
+            return None
+        ((video, audio),) = [streams for streams, words in WORDS.items() if words == found["generated"]]
+        return cls(
+            video=video,
+            audio=audio,
+            model=found["model"],
+            system=found["system"],
+            version=found["version"],
+            seed=None if found["seed"] == "unknown" else int(found["seed"]),
+            steps=None if found["steps"] == "unknown" else int(found["steps"]),
+            prompt=found["prompt"] or "",
+            label=found["label"] or "",
+            given=found["given"] or found["begun"] or "",
+            continued=found["begun"] is not None,
+        )
+
+
+def read_record(path: Path) -> "Record | None":
+    """The record in the container of a media file, or None.
+
+    Raises:
+        MediaError: no media file.
+    """
+    from sonovid.media.files import opened
+
+    with opened(path) as container:
+        return Record.from_metadata(container.metadata)
