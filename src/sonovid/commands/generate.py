@@ -57,8 +57,7 @@ def add(commands: Any) -> None:
     out.add_argument(
         "-o", "--output", metavar="FILE", default="out.mp4", help=f"{', '.join(WRITES)}, or a folder for many; default: out.mp4"
     )
-    out.add_argument("--credentials", choices=("auto", "on", "off"), default="auto", help="C2PA; auto: if it is installed"
-    )
+    out.add_argument("--credentials", choices=("auto", "on", "off"), default="auto", help="C2PA; auto: if it is installed")
     out.add_argument("--preview", metavar="PNG", help="also draw frames in a row above the mel spectrogram, its onsets marked")
     out.add_argument("--overwrite", action="store_true", help="replace files that exist")
     out.add_argument("--count", type=whole, default=1, metavar="N", help="N clips, out-0.mp4 to out-(N-1).mp4, of seeds SEED + i")

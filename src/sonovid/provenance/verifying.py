@@ -20,8 +20,8 @@ class Verdict:
     state: "valid": signed by somebody who is trusted, and unchanged; "signer unknown": unchanged, signed by somebody else;
     "changed": not what was signed; "absent": no content credentials.
     record: what the credentials say of how it was made, or, where there are none, the container.
-    by_model: whether the credentials say that a trained model made something of it. signer: who signed. ingredients: files that parts were taken from.
-    reason: what does not hold.
+    by_model: whether the credentials say that a trained model made something of it.
+    signer: who signed. ingredients: files that parts were taken from. reason: what does not hold.
     """
 
     state: str

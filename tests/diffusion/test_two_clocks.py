@@ -1,0 +1,111 @@
+"""Two clocks: streams whose times are shifted apart, as MiniMax-H3's are (12 for pictures, 3 for sound), against an oracle.
+
+The oracle is a correlated Gaussian pair, whose perfect denoiser is known. A sampler that advances one stream by the other's clock is wrong
+by a factor, which is shown beside the right one: ports of H3 moved the sound 1.85 times too far at 4 steps.
+"""
+
+import pytest
+import torch
+from gaussian import COVARIANCE, basis, gain, perfect_denoiser
+
+from sonovid.av import AV
+from sonovid.diffusion.losses import posterior
+from sonovid.diffusion.sampler import Ancestral, ddim, dpm_solver, sample, shifted
+from sonovid.diffusion.schedule import Cosine, RectifiedFlow
+
+FLOW = AV(RectifiedFlow(), RectifiedFlow())
+SHIFTS = AV(12.0, 3.0)
+
+
+def clocks(steps, start=1.0):
+    return SHIFTS.map(lambda shift: shifted(steps, shift, start))
+
+
+def covariance_of(pair):
+    matrix = torch.cat(pair, dim=1)
+    return matrix.T @ matrix
+
+
+def by_hand(times, one_clock=None):
+    """Euler's steps of the velocity (x - x_0) / t, each stream by the difference of its own times; or all by one stream's.
+
+    one_clock: the derivative of sound's time by pictures' at the beginning of a step times the pictures' step, which ports took for the
+    sound's own step.
+    """
+    x, denoise = AV(*basis(2)), perfect_denoiser(FLOW)
+    for i in range(len(times.video) - 1):
+        now = times.map(lambda stream, i=i: stream[i])
+        clean = denoise(x, now.map(lambda t: torch.full((2,), t, dtype=torch.float64)))
+        step = times.map(lambda stream, i=i: stream[i + 1] - stream[i])
+        if one_clock is not None:
+            step = AV(step.video, step.video * one_clock(now.video))
+        x = AV(*(xi + (xi - ci) / t * dt for xi, ci, t, dt in zip(x, clean, now, step, strict=True)))
+    return x
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 8, 20])
+def test_few_steps_are_each_stream_s_own_steps(steps):
+    """Not only in the limit: at any number of steps the loop is the one written out by hand, to rounding."""
+    end = sample(perfect_denoiser(FLOW), AV(*basis(2)), FLOW, clocks(steps))
+    for ours, expected in zip(end, by_hand(clocks(steps)), strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(("steps", "too_far"), [(4, 1.85), (8, 1.38), (20, 1.13)])
+def test_the_fault_of_one_clock_is_what_it_was_found_to_be(steps, too_far):
+    """The sum of the sound's steps, which is 1, when its clock is taken for the local slope against the pictures' clock."""
+    ratio = SHIFTS.audio / SHIFTS.video
+    # Where the unshifted time is u, pictures are at 12 u / (1 + 11 u) and sound at 3 u / (1 + 2 u).
+    slope = [ratio * ((1 + 11 * (1 - i / steps)) / (1 + 2 * (1 - i / steps))) ** 2 for i in range(steps)]
+    times = clocks(steps)
+    moved = sum(rate * (a - b) for rate, a, b in zip(slope, times.video, times.video[1:], strict=True))
+    assert moved == pytest.approx(too_far, abs=0.01)
+    assert sum(a - b for a, b in zip(times.audio, times.audio[1:], strict=True)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("rule", "order"), [(ddim, 1), (dpm_solver, 2)], ids=["ddim", "dpm_solver"])
+def test_the_pair_is_reached_in_the_end_with_its_correlation(rule, order):
+    errors = []
+    for steps in (100, 200):
+        end = sample(perfect_denoiser(FLOW), AV(*basis(2)), FLOW, clocks(steps), rule)
+        errors.append((covariance_of(end) - COVARIANCE).abs().max().item())
+    assert errors[1] < 0.01
+    assert errors[0] / errors[1] > 1.8
+    assert order == 1 or errors[1] < 1e-3
+
+
+def test_one_clock_is_never_reached():
+    """The same steps with the sound advanced by the pictures' clock end elsewhere, however many there are: the oracle sees it."""
+
+    def slope(t, ratio=SHIFTS.audio / SHIFTS.video):
+        u = t / (SHIFTS.video - (SHIFTS.video - 1) * t)
+        return ratio * ((1 + 11 * u) / (1 + 2 * u)) ** 2
+
+    wrong, right = by_hand(clocks(4), slope), by_hand(clocks(4))
+    assert (covariance_of(wrong) - covariance_of(right)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("steps", [4, 16])
+def test_random_steps_are_sized_by_each_stream_s_own_clock(steps):
+    """Ancestral steps of both streams at once have the covariance that their own coefficients add up to.
+
+    The chain is linear: x_s = of_x x_t + of_x0 E[x_0 | x_t] + deviation z. Its covariance is carried along in closed form, and compared
+    with many samples. Noise sized by the other stream's clock would be seen: at the first step the two differ by a factor.
+    """
+    schedule = AV(Cosine(), Cosine())
+    times = clocks(steps, 0.99)
+    covariance = torch.eye(2, dtype=torch.float64)
+    for i in range(steps):
+        now, then = (times.map(lambda stream, j=j: torch.tensor([stream[j]], dtype=torch.float64)) for j in (i, i + 1))
+        of_x, of_x0, variance, _ = zip(*schedule.map(posterior, now, then), strict=True)
+        step = torch.diag(torch.cat(of_x)) + torch.diag(torch.cat(of_x0)) @ gain(schedule, now.map(lambda t: float(t[0])))
+        added = torch.diag(torch.cat(variance)) if i + 1 < steps else torch.zeros(2, 2, dtype=torch.float64)
+        if i + 1 == steps:
+            step = gain(schedule, now.map(lambda t: float(t[0])))
+        covariance = step @ covariance @ step.T + added
+    number = 4000
+    draws = [torch.Generator().manual_seed(i) for i in range(2)]
+    noise = AV(*(torch.randn(number, 1, generator=draw, dtype=torch.float64) for draw in draws))
+    rules = AV(*(Ancestral([torch.Generator().manual_seed(k * number + i) for i in range(number)]) for k in (1, 2)))
+    end = torch.cat(sample(perfect_denoiser(schedule), noise, schedule, times, rules), dim=1)
+    torch.testing.assert_close(end.T @ end / number, covariance, atol=0.08, rtol=0)
