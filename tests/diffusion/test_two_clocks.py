@@ -1,8 +1,10 @@
 """Two clocks: streams whose times are shifted apart, as MiniMax-H3's are (12 for pictures, 3 for sound), against an oracle.
 
-The oracle is a correlated Gaussian pair, whose perfect denoiser is known. A sampler that advances one stream by the other's clock is wrong
-by a factor, which is shown beside the right one: ports of H3 moved the sound 1.85 times too far at 4 steps.
+The oracle is a correlated Gaussian pair, whose perfect denoiser is known. Ports of H3 took the local slope of the sound's clock
+against the pictures' for the sound's own step, and moved it 1.85 times too far at 4 steps: that fault is shown beside the right loop.
 """
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -27,10 +29,10 @@ def covariance_of(pair):
 
 
 def by_hand(times, one_clock=None):
-    """Euler's steps of the velocity (x - x_0) / t, each stream by the difference of its own times; or all by one stream's.
+    """Euler's steps of the velocity (x - x_0) / t, each stream by the difference of its own times.
 
-    one_clock: the derivative of sound's time by pictures' at the beginning of a step times the pictures' step, which ports took for the
-    sound's own step.
+    one_clock: the slope of the sound's time against the pictures' at a time of the pictures; the sound's step is then that slope
+    times the pictures' step, as in the faulty ports.
     """
     x, denoise = AV(*basis(2)), perfect_denoiser(FLOW)
     for i in range(len(times.video) - 1):
@@ -58,39 +60,32 @@ def test_the_fault_of_one_clock_is_what_it_was_found_to_be(steps, too_far):
     # Where the unshifted time is u, pictures are at 12 u / (1 + 11 u) and sound at 3 u / (1 + 2 u).
     slope = [ratio * ((1 + 11 * (1 - i / steps)) / (1 + 2 * (1 - i / steps))) ** 2 for i in range(steps)]
     times = clocks(steps)
-    moved = sum(rate * (a - b) for rate, a, b in zip(slope, times.video, times.video[1:], strict=True))
+    moved = sum(rate * (a - b) for rate, (a, b) in zip(slope, pairwise(times.video), strict=True))
     assert moved == pytest.approx(too_far, abs=0.01)
-    assert sum(a - b for a, b in zip(times.audio, times.audio[1:], strict=True)) == pytest.approx(1)
+    assert sum(a - b for a, b in pairwise(times.audio)) == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("rule", "order"), [(ddim, 1), (dpm_solver, 2)], ids=["ddim", "dpm_solver"])
-def test_the_pair_is_reached_in_the_end_with_its_correlation(rule, order):
-    errors = []
-    for steps in (100, 200):
-        end = sample(perfect_denoiser(FLOW), AV(*basis(2)), FLOW, clocks(steps), rule)
-        errors.append((covariance_of(end) - COVARIANCE).abs().max().item())
-    assert errors[1] < 0.01
-    assert errors[0] / errors[1] > 1.8
-    assert order == 1 or errors[1] < 1e-3
+@pytest.mark.parametrize(("rule", "error"), [(ddim, 0.02), (dpm_solver, 0.006)], ids=["ddim", "dpm_solver"])
+def test_the_pair_is_reached_in_the_end_with_its_correlation(rule, error):
+    end = sample(perfect_denoiser(FLOW), AV(*basis(2)), FLOW, clocks(800), rule)
+    assert (covariance_of(end) - COVARIANCE).abs().max() < error
 
 
-def test_one_clock_is_never_reached():
-    """The same steps with the sound advanced by the pictures' clock end elsewhere, however many there are: the oracle sees it."""
-
+def test_the_oracle_sees_the_fault_of_one_clock():
     def slope(t, ratio=SHIFTS.audio / SHIFTS.video):
         u = t / (SHIFTS.video - (SHIFTS.video - 1) * t)
         return ratio * ((1 + 11 * u) / (1 + 2 * u)) ** 2
 
-    wrong, right = by_hand(clocks(4), slope), by_hand(clocks(4))
-    assert (covariance_of(wrong) - covariance_of(right)).abs().max() > 0.1
+    right = sample(perfect_denoiser(FLOW), AV(*basis(2)), FLOW, clocks(4))
+    assert (covariance_of(by_hand(clocks(4), slope)) - covariance_of(right)).abs().max() > 0.03
 
 
 @pytest.mark.parametrize("steps", [4, 16])
 def test_random_steps_are_sized_by_each_stream_s_own_clock(steps):
     """Ancestral steps of both streams at once have the covariance that their own coefficients add up to.
 
-    The chain is linear: x_s = of_x x_t + of_x0 E[x_0 | x_t] + deviation z. Its covariance is carried along in closed form, and compared
-    with many samples. Noise sized by the other stream's clock would be seen: at the first step the two differ by a factor.
+    The chain is linear: x_s = of_x x_t + of_x0 E[x_0 | x_t] + deviation z. Its covariance is carried along in closed form, and
+    compared with that of many samples.
     """
     schedule = AV(Cosine(), Cosine())
     times = clocks(steps, 0.99)
