@@ -1,7 +1,7 @@
 """Two clocks: streams whose times are shifted apart, as MiniMax-H3's are (12 for pictures, 3 for sound), against an oracle.
 
 The oracle is a correlated Gaussian pair, whose perfect denoiser is known. Ports of H3 took the local slope of the sound's clock
-against the pictures' for the sound's own step, and moved it 1.85 times too far at 4 steps: that fault is shown beside the right loop.
+against the pictures' for the sound's own step, and moved it 1.85 times too far at 4 steps: that fault is shown beside ours.
 """
 
 from itertools import pairwise

@@ -14,6 +14,7 @@ RECORDS = [
     Record(True, True, **BASE, seed=7, steps=25, prompt="a ball"),
     Record(True, True, **BASE),
     Record(False, True, **BASE, seed=-1, steps=1, given="film; seed 3.mp4"),
+    Record(False, True, **BASE, seed=1, steps=4, given="film.mp4", beside_own=True),
     Record(True, False, **BASE, seed=0, steps=4, label="dog", given="bark.wav"),
     Record(True, True, **BASE, seed=0, steps=4, prompt="x; seed 5; 3 steps", given="a.mp4", continued=True),
     Record(True, True, "OWNER/NAME", "LTX-2", "0.1.0", 0, 30, "class: no class; prompt: none", "drum kit"),

@@ -71,8 +71,8 @@ def signed(
 ) -> Iterator[Path]:
     """A name to write a file to, which is signed when the block ends well and appears under `path` whole or not at all.
 
-    given: the file of a kept stream, or of the clip that is continued, which becomes an ingredient. Where nothing is signed, the
-    name is `path` itself.
+    given: the file of a kept stream, or of the clip that is continued, which becomes an ingredient; numbered pictures do not.
+    Where nothing is signed, the name is `path` itself.
 
     Raises:
         ValueError: credentials are asked for and cannot be given, or the certificate does not sign.
@@ -83,6 +83,7 @@ def signed(
         yield path
         return
     signer = identity()
+    given = given if given is not None and Path(given).is_file() else None
     with in_place(path, overwrite=overwrite) as beside, tempfile.TemporaryDirectory(dir=path.parent, prefix=".signing-") as aside:
         unsigned = Path(aside) / path.name
         yield unsigned

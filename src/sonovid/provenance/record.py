@@ -8,6 +8,7 @@ from typing import Any
 
 WORDS = {(True, True): "pictures and sound", (True, False): "pictures", (False, True): "sound"}
 NAME = "sonovid"
+BESIDE = " beside the film's own"
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Record:
 
     Args:
         video, audio: whether the stream is generated. given: the name of the file that the other stream, or the beginning, is of.
-        continued: whether the generated streams continue a given clip.
+        continued: whether the generated streams continue a given clip. beside_own: whether the film's own sound is mixed in.
         model: its name. system: its family. version: of this package.
         seed: of this clip, None where a generator was given. steps: sampling steps. prompt, label: what it was made from.
     """
@@ -32,6 +33,7 @@ class Record:
     label: str = ""
     given: str = ""
     continued: bool = False
+    beside_own: bool = False
 
     @property
     def generated(self) -> str:
@@ -48,6 +50,7 @@ class Record:
     def to_metadata(self) -> dict[str, str]:
         """What a container carries: one comment for people and machines, and the prompt as its title."""
         what = f"AI-generated {self.generated}" + (f" from where {self.given} ends" if self.continued else "")
+        what += BESIDE if self.beside_own else ""
         parts = [what]
         parts += [f"given {self.kept}: {self.given}"] if self.given and not self.continued else []
         parts += [f"{NAME} {self.version}", f"model {self.model} ({self.system})"]
@@ -72,6 +75,7 @@ class Record:
         """The record that a comment tells, or None."""
         found = re.fullmatch(
             r"AI-generated (?P<generated>pictures and sound|pictures|sound)(?: from where (?P<begun>.*?) ends)?"
+            rf"(?P<beside>{BESIDE})?"
             rf"(?:; given (?:pictures|sound): (?P<given>.*?))?; {NAME} (?P<version>\S+); model (?P<model>.*?) \((?P<system>.*?)\)"
             r"(?:; prompt: (?P<prompt>.*?))?(?:; class: (?P<label>.*?))?"
             r"; seed (?P<seed>-?\d+|unknown); (?P<steps>\d+|unknown) steps",
@@ -93,6 +97,7 @@ class Record:
             label=found["label"] or "",
             given=found["given"] or found["begun"] or "",
             continued=found["begun"] is not None,
+            beside_own=found["beside"] is not None,
         )
 
 
