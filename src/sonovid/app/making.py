@@ -103,7 +103,7 @@ def _clips(pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[str,
     )
     for index, clip in enumerate(result.clips):
         out, record = folder / f"video-{index}.mp4", provenance(request, pipe, seed + index, sources)
-        options = {"overwrite": True, "metadata": record.to_metadata()}
+        options: dict[str, Any] = {"overwrite": True, "metadata": record.to_metadata()}
         with signed(out, record, given=video or audio, overwrite=True) as path:
             if video is not None:
                 media.mux(video, clip.waveform, clip.sample_rate, path, **options)
@@ -130,7 +130,7 @@ def _long(pipe: Any, request: VideoRequest, seconds: Fraction, out: Path, watch:
     watch.live.steps = walk.num_windows * walk.num_steps
     own = pipe.geometry
     record = provenance(request, pipe, request.seed or 0, {})
-    rates = {"fps": own.fps, "size": (own.height, own.width), "sample_rate": own.sample_rate, "channels": 1}
+    rates: dict[str, Any] = {"fps": own.fps, "size": (own.height, own.width), "sample_rate": own.sample_rate, "channels": 1}
     with (
         signed(out, record, overwrite=True) as path,
         media.streaming(path, **rates, overwrite=True, metadata=record.to_metadata()) as pieces,
@@ -177,7 +177,7 @@ def provenance(request: VideoRequest, pipe: Any, seed: int, sources: dict[str, P
     return Record(
         video="source_video" not in sources,
         audio="source_audio" not in sources,
-        model=request.model,
+        model=request.model or "shipped",
         system=pipe.config.system,
         version=sonovid.__version__,
         seed=seed,
