@@ -250,8 +250,6 @@ def load(args: argparse.Namespace) -> Any:
     Raises:
         ValueError: no such model or device, or a size or rate that the model does not make.
     """
-    # Threads that wait by spinning take the core from those that work: on a busy machine two were five times slower than one.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from sonovid.commands.device import dtype_of, usable
     from sonovid.geometry import as_rate
     from sonovid.light import LightPipeline
@@ -314,6 +312,9 @@ def run(args: argparse.Namespace) -> None:
 
 def make(args: argparse.Namespace) -> None:
     """Generate, and write."""
+    # Threads that wait by spinning take the core from those that work: on a busy machine two were five times slower than one.
+    # To be said before anything imports torch.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if many.is_meant(args):
         many.run(args, load, options, write_item)
         return
