@@ -27,6 +27,7 @@ def brought(tmp_path_factory):
     media.write(folder / "sound.wav", Clip(None, sound, sample_rate=24000))
     media.write(folder / "zeros.wav", Clip(None, np.zeros((1, 8000), np.float32), sample_rate=16000))
     (folder / "frames").mkdir()
+    (folder / "nothing").mkdir()
     for index, picture in enumerate(frames[:12]):
         Image.fromarray(picture).save(folder / "frames" / f"{index:04d}.png")
     (folder / "empty.mp4").touch()
@@ -135,7 +136,7 @@ def test_what_the_model_does_may_be_asked_for(sonovid):
         ([], "nothing to go by"),
         (["  "], "nothing to go by"),
         (["a", "--video", "{b}/nowhere.mp4"], "no such file"),
-        (["--video", "{b}"], "folder"),
+        (["--video", "{b}/nothing"], "folder"),
         (["--video", "{b}/empty.mp4"], "empty"),
         (["--video", "{b}/words.mp4"], "words.mp4"),
         (["--video", "{b}/cut.mp4"], "cut.mp4"),

@@ -91,7 +91,7 @@ def test_the_new_sound_has_the_loudness_that_is_wished(sonovid, wish, lufs):
 
 
 def test_without_a_loudness_the_model_s_own_is_written(sonovid, tiny_pipeline):
-    sonovid("a hit", "-o", "out.mkv", "--loudness", "none", "--seed", 3)
+    sonovid("a hit", "-o", "out.mkv", "--loudness", "none", "--seed", 3, "--dtype", "float32")
     np.testing.assert_allclose(media.read("out.mkv").waveform, tiny_pipeline("a hit", generator=3).clips[0].waveform, atol=1e-4)
 
 
