@@ -4,16 +4,17 @@
         [--worlds bounces] [--count 48] [--steps 25] [--clips DIR] [--reader FILE]
     python benchmarks/svg_scenes.py --json FILE --compare SET SET
 
-DIR are models that svg.scenes.bases and svg.scenes leave (out/model). FILE keeps every clip's figures under the name of its set,
-such as "cmc_pe both gamma 1.5"; what stands there is not made again, so models and gammas are added call by call, and a call
-without models prints the table. Every set has the same captions, the same noise and the same given streams.
+DIR are models that svg.scenes.bases and svg.scenes leave (out/model). FILE keeps every clip's figures under the name of its
+set, such as "cmc_pe both gamma 1.5"; what stands there is not made again, so models and gammas are added call by call, and a
+call without models prints the table. Every set has the same captions, the same noise and the same given streams.
 
-What is measured of each pair of sound and pictures: onsets of the sound against the events that a small network, trained on true
-scenes, reads in the pictures (F1 of one-to-one matches within 100 ms; for sound made for true pictures, against the scene's own
-events too, and for pictures made for a true sound what is read in them against those); onsets against peaks of the change between
-frames; sync_scenes and offset_scenes, of the embedded network; AV-Align in the authors' form. The floor of a set is every clip's
-sound with the pictures of the next clip of the same world; "bases" is both base models apart. The ceiling is the
-true clips through the codecs. Intervals are of 95 %, from a bootstrap over clips; sets are compared clip by clip.
+FVD and FAD are distances of the embedded features to those of the true scenes. What is measured of each pair of sound and
+pictures: onsets of the sound against the events that a small network, trained on true scenes, reads in the pictures (F1 of one-
+to-one matches within 100 ms; for sound made for true pictures, against the scene's own events too, and for pictures made for a
+true sound what is read in them against those); onsets against peaks of the change between frames; sync_scenes and
+offset_scenes, of the embedded network; AV-Align in the authors' form. The floor of a set is every clip's sound with the
+pictures of the next clip of the same world; "bases" is both base models apart. The ceiling is the true clips through the
+codecs. Intervals are of 95 %, from a bootstrap over clips; sets are compared clip by clip.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from sonovid.metrics.av_align import sony
 from sonovid.metrics.base import Material
 from sonovid.metrics.extractors.embedded import FPS, ScenesAudio, ScenesVideo, timing
 from sonovid.metrics.extractors.peaks import PicturePeaks, SoundPeaks
+from sonovid.metrics.frechet import frechet
 from sonovid.pipeline import SoundingVideoPipeline
 
 # What the reader learns from, whatever is measured.
@@ -42,6 +44,8 @@ WORLDS = ["bounces", "hits"]
 TASKS = {"both": Task.JOINT, "video_to_audio": Task.VIDEO_TO_AUDIO, "audio_to_video": Task.AUDIO_TO_VIDEO}
 # Far from the seeds of training, which are counted from 0, and of the reader.
 SEED, READER_SEED, DRAWS, TOLERANCE = 90_000_000, 50_000_000, 2000, 0.1
+# Distances of sets take longer than means; their intervals have fewer draws.
+SET_DRAWS, DISTANCES, REFERENCE = 200, ("FVD", "FAD"), "reference"
 # Clips that run through the network at once.
 BATCH = 16
 # Of one set by name: lists of moments, or figures, of each clip.
@@ -66,13 +70,16 @@ class Judge:
         if reader is not None:
             torch.save({"classes": self.reader.classes, "weights": self.reader.state_dict()}, reader)
 
-    def steps(self, clip: Clip) -> tuple[np.ndarray, np.ndarray]:
-        """What the network for synchrony makes of the pictures and of the sound."""
+    def seen_and_heard(self, clip: Clip) -> list[dict[str, np.ndarray]]:
+        """What the embedded networks make of the pictures and of the sound: features, and steps for synchrony."""
         shown = [int(i * clip.fps / FPS) for i in range(int(len(clip.frames) * FPS / clip.fps))]
         pictures = Clip(clip.frames[shown], None, FPS, clip.sample_rate)
         sound = Clip(None, clip.waveform, clip.fps, clip.sample_rate)
-        found = [one.embed([one.prepare(Material(c))])[0]["steps"] for one, c in ((self.video, pictures), (self.audio, sound))]
-        return found[0], found[1]
+        return [one.embed([one.prepare(Material(c))])[0] for one, c in ((self.video, pictures), (self.audio, sound))]
+
+    def features(self, clips: list[Clip]) -> Table:
+        """The features of clips alone: those of true scenes are what distances are measured to."""
+        return featured([self.seen_and_heard(clip) for clip in clips])
 
     def table(self, made: list[Clip], truth: list[Scene]) -> Table:
         """Every clip's figures, and those of its sound with another clip's pictures."""
@@ -85,7 +92,9 @@ class Judge:
         }
         found["worlds"] = [s.attributes["world"] for s in truth]
         worlds = len(set(found["worlds"]))
-        pictures, sounds = zip(*map(self.steps, made), strict=True)
+        embedded = [self.seen_and_heard(clip) for clip in made]
+        found |= featured(embedded)
+        pictures, sounds = zip(*((video["steps"], audio["steps"]) for video, audio in embedded), strict=True)
         timed = [timing(v, a) for v, a in zip(pictures, sounds, strict=True)]
         found["sync"] = [float(t.score) for t in timed]
         found["offset"] = [None if np.isnan(t.offset) else float(t.offset) for t in timed]
@@ -96,6 +105,15 @@ class Judge:
         found["av_align"] = [float(sony(a, v, rate)) for a, v in zip(heard, seen, strict=True)]
         found["av_align floor"] = [float(sony(a, v, rate)) for a, v in zip(heard, rolled(seen, worlds), strict=True)]
         return found
+
+
+def featured(embedded: list[list[dict[str, np.ndarray]]]) -> Table:
+    """The features of each clip's first window, as JSON keeps them."""
+    streams = zip(*embedded, strict=True)
+    return {
+        f"features {name}": [np.round(one["features"][0].astype(float), 4).tolist() for one in stream]
+        for name, stream in zip(AV._fields, streams, strict=True)
+    }
 
 
 def resampled(clip: Clip) -> Clip:
@@ -153,6 +171,10 @@ def add(args: argparse.Namespace, kept: dict[str, Table]) -> None:
     first = next(iter(pipes.values()))
     truth = scenes(args.worlds, args.count, SEED, first.geometry, args.workers)
     judge = Judge(first, args.reader, args.reader_clips, args.workers)
+    if REFERENCE not in kept:
+        own = first.geometry
+        true = [Clip(s.frames, s.waveform[None].astype(np.float32), own.fps, own.sample_rate) for s in truth]
+        kept[REFERENCE] = judge.features(true)
     jobs = [("truth", None, "both", 1.0)]
     jobs += [(f"{name} {task}", pipe, task, 1.0) for name, pipe in pipes.items() for task in args.tasks if task != "both"]
     for name, pipe in pipes.items():
@@ -194,7 +216,16 @@ def offset(one: Table, chosen: np.ndarray, *, floor: bool = False) -> float:
         return float("nan") if floor else float(np.nanmedian(np.abs(np.asarray(one["offset"], float)[chosen])))
 
 
+def distance(one: Table, stream: str, chosen: np.ndarray, *, floor: bool = False) -> float:
+    """The Fréchet distance of the chosen clips' features to those of the true scenes; NaN where they were not kept."""
+    if floor or f"features {stream}" not in one or "true" not in one:
+        return float("nan")
+    return frechet(np.asarray(one[f"features {stream}"])[chosen], np.asarray(one["true"][0][f"features {stream}"]))
+
+
 FIGURES = {
+    "FVD": lambda one, chosen, **how: distance(one, "video", chosen, **how),
+    "FAD": lambda one, chosen, **how: distance(one, "audio", chosen, **how),
     "onsets ~ read": lambda one, chosen, **how: f1(one, "onsets", "read", chosen, **how),
     "onsets ~ moved": lambda one, chosen, **how: f1(one, "onsets", "moved", chosen, **how),
     "sync": lambda one, chosen, **how: mean(one, "sync", chosen, **how),
@@ -207,14 +238,14 @@ GIVEN = {
 }
 
 
-def interval(figure: Any, *tables: Table) -> tuple[float, float, float]:
+def interval(figure: Any, *tables: Table, draws: int = DRAWS) -> tuple[float, float, float]:
     """A figure with its 95 % interval; of two tables the difference, clip by clip."""
     count, rng = min(len(one["sync"]) for one in tables), np.random.default_rng(0)
 
     def value(chosen: np.ndarray) -> float:
         return figure(tables[0], chosen) - (figure(tables[1], chosen) if len(tables) > 1 else 0.0)
 
-    low, high = np.nanpercentile([value(rng.integers(0, count, count)) for _ in range(DRAWS)], [2.5, 97.5])
+    low, high = np.nanpercentile([value(rng.integers(0, count, count)) for _ in range(draws)], [2.5, 97.5])
     return value(np.arange(count)), float(low), float(high)
 
 
@@ -224,8 +255,11 @@ def told(name: str, *tables: Table) -> None:
     print(f"{name} ({len(everywhere)} clips)")
     asked = {key: by for task, by in GIVEN.items() if task in name for key, by in by.items()} | FIGURES
     for key, figure in asked.items():
-        value, low, high = interval(figure, *tables)
-        floor = f"   floor {figure(tables[0], everywhere, floor=True):.3f}" if len(tables) == 1 and key != "|offset|" else ""
+        if key in DISTANCES and not all("true" in one for one in tables):
+            continue
+        value, low, high = interval(figure, *tables, draws=SET_DRAWS if key in DISTANCES else DRAWS)
+        floored = len(tables) == 1 and key not in ("|offset|", *DISTANCES)
+        floor = f"   floor {figure(tables[0], everywhere, floor=True):.3f}" if floored else ""
         print(f"    {key:16s} {value:7.3f} [{low:.3f}, {high:.3f}]{floor}")
     if len(tables) == 1:
         known = sum(o is not None for o in tables[0]["offset"])
@@ -252,6 +286,9 @@ def main() -> None:
     torch.set_num_threads(1)
     kept = json.loads(args.json.read_text()) if args.json.is_file() else {}
     add(args, kept)
+    reference = kept.pop(REFERENCE, None)
+    if reference is not None:
+        kept = {name: {**one, "true": [reference]} for name, one in kept.items()}
     for name, one in kept.items():
         told(name, one)
     for one, other in args.compare:

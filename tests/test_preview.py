@@ -72,3 +72,15 @@ def test_a_given_spectrogram_is_drawn_and_outside_events_are_not():
     assert not (page == MARK).all(-1).any()
     with pytest.raises(ValueError, match="width"):
         preview(clip, width=10)
+
+
+def test_a_row_of_flow_stands_below_the_frames_at_the_same_moments():
+    clip = click_clip(1.0)
+    plain = np.asarray(preview(clip, width=1000))
+    page = np.asarray(preview(clip, flow=255 - clip.frames, width=1000))
+    assert page.shape[0] == plain.shape[0] + STRIP + 8
+    frames, flow = page[MARGIN : MARGIN + STRIP, LEFT:-MARGIN], page[MARGIN + STRIP + 8 : MARGIN + 2 * STRIP + 8, LEFT:-MARGIN]
+    shown = (frames != MARK).any(-1) & (flow != MARK).any(-1) & (frames.sum(-1) % 765 == 0) & (flow.sum(-1) % 765 == 0)
+    # Dark frames have light flow here, and light ones dark, but for the lines of paper between the cells.
+    assert ((frames[shown].sum(-1) > 0) != (flow[shown].sum(-1) > 0)).mean() > 0.95
+    assert (page[-SPECTROGRAM:] == plain[-SPECTROGRAM:]).all()

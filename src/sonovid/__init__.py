@@ -212,6 +212,7 @@ The map, in the order in which imports may point:
     metrics/extractors/ast_audioset.py the Audio Spectrogram Transformer: AudioSet's 527 classes
     metrics/extractors/synchformer.py Synchformer's tokens of both streams, and the offset that it hears between them
     metrics/extractors/synchformer_network.py Synchformer by its published names
+    metrics/flow_pictures.py    optical flow as pictures to look at, for previews
     metrics/video.py            the metrics of pictures: FVD and KVD on I3D, the inception score on C3D
     metrics/audio.py            the metrics of sound: FAD on VGGish, FD, IS, KL, KAD, KID on PANNs, the FAD of AudioCLIP
     metrics/extractors/cavp.py CAVP, Diff-Foley's first stage: pictures and sound in one space, four times a second
@@ -294,6 +295,7 @@ The map, in the order in which imports may point:
     commands/calibrate.py       sonovid calibrate: metrics held against clips whose truth is known
     commands/filtering.py       sonovid filter: the clips whose score lies above a threshold, as a manifest
     commands/foreign_models.py  sonovid generate and sonovid info for models of diffusers
+    commands/exporting.py       entries of any source as files of their own, for what reads whole files
     commands/generate.py        sonovid generate: words, a video or a sound to a sounding video
     commands/given_media.py     the options of sonovid generate that concern media files: what is read, kept, how loud
     commands/import_released.py sonovid import: checkpoints that others released, rewritten as model folders of this package

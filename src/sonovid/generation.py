@@ -40,6 +40,8 @@ DEFAULTS = {
     "reconstruction_scale": 0.0,
     "gamma": 1.0,
     "guidance_against": "modality",
+    "spacing": None,
+    "negative_prompt": None,
 }
 
 
@@ -199,14 +201,17 @@ class Generation:
         task = arguments.which_task(videos[0], audios[0], self.makes)
         given = videos if task is Task.VIDEO_TO_AUDIO else audios
         each = positive("num_outputs_per_prompt", request.num_outputs_per_prompt)
+        negative = request.negative_prompt
+        if negative is None and request.prompt_embeds is None:
+            negative = self.options["negative_prompt"]
         if request.prompt_embeds is None:
-            prompts = arguments.check_prompts(request.prompt, request.negative_prompt, self.takes_words)
+            prompts = arguments.check_prompts(request.prompt, negative, self.takes_words)
         else:
             prompts = [""] * len(request.prompt_embeds)
         labels = arguments.check_labels(request.label, self.classes)
         rows = arguments.beside(each, prompts=prompts, labels=labels, given=range(len(given)))
-        negatives = arguments.check_negatives(request.negative_prompt, len(rows), each)
-        asked = [Asked(row[0], row[1], row[2], negative) for row, negative in zip(rows, negatives, strict=True)]
+        negatives = arguments.check_negatives(negative, len(rows), each)
+        asked = [Asked(row[0], row[1], row[2], one) for row, one in zip(rows, negatives, strict=True)]
         own_steps = self.options["num_inference_steps"]
         steps = positive("num_inference_steps", own_steps if request.num_inference_steps is None else request.num_inference_steps)
         pull = self.options["reconstruction_scale"] if request.reconstruction_scale is None else request.reconstruction_scale
@@ -266,6 +271,8 @@ class Generation:
 
     def sampling_times(self, steps: int, gamma: float | int) -> AV:
         """The sampling times of both streams, from where their schedules can begin down to clean, bent apart by gamma."""
+        if self.options["spacing"] is not None:
+            return sampler.tabulated_pair(steps, AV(*self.options["spacing"]), gamma)
         times = self.schedule.map(lambda one: sampler.shifted(steps, self.options["shift"], one.start(self.config.predict)))
         return AV(*(sampler.warped(stream, gamma)[i] for i, stream in enumerate(times)))
 

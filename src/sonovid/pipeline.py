@@ -35,8 +35,9 @@ class SoundingVideoPipeline(Generation, DiffusionPipeline):
         schedule: one schedule for both streams or an AV of two, as objects or as [name, arguments].
         predict: what the network's output stands for. step: "ddim" or "dpm_solver".
         options: num_inference_steps, guidance_scale and audio_guidance_scale, used unless the call says otherwise; shift: how far
-            the sampling times lean toward the noise (1: evenly spaced). reconstruction_scale, gamma, guidance_against: see the
-            call.
+            the sampling times lean toward the noise (1: evenly spaced). reconstruction_scale, gamma, guidance_against,
+            negative_prompt: see the call. spacing: for each stream "linspace" or "leading", where sampling goes by the entries of
+            tables of a thousand, as the released SVG does; None: by continuous times.
         system: the model's name, written into files.
         conditioning: how a given stream enters, as the network was trained: "clean", at time zero; "replaced": noised to the
             current time by one noise throughout, for networks that only know pairs of one time (MM-Diffusion, CMMD); or "shown":
@@ -325,7 +326,7 @@ class SoundingVideoPipeline(Generation, DiffusionPipeline):
                 `fps=` or of samples with `sample_rate=` (see `given.as_video`, `given.as_audio`), a list of PIL images, or a list
                 of any of these, one for each prompt. A given clip longer than the model's is worked through in overlapping
                 windows, which are faded into each other.
-            negative_prompt: what guidance leads away from, in place of no words at all; one, or one for each prompt.
+            negative_prompt: what guidance leads away from, one or one for each prompt; None: the model's own, "": no words.
             num_inference_steps: sampling steps.
             guidance_scale, audio_guidance_scale: of the pictures and of the sound; 1 is none. The second follows the first where
                 only that is given. Without words there is nothing to guide by, and no second evaluation.

@@ -22,12 +22,18 @@ FLOOR = 70.0  # Decibels below the loudest spot that are drawn as silence.
 
 
 def preview(
-    clip: Clip, *, events: "Iterable[float | int]" = (), mel: "Float[np.ndarray, 'f l'] | None" = None, width: int = WIDTH
+    clip: Clip,
+    *,
+    events: "Iterable[float | int]" = (),
+    mel: "Float[np.ndarray, 'f l'] | None" = None,
+    flow: "UInt8[np.ndarray, 't h w 3'] | None" = None,
+    width: int = WIDTH,
 ) -> Image.Image:
     """A picture of a clip to look at.
 
     events: times in seconds that are marked by a line through both strips; none given: the clip's own.
     mel: a log-mel spectrogram [f l], lowest band first, to draw instead of the sound's own; drawn over its whole range.
+    flow: pictures of the motion into each frame, drawn in a row below the frames at the same moments.
     width: of the picture, in pixels.
     """
     if width < 200:
@@ -36,12 +42,15 @@ def preview(
     left, right = LEFT, width - MARGIN
     strip = STRIP if clip.frames is not None else 0
     sounding = clip.waveform is not None or mel is not None
-    top = MARGIN + strip + (GAP if strip and sounding else 0)
+    moving = STRIP if strip and flow is not None else 0
+    top = MARGIN + strip + (GAP + moving if moving else 0) + (GAP if strip and sounding else 0)
     bottom = top + (SPECTROGRAM if sounding else 0)
     page = Image.new("RGB", (width, bottom + FOOT), PAPER)
     draw = ImageDraw.Draw(page)
     if clip.frames is not None:
         page.paste(_strip(clip.frames, clip.fps, right - left, strip), (left, MARGIN))
+        if flow is not None:
+            page.paste(_strip(flow, clip.fps, right - left, moving), (left, MARGIN + strip + GAP))
     if sounding:
         own = mel is None
         if mel is None:
@@ -54,7 +63,8 @@ def preview(
     for event in tuple(events) or clip.events:
         if 0 <= event <= seconds:
             x = left + event / seconds * (right - left - 1)
-            for first, last in ((MARGIN, MARGIN + strip), (top, bottom)):
+            below = MARGIN + strip + GAP
+            for first, last in ((MARGIN, MARGIN + strip), (below, below + moving), (top, bottom)):
                 if last > first:
                     draw.line([(x, first), (x, last - 1)], fill=MARK, width=1)
             draw.polygon([(x - 4, MARGIN - 9), (x + 4, MARGIN - 9), (x, MARGIN - 2)], fill=MARK)

@@ -83,3 +83,28 @@ def test_a_broken_clip_is_passed_over_and_bad_input_is_one_line(clips, model, tm
     fails("a manifest is .jsonl or .csv", str(clips), "--model", str(model), "--manifest", str(tmp_path / "a.txt"))
     shutil.copy(clips / "a.mp4", clips / "a.mov")
     fails("two clips would share", str(clips), "--model", str(model))
+
+
+def test_clips_of_a_dataset_are_captioned_into_a_manifest(model, tmp_path, monkeypatch, capsys):
+    """Two stretches of one recording, whose twin with the sound as recorded is no clip of the set."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for name in ("x_denoised_thumb.mp4", "x_mic_thumb.mp4"):
+        media.write(tmp_path / name, Clip(stairs(), None, fps=Fraction(8)))
+    (tmp_path / "train.txt").write_text("x\n")
+    source, listed = f"greatest-hits:{tmp_path}:seconds=0.5", tmp_path / "train.jsonl"
+    line = ["caption", source, "--prompt", "what is it", "--tokens", "4", "--model"]
+    assert main([*line, str(model)]) == 2
+    assert "--manifest FILE is where captions go" in capsys.readouterr().err
+    assert main([*line, str(model), "--manifest", str(listed)]) == 0
+    entries = manifest.read(listed)
+    assert [(Path(entry.path).name, entry.start, entry.seconds) for entry in entries] == [
+        ("x_denoised_thumb.mp4", 0.0, 0.5), ("x_denoised_thumb.mp4", 0.5, 0.5),
+    ]  # fmt: skip
+    assert all(entry.caption for entry in entries)
+    assert not list(tmp_path.glob("x_*.txt"))
+    # What stands there is kept, and the model not looked for.
+    assert main([*line, str(tmp_path / "none"), "--manifest", str(listed)]) == 0
+    assert "0 captions written, 2 kept" in capsys.readouterr().out
+    assert manifest.read(listed) == entries
+    frames = frames_of(str(tmp_path / "x_denoised_thumb.mp4"), 2, 0.5, 0.5)
+    assert [round(float(frame.mean()) / 30) for frame in frames] == [5, 7]

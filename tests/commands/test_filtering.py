@@ -63,6 +63,16 @@ def test_weakly_aligned_clips_are_left_out(clips, tmp_path, capsys):
     assert len(manifest.read(tmp_path / "again.jsonl")) == 1
 
 
+def test_stretches_of_files_are_scored_and_listed_as_stretches(clips, tmp_path):
+    """As the clips of Greatest Hits are: cut out to be measured, and never copied."""
+    rows = [{"path": str(clips / name), "start": 0.5, "seconds": 2} for name in ("together.mp4", "apart.mp4")]
+    (tmp_path / "cut.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert filtered(tmp_path / "cut.jsonl", tmp_path / "kept.jsonl", "--least", "0.5") == 0
+    (entry,) = manifest.read(tmp_path / "kept.jsonl")
+    assert (entry.path, entry.start, entry.seconds) == (str(clips / "together.mp4"), 0.5, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.jsonl", "kept.jsonl"]
+
+
 def test_bad_input_is_one_line(clips, tmp_path, capsys):
     def fails(said, *words, out="a.jsonl", source=clips):
         assert filtered(source, tmp_path / out, *words) == 2
@@ -79,7 +89,5 @@ def test_bad_input_is_one_line(clips, tmp_path, capsys):
     fails("such are ", "--least", "0", "--metric", "fvd_i3d400")
     fails("a family; name one metric of it", "--least", "0", "--metric", "av_align")
     fails("did you mean", "--least", "0", "--metric", "av_align_sonny")
-    (tmp_path / "cut.jsonl").write_text(json.dumps({"path": str(clips / "apart.mp4"), "start": 1}))
-    fails("a stretch of a file", "--least", "0", source=tmp_path / "cut.jsonl")
     (tmp_path / "there.jsonl").touch()
     fails("exists already", "--least", "0", out="there.jsonl")

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -42,8 +43,7 @@ def released(tmp_path_factory):
     for name, source in (("unet_svg", case / "unet_svg"), ("unet_v", base / "unet_v"), ("unet_a", base / "unet_a")):
         (pipe / name).mkdir(parents=True)
         config = json.loads((source / "config.json").read_text())
-        # Small pictures, so that sampling is quick; the networks take any size.
-        (pipe / name / "config.json").write_text(json.dumps(config | ({"sample_size": 8} if name == "unet_v" else {})))
+        (pipe / name / "config.json").write_text(json.dumps(config))
         torch.save(load_file(source / WEIGHTS), pipe / name / "diffusion_pytorch_model.bin")
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)
@@ -90,7 +90,7 @@ def released(tmp_path_factory):
 @pytest.fixture(scope="module")
 def imported(released, tmp_path_factory):
     out = tmp_path_factory.mktemp("imported") / "model"
-    assert main(["import", "svg-baseline", str(released), str(out), "--frames", "8"]) == 0
+    assert main(["import", "svg-baseline", str(released), str(out), "--frames", "8", "--size", "16"]) == 0
     return out
 
 
@@ -142,3 +142,51 @@ def test_what_does_not_fit_is_one_line(released, tmp_path, capsys):
     fails(copy, "holds more than tensors")
     shutil.rmtree(copy / "pipe" / "vocoder")
     fails(copy, "vocoder is missing")
+
+
+@pytest.mark.parametrize(
+    ("run", "steps", "options"),
+    [
+        ("n4_gamma1.5", 4, {}),
+        ("n3_nogamma", 3, {"gamma": 1.0, "guidance_scale": 3.0, "audio_guidance_scale": 1.0}),
+    ],
+)
+def test_the_pipeline_samples_what_the_released_one_did(released, run, steps, options):
+    """Their trajectories, from their noise and with their embedded words, through the call that users make."""
+    from sonovid.av import AV
+    from sonovid.commands.import_released import svg_baseline
+
+    kept = load_file(PARITY / "svg_cmcpe_tiny" / "case_a" / "sampler_trajectory.safetensors")
+    wanted = {key.removeprefix(f"{run}."): value for key, value in kept.items() if key.startswith(run)}
+    # 4 frames and 0.96 s, so that the sound has 24 steps.
+    pipe = svg_baseline(released, fps=Fraction(25, 6), num_frames=4, size=(32, 32))
+    pipe.set_progress_bar_config(disable=True)
+    said = {"bad quality, worse quality": 0, "a red ball": 1}
+
+    class Embedded:
+        """What their encoders gave for these words."""
+
+        def __call__(self, prompts):
+            text = wanted["text_video_uncond_cond"][[said[words] for words in prompts]]
+            return text, torch.ones(text.shape[:2], dtype=torch.bool)
+
+        def pooled(self, prompts):
+            return wanted["text_audio_uncond_cond"][[said[words] for words in prompts]]
+
+    object.__setattr__(pipe, "text_encoder", Embedded())
+    pipe.unit_noise = lambda *_: AV(wanted["init_video"], wanted["init_audio"])
+    path = []
+
+    def keep(pipe, index, times, told):
+        path.append((told["latents"], told["x0"]))
+        return {}
+
+    pipe("a red ball", num_inference_steps=steps, callback_on_step_end=keep, output_type="latent", **options)
+    assert len(path) == steps
+    for index, (x, x0) in enumerate(path):
+        last = index == steps - 1
+        names = ("final",) if last else (f"step{index + 1}.x", f"step{index + 1}.x0hat")
+        for pair, name in zip((x, x0), names, strict=False):
+            for ours, theirs in zip(pair, (wanted[f"{name}_video"], wanted[f"{name}_audio"]), strict=True):
+                scale = max(1.0, float(theirs.abs().max()))
+                torch.testing.assert_close(ours / scale, theirs / scale, atol=1e-5, rtol=0)

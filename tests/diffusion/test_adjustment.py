@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from gaussian import COVARIANCE, basis, perfect_denoiser
 
 from sonovid.av import AV
 from sonovid.condition import Condition
 from sonovid.denoisers.base import Output
-from sonovid.diffusion.adjustment import Curve, choose_gamma, curve, gap, losses_over_time
+from sonovid.diffusion.adjustment import Curve, choice, choose_gamma, curve, gap, losses_over_time
+from sonovid.diffusion.sampler import sample, uniform, warped
 from sonovid.diffusion.schedule import RectifiedFlow, Tabulated, like
 
 SHAPE = lambda u: np.exp(-3 * u)  # noqa: E731
@@ -69,3 +71,72 @@ def test_losses_of_the_perfect_denoiser_of_unit_noise(schedule):
         wanted = alpha**2 / (alpha**2 + sigma**2)
         np.testing.assert_allclose(loss.mean(), wanted.mean(), rtol=0.05)
         assert np.corrcoef(loss, wanted)[0, 1] > 0.7
+
+
+def smooth(gamma):
+    """The same of a shape that begins level, as losses do: what is divided by the first stretch of time is then not far off."""
+    t = np.linspace(0, 1, 400)
+    shape = lambda u: np.exp(-4 * u**2)  # noqa: E731
+    return AV(Curve(t, shape(t**gamma**-0.5)), Curve(t, shape(t**gamma**0.5)))
+
+
+def losses_of(curves, clips=24, draws=8, spread=0.1, seed=0):
+    """Losses of clips of their own loudness, along given curves."""
+    rng = np.random.default_rng(seed)
+    times = (np.arange(draws) + rng.random((clips, draws))) / draws
+    loud = np.exp(spread * rng.standard_normal((clips, 1)))
+    return curves.map(lambda one: (times.ravel(), (loud * one(times)).ravel()))
+
+
+def test_the_interval_holds_the_gamma_and_narrows_with_clips():
+    few, many = (choice(losses_of(smooth(1.5), clips=clips), 8, resamples=60) for clips in (6, 60))
+    for found in (few, many):
+        assert found.low <= found.gamma <= found.high
+        assert found.low < 1.5 < found.high or found.gamma == pytest.approx(1.5, rel=0.05)
+    assert many.high - many.low < few.high - few.low
+    assert choice(losses_of(smooth(1.5)), 8, resamples=20) == choice(losses_of(smooth(1.5)), 8, resamples=20)
+
+
+def test_no_gamma_is_given_where_the_losses_ask_for_none():
+    t = np.linspace(0, 1, 100)
+    flat, falling = Curve(t, np.ones(100)), Curve(t, SHAPE(t))
+    with pytest.raises(ValueError, match=r"the loss of the noise of audio falls by -?0\.0\d of its beginning"):
+        choice(losses_of(AV(falling, flat)), 8)
+    # An untrained model: the loss rises with the time.
+    with pytest.raises(ValueError, match="the noise of video falls by -"):
+        choice(losses_of(AV(Curve(t, 1 + t), falling)), 8)
+    with pytest.raises(ValueError, match=r"nearer to each other up to (3\.9|4\.0)\d, an end of the range"):
+        choice(losses_of(apart(16.0), spread=0.0), 8)
+
+
+def error_of(schedule, gamma, steps=25):
+    """How far the covariance of what is sampled by a perfect denoiser is from the true one: exact, no draw."""
+    made = sample(perfect_denoiser(schedule), AV(*basis(2)), schedule, warped(uniform(steps, 0.999), gamma))
+    matrix = torch.cat(made, dim=1)
+    return float((matrix.T @ matrix - COVARIANCE).abs().max())
+
+
+def ideal_curves(schedule):
+    """The loss of the noise of unit data under the best guess: alpha^2 where variance is preserved."""
+    t = np.linspace(0.001, 1, 400)
+    return schedule.map(lambda one: Curve(t, one.coefficients(torch.from_numpy(t))[0].square().numpy()))
+
+
+def test_gamma_matters_where_schedules_truly_differ():
+    """With a perfect joint denoiser and 25 steps the gamma read from the losses leaves the smallest error of those compared."""
+    far = AV(Tabulated("linear", 0.004, 0.06), Tabulated("linear", 1e-4, 0.02))
+    best = choose_gamma(ideal_curves(far))
+    assert best == pytest.approx(1.735, abs=0.03)
+    errors = {gamma: error_of(far, gamma) for gamma in (1.0, 1.5, 2.0, best, 1 / best)}
+    assert errors[1.0] == pytest.approx(0.250, abs=0.01)
+    assert errors[best] == pytest.approx(0.189, abs=0.01)
+    assert errors[best] < errors[1.5] < errors[2.0] < errors[1.0] < errors[1 / best]
+
+
+def test_gamma_hardly_matters_between_the_published_schedules():
+    published = AV(Tabulated("linear", 0.00085, 0.012), Tabulated("scaled_linear", 0.0015, 0.0195))
+    best = choose_gamma(ideal_curves(published))
+    assert best == pytest.approx(0.91, abs=0.02)
+    errors = [error_of(published, gamma) for gamma in (best, 1.0, 1.5, 2.0)]
+    assert errors == sorted(errors)
+    assert errors[1] - errors[0] < 0.01

@@ -8,7 +8,18 @@ from gaussian import COVARIANCE, Answer, basis, perfect_denoiser
 from sonovid.av import AV
 from sonovid.diffusion.guidance import given_clean
 from sonovid.diffusion.noise import draw_pair, generators
-from sonovid.diffusion.sampler import Ancestral, ddim, denoiser, dpm_solver, from_diffusers, sample, shifted, uniform, warped
+from sonovid.diffusion.sampler import (
+    Ancestral,
+    ddim,
+    denoiser,
+    dpm_solver,
+    from_diffusers,
+    sample,
+    shifted,
+    tabulated_pair,
+    uniform,
+    warped,
+)
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Tabulated
 
 STRAIGHT, ROUND = RectifiedFlow(), Cosine()
@@ -229,3 +240,85 @@ def test_nonsense_is_refused():
         uniform(0)
     with pytest.raises(ValueError, match="gamma"):
         warped([1.0, 0.0], 0.0)
+
+
+# Timesteps of the released code's schedulers at 25 steps, by gamma: facts of its output.
+GOLDEN = {
+    1.0: (
+        [999, 957, 916, 874, 832, 791, 749, 708, 666, 624, 583, 541, 500, 458, 416, 375, 333, 291, 250, 208, 166, 125, 83, 42, 0],
+        [961, 921, 881, 841, 801, 761, 721, 681, 641, 601, 561, 521, 481, 441, 401, 361, 321, 281, 241, 201, 161, 121, 81, 41, 1],
+    ),
+    1.5: (
+        [999, 948, 898, 848, 798, 750, 702, 655, 608, 561, 516, 471, 428, 384, 342, 301, 260, 220, 183, 146, 111, 78, 47, 21, 0],
+        [
+            968,
+            935,
+            902,
+            868,
+            834,
+            800,
+            766,
+            731,
+            696,
+            660,
+            624,
+            587,
+            550,
+            512,
+            474,
+            435,
+            395,
+            355,
+            313,
+            270,
+            225,
+            178,
+            128,
+            74,
+            4,
+        ],
+    ),
+    2.0: (
+        [999, 940, 883, 827, 771, 718, 664, 614, 563, 513, 466, 419, 375, 331, 289, 250, 211, 175, 141, 109, 79, 53, 30, 11, 0],
+        [
+            972,
+            943,
+            914,
+            885,
+            855,
+            824,
+            793,
+            762,
+            730,
+            698,
+            664,
+            631,
+            596,
+            561,
+            524,
+            487,
+            448,
+            408,
+            366,
+            322,
+            275,
+            225,
+            169,
+            104,
+            8,
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("gamma", GOLDEN)
+def test_the_released_lists_of_25_steps(gamma):
+    times = tabulated_pair(25, AV("linspace", "leading"), gamma)
+    assert times.map(lambda stream: [round(1000 * t) - 1 for t in stream]) == AV(*([*one, 0] for one in GOLDEN[gamma]))
+
+
+def test_lists_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="spacing 'trailing': expected one of linspace, leading"):
+        tabulated_pair(25, AV("linspace", "trailing"), 1.0)
+    with pytest.raises(ValueError, match="gamma=0"):
+        tabulated_pair(25, AV("linspace", "leading"), 0)

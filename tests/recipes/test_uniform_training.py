@@ -97,7 +97,7 @@ def test_the_objective_follows_the_recipe():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"codecs.video": ""}, "codecs.video is empty"),
+        ({"codecs.video": ""}, r"codecs.video is empty: name a codec whose latent frames divide the sound's 8 steps, such as"),
         ({"codecs.video": "/no/such/folder"}, "no such folder"),
         ({"geometry.width": "36"}, "multiples of 8"),
         ({"geometry.num_frames": "3"}, "expected|multiple|whole"),
@@ -155,3 +155,15 @@ def test_the_papers_recipe_goes_from_a_folder_of_clips_to_an_mp4(tmp_path, monke
     pipe = SoundingVideoPipeline.from_pretrained(tmp_path / "run" / "model")
     assert isinstance(pipe.video_codec, OpenSoraVideo)
     assert pipe.denoiser.config.layout == "columns"
+
+
+def test_a_toy_of_the_papers_layout_runs_from_the_command_line(tmp_path):
+    out = tmp_path / "run"
+    clips_of = ["data=scenes:bounces:8:seed=0", "steps=2", "validate_every=2", "checkpoint_every=2"]
+    assert main(["train", "uniform.tiny.columns", f"out={out}", *clips_of]) == 0
+    assert (
+        main(["generate", "a ball", "--model", str(out / "model"), "--steps", "2", "-o", str(tmp_path / "a.mp4"), "--quiet"]) == 0
+    )
+    assert media.probe(tmp_path / "a.mp4").size == (16, 16)
+    with pytest.raises(ValueError, match="and whose channels times rows are 16, such as hpcai-tech/OpenSora-VAE"):
+        recipes.run("uniform.tiny.columns", {"out": str(out), "codecs.video": ""})

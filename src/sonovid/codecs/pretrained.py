@@ -217,7 +217,9 @@ class HifiGanVocoder(nn.Module):
         """Load a `SpeechT5HifiGan` by hub id or folder."""
         from transformers import SpeechT5HifiGan
 
-        return cls(SpeechT5HifiGan.from_pretrained(source, **{"use_safetensors": True, **options}).eval())
+        # Left out, the config's dtype would be taken, which in released ones may be float16.
+        dtype = options.pop("torch_dtype", None) or torch.float32
+        return cls(SpeechT5HifiGan.from_pretrained(source, **{"use_safetensors": True, "dtype": dtype, **options}).eval())
 
 
 def audioldm(source: Source, *, dtype: torch.dtype | None = None) -> SpectrogramCodec:

@@ -237,6 +237,8 @@ class PretrainedText(nn.Module):
         """
         import transformers
 
+        # Left out, transformers takes what the config says, and released configs often say float16.
+        dtype = torch.float32 if dtype is None else dtype
         options = {"trust_remote_code": False, "variant": variant}
         config = transformers.AutoConfig.from_pretrained(source, subfolder=subfolder, trust_remote_code=False)
         if config.model_type not in ENCODERS:

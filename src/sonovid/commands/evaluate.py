@@ -34,7 +34,9 @@ def add(commands: Any) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("sets", nargs="+", metavar="GENERATED REFERENCE", help="folders of clips, or lists (.csv, .jsonl)")
+    parser.add_argument(
+        "sets", nargs="+", metavar="GENERATED REFERENCE", help="folders of clips, lists (.csv, .jsonl) or datasets"
+    )
     parser.add_argument(
         "--reconstructions", metavar="CODEC", help="measure a model's codecs, or one codec's folder, on REFERENCE"
     )
@@ -101,8 +103,10 @@ def picture_size(text: str) -> tuple[int, int]:
 
 def run(args: argparse.Namespace) -> None:
     """Measure one system."""
+    from contextlib import ExitStack
     from dataclasses import replace
 
+    from sonovid.commands.exporting import as_files
     from sonovid.metrics import catalogue
     from sonovid.metrics.evaluate import evaluate
     from sonovid.metrics.sets import open_set
@@ -125,14 +129,18 @@ def run(args: argparse.Namespace) -> None:
             given = open_set(true, title=Path(args.sets[0]).absolute().name, workers=workers)
             report(args, [evaluate(rebuilt, given, chosen, measuring(args))], [rebuilt], given)
         return
-    generated = open_set(args.sets[0], captions=captions, workers=workers)
-    reference = open_set(args.sets[1], captions=captions, workers=workers) if len(args.sets) == 2 else None
-    if reference is not None and reference.title == generated.title:
-        reference = replace(reference, title=f"{reference.title} (reference)")
-    how = measuring(args)
-    chosen, rest = defaults(args, chosen, [generated], how)
-    found = evaluate(generated, reference, chosen, how)
-    report(args, [replace(found, skipped=(*found.skipped, *rest))], [generated], reference)
+    with ExitStack() as stack:
+        # Clips of a dataset are cut out of its files, and dropped again at the end.
+        places = [stack.enter_context(as_files(source)) for source in args.sets]
+        titles = [source if place != source else None for source, place in zip(args.sets, places, strict=True)]
+        generated = open_set(places[0], title=titles[0], captions=captions, workers=workers)
+        reference = open_set(places[1], title=titles[1], captions=captions, workers=workers) if len(places) == 2 else None
+        if reference is not None and reference.title == generated.title:
+            reference = replace(reference, title=f"{reference.title} (reference)")
+        how = measuring(args)
+        chosen, rest = defaults(args, chosen, [generated], how)
+        found = evaluate(generated, reference, chosen, how)
+        report(args, [replace(found, skipped=(*found.skipped, *rest))], [generated], reference)
 
 
 def defaults(args: argparse.Namespace, chosen: list[Any], sets: Sequence[Any], how: Any) -> tuple[list[Any], list[Any]]:

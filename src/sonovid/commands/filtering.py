@@ -4,7 +4,6 @@ import argparse
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +48,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Score, sift and write."""
     from sonovid.commands.evaluate import count_workers, measuring
+    from sonovid.commands.exporting import export, named
     from sonovid.data import listing, manifest
 
     least, most = (-math.inf if args.least is None else args.least), (math.inf if args.most is None else args.most)
@@ -58,8 +58,15 @@ def run(args: argparse.Namespace) -> None:
     if args.out.exists() and not args.overwrite:
         raise ValueError(f"{args.out} exists already; --overwrite replaces it")
     metric = of_clips(args.metric)
-    entries = whole_files(manifest.read(args.clips))
-    found, faulty = scores(entries, metric, measuring(args), count_workers(args))
+    entries = named(manifest.read(args.clips))
+    if scene := next((entry for entry in entries if entry.scene), None):
+        raise ValueError(f"filter: {scene.name} is a scene, which has no file that a manifest could list")
+    with tempfile.TemporaryDirectory() as aside:
+        # A metric is of whole files, so that stretches of files are cut out, and dropped again.
+        files = export(entries, Path(aside))
+        found, faulty = scores(files, metric, measuring(args), count_workers(args))
+    unread = {entry.name for entry in entries} - {entry.name for entry in files}
+    faulty |= dict.fromkeys(sorted(unread), "cannot be read")
     kept = [entry for entry in entries if entry.name in found and least <= found[entry.name] <= most]
     for name, reason in list(faulty.items())[:3]:
         print(f"left out: {name}: {reason}")
@@ -92,22 +99,6 @@ def of_clips(name: str) -> Any:
         known = [one.name for one in catalogue.metrics().values() if isinstance(one, ClipScore)]
         raise ValueError(f"--metric {name}: no score of single clips by themselves; such are {', '.join(known)}")
     return metric
-
-
-def whole_files(entries: Sequence[Any]) -> list[Any]:
-    """The entries, with names of their own.
-
-    Raises:
-        ValueError: scenes, or stretches of files: a metric is of a whole file.
-    """
-    for entry in entries:
-        if entry.scene or entry.start or entry.seconds is not None:
-            what = "a scene, which has no file" if entry.scene else "a stretch of a file"
-            raise ValueError(f"filter: {entry.name} is {what}; metrics are of whole files: give clips that are cut already")
-    names = [entry.name for entry in entries]
-    if len(set(names)) == len(names):
-        return list(entries)
-    return [replace(entry, name=f"{entry.name}#{i}") for i, entry in enumerate(entries)]
 
 
 def scores(entries: Sequence[Any], metric: Any, measuring: Any, workers: int = 0) -> tuple[dict[str, float], dict[str, str]]:

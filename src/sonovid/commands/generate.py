@@ -59,6 +59,7 @@ def add(commands: Any) -> None:
     )
     out.add_argument("--credentials", choices=("auto", "on", "off"), default="auto", help="C2PA; auto: if it is installed")
     out.add_argument("--preview", metavar="PNG", help="also draw frames in a row above the mel spectrogram, its onsets marked")
+    out.add_argument("--preview-flow", action="store_true", help="with --preview: a row of the frames' optical flow as well")
     out.add_argument("--overwrite", action="store_true", help="replace files that exist")
     out.add_argument("--count", type=whole, default=1, metavar="N", help="N clips, out-0.mp4 to out-(N-1).mp4, of seeds SEED + i")
     out.add_argument("--seconds", type=seconds, metavar="S", help="length of the whole; of a given file, how much is used")
@@ -312,6 +313,8 @@ def run(args: argparse.Namespace) -> None:
 
 def make(args: argparse.Namespace) -> None:
     """Generate, and write."""
+    if args.preview_flow and not args.preview:
+        raise ValueError("--preview-flow is a row of --preview: give --preview PNG too")
     # Threads that wait by spinning take the core from those that work: on a busy machine two were five times slower than one.
     # To be said before anything imports torch.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -371,7 +374,7 @@ def lengthen(args: argparse.Namespace, pipe: Any, target: Target, index: int) ->
     drift = None if args.drift is None else numbered(Path(args.drift), index, args.count)
     made = longer.make(args, pipe, target.clip, drift, seed, provenance(args, pipe, seed))
     if target.preview is not None:
-        draw(target.preview, media.read(target.clip), overwrite=args.overwrite)
+        draw(target.preview, media.read(target.clip), overwrite=args.overwrite, flow=args.preview_flow)
     if not args.quiet:
         if drift is not None:
             print(made.table())
@@ -433,15 +436,20 @@ def write(args: argparse.Namespace, target: Target, clip: Any, record: Any) -> N
         else:
             media.write(path, clip, **options)
     if target.preview is not None:
-        draw(target.preview, clip, overwrite=args.overwrite)
+        draw(target.preview, clip, overwrite=args.overwrite, flow=args.preview_flow)
 
 
-def draw(path: Path, clip: Any, *, overwrite: bool) -> None:
-    """A preview with the sound's onsets marked."""
+def draw(path: Path, clip: Any, *, overwrite: bool, flow: bool = False) -> None:
+    """A preview with the sound's onsets marked; flow: with a row of the frames' optical flow, as in SVG's Fig. 4."""
     from sonovid.media.files import in_place
     from sonovid.metrics.alignment import sound_onsets
     from sonovid.preview import preview
 
     with in_place(path, overwrite=overwrite) as beside:
         onsets = () if clip.waveform is None else sound_onsets(clip.waveform.mean(0).astype(float), clip.sample_rate).tolist()
-        preview(clip, events=onsets).save(beside)
+        moving = None
+        if flow and clip.frames is not None:
+            from sonovid.metrics.flow_pictures import flow_pictures
+
+            moving = flow_pictures(clip.frames)
+        preview(clip, events=onsets, flow=moving).save(beside)

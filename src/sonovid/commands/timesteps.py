@@ -7,7 +7,8 @@ from typing import Any
 
 DESCRIPTION = """\
 What a joint model errs in the noise of each stream, over the noise time, with and without timestep adjustment,
-and the gamma whose bent times bring the two curves nearest to each other.
+and the gamma whose bent times bring the two curves nearest to each other, with its interval over clips. A model whose losses do
+not fall with the time, or whose curves are nearest at an end of the range, is given none.
 
   sonovid timesteps MODEL --data CLIPS --figure losses.png
   sonovid timesteps MODEL --save               (MODEL samples with that gamma from then on)
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
 
     from sonovid import atomic
     from sonovid.av import AV
-    from sonovid.diffusion.adjustment import choose_gamma, curve, gap
+    from sonovid.diffusion.adjustment import choice, curve, gap
 
     if args.clips < 1 or args.draws < 1 or args.gamma <= 0:
         raise ValueError("timesteps: --clips and --draws have to be at least 1, and --gamma above zero")
@@ -51,21 +52,34 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"timesteps --save: {args.model or 'the packaged model'} is no folder to be changed; copy it first")
     losses = measure(args.model, args.data, args.clips, args.draws, args.seed)
     curves = AV(*(curve(*pair) for pair in losses))
-    best = choose_gamma(curves)
+    refused, chosen = "", None
+    try:
+        chosen = choice(losses, args.draws, seed=args.seed)
+    except ValueError as error:
+        refused = str(error)
+    best = None if chosen is None else chosen.gamma
     print(f"{'time':>6}  {'video':>6}  {'audio':>6}   loss of the noise, over its value at the smallest time")
     for t in (0.1, 0.3, 0.5, 0.7, 0.9):
         print(f"{t:6.1f}  {float(curves.video(t)):6.3f}  {float(curves.audio(t)):6.3f}")
-    gaps = {gamma: gap(curves, gamma) for gamma in dict.fromkeys([1.0, args.gamma, best])}
+    gaps = {gamma: gap(curves, gamma) for gamma in dict.fromkeys([1.0, args.gamma, *([] if best is None else [best])])}
     for gamma, value in gaps.items():
-        print(f"gamma {gamma:5.2f}: the curves are {value:.3f} apart on average{'  <- the nearest' if gamma == best else ''}")
+        nearest = "" if chosen is None or gamma != best else f"  <- the nearest; 95 % [{chosen.low:.2f}, {chosen.high:.2f}]"
+        print(f"gamma {gamma:5.2f}: the curves are {value:.3f} apart on average{nearest}")
+    if refused:
+        print(refused)
     if args.json:
         points = {n: {"times": c.times.tolist(), "loss": c.loss.tolist()} for n, c in zip(AV._fields, curves, strict=True)}
         found = {"curves": points, "gaps": {str(g): v for g, v in gaps.items()}, "gamma": best, "samples": len(losses.video[0])}
+        found |= {"interval": None if chosen is None else [chosen.low, chosen.high], "refused": refused}
         atomic.write_text(args.json, json.dumps(found, indent=2) + "\n")
     if args.figure:
         draw(curves, list(gaps), args.figure)
-    if args.save:
-        save(Path(args.model), best)
+    if args.save and chosen is None:
+        raise ValueError(f"timesteps --save: {refused}")
+    if args.save and chosen is not None:
+        save(Path(args.model), chosen.gamma)
+        if chosen.low <= 1 <= chosen.high:
+            print("the interval holds 1: there may be nothing to adjust")
 
 
 def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int) -> Any:

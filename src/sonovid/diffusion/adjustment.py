@@ -22,6 +22,9 @@ from sonovid.diffusion.schedule import Predict, Schedule, diffuse, like, to_x0
 # The range in which gamma is sought: beyond, the times of one stream crowd at one end.
 LEAST, MOST = 1 / 4, 4.0
 GRID = np.linspace(0, 1, 201)
+# A model that has learnt its noise errs less in it the more of it there is: by this much at least, from the first fifth of the
+# time to the last.
+LEAST_FALL = 0.2
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,18 @@ def gap(curves: AV, gamma: float | int) -> float:
     return float(np.abs(curves.video(GRID**gamma**0.5) - curves.audio(GRID**gamma**-0.5)).mean())
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A gamma that was chosen: with its 95 % interval over clips, and how far apart the curves are there."""
+
+    gamma: float
+    low: float
+    high: float
+    gap: float
+
+
 def choose_gamma(curves: AV) -> float:
-    """The gamma in [1/4, 4] that brings the curves nearest to each other.
+    """The gamma in [1/4, 4] that brings the curves nearest to each other, whatever the curves are; see `choice`.
 
     The gap may have several minima where curves are noisy: the best of a grid is refined.
     """
@@ -70,6 +83,50 @@ def choose_gamma(curves: AV) -> float:
     bounds = float(grid[max(0, best - 1)]), float(grid[min(len(grid) - 1, best + 1)])
     found = minimize_scalar(lambda g: gap(curves, float(np.exp(g))), bounds=bounds, method="bounded", options={"xatol": 1e-3})
     return float(np.exp(found.x))
+
+
+def choice(losses: AV, draws: int, *, resamples: int = 200, seed: int = 0) -> Choice:
+    """The gamma that losses ask for, where they ask for one.
+
+    Args:
+        losses: of each stream (times, losses), as `losses_over_time` gives them. draws: so many of them in a row are of one clip.
+        resamples: bootstrap samples of clips, for the interval. seed: of these.
+
+    Raises:
+        ValueError: the loss of a stream does not fall with the time, as that of a model that has learnt its noise does, or the
+            gap is smallest at an end of the range.
+    """
+    curves = AV(*(curve(*pair) for pair in losses))
+    for name, one in zip(AV._fields, curves, strict=True):
+        if not (fall := fall_of(one)) >= LEAST_FALL:
+            raise ValueError(
+                f"no gamma can be chosen: the loss of the noise of {name} falls by {fall:.2f} of its beginning over the time, "
+                f"and that of a trained model by at least {LEAST_FALL}; train longer, or set gamma by hand"
+            )
+    best = choose_gamma(curves)
+    if at_an_end(best):
+        raise ValueError(
+            f"no gamma can be chosen: the curves come nearer to each other up to {best:.2f}, an end of the range from {LEAST:g} "
+            f"to {MOST:g}; set gamma by hand, and look at the curves (--figure)"
+        )
+    clips, rng = len(losses.video[0]) // draws, np.random.default_rng(seed)
+    found = []
+    for _ in range(resamples if clips > 1 else 0):
+        chosen = (rng.integers(0, clips, clips)[:, None] * draws + np.arange(draws)).ravel()
+        found.append(choose_gamma(AV(*(curve(times[chosen], values[chosen]) for times, values in losses))))
+    low, high = np.percentile(found, [2.5, 97.5]) if found else (LEAST, MOST)
+    return Choice(best, min(float(low), best), max(float(high), best), gap(curves, best))
+
+
+def fall_of(one: Curve) -> float:
+    """By how much of its first fifth a curve falls to its last fifth."""
+    first, last = (float(one(part).mean()) for part in (GRID[GRID <= 0.2], GRID[GRID >= 0.8]))
+    return (first - last) / first
+
+
+def at_an_end(gamma: float) -> bool:
+    """Whether a gamma is as good as an end of the range."""
+    return gamma < LEAST * 1.03 or gamma > MOST / 1.03
 
 
 @torch.no_grad()

@@ -34,7 +34,14 @@ SCHEDULE = AV(Tabulated("linear", 0.00085, 0.012), Tabulated("scaled_linear", 0.
 
 
 def run(recipe: SVGRecipe, resolved: dict[str, Any]) -> Path:
-    """Train, and return the folder of the pipeline."""
+    """Train, and return the folder of the pipeline.
+
+    Raises:
+        ValueError: a gamma that nothing can be sampled with, or parts that do not fit each other.
+    """
+    if recipe.sampling.gamma <= 0:
+        # Said before days of training, not at the first sampling of a validation.
+        raise ValueError(f"sampling.gamma={recipe.sampling.gamma}: expected a number above zero; 1 bends no times")
     codecs, text = autoencoders(recipe.codecs), text_encoder(recipe.codecs)
     model, regress = network(recipe, codecs, text), objective(recipe.regression)
     fed = feed(recipe, Apart(*codecs), text)

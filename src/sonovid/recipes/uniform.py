@@ -124,6 +124,8 @@ def paper() -> UniFormRecipe:
     """
     return UniFormRecipe(
         geometry=Geometry(68, Fraction(17), 256, 256, 16000),
+        # The first 4 s of each clip (Sec. 4.1).
+        data=Data(most=1),
         codecs=Codecs(
             video="hpcai-tech/OpenSora-VAE-v1.2",
             audio="cvssp/audioldm-m-full",
@@ -185,6 +187,20 @@ def scenes() -> UniFormRecipe:
             validate_every=1000,
             checkpoint_every=500,
         ),
+    )
+
+
+def tiny_columns() -> UniFormRecipe:
+    """A toy of the paper's layout and objective: columns, the noise and its variance, a CPU's seconds.
+
+    16 channels of sound are 8 channels times 2 rows of the frames, and one step of it falls on each latent frame, so that its
+    column, the task's and the frames' two are whole patches.
+    """
+    return replace(
+        tiny(),
+        geometry=Geometry(8, Fraction(16), 16, 16, 16000),
+        network=Network(layout="columns", depth=1, width=32, heads=2, patch_size=(1, 2, 2), learn_variance=True),
+        regression=paper().regression,
     )
 
 

@@ -26,8 +26,15 @@ SCHEDULES: dict[str, Callable[[], Schedule]] = {"flow": RectifiedFlow, "cosine":
 
 
 def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
-    """Train, and return the folder of the pipeline."""
-    codecs = AV(parts.video_codec(recipe.codecs), parts.audio_codec(recipe.codecs))
+    """Train, and return the folder of the pipeline.
+
+    Raises:
+        ValueError: codecs that are missing, or that do not fit each other.
+    """
+    audio = parts.audio_codec(recipe.codecs)
+    if not recipe.codecs.video:
+        raise ValueError(f"codecs.video is empty: name a codec {grid_wanted(recipe, audio)}, such as {parts.OPEN_SORA}")
+    codecs = AV(parts.video_codec(recipe.codecs), audio)
     text = parts.text_encoder(recipe.codecs)
     # What does not fit is said before hours are spent on latents.
     model, regress = network(recipe, codecs), objective(recipe.regression)
@@ -38,6 +45,13 @@ def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
 
     weights = {"audio": recipe.regression.audio_weight}
     return fit(recipe, resolved, model, regress, fed, pipeline, weights)
+
+
+def grid_wanted(recipe: UniFormRecipe, audio: Any) -> str:
+    """What the latents of a video codec have to be like, beside this audio codec."""
+    channels, steps, bins = audio.latent_shape(recipe.geometry)
+    frames = f"whose latent frames divide the sound's {steps} steps"
+    return f"{frames}, and whose channels times rows are {channels * bins}" if recipe.network.layout == "columns" else frames
 
 
 def network(recipe: UniFormRecipe, codecs: AV) -> UniForm | SequenceUniForm:

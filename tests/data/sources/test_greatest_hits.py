@@ -57,3 +57,39 @@ def test_a_broken_film_is_left_out(folder, caplog):
     (folder / "vis-data-256" / "2015-02_denoised.mp4").write_bytes(b"broken")
     assert read(folder, split="test") == []
     assert "2015-02_denoised.mp4" in caplog.text
+
+
+def test_thumbnails_as_downloaded_are_found_with_svgs_captions(tmp_path):
+    film(tmp_path / "vis-data-256" / "2015-03-28_denoised_thumb.mp4", 10)
+    film(tmp_path / "vis-data-256" / "2015-03-28_mic_thumb.mp4", 4)
+    text(tmp_path / "vis-data-256" / "2015-03-28_times.txt", TIMES)
+    text(tmp_path / "vis-data-256" / "train.txt", "2015-03-28\n")
+    own = (
+        './src/crop/2015-03-28_denoised_thumb-000.mp4,"A person hits a rock, hard."\n./src/x/2015-09_denoised_thumb-001.mp4,no\n'
+    )
+    text(tmp_path / "flist_train.txt", own)
+    first, second = read(tmp_path)
+    assert (first.caption, first.events) == ("A person hits a rock, hard.", (0.5, 3.9))
+    assert second.caption == "hitting leaf with a drumstick"
+    assert first.name == "vis-data-256/2015-03-28_denoised_thumb.mp4"
+    # Captions are of 4 s.
+    assert read(tmp_path, seconds=2.0)[0].caption == "hitting rock with a drumstick"
+    assert len(read(tmp_path, sound="mic")) == 1
+
+
+def test_segments_as_svgs_authors_cut_them_keep_their_place_in_the_recording(tmp_path):
+    for number in (0, 1):
+        film(tmp_path / "crop" / f"2015-03-28_denoised_thumb-{number:03d}.mp4", 4)
+    text(tmp_path / "vis-data" / "2015-03-28_times.txt", TIMES)
+    text(tmp_path / "vis-data" / "train.txt", "2015-03-28\n")
+    lists = text(tmp_path / "elsewhere" / "flist_val.txt", 'a/2015-03-28_denoised_thumb-001.mp4,"Leaves rustle."\n')
+    first, second = read(tmp_path, captions=str(lists))
+    assert (first.start, first.events, second.start, second.events) == (0, (0.5, 3.9), 0, (0.0, 1.25))
+    assert second.caption == "Leaves rustle."
+    # What sonovid caption wrote beside a file is taken where no list has one.
+    text(tmp_path / "crop" / "2015-03-28_denoised_thumb-000.txt", "Somebody hits a stone.\n")
+    assert [entry.caption for entry in read(tmp_path, captions="elsewhere")] == ["Somebody hits a stone.", "Leaves rustle."]
+    with pytest.raises(ValueError, match=r"flist_val\.txt line 1: expected NAME_denoised_thumb-000\.mp4"):
+        read(tmp_path, captions=str(text(tmp_path / "flist_val.txt", "caption alone\n")))
+    with pytest.raises(ValueError, match="captions=nowhere: no flist"):
+        read(tmp_path, captions="nowhere")

@@ -4,11 +4,11 @@ import pytest
 import torch
 from test_connector import awake
 
-from sonovid.denoisers.svg.joins import CMCPE, CrossAttention, Join
+from sonovid.denoisers.svg.joins import CMCPE, CrossAttention, Join, SequenceCrossAttention
 
 
 @pytest.mark.parametrize("within_steps", [True, False])
-@pytest.mark.parametrize("block", [CMCPE, CrossAttention])
+@pytest.mark.parametrize("block", [CMCPE, CrossAttention, SequenceCrossAttention])
 @torch.no_grad()
 def test_a_join_begins_silent(block, within_steps):
     join = Join(32, block(32, 16, 8), within_steps=within_steps)
@@ -50,3 +50,25 @@ def test_as_released_norms_overwrite_the_stream():
             torch.nn.init.zeros_(last.bias)
         wanted = torch.nn.functional.layer_norm(x, (32,)) if as_released else x
         torch.testing.assert_close(block(x, context, 6, False), wanted, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("within_steps", [True, False])
+@torch.no_grad()
+def test_cross_attention_over_a_sequence_knows_the_order_of_its_moments(within_steps):
+    """Of one vector for a clip there is no order; of a sequence there is, on both sides."""
+    x, context = torch.randn(2, 24, 32), torch.nn.functional.normalize(torch.randn(2, 16, 6), dim=1)
+    x = x.reshape(8, 6, 32) if within_steps else x
+    block = awake(SequenceCrossAttention(32, 16, 8)).eval()
+    told = block(x, context, 4, within_steps)
+    assert told.shape == x.shape
+    assert (block(x, context.flip(2), 4, within_steps) - told).abs().max() > 1e-3
+    # Another clip's sequence reaches no other clip's places.
+    other = context.clone()
+    other[1] *= -1
+    moved = (block(x, other, 4, within_steps) - told).abs().flatten(1).amax(1).reshape(2, -1)
+    assert moved[0].max() == 0 < moved[1].min()
+    # Equal moments of a still context at equal places are told apart by the places' own time alone.
+    still = block(torch.zeros_like(x), torch.zeros_like(context), 4, within_steps)
+    steps = still.reshape(2, 4, 6, 32)
+    torch.testing.assert_close(steps, steps[:, :, :1].expand_as(steps), atol=1e-5, rtol=0)
+    assert (steps[:, 0] - steps[:, 3]).abs().max() > 1e-3

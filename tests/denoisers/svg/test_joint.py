@@ -14,7 +14,7 @@ from sonovid.denoisers.base import Denoiser
 from sonovid.denoisers.svg import SVG
 from sonovid.denoisers.svg.joint import audioldm_config, motion_config, paper, precision, table_entries, tiny
 
-VARIANTS = ("cmc_pe", "cross_attention")
+VARIANTS = ("cmc_pe", "cross_attention", "cross_attention_sequence")
 
 
 @cache
@@ -86,7 +86,7 @@ def test_context_keeps_time_in_cmc_pe_and_not_in_cross_attention():
     later = AV(x.video, x.audio.clone())
     later.audio[:, :, 6:] += 3
     names = AV(*AV._fields)
-    for variant, length in (("cmc_pe", 4), ("cross_attention", 1)):
+    for variant, length in (("cmc_pe", 4), ("cross_attention", 1), ("cross_attention_sequence", 4)):
         model = speaking(variant)
         contexts = x.map(model._context, x.map(torch.zeros_like), TIMES.map(table_entries), names)
         assert contexts.audio.shape == (2, 32, length)

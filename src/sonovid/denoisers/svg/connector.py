@@ -1,4 +1,4 @@
-"""Connectors: what one stream tells the other, as one vector per step of its time (Sec. III-B).
+"""Connectors: what one stream tells the other, as one vector per step of its time (Sec. III-C2).
 
 A connector sees a stream's noisy latents beside their last estimate, (x_t, x_0), and gives a context [b c t] that the joins of
 the other stream take in. It is a small encoder of two levels; that of the video also looks along the time.

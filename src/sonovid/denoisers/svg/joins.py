@@ -1,4 +1,4 @@
-"""Joins: the modules set into the frozen U-Nets, where one stream takes in the other's context (Sec. III-B, Fig. 1).
+"""Joins: the modules set into the frozen U-Nets, where one stream takes in the other's context (Sec. III-C, Figs. 1 and 3).
 
 Hidden states come as [b c t s]: time, and all other places of that time (pixels of a frame, mel places of a step).
 """
@@ -6,6 +6,7 @@ Hidden states come as [b c t s]: time, and all other places of that time (pixels
 import torch
 from diffusers.models.attention import BasicTransformerBlock, FeedForward
 from diffusers.models.attention_processor import Attention
+from diffusers.models.embeddings import get_timestep_embedding
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ NORM_GROUPS = 32
 
 
 class ContextAttention(nn.Module):
-    """Self-attention after the context was added as if it were a positional encoding: hence CMC-PE (eq. 5)."""
+    """Self-attention after the context was added as if it were a positional encoding: hence CMC-PE (Sec. III-C2, Fig. 3b)."""
 
     def __init__(self, channels: int, context_channels: int, head_width: int):
         super().__init__()
@@ -75,11 +76,33 @@ class CrossAttention(BasicTransformerBlock):
     def __init__(self, channels: int, context_channels: int, head_width: int):
         super().__init__(channels, channels // head_width, head_width, cross_attention_dim=context_channels)
 
-    def forward(self, x: Tensor, context: Float[Tensor, "b d 1"], num_steps: int, within_steps: bool) -> Tensor:
+    def forward(self, x: Tensor, context: Float[Tensor, "b d k"], num_steps: int, within_steps: bool) -> Tensor:
         context = rearrange(context, "b d k -> b k d")
         if within_steps:
             context = context.repeat_interleave(num_steps, 0)
         return super().forward(x, encoder_hidden_states=context)
+
+
+class SequenceCrossAttention(CrossAttention):
+    """Cross-attention over the other clip's contexts in their order, a vector for each step of its time (Sec. III-C1).
+
+    The paper names it, after TempoTokens, as the extension of one vector, and doubts that it ties moments together; it gives no
+    details. Here both sides carry the time within the clip, as sines and cosines, so that a place can find its own moment.
+    """
+
+    def forward(self, x: Tensor, context: Float[Tensor, "b d t2"], num_steps: int, within_steps: bool) -> Tensor:
+        b, width, moments = context.shape
+        # Contexts have unit length, and so have their positions.
+        where = moments_in_clip(moments, width, context) * (2 / width) ** 0.5
+        here = moments_in_clip(num_steps, x.shape[-1], x)
+        x = x + (here.repeat(b, 1)[:, None] if within_steps else here.repeat_interleave(x.shape[1] // num_steps, 0)[None])
+        return super().forward(x, context + where.T, num_steps, within_steps)
+
+
+def moments_in_clip(steps: int, width: int, like: Tensor) -> Float[Tensor, "t d"]:
+    """Sines and cosines of the middle of each of so many steps of a clip, whatever their number."""
+    middles = (torch.arange(steps, device=like.device, dtype=torch.float32) + 0.5) / steps
+    return get_timestep_embedding(middles, width, scale=1000).to(like.dtype)
 
 
 class Join(nn.Module):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from diffusers import ConfigMixin, ModelMixin, UNet2DConditionModel, UNetMotionModel
@@ -20,9 +20,10 @@ from sonovid.av import AV
 from sonovid.condition import Condition
 from sonovid.denoisers.base import Output
 from sonovid.denoisers.svg.connector import Connector, WithoutTypical, context_of_clip, context_over_time
-from sonovid.denoisers.svg.joins import CMCPE, NORM_GROUPS, CrossAttention, Join
+from sonovid.denoisers.svg.joins import CMCPE, NORM_GROUPS, CrossAttention, Join, SequenceCrossAttention
 
-Variant = Literal["cmc_pe", "cross_attention"]
+Variant = Literal["cmc_pe", "cross_attention", "cross_attention_sequence"]
+VARIANTS = get_args(Variant)
 # After these blocks of either U-Net a join sits: the last two on the way down, the first two on the way up.
 DOWN, UP = (-2, -1), (0, 1)
 # What both base models were trained with: a time in [0, 1] is entry t * 1000 - 1 of their tables.
@@ -33,7 +34,8 @@ class SVG(ModelMixin, ConfigMixin):
     """The joint model. With its joins as they begin, silent, its output is that of the two base models.
 
     video, audio: the settings of a `UNetMotionModel` and of a `UNet2DConditionModel` whose class embedding takes the text's
-    vector (AudioLDM). variant: "cmc_pe", the paper's, or "cross_attention", its baseline after CoDi. context_channels: of what
+    vector (AudioLDM). variant: "cmc_pe", the paper's; "cross_attention", its baseline after CoDi, of one vector for a
+    clip; or "cross_attention_sequence", of a vector for each step (Sec. III-C1). context_channels: of what
     connectors send. mults: of the U-Net's first width, per level of a connector. head_width: of the joins' attention heads, per
     stream. text_words: places of the null text. fold: squares of so many by so many video latents are one place of the U-Net,
     with as many times the channels. centred: contexts do not carry what is always the same. pad_audio: fill the audio's steps
@@ -66,8 +68,8 @@ class SVG(ModelMixin, ConfigMixin):
         as_released: bool = False,
     ):
         super().__init__()
-        if variant not in ("cmc_pe", "cross_attention"):
-            raise ValueError(f"SVG: variant {variant!r}; expected 'cmc_pe' or 'cross_attention'")
+        if variant not in VARIANTS:
+            raise ValueError(f"SVG: variant {variant!r}; expected one of {', '.join(VARIANTS)}")
         settings = AV(video, audio)
         check_bases(settings)
         self.unets = nn.ModuleDict({"video": build(UNetMotionModel, video), "audio": build(UNet2DConditionModel, audio)})
@@ -88,7 +90,8 @@ class SVG(ModelMixin, ConfigMixin):
             def block(channels: int, head: int = head) -> nn.Module:
                 if variant == "cmc_pe":
                     return CMCPE(channels, context_channels, head, as_released=as_released)
-                return CrossAttention(channels, context_channels, head)
+                sequence = variant == "cross_attention_sequence"
+                return (SequenceCrossAttention if sequence else CrossAttention)(channels, context_channels, head)
 
             self.joins[name] = nn.ModuleDict(
                 {site: Join(channels, block(channels), within_steps=name == "video") for site, channels in sites.items()}
@@ -132,7 +135,7 @@ class SVG(ModelMixin, ConfigMixin):
         return model
 
     def trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """What is trained: connectors, joins and the video's motion layers (Sec. IV-A)."""
+        """What is trained: connectors, joins and the video's motion layers (Sec. III-E)."""
         for name, parameter in self.named_parameters():
             if not name.startswith("unets.") or "motion" in name:
                 yield name, parameter
