@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     if args.save and (args.model is None or not Path(args.model).is_dir()):
         raise ValueError(f"timesteps --save: {args.model or 'the packaged model'} is no folder to be changed; copy it first")
     losses = measure(args.model, args.data, args.clips, args.draws, args.seed)
-    curves = AV(*(curve(*pair) for pair in losses))
+    curves = AV(*(curve(*pair[:2]) for pair in losses))
     refused, chosen = "", None
     try:
         chosen = choice(losses, args.draws, seed=args.seed)
@@ -83,13 +83,13 @@ def run(args: argparse.Namespace) -> None:
 
 
 def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int) -> Any:
-    """Times and losses of both streams, an AV of pairs of arrays."""
+    """Times, losses, and the losses of the guess by the noise's level alone, of both streams: an AV of three arrays each."""
     import torch
 
     from sonovid import progress
     from sonovid.av import AV, Task
     from sonovid.data import clips, manifest
-    from sonovid.diffusion.adjustment import losses_over_time
+    from sonovid.diffusion.adjustment import losses_over_time, uninformed
     from sonovid.pipeline import SoundingVideoPipeline
     from sonovid.recipes.latent_training import encoded
 
@@ -109,7 +109,8 @@ def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int
         shuffled = spread[1][torch.randperm(draws, generator=generator)]
         times.append(AV(*(t.clamp(min=1e-3).to(pipe.device) for t in (spread[0], shuffled))))
     seen = progress.bar(pairs, desc="clips")
-    return losses_over_time(pipe.denoiser, pipe.schedule, pipe.config.predict, seen, times, generator)
+    found = losses_over_time(pipe.denoiser, pipe.schedule, pipe.config.predict, seen, times, generator)
+    return found.map(lambda pair, schedule: (*pair, uninformed(schedule, pair[0])), pipe.schedule)
 
 
 def save(model: Path, gamma: float) -> None:

@@ -89,13 +89,21 @@ def choice(losses: AV, draws: int, *, resamples: int = 200, seed: int = 0) -> Ch
     """The gamma that losses ask for, where they ask for one.
 
     Args:
-        losses: of each stream (times, losses), as `losses_over_time` gives them. draws: so many of them in a row are of one clip.
+        losses: of each stream (times, losses), as `losses_over_time` gives them, and beside them, where known, the losses of the
+            guess by the noise's level alone (`uninformed`). draws: so many of them in a row are of one clip.
         resamples: bootstrap samples of clips, for the interval. seed: of these.
 
     Raises:
-        ValueError: the loss of a stream does not fall with the time, as that of a model that has learnt its noise does, or the
-            gap is smallest at an end of the range.
+        ValueError: a stream's noise is guessed no better than by its level alone, its loss does not fall with the time, or the gap
+            is smallest at an end of the range.
     """
+    for name, one in zip(AV._fields, losses, strict=True):
+        if len(one) > 2 and not one[1].mean() < one[2].mean():
+            raise ValueError(
+                f"no gamma can be chosen: the noise of {name} is guessed no better than by its level alone (loss "
+                f"{one[1].mean():.2f}, by the level {one[2].mean():.2f}): train longer, or set gamma by hand"
+            )
+    losses = losses.map(lambda one: one[:2])
     curves = AV(*(curve(*pair) for pair in losses))
     for name, one in zip(AV._fields, curves, strict=True):
         if not (fall := fall_of(one)) >= LEAST_FALL:
@@ -116,6 +124,12 @@ def choice(losses: AV, draws: int, *, resamples: int = 200, seed: int = 0) -> Ch
         found.append(choose_gamma(AV(*(curve(times[chosen], values[chosen]) for times, values in losses))))
     low, high = np.percentile(found, [2.5, 97.5]) if found else (LEAST, MOST)
     return Choice(best, min(float(low), best), max(float(high), best), gap(curves, best))
+
+
+def uninformed(schedule: Schedule, times: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """The loss of the noise of unit data under the best guess that knows its level alone: alpha^2 / (alpha^2 + sigma^2)."""
+    alpha, sigma = schedule.coefficients(torch.from_numpy(times).double())
+    return (alpha**2 / (alpha**2 + sigma**2)).numpy()
 
 
 def fall_of(one: Curve) -> float:
