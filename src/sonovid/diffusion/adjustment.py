@@ -94,8 +94,8 @@ def choice(losses: AV, draws: int, *, resamples: int = 200, seed: int = 0) -> Ch
         resamples: bootstrap samples of clips, for the interval. seed: of these.
 
     Raises:
-        ValueError: a stream's noise is guessed no better than by its level alone, its loss does not fall with the time, or the gap
-            is smallest at an end of the range.
+        ValueError: a stream's noise is guessed no better than by its level alone, its loss does not fall with the time, or the
+            gap is smallest at an end of the range.
     """
     for name, one in zip(AV._fields, losses, strict=True):
         if len(one) > 2 and not one[1].mean() < one[2].mean():
