@@ -201,16 +201,13 @@ class Generation:
         task = arguments.which_task(videos[0], audios[0], self.makes)
         given = videos if task is Task.VIDEO_TO_AUDIO else audios
         each = positive("num_outputs_per_prompt", request.num_outputs_per_prompt)
-        negative = request.negative_prompt
-        if negative is None and request.prompt_embeds is None:
-            negative = self.options["negative_prompt"]
         if request.prompt_embeds is None:
-            prompts = arguments.check_prompts(request.prompt, negative, self.takes_words)
+            prompts = arguments.check_prompts(request.prompt, request.negative_prompt, self.takes_words)
         else:
             prompts = [""] * len(request.prompt_embeds)
         labels = arguments.check_labels(request.label, self.classes)
         rows = arguments.beside(each, prompts=prompts, labels=labels, given=range(len(given)))
-        negatives = arguments.check_negatives(negative, len(rows), each)
+        negatives = arguments.check_negatives(request.negative_prompt, len(rows), each)
         asked = [Asked(row[0], row[1], row[2], one) for row, one in zip(rows, negatives, strict=True)]
         own_steps = self.options["num_inference_steps"]
         steps = positive("num_inference_steps", own_steps if request.num_inference_steps is None else request.num_inference_steps)
@@ -316,6 +313,7 @@ class Generation:
             told = Condition.wordless(task.value.map(lambda g: torch.full((1,), g, device=device)))
             return told if label == NONE else dataclasses.replace(told, labels=torch.tensor([label], device=device)), None
         condition = self.told(words, task)
+        negative = self.options["negative_prompt"] if negative is None else negative
         if not words and not negative:
             return condition, None
         return condition, self.told(negative, task) if negative else condition.without_text()
