@@ -73,9 +73,19 @@ class ParallelBlock(nn.Module):
         qkv, hidden = self.project_in(y.to(x.dtype)).split([3 * d, self.inner], dim=-1)
         q, key, v = rearrange(qkv, "b k (three h e) -> three b h k e", three=3, h=self.heads)
         q, key = rotate(norm(q, self.query_norm), rope), rotate(norm(key, self.key_norm), rope)
-        mixed = rearrange(F.scaled_dot_product_attention(q, key, v), "b h k e -> b k (h e)")
+        mixed = rearrange(attend(q, key, v), "b h k e -> b k (h e)")
         out = self.project_out(torch.cat([mixed, F.relu(hidden).square()], dim=-1)).split(list(sizes), dim=1)
         return x + torch.cat([part * m[2].to(part.dtype) for part, m in zip(out, triples, strict=True)], dim=1)
+
+
+def attend(q: Float[Tensor, "b h k e"], key: Float[Tensor, "b h k e"], v: Float[Tensor, "b h k e"]) -> Float[Tensor, "b h k e"]:
+    """Attention of all places to all."""
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, key, v)
+    # The fused kernel for CPUs takes longer at a few hundred places, above all backwards. Two batched products and a softmax.
+    b, h = q.shape[:2]
+    flat = [one.reshape(b * h, *one.shape[2:]) for one in (q * q.shape[-1] ** -0.5, key, v)]
+    return torch.bmm(torch.bmm(flat[0], flat[1].transpose(1, 2)).softmax(-1), flat[2]).unflatten(0, (b, h))
 
 
 def norm(x: Float[Tensor, "*n e"], weight: Float[Tensor, "e"]) -> Float[Tensor, "*n e"]:
