@@ -1,9 +1,9 @@
-"""How fast networks train here: clips a second, GFLOP/s and the share of the matrix product's rate, before anything long is begun.
+"""How fast networks train here: clips a second, GFLOP/s and the share of the matrix product's rate.
 
     python benchmarks/training_throughput.py [--widths 256 384 512] [--depths 8] [--batch 16] [--threads 1] [--json FILE]
 
-One step is forward, backward and AdamW in bfloat16 autocast on random latents of the packaged model's geometry, plainly and with
-the blocks compiled. Arithmetic is counted from the weights: 6 for each weight and token and 12 for each pair of tokens and channel.
+One step is forward, backward and AdamW in bfloat16 autocast on random latents of the packaged model's geometry, plainly and
+with the blocks compiled. Arithmetic is counted: 6 for each weight and token, and 12 for each pair of tokens and channel.
 Times are the processor's, so that other work on the machine changes them less.
 """
 
