@@ -82,3 +82,41 @@ def test_going_on_from_a_checkpoint_is_going_on():
     checkpoint.restore_optimizer(resumed, tensors, rest)
     steps(other, resumed, 3, 3)
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
+
+
+class Convolutions(nn.Module):
+    def __init__(self):
+        super().__init__()
+        block = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.Tanh(), nn.Conv2d(4, 4, 3, padding=1))
+        self.chain = nn.Sequential(nn.Conv2d(2, 4, 1), nn.ModuleDict({"inner": block})["inner"], nn.Conv2d(4, 1, 1))
+
+    def forward(self, x):
+        return self.chain(x)
+
+
+def test_muon_moves_kernels_inside_blocks_through_their_views():
+    torch.manual_seed(0)
+    network = Convolutions()
+    opt = optimizer(network, 1e-2, Settings(optimizer="muon_kernels", weight_decay=0.0), torch.device("cpu"))
+    inner = [network.chain[1][0].weight, network.chain[1][2].weight]
+    assert [p for p, _ in opt.kernels] == inner
+    before = [p.detach().clone() for p in network.parameters()]
+    for _ in range(2):
+        loss = network(torch.randn(3, 2, 5, 5)).square().mean()
+        loss.backward()
+        opt.step()
+        opt.zero_grad()
+        assert all(p.grad is None for p in network.parameters())
+    assert all(not torch.equal(p, old) for p, old in zip(network.parameters(), before, strict=True))
+    # Muon's own step on the flattened kernel, from the same gradient.
+    alone, moved = before[2].flatten(1).clone().requires_grad_(), inner[0]
+    torch.manual_seed(0)
+    again = Convolutions()
+    loss = again(torch.randn(3, 2, 5, 5, generator=torch.Generator().manual_seed(1))).square().mean()
+    loss.backward()
+    alone.grad = again.chain[1][0].weight.grad.flatten(1)
+    torch.optim.Muon([alone], lr=2.5e-2, weight_decay=0.0, adjust_lr_fn="match_rms_adamw").step()
+    fresh = optimizer(again, 1e-2, Settings(optimizer="muon_kernels", weight_decay=0.0), torch.device("cpu"))
+    fresh.step()
+    torch.testing.assert_close(again.chain[1][0].weight.flatten(1), alone)
+    assert moved.shape == (4, 4, 3, 3)

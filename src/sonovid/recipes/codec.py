@@ -151,7 +151,15 @@ def video() -> VideoRecipe:
     return VideoRecipe(
         data=Data(path="scenes:hits+bounces+landscape+kitchen+dance:7200:seed=0"),
         training=Settings(
-            steps=12_000, batch_size=4, learning_rate=1e-3, warm_up=300, weight_decay=0.0, precision="bf16", average=0.998
+            steps=12_000,
+            batch_size=4,
+            optimizer="muon_kernels",
+            matrix_rate=2.0,
+            learning_rate=1e-3,
+            warm_up=300,
+            weight_decay=0.0,
+            precision="bf16",
+            average=0.998,
         ),
     )
 

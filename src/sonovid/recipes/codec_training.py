@@ -147,7 +147,7 @@ def video(recipe: VideoRecipe, training: latents.Latents, held_out: latents.Late
         Image.fromarray(((rows + 1) * 127.5).round().byte().movedim(0, -1).cpu().numpy()).save(folder / "frames.png")
 
     return Job(
-        model=model.to(memory_format=torch.channels_last_3d),
+        model=model,
         objective=VideoReconstruction(recipe.kl, recipe.edge, motion=recipe.motion),
         batch=pictures(pieces),
         size=len(pieces),

@@ -14,7 +14,8 @@ class Settings:
     after so long, resumed runs counted together, and a decay then follows the time where that is further on than the steps (such
     a run is not exactly repeatable). warm_up: steps of rising rate. final_rate: the share of the rate that a decay ends at.
     "staircase" multiplies the rate by `decay_factor` after every `decay_every` steps, down to `final_rate`.
-    optimizer: "muon" is Muon for the matrices inside blocks, at `matrix_rate` times the rate, and AdamW for the rest.
+    optimizer: "muon" is Muon for the matrices inside blocks, at `matrix_rate` times the rate, and AdamW for the rest;
+    "muon_kernels" is the same for the convolutions inside blocks.
     average: the decay of the averaged weights. keep: how many checkpoints stay; those at the steps that `milestones` names are
     written whatever `checkpoint_every` says, and stay beside them. ahead: threads that prepare batches ahead.
     validate_size: samples of the held-out part that are scored each time. gradient_checkpointing: activations inside blocks are
@@ -29,7 +30,7 @@ class Settings:
     accumulate: int = 1
     global_batch: int | None = None
     max_minutes: float | None = None
-    optimizer: Literal["adamw", "muon"] = "adamw"
+    optimizer: Literal["adamw", "muon", "muon_kernels"] = "adamw"
     learning_rate: float = 3e-4
     matrix_rate: float = 2.5
     adversary_learning_rate: float = 2e-4
