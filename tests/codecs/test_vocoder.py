@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sonovid.codecs.mel import LogMel
-from sonovid.codecs.vocoder import GriffinLim, SpectralVocoder, inverse_stft
+from sonovid.codecs.vocoder import GriffinLim, SpectralVocoder, accumulated, inverse_stft, turns
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), [(1024, 250), (1024, 160), (512, 128)])
@@ -54,13 +54,20 @@ def test_accumulated_phases_keep_a_steady_tone_steady():
 
 
 def test_accumulated_phases_are_whole_turns_at_the_centre_of_each_bin():
-    from sonovid.codecs.vocoder import turns
-
     phases = turns(3, 1024, 256, torch.device("cpu"))
     assert phases.shape == (513, 3)
     # Bin 4 turns 4 * 256 / 1024 = 1 time from frame to frame.
     torch.testing.assert_close(phases[4], phases[4, :1].expand(3))
     torch.testing.assert_close(phases[2].diff(), torch.tensor([torch.pi, -torch.pi]))
+
+
+def test_sums_of_advances_have_gradients_of_near_frames_alone():
+    advance = torch.randn(1, 2, 10, requires_grad=True)
+    total = accumulated(advance, near=3)
+    torch.testing.assert_close(total, advance.detach().cumsum(-1))
+    total[0, 0, 6].backward()
+    assert advance.grad[0, 0].nonzero().flatten().tolist() == [4, 5, 6]
+    assert advance.grad[0, 1].abs().sum() == 0
 
 
 def test_iteration_finds_the_tone_again():

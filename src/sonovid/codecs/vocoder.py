@@ -49,6 +49,19 @@ class ConvNeXtBlock(nn.Module):
         return x + self.scale * self.project(F.gelu(self.expand(self.norm(h)), approximate="tanh"))
 
 
+def accumulated(advance: Float[Tensor, "b f l"], near: int = 6) -> Float[Tensor, "b f l"]:
+    """Sums over time, whose gradients reach no further back than the last `near` frames.
+
+    The whole sum's gradient adds up the errors of all later frames, of which only the next ones overlap a frame and say anything
+    about its phase; the rest is noise that grows with the length of the sound.
+    """
+    total = advance.detach().cumsum(-1)
+    if not advance.requires_grad:
+        return total
+    local = F.avg_pool1d(F.pad(advance, (near - 1, 0)), near, 1) * near
+    return total + (local - local.detach())
+
+
 def turns(length: int, n_fft: int, hop: int, device: torch.device) -> Float[Tensor, "f l"]:
     """Phases of a tone at the centre of each bin, frame by frame, counted at the middle of a frame, in radians."""
     bins, steps = torch.arange(n_fft // 2 + 1, device=device), torch.arange(length, device=device)
@@ -98,7 +111,8 @@ class SpectralVocoder(Model):
             self.head(self.final_norm(h)).float(), "b l (parts f) -> parts b f l", f=self.config.n_fft // 2 + 1
         )
         if advance:
-            phase = phase + advance[0].cumsum(-1) + turns(phase.shape[-1], self.config.n_fft, self.config.hop, phase.device)
+            centres = turns(phase.shape[-1], self.config.n_fft, self.config.hop, phase.device)
+            phase = phase + accumulated(advance[0]) + centres
         spectrum = torch.polar(log_magnitude.clamp(max=6).exp(), phase)
         return inverse_stft(spectrum, self.config.n_fft, self.config.hop)
 
