@@ -59,10 +59,11 @@ MAY_IMPORT = {
     "pipeline": ((STAGES | ROOTS) - {"data", "light"}) | {"foreign"},
     "continuation": (STAGES | ROOTS | {"metrics"}) - {"data"},
     "benchmark": BASE | {"media", "data", "codecs", "metrics", "processes"},
+    "curation": BASE | {"media", "data", "metrics", "processes"},
     "calibration": BASE | {"media", "data", "metrics"},
     "recipes": TOP | {"continuation"},
     "app": TOP | {"continuation", "provenance"},
-    "commands": TOP | {"recipes", "benchmark", "calibration", "captioning", "continuation", "app", "provenance"},
+    "commands": TOP | {"recipes", "benchmark", "curation", "calibration", "captioning", "continuation", "app", "provenance"},
     "cli": TOP | {"recipes", "commands"},
 }
 # Functions that may be long or take many arguments, each with its reason.

@@ -163,6 +163,9 @@ The map, in the order in which imports may point:
     continuation/joins.py       where windows meet: faded or eased into each other, and the steps left there beside the clip's own
     continuation/source.py      what is gone on from, at a model's size and rates, a stretch at a time
     continuation/ways.py        how a network goes on: from frames given at time zero, or shown the window before
+    curation/fingerprints.py    clips that are the same to eyes and ears, whatever they were encoded with
+    curation/checking.py        faults of clips and copies among them, with nothing changed
+    curation/splitting.py       long videos to clips at shot boundaries
     captioning.py               captions for pictures by any image-text model of transformers
     metrics/base.py             what a metric is made of: how files are read, what is extracted, what is computed from that
     metrics/protocol.py         what clips are brought to before they are measured: how much of each, at which rate and size
@@ -247,6 +250,7 @@ The map, in the order in which imports may point:
     recipes/caching.py          the latent caches of a training: which of its clips are encoded already, and the rest encoded
     recipes/cmmd.py             CMMD in three sizes, with and without its contrastive loss
     recipes/cmmd_training.py    CMMD's training from its recipe: longer crops cached, the network trained, a pipeline left
+    recipes/codec_loss.py       what a training's codecs lose on its own clips, measured before it trains
     recipes/codec.py            the light codecs' trainings: frames, mel spectrograms, and waveforms from them
     recipes/codec_training.py   the light codecs' trainings from their recipes, on clips that are cached as they are
     recipes/fine_tuning.py      fine-tuning of a frame codec's decoder on frames and audio images: MM-LDM's, scenes, a toy
@@ -283,6 +287,8 @@ The map, in the order in which imports may point:
     app/page/table.py           the third tab: figures that were measured before
     app/page/build.py           the page put together from its tabs
     app/server.py               jobs, models, workers, API and page put together, and run
+    commands/data.py            sonovid data: clips checked, split, captioned, filtered
+    commands/data_facts.py      what clips, a manifest or a run hold, for sonovid info
     commands/app.py             sonovid app: a page and an HTTP API on this machine
     commands/device.py          where the networks of a command compute: what --device names, or the best that is here
     commands/evaluate.py        sonovid evaluate: folders of clips to numbers that can be trusted

@@ -4,14 +4,18 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sonovid.commands import foreign_models
+from sonovid.commands import data_facts, foreign_models
 
 
 def add(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("info", help="what a media file holds, or what a model makes", allow_abbrev=False)
+    parser = commands.add_parser(
+        "info", help="what a media file, a folder of clips or a run holds, or what a model makes", allow_abbrev=False
+    )
     parser.set_defaults(run=run)
-    parser.add_argument("what", nargs="?", metavar="FILE_OR_MODEL", help="default: the packaged model")
+    parser.add_argument(
+        "what", nargs="?", metavar="WHAT", help="a file, clips, a manifest, a run or a model; default: the packaged model"
+    )
     parser.add_argument("--model", metavar="DIR_OR_ID", help="what a model makes; of the Hub's, no weights are fetched")
 
 
@@ -19,10 +23,18 @@ def run(args: argparse.Namespace) -> None:
     """Say it, one fact to a line."""
     if args.what and args.model:
         raise ValueError("FILE_OR_MODEL and --model are both given: give one of them")
-    facts = media_facts(args.what) if args.what and is_media(args.what) else model_facts(args.model or args.what)
+    facts = facts_of(args.what, args.model)
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         print(f"{name:{width}}  {value}")
+
+
+def facts_of(what: str | None, model: str | None) -> dict[str, Any]:
+    """Facts of clips or of a run, of a media file, or of a model."""
+    listed = what is not None and Path(what).suffix.lower() in data_facts.LISTS
+    if what and (listed or not is_media(what)) and (found := data_facts.facts(what)) is not None:
+        return found
+    return media_facts(what) if what and is_media(what) else model_facts(model or what)
 
 
 def is_media(what: str) -> bool:

@@ -51,7 +51,7 @@ def encoding(encode: latents.Encode, geometry: Geometry, *, streams: AV = BOTH, 
                     batch_size=batch,
                 )
             )
-            yield from in_order(made.iter_rows(), len(rows))
+            yield from in_order(iter(made.iter_rows()), len(rows))
 
     return run
 

@@ -1,13 +1,14 @@
 """The latent caches of a training: what its clips are, which of them are encoded already, and the rest encoded."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sonovid import atomic, text_files
 from sonovid.av import AV
 from sonovid.clip import Clip
 from sonovid.data import clips, cluster, latents, manifest, migration, probes
@@ -16,6 +17,9 @@ from sonovid.recipes.uniform import Data
 from sonovid.training.ranks import Ranks
 
 log = logging.getLogger(__name__)
+
+# The names of the clips of the last start, in the folder of a run.
+CLIPS = "clips.txt"
 
 
 class Cached(Exception):
@@ -50,6 +54,21 @@ def caching_only(*, ray: bool = False, prune: bool = False) -> Iterator[Caching]
         yield how
     finally:
         _caching.reset(token)
+
+
+def told_of_changes(path: Path, names: Sequence[str]) -> None:
+    """Say which clips have gone since a run began, and how many have come; the clips of the last start are kept in a file."""
+    if path.is_file():
+        before, now = {line for _, line in text_files.lines(path)}, set(map(text_files.one_line, names))
+        gone, come = sorted(before - now), len(now - before)
+        if gone or come:
+            shown = f", such as {gone[0]}" if gone else ""
+            log.warning(
+                "since the last start %d of %d clips have gone%s, and %d have come: samples come in another order from here on",
+                len(gone), len(before), shown, come,
+            )  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(path, "".join(f"{text_files.one_line(name)}\n" for name in names))
 
 
 def root_of(data: Data, out: "str | Path") -> Path:
@@ -89,6 +108,8 @@ def caches(
         known.reload()
         divided = [part for part in manifest.split(entries, data.held_out) if part]
         sought = [clips.windows(part, geometry, streams=streams, most=data.most, workers=data.workers) for part in divided]
+    if ranks.main and how is None:
+        told_of_changes(out / CLIPS, [entry.name for entry in entries])
     store = latents.Store(root, geometry, *key, streams=streams, shard=data.shard)
     if ranks.main and any(store.plan(part) for part in sought):
         taken = sum(migration.take_over(root, store, part, *key) for part in sought)

@@ -20,8 +20,9 @@ from sonovid.codecs.base import PairCodec
 from sonovid.condition import Condition
 from sonovid.data import clips, latents
 from sonovid.pipeline import SoundingVideoPipeline
-from sonovid.recipes import parts
+from sonovid.recipes import codec_loss, parts
 from sonovid.training.loop import Job, train
+from sonovid.training.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,12 @@ def batches(
     Raises:
         ValueError: a clip's label is not among the classes.
     """
-    words = None if text is None else Captions(text, [row["caption"] for row in cache.rows])
+    captions = [] if text is None else [row["caption"] for row in cache.rows]
+    if missing := sum(not caption for caption in captions):
+        whose = "none" if missing == len(captions) else f"only {len(captions) - missing}"
+        told = "the others are learnt as if without words; sonovid data caption writes captions"
+        log.warning("%s of %d clips have a caption: %s", whose, len(captions), told)
+    words = None if text is None else Captions(text, captions)
     labels = None if classes is None else classes.numbers(row["label"] for row in cache.rows)
 
     def batch(indices: Sequence[int]) -> dict[str, Any]:
@@ -171,7 +177,10 @@ def feed(recipe: Any, codec: PairCodec, text: Any = None) -> Fed:
     if isinstance(codec, Apart):
         for one, name in zip(codec.codecs, AV._fields, strict=True):
             parts.whiten_by(one, training.statistics.get(name))
-    return Fed(training, held_out, windows, codec, partial(clips.load, geometry=recipe.geometry), text)
+    load = partial(clips.load, geometry=recipe.geometry)
+    if isinstance(codec, Apart) and Ranks.of_this_run().main:
+        codec_loss.tell(codec, windows or getattr(training.rows, "windows", ()), load, device, Path(recipe.out))
+    return Fed(training, held_out, windows, codec, load, text)
 
 
 def fit(
