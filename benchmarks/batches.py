@@ -46,9 +46,8 @@ class Clock:
         return found
 
 
-def made(pipe: SoundingVideoPipeline, count: int, size: int, dtype: torch.dtype) -> tuple[Any, float, float]:
+def made(pipe: SoundingVideoPipeline, count: int, size: int) -> tuple[Any, float, float]:
     """Clips as arrays, seconds by the wall, and seconds of the processor."""
-    pipe.to(dtype=dtype)
     prompts = [PROMPTS[i % len(PROMPTS)] for i in range(count)]
     wall, processor = time.perf_counter(), time.process_time()
     out = pipe(prompts, generator=list(range(count)), batch_size=size, output_type="np")
@@ -69,9 +68,8 @@ def difference(one: Any, other: Any) -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in found.items()}
 
 
-def evaluations(pipe: SoundingVideoPipeline, dtype: torch.dtype, sizes: list[int]) -> dict[str, float]:
+def evaluations(pipe: SoundingVideoPipeline, sizes: list[int]) -> dict[str, float]:
     """Milliseconds of one guided evaluation for each clip, by how many run at once: the fastest of three."""
-    pipe.to(dtype=dtype)
     plan = pipe.plan(Request(prompt=[PROMPTS[0]] * max(sizes), generator=0))
     jobs, found = list(pipe._jobs(plan)), {}
     for size in sizes:
@@ -98,27 +96,29 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    pipe = SoundingVideoPipeline.from_pretrained(args.model)
-    pipe.set_progress_bar_config(disable=True)
-    pipe("warm up", num_inference_steps=2, generator=0)
+    # One for each type: weights that were rounded once stay so.
+    pipes = {dtype: SoundingVideoPipeline.from_pretrained(args.model, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)}
+    clocks: dict[torch.dtype, list[Clock]] = {}
+    for dtype, pipe in pipes.items():
+        pipe.set_progress_bar_config(disable=True)
+        pipe("warm up", num_inference_steps=2, generator=0)
+        codecs = [codec for codec in (pipe.video_codec, pipe.audio_codec, pipe.joint_codec) if codec is not None]
+        clocks[dtype] = [Clock(pipe.denoiser, "forward"), *(Clock(codec, "decode") for codec in codecs)]
     if not has_bfloat16("cpu"):
         print("this processor has no bfloat16 of its own: its rows show what converting costs")
     ways = [("one by one", 1, torch.float32), ("one by one", 1, torch.bfloat16)]
     ways += [(f"{size} at once", size, dtype) for size in args.batches for dtype in (torch.float32, torch.bfloat16)]
-    network, codec = Clock(pipe.denoiser, "forward"), Clock(pipe.video_codec, "decode") if pipe.video_codec else None
-    sound = Clock(pipe.audio_codec, "decode") if pipe.audio_codec else None
     rows: dict[str, dict[str, Any]] = {}
     for _ in range(args.repeat):
         for name, size, dtype in ways:
-            for clock in (network, codec, sound):
-                if clock is not None:
-                    clock.wall = clock.calls = 0
-            out, wall, processor = made(pipe, args.clips, size, dtype)
+            for clock in clocks[dtype]:
+                clock.wall = clock.calls = 0
+            out, wall, processor = made(pipes[dtype], args.clips, size)
             row = rows.setdefault(f"{name}, {str(dtype).split('.')[1]}", {"wall": [], "processor": [], "out": out})
             row["wall"].append(wall)
             row["processor"].append(processor)
-            row["network"] = network.wall / wall
-            row["codecs"] = sum(clock.wall for clock in (codec, sound) if clock is not None) / wall
+            row["network"] = clocks[dtype][0].wall / wall
+            row["codecs"] = sum(clock.wall for clock in clocks[dtype][1:]) / wall
     first = next(iter(rows.values()))
     table = {}
     for name, row in rows.items():
@@ -130,11 +130,12 @@ def main() -> None:
             "network": round(row["network"], 2),
             "codecs": round(row["codecs"], 2),
             "against float32 one by one": difference(first["out"], row["out"]),
+            "against one by one": difference(rows[f"one by one, {name.split(', ')[1]}"]["out"], row["out"]),
         }
         print(f"{name:24s} {json.dumps(table[name])}", flush=True)
     sizes = sorted({1, 2, 4, *args.batches})
-    for dtype in (torch.float32, torch.bfloat16):
-        table[f"ms a clip of one guided evaluation, {dtype}"] = evaluations(pipe, dtype, sizes)
+    for dtype, pipe in pipes.items():
+        table[f"ms a clip of one guided evaluation, {dtype}"] = evaluations(pipe, sizes)
         print(f"one guided evaluation, ms a clip, {dtype}: {table[f'ms a clip of one guided evaluation, {dtype}']}", flush=True)
     if args.json:
         args.json.write_text(json.dumps({"clips": args.clips, "threads": args.threads, **table}, indent=1) + "\n")
