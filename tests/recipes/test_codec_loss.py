@@ -36,6 +36,13 @@ def windows():
     return [gone, *clips.windows(manifest.read("scenes:hits:3"), GEOMETRY)]
 
 
+class Padded(Kept):
+    """A codec that gives back a frame more than it was given."""
+
+    def decode(self, x, *given):
+        return torch.cat([x, x[:, :, -1:]], 2)
+
+
 def measured(windows, *codecs):
     return codec_loss.measure(Apart(*codecs), windows, partial(clips.load, geometry=GEOMETRY), torch.device("cpu"))
 
@@ -47,6 +54,10 @@ def test_codecs_that_keep_everything_lose_nothing(windows):
     assert loss.distance == pytest.approx(0, abs=1e-4)
     assert loss.onsets == 1
     assert loss.advice() == []
+
+
+def test_frames_beyond_the_clip_are_not_measured(windows):
+    assert measured(windows, Padded(), Kept()) == measured(windows, Kept(), Kept())
 
 
 def test_what_is_lost_is_counted_and_comes_with_advice(windows, tmp_path, caplog):

@@ -88,7 +88,8 @@ def _round_trip(codec: Apart, clip: Clip, device: torch.device) -> tuple[np.ndar
     frames = torch.from_numpy(clip.frames).to(device)[None].movedim(-1, 1).float() / 127.5 - 1
     wave = torch.from_numpy(clip.waveform).to(device).mean(0)[None]
     made = codec.decode(codec.encode(frames, wave), wave.shape[-1])
-    shown = ((made.video[0].float().clamp(-1, 1) + 1) * 127.5).round().byte().movedim(0, -1)
+    # A codec of chunks may give back more frames than it was given: those are no part of the clip.
+    shown = ((made.video[0, :, : frames.shape[2]].float().clamp(-1, 1) + 1) * 127.5).round().byte().movedim(0, -1)
     return shown.cpu().numpy(), made.audio[0].float().clamp(-1, 1).cpu().numpy()
 
 
