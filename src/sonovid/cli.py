@@ -79,7 +79,10 @@ class Parser(argparse.ArgumentParser):
     def meant(self, rest: Sequence[str], command: str) -> str:
         """What arguments that a command does not take were meant for: its nearest option, or the commands that take them."""
         words = [word.split("=")[0] for word in rest if word.startswith("-")]
-        own = [*self.commands().get(command, self)._option_string_actions]
+        parser = self.commands().get(command, self)
+        # A command may have commands of its own, as `sonovid rate make`.
+        parts = [parser, *(parser.commands().values() if parser is not self else ())]
+        own = [option for part in parts for option in part._option_string_actions]
         for word in words:
             if near := difflib.get_close_matches(word, [option for option in own if option != word], 1, 0.6):
                 return f"; did you mean {near[0]}?"

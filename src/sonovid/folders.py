@@ -182,8 +182,9 @@ def allowed_class(folder: Path, name: str, entry: Any) -> Any:
         found = getattr(importlib.import_module(module), kind)
     except (ImportError, AttributeError):
         found = None
-    # A class that the module defines, and not one that it imported for itself.
-    if not (isinstance(found, type) and found.__module__ == module and hasattr(found, "from_pretrained")):
+    # A class that the module or package defines, and not one that it imported for itself.
+    own = isinstance(found, type) and (found.__module__ == module or found.__module__.startswith(module + "."))
+    if not (own and hasattr(found, "from_pretrained")):
         raise ValueError(f"model {folder}: {name} is {module}.{kind}, which this version does not have")
     return found
 

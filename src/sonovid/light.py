@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from sonovid import folders
+from sonovid import folders, progress
 from sonovid.decoding import Result
 from sonovid.generation import COMPONENTS, OPTIONAL, SETTINGS, Generation
 from sonovid.request import Request
@@ -60,9 +60,8 @@ class LightPipeline(Generation):
 
     def progress_bar(self, total: int) -> Any:
         """A bar of `total` steps."""
-        from tqdm import tqdm
-
-        return tqdm(total=total, **self._bar)
+        desc, unit = self._bar.get("desc", "sampling"), self._bar.get("unit", "step")
+        return progress.bar(total=total, desc=desc, unit=unit, quiet=bool(self._bar.get("disable")))
 
     def __call__(self, prompt: "str | Sequence[str] | None" = None, **options: Any) -> Result:
         """As a call of `SoundingVideoPipeline`."""

@@ -130,7 +130,7 @@ def test_files_say_what_made_them(client, tmp_path):
         ({"data": {"source_audio": "file:///etc/passwd"}}, 400, "not read"),
         ({"json": {"prompt": "x", "video_path": "/etc/passwd"}}, 400, "unknown field"),
         ({"files": {"input_reference": ("a.png", b"x", "image/png")}}, 400, "a file is taken as"),
-        ({"files": {"source_video": ("a.mp4", b"x", "video/mp4")}}, 400, "cannot be read"),
+        ({"files": {"source_video": ("a.mp4", b"x", "video/mp4")}}, 400, "unsupported"),
         ({"files": [("source_video", ("a", b"x")), ("source_audio", ("b", b"x"))]}, 400, "nothing to generate"),
         ({"files": [("source_video", ("a", b"x")), ("source_video", ("b", b"x"))]}, 400, "more than once"),
         ({"files": [("source_video", ("a", b"x"))] * 3}, 400, "files"),

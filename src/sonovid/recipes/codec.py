@@ -147,7 +147,7 @@ def frames() -> FramesRecipe:
 
 
 def video() -> VideoRecipe:
-    """The video autoencoder of the packaged model: 96x96 at 16 per second to 32 channels, 16x16 pixels of 4 frames to a cell."""
+    """The next packaged model's video autoencoder: 96x96, 16 a second; 16x16 pixels of 4 frames to 32 channels."""
     return VideoRecipe(
         data=Data(path="scenes:hits+bounces+landscape+kitchen+dance:7200:seed=0"),
         training=Settings(

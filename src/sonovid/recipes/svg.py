@@ -147,7 +147,7 @@ def paper() -> SVGRecipe:
 
 
 def landscape() -> SVGRecipe:
-    """The published model on Landscape: nine kinds of nature, their names as captions, 4 s at 4 frames per second, 100 epochs.
+    """The published model on Landscape: nine kinds of nature, named in captions, 4 s at 4 frames per second, 100 epochs.
 
     data=landscape:FOLDER. 100 epochs of the 835 training videos are 5,220 steps of 16.
 

@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from diffusers import ModelMixin
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -15,8 +14,8 @@ def recompute(model: nn.Module) -> int:
     Networks of diffusers' kind that support it do it in their own way. Of all other parts, each block of each outermost list of
     blocks (`nn.ModuleList`, or an `nn.Sequential` of modules that have parts themselves) is one piece.
     """
-    if isinstance(model, ModelMixin) and model._supports_gradient_checkpointing:
-        model.enable_gradient_checkpointing()
+    if _has_its_own_way(model):
+        model.enable_gradient_checkpointing()  # type: ignore[operator]
         return 1
     if isinstance(model, nn.ModuleList | nn.Sequential):
         blocks = [block for block in model if list(block.children())]
@@ -24,9 +23,14 @@ def recompute(model: nn.Module) -> int:
     return sum(recompute(child) for child in model.children())
 
 
+def _has_its_own_way(model: nn.Module) -> bool:
+    """Whether a network can do it by itself, be it of diffusers or of this package's own kind."""
+    return bool(getattr(model, "_supports_gradient_checkpointing", False)) and hasattr(model, "enable_gradient_checkpointing")
+
+
 def _recompute_block(block: nn.Module) -> int:
     """One block as one piece, unless it holds a network that has its own way."""
-    if any(isinstance(part, ModelMixin) and part._supports_gradient_checkpointing for part in block.modules()):
+    if any(_has_its_own_way(part) for part in block.modules()):
         return recompute(block)
     if not any(parameter.requires_grad for parameter in block.parameters()):
         return 0
