@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "batching": BASE,
     "decoding": BASE | {"batching", "extent", "windows"},
     "generation": (STAGES | ROOTS) - {"data", "pipeline", "light", "lora"},
-    "light": {"folders", "generation", "decoding", "request"},
+    "light": {"folders", "generation", "decoding", "request"} | {"progress"},
     "lora": set(),
     "pipeline": ((STAGES | ROOTS) - {"data", "light"}) | {"foreign"},
     "continuation": (STAGES | ROOTS | {"metrics"}) - {"data"},

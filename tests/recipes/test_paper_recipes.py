@@ -50,7 +50,14 @@ TINY = {
 TINY["cmmd.paper.contrastive"] = TINY["cmmd.paper"]
 # The rest are these with other settings of the loss, of data, or of words; svg.paper has a test of its own, which looks further.
 ELSEWHERE = {"svg.paper"}
-ALIKE = {"svg.paper.landscape", "svg.paper.vggsound", "mmldm.aist", "mmldm.aist.autoencoder", "mmldm.audioset", "mmldm.audioset.autoencoder"}
+ALIKE = {
+    "svg.paper.landscape",
+    "svg.paper.vggsound",
+    "mmldm.aist",
+    "mmldm.aist.autoencoder",
+    "mmldm.audioset",
+    "mmldm.audioset.autoencoder",
+}
 
 
 @pytest.fixture(scope="module")
