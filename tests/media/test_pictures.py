@@ -59,7 +59,7 @@ def test_pictures_do_not_pile_up_while_a_film_is_read(tmp_path):
     try:
         for start in range(3):
             assert read(path, start=0.5 * start, seconds=0.5).frames.shape == (12, 48, 32, 3)
-            most = max(most, sum(isinstance(thing, VideoFrame) for thing in gc.get_objects()))
+            most = max(most, sum(type(thing) is VideoFrame for thing in gc.get_objects()))
     finally:
         gc.enable()
     assert most <= 2
