@@ -95,6 +95,17 @@ def sounds(pieces: Pieces) -> Callable[[Sequence[int]], dict[str, Tensor]]:
     return lambda indices: {"waveform": pieces(indices).float() / 32767}
 
 
+def samples(batches: Callable, pieces: Pieces, kept: Pieces, recipe: Recipe) -> dict[str, Any]:
+    """The fields of a job that say what it is trained and validated on, and how. batches: `pictures` or `sounds`."""
+    return {
+        "batch": batches(pieces),
+        "size": len(pieces),
+        "validation": batches(kept),
+        "validation_size": len(kept),
+        "settings": recipe.training,
+    }
+
+
 def frames(recipe: FramesRecipe, training: latents.Latents, held_out: latents.Latents, resolved: dict[str, Any]) -> Job:
     """The training of the frame autoencoder."""
     pieces, kept = (Pieces(cache, 0, recipe.frames, recipe.geometry.num_frames) for cache in (training, held_out))
@@ -107,17 +118,12 @@ def frames(recipe: FramesRecipe, training: latents.Latents, held_out: latents.La
         true = shown.to(model.device)
         made = model.decode(model.encode(true)).float().clamp(-1, 1)
         leave_figures(folder, psnr=float(psnr(made, true).mean()))
-        rows = torch.cat([torch.cat(list(x[:, :, 0]), dim=-1) for x in (true, made)], dim=-2)
-        Image.fromarray(((rows + 1) * 127.5).round().byte().movedim(0, -1).cpu().numpy()).save(folder / "frames.png")
+        leave_frames(folder / "frames.png", true[:, :, 0], made[:, :, 0])
 
     return Job(
         model=model,
         objective=FrameReconstruction(recipe.kl, recipe.edge),
-        batch=pictures(pieces),
-        size=len(pieces),
-        validation=pictures(kept),
-        validation_size=len(kept),
-        settings=recipe.training,
+        **samples(pictures, pieces, kept, recipe),
         sample=sample,
         recipe=resolved,
     )
@@ -143,17 +149,13 @@ def video(recipe: VideoRecipe, training: latents.Latents, held_out: latents.Late
         true = shown.to(model.device)
         made = model.decode(model.encode(true)).float().clamp(-1, 1)
         leave_figures(folder, psnr=float(psnr(made, true).mean()), psnr_moving=float(psnr_moving(made, true)))
-        rows = torch.cat([torch.cat(list(x[:, :, x.shape[2] // 2]), dim=-1) for x in (true, made)], dim=-2)
-        Image.fromarray(((rows + 1) * 127.5).round().byte().movedim(0, -1).cpu().numpy()).save(folder / "frames.png")
+        middle = true.shape[2] // 2
+        leave_frames(folder / "frames.png", true[:, :, middle], made[:, :, middle])
 
     return Job(
         model=model,
         objective=VideoReconstruction(recipe.kl, recipe.edge, motion=recipe.motion),
-        batch=pictures(pieces),
-        size=len(pieces),
-        validation=pictures(kept),
-        validation_size=len(kept),
-        settings=recipe.training,
+        **samples(pictures, pieces, kept, recipe),
         sample=sample,
         recipe=resolved,
     )
@@ -178,11 +180,7 @@ def mel(recipe: MelRecipe, training: latents.Latents, held_out: latents.Latents,
     return Job(
         model=model,
         objective=MelReconstruction(spectrogram, recipe.kl, recipe.rise),
-        batch=sounds(pieces),
-        size=len(pieces),
-        validation=sounds(kept),
-        validation_size=len(kept),
-        settings=recipe.training,
+        **samples(sounds, pieces, kept, recipe),
         sample=sample,
         recipe=resolved,
     )
@@ -217,11 +215,7 @@ def vocoder(recipe: VocoderRecipe, training: latents.Latents, held_out: latents.
     return Job(
         model=model,
         objective=Vocoding(spectrogram, judge, through),
-        batch=sounds(pieces),
-        size=len(pieces),
-        validation=sounds(kept),
-        validation_size=len(kept),
-        settings=recipe.training,
+        **samples(sounds, pieces, kept, recipe),
         adversary=judge,
         sample=sample,
         export=export,
@@ -252,6 +246,12 @@ def _samples(recipe: VocoderRecipe, step: int) -> int:
 def leave_figures(folder: Path, **figures: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "figures.json").write_text(json.dumps(figures))
+
+
+def leave_frames(path: Path, true: Tensor, made: Tensor) -> None:
+    """Frames [b 3 h w] in [-1, 1] side by side, the true ones above."""
+    rows = torch.cat([torch.cat(list(x), dim=-1) for x in (true, made)], dim=-2)
+    Image.fromarray(((rows + 1) * 127.5).round().byte().movedim(0, -1).cpu().numpy()).save(path)
 
 
 def leave_sounds(folder: Path, rate: int, **waves: Tensor) -> None:
