@@ -10,6 +10,7 @@ The map, in the order in which imports may point:
     classes.py                  the names whose numbers a model's labels are
     text_files.py               manifests, lists and captions that people write, read in one way: marks, line ends, errors by line
     model.py                    Model: a network with a config and a folder, in the layout of diffusers, without importing it
+    ray_session.py              Ray for as long as it is needed, for encoding and for measuring
     processes.py                a `map` by spawned processes that keeps order, whatever their number
     condition.py                what a denoiser is told beside the noisy pair: text, and which streams are generated
     media/animated.py           animated WebP as a container that FFmpeg reads

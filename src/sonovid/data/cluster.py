@@ -5,9 +5,7 @@ shard, so that an interrupted call loses what was in flight alone; Ray gives the
 """
 
 import json
-import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
@@ -22,6 +20,7 @@ from sonovid.data import latents
 from sonovid.data.clips import BOTH, Window, try_load
 from sonovid.data.entry import Entry
 from sonovid.geometry import Geometry
+from sonovid.ray_session import started
 
 Made = tuple[dict[str, Any] | None, AV]
 
@@ -54,31 +53,6 @@ def encoding(encode: latents.Encode, geometry: Geometry, *, streams: AV = BOTH, 
             yield from in_order(iter(made.iter_rows()), len(rows))
 
     return run
-
-
-@contextmanager
-def started() -> Iterator[Any]:
-    """Ray, started on this machine, or joined at RAY_ADDRESS, if it is not yet; without bars and calls home.
-
-    Raises:
-        ValueError: Ray is not installed.
-    """
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise ValueError("Ray is not installed: pip install 'sonovid[ray]'") from None
-    own = not ray.is_initialized()
-    if own:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    bars, context.enable_progress_bars = context.enable_progress_bars, False
-    try:
-        yield ray
-    finally:
-        context.enable_progress_bars = bars
-        if own:
-            ray.shutdown()
 
 
 def in_order(rows: Iterator[dict[str, Any]], count: int) -> Iterator[Made]:

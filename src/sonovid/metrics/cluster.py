@@ -4,7 +4,6 @@ Files, weights and this package must lie under the same paths on every machine; 
 """
 
 import json
-import logging
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -16,6 +15,7 @@ from sonovid.metrics.base import Arrays, Missing
 from sonovid.metrics.extraction import Job, Kind, Prepared, Ready, prepare
 from sonovid.metrics.protocol import Protocol
 from sonovid.metrics.sets import Item
+from sonovid.ray_session import started
 
 Keep = Callable[..., None]
 
@@ -26,17 +26,7 @@ def by_ray(jobs: Sequence[tuple[Item, Job]], extractors: Sequence[Ready], keep: 
     Raises:
         Missing: Ray is not installed.
     """
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise Missing("Ray is not installed: pip install 'sonovid[ray]'") from None
-    started = not ray.is_initialized()
-    if started:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    context = ray.data.DataContext.get_current()
-    bars, context.enable_progress_bars = context.enable_progress_bars, False
-    try:
+    with started(Missing) as ray:
         rows = [
             {
                 "index": index,
@@ -66,10 +56,6 @@ def by_ray(jobs: Sequence[tuple[Item, Job]], extractors: Sequence[Ready], keep: 
             for name, found in unpacked(row["held"]).items():
                 one = own[named(by_name[name])]
                 keep(one, item, found.fault or found.arrays, lasting=not found.fault or found.unfit)
-    finally:
-        context.enable_progress_bars = bars
-        if started:
-            ray.shutdown()
 
 
 def prepared_row(row: dict[str, Any]) -> dict[str, Any]:

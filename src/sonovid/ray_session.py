@@ -1,0 +1,34 @@
+"""Ray for as long as it is needed: started on this machine or joined, and stopped where it was started here."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def started(missing: type[ValueError] = ValueError) -> Iterator[Any]:
+    """Ray, started on this machine, or joined at RAY_ADDRESS, if it is not yet; without bars and calls home.
+
+    Args:
+        missing: the error where Ray is not installed.
+
+    Raises:
+        ValueError: Ray is not installed.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise missing("Ray is not installed: pip install 'sonovid[ray]'") from None
+    own = not ray.is_initialized()
+    if own:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    bars, context.enable_progress_bars = context.enable_progress_bars, False
+    try:
+        yield ray
+    finally:
+        context.enable_progress_bars = bars
+        if own:
+            ray.shutdown()
