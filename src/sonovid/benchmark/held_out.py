@@ -6,9 +6,7 @@ from fractions import Fraction
 from functools import cached_property, partial
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
-from sonovid import atomic, media
+from sonovid import atomic, media, progress
 from sonovid.av import Task
 from sonovid.clip import Clip
 from sonovid.data import scenes
@@ -116,7 +114,8 @@ def export(held: HeldOut, out: "str | Path", *, workers: int = 0, quiet: bool = 
     atomic.write_text(out / FILE, held.to_json())
     with pool(workers) as run:
         done = run(partial(_write, held=held, out=out), range(held.count))
-        lines = [json.dumps(row) + "\n" for row in tqdm(done, "held-out scenes", held.count, unit="clip", disable=quiet or None)]
+        seen = progress.bar(done, total=held.count, desc="held-out scenes", unit="clip", quiet=quiet)
+        lines = [json.dumps(row) + "\n" for row in seen]
     atomic.write_text(out / "prompts.jsonl", "".join(lines))
     return out / "prompts.jsonl"
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
-from sonovid import media
+from sonovid import media, progress
 from sonovid.av import AV, Task
 from sonovid.benchmark import counts
 from sonovid.benchmark.held_out import TASKS, HeldOut, Scene
@@ -202,7 +201,7 @@ def _score_task(
     name, places = task.name.lower(), {scene.name: i for i, scene in enumerate(held.scenes)}
     made: dict[str, dict[int, Found]] = {}
     for system, clips in own:
-        bar = tqdm(clips.items, f"{name} of {system.title}", unit="clip", disable=measuring.how.quiet or None)
+        bar = progress.bar(clips.items, desc=f"{name} of {system.title}", unit="clip", quiet=measuring.how.quiet)
         made[system.title] = {}
         for item in bar:
             seen = _read(item.path, task.value, reader, held)

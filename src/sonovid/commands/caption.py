@@ -94,8 +94,7 @@ def run_dataset(args: argparse.Namespace) -> None:
     Raises:
         ValueError: no manifest is named, or no clip could be captioned.
     """
-    from tqdm.auto import tqdm
-
+    from sonovid import progress
     from sonovid.captioning import Captioner
     from sonovid.commands.device import usable
     from sonovid.commands.exporting import named
@@ -114,7 +113,7 @@ def run_dataset(args: argparse.Namespace) -> None:
     def written() -> list[Any]:
         return [replace(entry, caption=done[entry.name]) for entry in entries if entry.name in done]
 
-    for count, entry in enumerate(tqdm(waiting, desc="captions", unit="clip", disable=None), 1):
+    for count, entry in enumerate(progress.bar(waiting, desc="captions", unit="clip"), 1):
         if captioner is None:
             captioner = Captioner.from_pretrained(args.model, device=usable(args.device), prompt=args.prompt, tokens=args.tokens)
         try:

@@ -76,9 +76,7 @@ def check(args: argparse.Namespace) -> None:
     Raises:
         ValueError: no such clips, a report that exists, or a fault where --strict is given.
     """
-    from tqdm.auto import tqdm
-
-    from sonovid import atomic
+    from sonovid import atomic, progress
     from sonovid.commands.evaluate import count_workers
     from sonovid.curation import checking
     from sonovid.data import manifest
@@ -87,7 +85,7 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError(f"--report {args.report} exists already; --overwrite replaces it")
     entries = manifest.read(args.clips, sound_only=True)
     found = checking.check(entries, captions=args.captions, workers=count_workers(args))
-    reports = list(tqdm(found, desc="clips", total=len(entries), unit="clip", disable=None, mininterval=1))
+    reports = list(progress.bar(found, desc="clips", total=len(entries), unit="clip"))
     checking.find_copies(reports, entries, share=args.held_out)
     print("\n".join(checking.table(reports)))
     if args.report:
@@ -104,8 +102,7 @@ def split(args: argparse.Namespace) -> None:
     Raises:
         ValueError: no such videos, or none that could be split.
     """
-    from tqdm.auto import tqdm
-
+    from sonovid import progress
     from sonovid.curation import splitting
     from sonovid.data import manifest
 
@@ -117,7 +114,7 @@ def split(args: argparse.Namespace) -> None:
     if len(films) > len(named):
         raise ValueError(f"data split {args.films}: two videos differ in their suffix alone; give them names of their own")
     made, kept, faults = 0, 0, []
-    for name, path in tqdm(named.items(), desc="videos", unit="video", disable=None, mininterval=1):
+    for name, path in progress.bar(named.items(), desc="videos", unit="video"):
         try:
             shots = splitting.shots(path, threshold=args.threshold, least=min(0.5, args.least))
             for shot in splitting.stretches(shots, least=args.least, most=args.most):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sonovid.av import AV
 from sonovid.condition import Condition
 from sonovid.denoisers.base import Output
-from sonovid.denoisers.blocks import ScalarEmbedding
+from sonovid.denoisers.blocks import ScalarEmbedding, rms_norm
 from sonovid.denoisers.uniform import TIME_SCALE, task_ids
 from sonovid.model import Model, register_to_config
 
@@ -72,7 +72,7 @@ class ParallelBlock(nn.Module):
         y = torch.cat([torch.addcmul(m[0], part, 1 + m[1]) for part, m in zip(normed, triples, strict=True)], dim=1)
         qkv, hidden = self.project_in(y.to(x.dtype)).split([3 * d, self.inner], dim=-1)
         q, key, v = rearrange(qkv, "b k (three h e) -> three b h k e", three=3, h=self.heads)
-        q, key = rotate(norm(q, self.query_norm), rope), rotate(norm(key, self.key_norm), rope)
+        q, key = rotate(rms_norm(q, self.query_norm), rope), rotate(rms_norm(key, self.key_norm), rope)
         mixed = rearrange(attend(q, key, v), "b h k e -> b k (h e)")
         out = self.project_out(torch.cat([mixed, F.relu(hidden).square()], dim=-1)).split(list(sizes), dim=1)
         return x + torch.cat([part * m[2].to(part.dtype) for part, m in zip(out, triples, strict=True)], dim=1)
@@ -86,11 +86,6 @@ def attend(q: Float[Tensor, "b h k e"], key: Float[Tensor, "b h k e"], v: Float[
     b, h = q.shape[:2]
     flat = [one.reshape(b * h, *one.shape[2:]) for one in (q * q.shape[-1] ** -0.5, key, v)]
     return torch.bmm(torch.bmm(flat[0], flat[1].transpose(1, 2)).softmax(-1), flat[2]).unflatten(0, (b, h))
-
-
-def norm(x: Float[Tensor, "*n e"], weight: Float[Tensor, "e"]) -> Float[Tensor, "*n e"]:
-    """Over its root mean square, times the weight."""
-    return x * (torch.rsqrt(x.float().square().mean(-1, keepdim=True) + 1e-6) * weight).to(x.dtype)
 
 
 def rotate(x: Float[Tensor, "b h k e"], rope: tuple[Tensor, Tensor]) -> Float[Tensor, "b h k e"]:
