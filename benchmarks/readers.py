@@ -13,13 +13,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
+from sonovid.benchmark.reader import BINS_PER_FRAME, EventReader
 from sonovid.codecs.mel import LogMel
 from sonovid.data.scenes import attributes, render
 from sonovid.geometry import Geometry
-
-BINS_PER_FRAME = 2
 
 
 @dataclass(frozen=True)
@@ -49,38 +48,6 @@ def scenes(worlds: list[str], count: int, first_seed: int, geometry: Geometry, w
 def rolled(values: list[Any], worlds: int = 2) -> list[Any]:
     """Of each clip of `scenes` the value of the next one of the same world; the worlds take turns."""
     return values[worlds:] + values[:worlds]
-
-
-class EventReader(nn.Module):
-    """Frames [b 3 t h w] to the logits of an event in each half frame [b 2t], and of the attributes."""
-
-    def __init__(self, classes: dict[str, list[str]], width: int = 64):
-        super().__init__()
-        self.classes = classes
-        self.frames = nn.Sequential(
-            nn.Conv2d(5, 24, 3, stride=2, padding=1), nn.SiLU(),
-            nn.Conv2d(24, 32, 3, stride=2, padding=1), nn.SiLU(),
-            nn.Conv2d(32, width, 3, stride=2, padding=1), nn.SiLU(),
-            nn.Conv2d(width, 16, 1), nn.SiLU(), nn.Flatten(), nn.Linear(16 * 64, 2 * width),
-        )  # fmt: skip
-        self.time = nn.ModuleList(nn.Conv1d(2 * width, 2 * width, 3, padding=1) for _ in range(3))
-        self.events = nn.Conv1d(2 * width, BINS_PER_FRAME, 3, padding=1)
-        self.sound = nn.Sequential(
-            nn.Conv1d(64, width, 5, stride=2, padding=2), nn.SiLU(), nn.Conv1d(width, width, 5, stride=2, padding=2), nn.SiLU()
-        )
-        self.heads = nn.ModuleDict({name: nn.Linear(3 * width, len(values)) for name, values in classes.items()})
-
-    def forward(self, frames: Tensor, mel: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        b = len(frames)
-        grid = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, n) for n in frames.shape[-2:]], indexing="ij"))
-        flat = rearrange(frames, "b c t h w -> (b t) c h w")
-        h = self.frames(torch.cat([flat, grid.expand(len(flat), -1, -1, -1)], 1))
-        h = rearrange(h, "(b t) d -> b d t", b=b)
-        for layer in self.time:
-            h = h + F.silu(layer(h))
-        heard = self.sound((mel + 3) / 3).amax(-1)
-        both = torch.cat([h.mean(-1), heard], 1)
-        return rearrange(self.events(h), "b k t -> b (t k)"), {name: head(both) for name, head in self.heads.items()}
 
 
 def to_frames(batch: list[np.ndarray]) -> Tensor:
