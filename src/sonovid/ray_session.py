@@ -1,6 +1,8 @@
 """Ray for as long as it is needed: started on this machine or joined, and stopped where it was started here."""
 
 import logging
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +24,8 @@ def started(missing: type[ValueError] = ValueError) -> Iterator[Any]:
     except ImportError:
         raise missing("Ray is not installed: pip install 'sonovid[ray]'") from None
     own = not ray.is_initialized()
+    # Ray replaces the handler of SIGTERM, from the main thread, and does not put it back.
+    handler = signal.getsignal(signal.SIGTERM) if threading.current_thread() is threading.main_thread() else None
     if own:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     context = ray.data.DataContext.get_current()
@@ -32,3 +36,5 @@ def started(missing: type[ValueError] = ValueError) -> Iterator[Any]:
         context.enable_progress_bars = bars
         if own:
             ray.shutdown()
+            if handler is not None:
+                signal.signal(signal.SIGTERM, handler)

@@ -20,8 +20,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
     def __init__(self, matrices: Iterable[Tensor], rest: list[dict[str, Any]], *, rate: float, decay: float, settings: Settings):
         scale = settings.matrix_rate
         matrices = list(matrices)
-        # Views share the kernels' memory, so that a step of Muon on them moves the kernels.
-        self.kernels = [(p, p.detach().view(p.shape[0], -1)) for p in matrices if p.ndim > 2]
+        # A copy where the kernel is not contiguous (channels last), so that a checkpoint has one form whatever the memory's.
+        self.kernels = [(p, p.detach().reshape(p.shape[0], -1)) for p in matrices if p.ndim > 2]
         views = {id(p): view for p, view in self.kernels}
         matrices = [views.get(id(p), p) for p in matrices]
         self.muon = torch.optim.Muon(
@@ -52,7 +52,12 @@ class MuonWithAdamW(torch.optim.Optimizer):
         assert closure is None
         for kernel, view in self.kernels:
             view.grad = None if kernel.grad is None else kernel.grad.reshape(view.shape)
+            if not kernel.is_contiguous():
+                view.copy_(kernel.reshape(view.shape))
         self.muon.step()
+        for kernel, view in self.kernels:
+            if not kernel.is_contiguous():
+                kernel.copy_(view.view(kernel.shape))
         self.adamw.step()
 
 
