@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data import scenes
-from sonovid.geometry import Geometry
 from sonovid.media.sound import resampled
 from sonovid.metrics import synchrony
 from sonovid.metrics.av_align import sony

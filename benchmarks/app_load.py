@@ -48,9 +48,9 @@ def tiny(folder: Path) -> Path:
     from sonovid.codecs.text import HashedText
     from sonovid.codecs.video import FrameAutoencoder
     from sonovid.codecs.vocoder import SpectralVocoder
-    from sonovid.denoisers.uniform import UniForm
-    from sonovid.geometry import Geometry
-    from sonovid.pipeline import SoundingVideoPipeline
+    from sonovid.core.geometry import Geometry
+    from sonovid.models.uniform.transformer import UniForm
+    from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
     torch.random.default_generator.manual_seed(0)
     video = FrameAutoencoder(latent_channels=4, patch=2, widths=(8,), blocks=1)

@@ -12,7 +12,7 @@ import torch
 
 from readers import scenes
 from sonovid.codecs.audio_image import DECIBELS, AudioImage, released_mel, resized
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 
 HELD_OUT_SEED = 90_000_000
 SAMPLES = 70_560

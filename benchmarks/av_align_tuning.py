@@ -20,8 +20,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from sonovid import media
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips, manifest
-from sonovid.geometry import Geometry
 from sonovid.metrics.alignment import agreement
 from sonovid.metrics.extractors.peaks import FARNEBACK, SAMPLE_RATE
 

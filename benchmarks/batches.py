@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from sonovid import SoundingVideoPipeline
-from sonovid.batching import joined
-from sonovid.commands.device import has_bfloat16
-from sonovid.request import Request
+from sonovid.cli.device import has_bfloat16
+from sonovid.pipelines.batching import joined
+from sonovid.pipelines.request import Request
 
 PROMPTS = (
     "a wooden stick hits a metal can twice",

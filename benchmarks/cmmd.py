@@ -18,8 +18,8 @@ import time
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sonovid.av import AV
-from sonovid.denoisers.cmmd import CMMD, paper
+from sonovid.core.av import AV
+from sonovid.models.cmmd.unet import CMMD, paper
 
 STEPS = {18: 112, 36: 224}
 

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from cmmd_negatives import scene_crops
-from sonovid.av import AV
+from sonovid.core.av import AV
 from sonovid.diffusion.contrastive import windows
 from sonovid.diffusion.schedule import diffuse, target
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes.cmmd_training import middle
 
 MARGIN, MOVED, DRAWS, BATCH = 4, 0.3, 2000, 16

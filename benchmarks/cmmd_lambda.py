@@ -24,14 +24,14 @@ import numpy as np
 import torch
 
 from readers import Scene, rolled
-from sonovid.av import AV
-from sonovid.clip import Clip
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import attributes, render
-from sonovid.geometry import Geometry
 from sonovid.metrics.alignment import matches, motion_energy, peaks, sound_onsets
 from sonovid.metrics.base import Material
 from sonovid.metrics.extractors.embedded import FPS, ScenesAudio, ScenesVideo, timing
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes.cmmd_training import longer, middle_clip
 
 WORLDS = ("bounces", "hits")

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sonovid.av import AV
-from sonovid.condition import Condition
-from sonovid.denoisers import cmmd
+from sonovid.core.av import AV
+from sonovid.core.condition import Condition
 from sonovid.diffusion.objective import total
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.models.cmmd import unet as cmmd
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import cmmd as recipes
 from sonovid.recipes.cmmd_training import audio_codec, longer, middle, network, objective, video_codec
 

@@ -14,7 +14,7 @@ import torch
 from readers import scenes, to_frames
 from sonovid.codecs.vocoder import GriffinLim
 from sonovid.metrics.alignment import agreement, sound_onsets
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.training.reconstruction import multi_resolution_distance, psnr
 
 HELD_OUT_SEED = 90_000_000

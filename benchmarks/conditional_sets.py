@@ -25,7 +25,7 @@ import numpy as np
 from sonovid import media
 from sonovid.data import clips, manifest
 from sonovid.metrics import results
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
 
 def make(options: argparse.Namespace) -> None:

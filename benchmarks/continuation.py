@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from sonovid import SoundingVideoPipeline
-from sonovid.av import AV
-from sonovid.clip import Clip
-from sonovid.continuation import Manner, go_on
-from sonovid.continuation.drift import allowed_by
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
 from sonovid.data.scenes import render
+from sonovid.pipelines.continuation import Manner, go_on
+from sonovid.pipelines.continuation.drift import allowed_by
 
 WORLDS, SEED = ("hits", "bounces"), 90_000_000
 # Overlaps in frames, and ways in which the known frames are given: None is clean, at time zero.

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from readers import read_attributes, read_events, rolled, scenes, through_codec, train_reader
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.alignment import agreement, motion_energy, peaks, sound_onsets
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
 WORLDS = ["bounces", "hits"]
 # Far from the seeds of training (counted from 0) and of the readers.

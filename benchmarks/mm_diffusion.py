@@ -19,11 +19,11 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sonovid.av import AV
 from sonovid.codecs.hierarchical import network as hierarchical
 from sonovid.codecs.hierarchical.network import HierarchicalNetwork
-from sonovid.denoisers.mmldm import MMLDM
-from sonovid.denoisers.mmldm.transformer import SIZES, paper
+from sonovid.core.av import AV
+from sonovid.models.mmldm import MMLDM
+from sonovid.models.mmldm.transformer import SIZES, paper
 
 FRAMES, SIDE, SAMPLES = 16, 64, 25_600
 WIDTH, MULTS, BLOCKS, HEADS, HEAD_WIDTH = 128, (1, 2, 3, 4), 2, 4, 64

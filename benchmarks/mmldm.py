@@ -15,9 +15,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from sonovid.av import AV
-from sonovid.denoisers.mmldm import MMLDM
-from sonovid.denoisers.mmldm.transformer import SIZES, paper
+from sonovid.core.av import AV
+from sonovid.models.mmldm import MMLDM
+from sonovid.models.mmldm.transformer import SIZES, paper
 
 
 def pair(b: int, device: str, dtype: torch.dtype = torch.float32) -> tuple[AV, AV]:

@@ -26,9 +26,9 @@ import torch
 
 from cmmd_lambda import Table, Timer, moments, said, table
 from readers import Scene, rolled, scenes
-from sonovid import atomic
-from sonovid.clip import Clip
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.core import atomic
+from sonovid.core.clip import Clip
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
 WORLDS = ["bounces", "hits"]
 TASKS = ("both", "video_to_audio", "audio_to_video")

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from sonovid.benchmark.reader import BINS_PER_FRAME, EventReader
 from sonovid.codecs.mel import LogMel
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import attributes, render
-from sonovid.geometry import Geometry
 
 
 @dataclass(frozen=True)

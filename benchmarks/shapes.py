@@ -12,8 +12,8 @@ from fractions import Fraction
 import numpy as np
 from scipy import ndimage
 
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes.things import TABLE
-from sonovid.geometry import Geometry
 
 EIGHT = np.ones((3, 3), int)
 OPAQUE = ("rubber", "wood", "plastic", "metal")

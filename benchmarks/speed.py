@@ -55,7 +55,7 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"peak memory of that process: {peak:.0f} MiB")
 
-    from sonovid.pipeline import SoundingVideoPipeline
+    from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
     pipe = SoundingVideoPipeline.from_pretrained(options.model)
     pipe.set_progress_bar_config(disable=True)

@@ -24,9 +24,9 @@ from typing import Any
 
 import torch
 
-from sonovid.av import AV
+from sonovid.core.av import AV
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips, latents, manifest, probes
-from sonovid.geometry import Geometry
 
 GEOMETRY = Geometry(4, Fraction(8), 16, 16, 16000)
 CODEC = "no codec"

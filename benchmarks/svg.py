@@ -27,8 +27,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from sonovid.av import AV
-from sonovid.denoisers.svg import SVG, joint
+from sonovid.core.av import AV
+from sonovid.models.svg import SVG
+from sonovid.models.svg import model as joint
 
 VARIANTS = ("cmc_pe", "cross_attention")
 # bf16 products that an A100 does in a second, and the share of them that such a network reaches: an assumption, not measured.

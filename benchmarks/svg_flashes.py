@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sonovid.av import AV
-from sonovid.condition import Condition
-from sonovid.denoisers.svg import SVG
-from sonovid.denoisers.svg.joint import audioldm_config, motion_config
+from sonovid.core.av import AV
+from sonovid.core.condition import Condition
 from sonovid.diffusion import guidance, sampler
 from sonovid.diffusion.objective import total
+from sonovid.models.svg import SVG
+from sonovid.models.svg.model import audioldm_config, motion_config
 from sonovid.recipes import svg_training
 from sonovid.recipes.svg import Regression
 

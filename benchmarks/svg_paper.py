@@ -19,9 +19,9 @@ from tqdm.auto import tqdm
 
 from sonovid import media
 from sonovid.cli import main as sonovid
-from sonovid.commands.exporting import export, named
+from sonovid.cli.exporting import export, named
 from sonovid.data import manifest
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
 METRICS = "fvd_i3d400_styleganv,fad_vggish_audioldm,av_align_sony,imagebind"
 WAYS = ("joint", "audio_first", "video_first")

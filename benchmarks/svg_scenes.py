@@ -29,15 +29,15 @@ import torch
 
 from readers import EventReader, Scene, read_events, rolled, scenes, through_codec, train_reader
 from sonovid import media
-from sonovid.av import Task
-from sonovid.clip import Clip
+from sonovid.core.av import Task
+from sonovid.core.clip import Clip
 from sonovid.metrics.alignment import matches, motion_energy, peaks, sound_onsets
 from sonovid.metrics.av_align import sony
 from sonovid.metrics.base import Material
 from sonovid.metrics.extractors.embedded import FPS, ScenesAudio, ScenesVideo, timing
 from sonovid.metrics.extractors.peaks import PicturePeaks, SoundPeaks
 from sonovid.metrics.frechet import frechet
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
 # What the reader learns from, whatever is measured.
 WORLDS = ["bounces", "hits"]

@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from einops import rearrange
 
 from sonovid.benchmark import reader as readers
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import attributes, render
-from sonovid.geometry import Geometry
 from sonovid.metrics.alignment import agreement
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
 WORLDS, NAMES = ("bounces", "hits"), ("world", "material", "colour")
 GEOMETRY = Geometry(16, Fraction(8), readers.SIZE, readers.SIZE, readers.SAMPLE_RATE)

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 import torch._inductor.config as inductor
 
-from sonovid.av import AV
-from sonovid.condition import Condition
-from sonovid.denoisers.uniform_sequence import SequenceUniForm
+from sonovid.core.av import AV
+from sonovid.core.condition import Condition
+from sonovid.models.uniform.sequence import SequenceUniForm
 
 # Latent frames, cells of each, sound steps of each.
 FRAMES, SIDE, STEPS, CHANNELS, WORDS = 8, 6, 4, 32, 24

@@ -21,10 +21,10 @@ import torch
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.melgan import MelGAN
 from sonovid.codecs.vocoder import GriffinLim, SpectralVocoder
+from sonovid.core.geometry import Geometry
 from sonovid.data import scenes
-from sonovid.geometry import Geometry
 from sonovid.metrics.alignment import agreement, sound_onsets
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import parts
 from sonovid.training.reconstruction import multi_resolution_distance
 

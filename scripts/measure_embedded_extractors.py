@@ -20,9 +20,9 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import render
-from sonovid.geometry import Geometry
 from sonovid.metrics.extractors.embedded import SceneNetworks, probabilities, shipped, timing
 from sonovid.metrics.frechet import frechet
 from sonovid.metrics.kernels import kad, kvd

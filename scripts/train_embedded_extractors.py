@@ -24,8 +24,8 @@ from einops import rearrange
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import WORLDS, attributes, render
-from sonovid.geometry import Geometry
 from sonovid.metrics.extractors.scene_networks import (
     FPS,
     REACH,

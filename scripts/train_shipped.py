@@ -25,20 +25,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sonovid.av import AV, Task
 from sonovid.codecs.audio import MelAutoencoder
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.codecs.text import HashedText
 from sonovid.codecs.video import FrameAutoencoder
 from sonovid.codecs.vocoder import SpectralVocoder
-from sonovid.condition import Condition
+from sonovid.core.av import AV, Task
+from sonovid.core.condition import Condition
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import render
-from sonovid.denoisers.uniform import UniForm
 from sonovid.diffusion.objective import LogitNormal, MultiTask, Pairing, Scored
 from sonovid.diffusion.schedule import RectifiedFlow
-from sonovid.geometry import Geometry
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.models.uniform.transformer import UniForm
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.training.loop import Job, train
 from sonovid.training.reconstruction import FrameReconstruction, MelReconstruction, Vocoding
 from sonovid.training.settings import Settings

@@ -27,9 +27,9 @@ def tiny_pipeline():
     from sonovid.codecs.text import HashedText
     from sonovid.codecs.video import FrameAutoencoder
     from sonovid.codecs.vocoder import SpectralVocoder
-    from sonovid.denoisers.uniform import UniForm
-    from sonovid.geometry import Geometry
-    from sonovid.pipeline import SoundingVideoPipeline
+    from sonovid.core.geometry import Geometry
+    from sonovid.models.uniform.transformer import UniForm
+    from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)

@@ -9,10 +9,10 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 
 from sonovid import SoundingVideoPipeline
-from sonovid.av import AV
-from sonovid.denoisers.uniform import UniForm
+from sonovid.core.av import AV
 from sonovid.diffusion.schedule import Tabulated
-from sonovid.request import Request
+from sonovid.models.uniform.transformer import UniForm
+from sonovid.pipelines.request import Request
 
 
 def latents(pipe, *words, **options):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 
 pytest.importorskip("fastapi", reason="pip install 'sonovid[app]'")
 

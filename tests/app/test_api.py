@@ -151,7 +151,7 @@ def test_what_is_not_accepted_is_a_line_and_leaves_nothing(client, settings, sen
 def test_what_the_pipeline_refuses_fails_the_job_with_its_line(client, settings, ended, tmp_path):
     import numpy as np
 
-    from sonovid.clip import Clip
+    from sonovid.core.clip import Clip
 
     silent = media.write(tmp_path / "silent.wav", Clip(None, np.zeros((1, 8000), np.float32), sample_rate=8000))
     sent = {"files": {"source_audio": ("silent.wav", silent.read_bytes(), "audio/wav")}}

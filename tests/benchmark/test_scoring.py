@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from sonovid import media
-from sonovid.av import AV, Task
 from sonovid.benchmark import report, scoring
 from sonovid.benchmark.held_out import HeldOut, export
 from sonovid.benchmark.reader import WEIGHTS, EventReader, packaged
 from sonovid.benchmark.scoring import System, score
-from sonovid.clip import Clip
+from sonovid.core.av import AV, Task
+from sonovid.core.clip import Clip
 from sonovid.metrics.alignment import agreement
 from sonovid.metrics.evaluate import Measuring
 

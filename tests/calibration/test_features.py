@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sonovid.calibration.features import Condition, Plan, arrange, as_read
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Extractor, Reading, Unfit
 from sonovid.metrics.extraction import Ready
 

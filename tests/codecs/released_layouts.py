@@ -55,7 +55,7 @@ def audioldm(folder: Path, *, text_width: int = 8) -> None:
     """AudioLDM: U-Net, autoencoder and vocoder."""
     import diffusers
 
-    from sonovid.denoisers.svg.joint import audioldm_config
+    from sonovid.models.svg.model import audioldm_config
 
     sound = audioldm_config((64, 32), text_width=text_width, in_channels=8, norm_groups=8, layers=1)
     seeded(diffusers.UNet2DConditionModel.from_config, sound).save_pretrained(folder / "unet")

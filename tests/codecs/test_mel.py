@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sonovid.codecs.mel import LogMel, filterbank, hz_to_mel, mel_to_hz
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 
 
 def test_slaneys_scale_at_its_defining_points():

@@ -8,7 +8,7 @@ from released_layouts import open_sora
 from safetensors.torch import load_file, save_file
 
 from sonovid.codecs.open_sora import CausalConv3d, OpenSoraVideo, spatial_settings
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 
 TINY = {"spatial": spatial_settings((32, 32), layers=1), "widths": (32, 32, 32, 64), "blocks": 1}
 

@@ -10,7 +10,7 @@ from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.pretrained import MelImageAutoencoder, PretrainedVideo, audioldm
 from sonovid.codecs.spectrogram import SpectrogramCodec
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 
 BLOCKS = {"block_out_channels": (8, 8, 8), "norm_num_groups": 4, "layers_per_block": 1}
 

@@ -5,7 +5,7 @@ import torch
 
 from sonovid.codecs.base import VideoCodec
 from sonovid.codecs.spacetime import VideoAutoencoder
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 
 TINY = {
     "latent_channels": 4, "patch": 4, "widths": (8, 12, 16), "encoder_blocks": (1, 1, 1), "decoder_blocks": (1, 1, 1),

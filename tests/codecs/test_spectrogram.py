@@ -9,7 +9,7 @@ from sonovid.codecs.base import AudioCodec
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.codecs.vocoder import GriffinLim, SpectralVocoder
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 
 
 def tiny(**options):

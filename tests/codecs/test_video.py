@@ -5,7 +5,7 @@ import torch
 
 from sonovid.codecs.base import VideoCodec
 from sonovid.codecs.video import FrameAutoencoder
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 
 TINY = {"latent_channels": 4, "patch": 4, "widths": (8, 16), "blocks": 1}
 

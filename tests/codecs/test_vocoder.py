@@ -47,6 +47,7 @@ def test_accumulated_phases_keep_a_steady_tone_steady():
         wave = vocoder(torch.zeros(1, 64, 40))[0, 4000:-4000]
         rms = wave.unfold(0, 500, 500).square().mean(-1).sqrt()
         rms = rms.detach()
+
     return float(rms.mean()), float(rms.std() / rms.mean())
 
     steady, plain = level(True), level(False)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from sonovid import media
+from sonovid.core.geometry import Geometry
 from sonovid.curation import checking
 from sonovid.data import manifest, scenes
 from sonovid.data.entry import Entry
-from sonovid.geometry import Geometry
 
 GEOMETRY = Geometry(24, Fraction(12), 48, 48, 16000)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.curation import splitting
 from sonovid.curation.splitting import Shot
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from sonovid import media
-from sonovid.av import AV
-from sonovid.clip import Clip
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips, manifest, scenes
 from sonovid.data.manifest import Entry
-from sonovid.geometry import Geometry
 
 GEOMETRY = Geometry(4, Fraction(8), 32, 32, 16000)
 

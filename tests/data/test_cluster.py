@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from sonovid.av import AV
-from sonovid.clip import Clip
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips, cluster, latents, manifest
 from sonovid.data.entry import Entry
-from sonovid.geometry import Geometry
 
 GEOMETRY = Geometry(4, Fraction(8), 16, 16, 16000)
 

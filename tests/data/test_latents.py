@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from sonovid.av import AV
+from sonovid.core.av import AV
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips, latents, manifest, shards
-from sonovid.geometry import Geometry
 
 GEOMETRY = Geometry(4, Fraction(8), 16, 16, 16000)
 

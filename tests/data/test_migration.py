@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sonovid.av import AV
+from sonovid.core.av import AV
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips, latents, manifest, migration
 from sonovid.data.entry import Entry
-from sonovid.geometry import Geometry
 
 GEOMETRY = Geometry(4, Fraction(8), 16, 16, 16000)
 

@@ -5,8 +5,8 @@ from fractions import Fraction
 
 import pytest
 
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips, manifest, probes
-from sonovid.geometry import Geometry
 
 GEOMETRY = Geometry(4, Fraction(8), 16, 16, 16000)
 

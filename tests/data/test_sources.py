@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips, manifest, sources
-from sonovid.geometry import Geometry
 
 
 def touch(folder, *names):

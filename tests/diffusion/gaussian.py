@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from sonovid.av import AV
-from sonovid.condition import Condition
+from sonovid.core.av import AV
+from sonovid.core.condition import Condition
 
 CORRELATION = 0.8
 COVARIANCE = torch.tensor([[1.0, CORRELATION], [CORRELATION, 1.0]], dtype=torch.float64)

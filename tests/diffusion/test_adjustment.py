@@ -5,12 +5,12 @@ import pytest
 import torch
 from gaussian import COVARIANCE, basis, perfect_denoiser
 
-from sonovid.av import AV
-from sonovid.condition import Condition
-from sonovid.denoisers.base import Output
+from sonovid.core.av import AV
+from sonovid.core.condition import Condition
 from sonovid.diffusion.adjustment import Curve, choice, choose_gamma, curve, gap, losses_over_time
 from sonovid.diffusion.sampler import sample, uniform, warped
 from sonovid.diffusion.schedule import RectifiedFlow, Tabulated, like
+from sonovid.models.base import Output
 
 SHAPE = lambda u: np.exp(-3 * u)  # noqa: E731
 

@@ -7,7 +7,7 @@ import torch
 from gaussian import Answer, condition
 from torch import nn
 
-from sonovid.av import AV, Task
+from sonovid.core.av import AV, Task
 from sonovid.diffusion.contrastive import Contrastive, Middle, spliced, windows
 from sonovid.diffusion.objective import MultiTask, total
 from sonovid.diffusion.schedule import Cosine, diffuse, target

@@ -5,7 +5,7 @@ import torch
 from gaussian import Answer, condition
 from torch import nn
 
-from sonovid.av import AV, Task
+from sonovid.core.av import AV, Task
 from sonovid.diffusion.cross_modal import CrossModal, FollowingCrossModal
 from sonovid.diffusion.objective import Uniform, total
 from sonovid.diffusion.schedule import Tabulated

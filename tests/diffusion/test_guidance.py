@@ -2,7 +2,7 @@ import pytest
 import torch
 from gaussian import CORRELATION, Answer, basis, gain, perfect_denoiser
 
-from sonovid.av import AV, Task
+from sonovid.core.av import AV, Task
 from sonovid.diffusion.guidance import (
     classifier_free,
     classifier_free_at_once,

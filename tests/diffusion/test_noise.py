@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sonovid.av import AV
+from sonovid.core.av import AV
 from sonovid.diffusion.noise import draw, draw_pair, generators, seeds_of
 
 

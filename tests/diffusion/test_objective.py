@@ -6,7 +6,7 @@ import torch
 from gaussian import CORRELATION, COVARIANCE, Answer, condition, gain
 from torch import nn
 
-from sonovid.av import AV, Task
+from sonovid.core.av import AV, Task
 from sonovid.diffusion.guidance import given_clean
 from sonovid.diffusion.objective import Draw, LogitNormal, MultiTask, Scored, Shifted, Uniform, total
 from sonovid.diffusion.sampler import denoiser, dpm_solver, sample, uniform

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
 from gaussian import COVARIANCE, Answer, basis, perfect_denoiser
 
-from sonovid.av import AV
+from sonovid.core.av import AV
 from sonovid.diffusion.guidance import given_clean
 from sonovid.diffusion.noise import draw_pair, generators
 from sonovid.diffusion.sampler import (

@@ -10,7 +10,7 @@ import pytest
 import torch
 from gaussian import COVARIANCE, basis, gain, perfect_denoiser
 
-from sonovid.av import AV
+from sonovid.core.av import AV
 from sonovid.diffusion.losses import posterior
 from sonovid.diffusion.sampler import Ancestral, ddim, dpm_solver, sample, shifted
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow

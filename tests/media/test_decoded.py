@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.media import MediaError
 
 REAL = Path(__file__).parents[2].parent / "shared" / "media"

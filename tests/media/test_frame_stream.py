@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from media_samples import flash_clip_arrays
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.media import Limits, MediaError, read, stream_frames, write
 
 

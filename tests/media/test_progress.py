@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 from media_samples import make, numbered
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.media import mux, read, write
 from sonovid.media.progress import reporting
 

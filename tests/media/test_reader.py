@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from media_samples import flash_clip_arrays, make, number_of, numbered
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.media import Limits, MediaError, probe, read, write
 
 REAL = Path(__file__).parents[2].parent / "shared" / "media"

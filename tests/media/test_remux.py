@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from media_samples import flash_clip_arrays, make, number_of, numbered, packets_of
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.media import MediaError, Source, mux, read, replace_pictures, write
 
 REAL = Path(__file__).parents[2].parent / "shared" / "media"

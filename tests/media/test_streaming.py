@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from media_samples import numbered
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.media import MediaError, read, streaming, write
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from media_samples import numbered
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.media import MediaError, read, write
 from sonovid.media.files import in_place
 
@@ -179,7 +179,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 import numpy as np
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.media import write
 random, (y, x), pictures = np.random.default_rng(0), np.mgrid[:48, :48], []
 back = random.normal(128, 12, (48, 48, 3))

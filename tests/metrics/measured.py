@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import (
     Arrays,
     ClipDistance,

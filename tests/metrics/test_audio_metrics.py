@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics import audio
 from sonovid.metrics.base import ClipDistance, Distance, PairedScore, SetScore
 from sonovid.metrics.catalogue import needs

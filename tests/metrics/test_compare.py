@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.compare import compare
 from sonovid.metrics.evaluate import Measuring, evaluate_all
 from sonovid.metrics.report import cells

@@ -9,7 +9,7 @@ import pytest
 from measured import EVERY, FVD, HEAVY, KVD, PAIR, PER_CLIP, SPREAD, TIME, Look, Tone
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics import sets
 from sonovid.metrics.base import Distance
 from sonovid.metrics.evaluate import Measuring, evaluate, evaluate_all

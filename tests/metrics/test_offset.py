@@ -4,8 +4,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from sonovid.core.geometry import Geometry
 from sonovid.data import scenes
-from sonovid.geometry import Geometry
 from sonovid.metrics.alignment import onset_strength
 from sonovid.metrics.extractors.peaks import flow_curves
 from sonovid.metrics.offset import STEP, correlation, moments, offset, picture_curve, sound_curve

@@ -9,7 +9,7 @@ import pytest
 from measured import FVD, PAIR, TIME, Look, Tone
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics import sets
 from sonovid.metrics.base import Reading
 from sonovid.metrics.cache import Cache

@@ -3,9 +3,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import render
-from sonovid.geometry import Geometry
 from sonovid.metrics.base import ClipScore, Distance, Material
 from sonovid.metrics.scenes import METRICS, lateness
 

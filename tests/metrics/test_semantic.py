@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics import semantic
 from sonovid.metrics.base import ClipScore, PairedScore
 from sonovid.metrics.cache import Cache

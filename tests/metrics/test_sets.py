@@ -7,7 +7,7 @@ import measured
 import pytest
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics import sets
 from sonovid.metrics.base import Reading
 

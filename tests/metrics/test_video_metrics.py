@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics import video
 from sonovid.metrics.base import Distance
 from sonovid.metrics.catalogue import needs

@@ -11,7 +11,7 @@ import pytest
 
 from sonovid import media
 from sonovid.cli import main
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.provenance import Credentials, Record, certificates, credentials, signed, verify
 
 c2pa = pytest.importorskip("c2pa", reason="c2pa-python is not installed")

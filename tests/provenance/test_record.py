@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.provenance.record import Record, read_record
 
 BASE = {"model": "tiny", "system": "uniform", "version": "0.1.0"}

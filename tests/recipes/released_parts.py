@@ -7,7 +7,7 @@ import diffusers
 import torch
 import transformers
 
-from sonovid.denoisers.svg.joint import audioldm_config
+from sonovid.models.svg.model import audioldm_config
 
 sys.path.append(str(Path(__file__).parents[1] / "codecs"))
 from test_text import tiny

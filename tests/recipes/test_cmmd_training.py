@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from sonovid import recipes
-from sonovid.av import AV
+from sonovid.core.av import AV
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips
 from sonovid.data.manifest import read
-from sonovid.denoisers import cmmd as sizes
 from sonovid.diffusion.contrastive import Contrastive
 from sonovid.diffusion.objective import MultiTask
 from sonovid.diffusion.schedule import Cosine
-from sonovid.geometry import Geometry
 from sonovid.metrics.alignment import agreement, sound_onsets
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.models.cmmd import unet as sizes
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import cmmd_training
 from sonovid.training import logs
 

@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 import torch
 
-from sonovid.av import AV
-from sonovid.codecs.apart import Apart
+from sonovid.codecs.separate import Apart
+from sonovid.core.av import AV
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips, manifest
-from sonovid.geometry import Geometry
 from sonovid.recipes import codec_loss
 
 GEOMETRY = Geometry(8, Fraction(8), 16, 16, 16000)

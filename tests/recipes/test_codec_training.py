@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from sonovid import recipes
-from sonovid.av import AV
-from sonovid.clip import Clip
 from sonovid.codecs.audio import MelAutoencoder
 from sonovid.codecs.spacetime import VideoAutoencoder
 from sonovid.codecs.video import FrameAutoencoder
 from sonovid.codecs.vocoder import SpectralVocoder
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
 from sonovid.data.latents import InMemory
 from sonovid.recipes import codec_training
 from sonovid.training import logs

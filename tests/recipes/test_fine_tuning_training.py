@@ -8,12 +8,12 @@ import torch
 from diffusers import AutoencoderKL
 
 from sonovid import recipes
-from sonovid.av import AV
 from sonovid.codecs.audio_image import released_mel
 from sonovid.codecs.pretrained import PretrainedVideo
 from sonovid.codecs.video import FrameAutoencoder
+from sonovid.core.av import AV
+from sonovid.core.geometry import Geometry
 from sonovid.data.latents import InMemory
-from sonovid.geometry import Geometry
 from sonovid.recipes import fine_tuning, fine_tuning_training, parts
 from sonovid.recipes.uniform import Codecs
 

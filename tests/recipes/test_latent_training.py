@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from sonovid.av import AV
-from sonovid.classes import Classes
-from sonovid.codecs.apart import Apart
+from sonovid.codecs.separate import Apart
+from sonovid.core.av import AV
+from sonovid.core.labels import Classes
 from sonovid.data import clips
 from sonovid.data.latents import InMemory
-from sonovid.denoisers.mmldm import MMLDM
+from sonovid.models.mmldm import MMLDM
 from sonovid.recipes import latent_training
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sonovid import media, recipes
-from sonovid.clip import Clip
 from sonovid.codecs.melgan import MelGAN
+from sonovid.core.clip import Clip
 from sonovid.recipes import melgan
 from sonovid.training import logs
 

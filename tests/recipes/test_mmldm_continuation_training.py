@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from sonovid import media, recipes
-from sonovid.classes import Classes
 from sonovid.cli import main
 from sonovid.codecs.hierarchical import Decoding, HierarchicalAutoencoder, HierarchicalNetwork
-from sonovid.continuation import Manner, go_on
+from sonovid.core.geometry import Geometry
+from sonovid.core.labels import Classes
 from sonovid.data import clips
 from sonovid.data.manifest import read
 from sonovid.data.scenes.bounces import RESTITUTION
-from sonovid.denoisers.mmldm import Continuation
-from sonovid.geometry import Geometry
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.models.mmldm import Continuation
+from sonovid.pipelines.continuation import Manner, go_on
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import mmldm, mmldm_training, parts, uniform
 from sonovid.recipes import mmldm_continuation_training as training
 from sonovid.recipes.fine_tuning_training import audio_image

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from sonovid import media, recipes
-from sonovid.av import AV, Task
 from sonovid.cli import main
+from sonovid.cli.reconstructions import reconstructed
 from sonovid.codecs.base import PairCodec
 from sonovid.codecs.hierarchical import HierarchicalAutoencoder, HierarchicalNetwork
-from sonovid.commands.reconstructions import reconstructed
+from sonovid.core.av import AV, Task
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips
 from sonovid.data.manifest import read
-from sonovid.denoisers.mmldm import MMLDM
-from sonovid.denoisers.mmldm.transformer import paper
-from sonovid.geometry import Geometry
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.models.mmldm import MMLDM
+from sonovid.models.mmldm.transformer import paper
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import mmldm_training, parts
 from sonovid.recipes.fine_tuning_training import audio_image
 from sonovid.training import logs

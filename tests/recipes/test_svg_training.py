@@ -10,15 +10,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sonovid import recipes
-from sonovid.av import AV, Task
-from sonovid.condition import Condition
+from sonovid.core.av import AV, Task
+from sonovid.core.condition import Condition
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips
 from sonovid.data.manifest import read
-from sonovid.denoisers.svg import SVG
 from sonovid.diffusion.objective import total
-from sonovid.geometry import Geometry
 from sonovid.metrics.alignment import agreement, sound_onsets
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.models.svg import SVG
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import svg_training
 from sonovid.training import logs
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from sonovid import media, recipes
-from sonovid.av import Task
 from sonovid.cli import main
 from sonovid.codecs.open_sora import OpenSoraVideo
+from sonovid.core.av import Task
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips, shards
-from sonovid.denoisers import uniform as sizes
-from sonovid.geometry import Geometry
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.models.uniform import transformer as sizes
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import latent_training, parts, uniform_training
 from sonovid.training import logs
 

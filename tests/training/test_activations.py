@@ -9,7 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from sonovid.codecs.audio import MelAutoencoder
 from sonovid.codecs.video import FrameAutoencoder
-from sonovid.denoisers.uniform import UniForm
+from sonovid.models.uniform.transformer import UniForm
 from sonovid.training.activations import recompute
 
 MODELS = {

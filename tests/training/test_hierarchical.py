@@ -9,11 +9,11 @@ import torch
 from tiny_autoencoder import autoencoder, window
 from torch import nn
 
-from sonovid.av import AV
 from sonovid.codecs.hierarchical import Discriminator
 from sonovid.codecs.hierarchical.autoencoder import SCHEDULE
 from sonovid.codecs.hierarchical.discriminator import small
 from sonovid.codecs.hierarchical.layers import zeroed
+from sonovid.core.av import AV
 from sonovid.diffusion.objective import Scored, total
 from sonovid.training import hierarchical
 from sonovid.training.hierarchical import (

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from sonovid.av import AV
+from sonovid.core.av import AV
 from sonovid.training import logs
 from sonovid.training.logs import Log, Meter
 

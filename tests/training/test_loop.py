@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tiny_run import Tiny, job
 from torch import nn
 
-from sonovid import atomic
+from sonovid.core import atomic
 from sonovid.training import checkpoint, logs
 from sonovid.training.loop import Order, learning_rate, seed_of, train
 from sonovid.training.preemption import Preempted

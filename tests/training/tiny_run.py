@@ -15,7 +15,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from sonovid.av import AV
+from sonovid.core.av import AV
 from sonovid.training.loop import Job, train
 from sonovid.training.settings import Settings
 

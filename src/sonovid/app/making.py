@@ -16,10 +16,10 @@ from sonovid import media
 from sonovid.app.jobs import Live
 from sonovid.app.models import ModelCard
 from sonovid.app.request import VideoRequest
-from sonovid.av import AV
-from sonovid.clip import Clip
-from sonovid.geometry import count
-from sonovid.preview import preview
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import count
+from sonovid.media.preview import preview
 from sonovid.provenance import Record, signed
 
 STRIP_FRAMES, STRIP_HEIGHT = 6, 96
@@ -116,7 +116,7 @@ def _clips(pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[str,
 
 def _long(pipe: Any, request: VideoRequest, seconds: Fraction, out: Path, watch: Watch) -> Clip:
     """One clip of several windows, each made from the one before, written as it is made."""
-    from sonovid.continuation import Manner, go_on
+    from sonovid.pipelines.continuation import Manner, go_on
 
     manner = Manner(
         prompt=request.prompt,
@@ -144,7 +144,7 @@ def _long(pipe: Any, request: VideoRequest, seconds: Fraction, out: Path, watch:
 
 def _windows(card: ModelCard, given: Path | None) -> int:
     """How many windows of the model a given file takes."""
-    from sonovid.windows import starts
+    from sonovid.pipelines.windows import starts
 
     if given is None:
         return 1

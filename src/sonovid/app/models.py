@@ -97,7 +97,7 @@ def _number(value: Any) -> float | None:
 
 def _continues(pipe: Any) -> bool:
     """Whether the model makes what is longer than its window."""
-    from sonovid.continuation.ways import way_of
+    from sonovid.pipelines.continuation.conditioning import way_of
 
     if not hasattr(pipe, "denoiser"):
         return False  # A model of diffusers, which makes one length at once.
@@ -152,7 +152,7 @@ class Models:
         """The pipeline of a model on a device; `KEPT` stay loaded on each."""
         import torch
 
-        from sonovid.pipeline import SoundingVideoPipeline
+        from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
         with self._lock:
             if (name, device) in self._loaded:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sonovid.app.errors import Refused
 from sonovid.app.models import ModelCard
 from sonovid.app.settings import Settings
-from sonovid.geometry import as_rate, count, duration
+from sonovid.core.geometry import as_rate, count, duration
 
 SOURCES = ("source_video", "source_audio")
 MAX_SEED = 2**53 - 1  # The largest whole number that JavaScript keeps.

@@ -6,12 +6,13 @@ from fractions import Fraction
 from functools import cached_property, partial
 from pathlib import Path
 
-from sonovid import atomic, media, progress
-from sonovid.av import Task
-from sonovid.clip import Clip
+from sonovid import media
+from sonovid.core import atomic, progress
+from sonovid.core.av import Task
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
+from sonovid.core.processes import pool
 from sonovid.data import scenes
-from sonovid.geometry import Geometry
-from sonovid.processes import pool
 
 # Far from the seeds of training, which are counted from 0, and of the reader of events.
 FIRST_SEED = 90_000_000

@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from sonovid import atomic
 from sonovid.codecs.mel import LogMel
+from sonovid.core import atomic
 
 # What the network reads: pictures of 64x64, and sound at 16 kHz.
 SIZE, SAMPLE_RATE = 64, 16000

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from sonovid import media, progress
-from sonovid.av import AV, Task
+from sonovid import media
 from sonovid.benchmark import counts
 from sonovid.benchmark.held_out import TASKS, HeldOut, Scene
 from sonovid.benchmark.reader import SAMPLE_RATE, SIZE, EventReader, packaged, read_attributes, read_events
-from sonovid.clip import Clip
+from sonovid.core import progress
+from sonovid.core.av import AV, Task
+from sonovid.core.clip import Clip
 from sonovid.media import MediaError
 from sonovid.metrics import catalogue
 from sonovid.metrics.alignment import sound_onsets

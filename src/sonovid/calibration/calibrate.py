@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sonovid import progress
 from sonovid.calibration import tables
 from sonovid.calibration.features import Plan, arrange
 from sonovid.calibration.findings import Estimates, Finding, estimates, find
+from sonovid.core import progress
 from sonovid.metrics.base import ClipDistance, Distance, Metric, SetFacts
 from sonovid.metrics.cache import library_versions
 from sonovid.metrics.extraction import Ready, ready

@@ -10,10 +10,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from sonovid import media
-from sonovid.av import AV
-from sonovid.clip import Clip
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry, as_rate, count, duration
 from sonovid.data import scenes
-from sonovid.geometry import Geometry, as_rate, count, duration
 
 # Scenes begin a second before the clip and end a little after it, so that a moved sound is whole.
 LEAD, TAIL = Fraction(1), Fraction(2, 5)

@@ -6,11 +6,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from sonovid import progress
-from sonovid.av import AV
 from sonovid.calibration.degradations import DEGRADATIONS, scene
-from sonovid.clip import Clip
-from sonovid.geometry import count
+from sonovid.core import progress
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import count
 from sonovid.media.sound import lasting, resampled
 from sonovid.metrics.base import Arrays, Extractor, Material, Reading, Unfit
 from sonovid.metrics.extraction import Ready

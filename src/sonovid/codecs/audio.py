@@ -6,7 +6,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid.model import Model, register_to_config
+from sonovid.core.model import Model, register_to_config
 
 
 class StepNorm(nn.LayerNorm):

@@ -9,8 +9,8 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from sonovid.av import AV
-from sonovid.geometry import Geometry
+from sonovid.core.av import AV
+from sonovid.core.geometry import Geometry
 
 
 class Codec(Protocol):

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from sonovid import atomic
 from sonovid.codecs.text import HashedText, PretrainedText
+from sonovid.core import atomic
 
 CONFIG = "config.json"
 KINDS: dict[str, Any] = {"HashedText": HashedText, "PretrainedText": PretrainedText}

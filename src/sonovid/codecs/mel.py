@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 
 
 def hz_to_mel(hz: float) -> float:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from sonovid.model import Model, register_to_config
+from sonovid.core.model import Model, register_to_config
 
 SLOPE = 0.2
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sonovid.codecs.whitening import unwhiten, whiten
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 
 RELEASED = "VideoAutoencoderPipeline"
 SHIFT, SCALE = (-0.10, 0.34, 0.27, 0.98), (3.85, 2.32, 2.33, 3.06)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.codecs.whitening import channelwise
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 
 Source: TypeAlias = "str | os.PathLike"
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sonovid.codecs import composite
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.whitening import unwhiten, whiten
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 
 # What a saved codec may name; anything else in a config file is refused, so that a folder cannot run foreign code.
 PARTS = {

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from sonovid import atomic
+from sonovid.core import atomic
 
 log = logging.getLogger(__name__)
 

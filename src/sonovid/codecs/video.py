@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonovid.codecs.whitening import unwhiten, whiten
-from sonovid.geometry import Geometry
-from sonovid.model import Model, register_to_config
+from sonovid.core.geometry import Geometry
+from sonovid.core.model import Model, register_to_config
 
 
 class ResidualBlock(nn.Module):

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonovid.codecs.mel import LogMel, filterbank
-from sonovid.model import Model, register_to_config
+from sonovid.core.model import Model, register_to_config
 
 
 def overlap_add(frames: Float[Tensor, "b n l"], hop: int) -> Float[Tensor, "b m"]:

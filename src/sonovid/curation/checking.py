@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sonovid import media
+from sonovid.core.processes import pool
 from sonovid.curation import fingerprints
 from sonovid.data import manifest
 from sonovid.data.entry import Entry
@@ -18,7 +19,6 @@ from sonovid.media.files import MediaError
 from sonovid.media.pictures import scan
 from sonovid.metrics import alignment
 from sonovid.metrics import offset as offsets
-from sonovid.processes import pool
 
 # The rate and height at which pictures are looked at, the rate at which sounds are listened to, and seconds of each file.
 FPS, HEIGHT, RATE, SECONDS = 12, 72, 16000, 60.0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sonovid import media
-from sonovid.geometry import count, duration
+from sonovid.core.geometry import count, duration
 
 log = logging.getLogger(__name__)
 

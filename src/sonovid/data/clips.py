@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from sonovid import atomic, media, progress
-from sonovid.av import AV
-from sonovid.clip import Clip
+from sonovid import media
+from sonovid.core import atomic, progress
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry, duration
+from sonovid.core.processes import pool
 from sonovid.data import probes, scenes
 from sonovid.data.manifest import Entry
-from sonovid.geometry import Geometry, duration
-from sonovid.processes import pool
 
 log = logging.getLogger(__name__)
 

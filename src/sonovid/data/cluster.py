@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from sonovid.av import AV
-from sonovid.clip import Clip
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
+from sonovid.core.ray_session import started
 from sonovid.data import latents
 from sonovid.data.clips import BOTH, Window, try_load
 from sonovid.data.entry import Entry
-from sonovid.geometry import Geometry
-from sonovid.ray_session import started
 
 Made = tuple[dict[str, Any] | None, AV]
 

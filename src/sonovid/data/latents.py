@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sonovid import atomic, progress
-from sonovid.av import AV
-from sonovid.clip import Clip
+from sonovid.core import atomic, progress
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data import shards
 from sonovid.data.clips import BOTH, Window, events_in, load, stream
 from sonovid.data.entry import Entry
-from sonovid.geometry import Geometry
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sonovid import atomic
+from sonovid.core import atomic
 from sonovid.data.entry import Entry
 
 SUFFIXES = (".jsonl", ".csv")

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sonovid import text_files
+from sonovid.core import text_files
 from sonovid.data import scenes, sources
 from sonovid.data.entry import Entry
 

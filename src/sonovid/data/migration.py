@@ -12,10 +12,10 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sonovid.av import AV
+from sonovid.core.av import AV
+from sonovid.core.geometry import Geometry
 from sonovid.data.clips import Window, load
 from sonovid.data.latents import META, Run, Store, fingerprint
-from sonovid.geometry import Geometry
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sonovid import atomic, media, progress
-from sonovid.processes import pool
+from sonovid import media
+from sonovid.core import atomic, progress
+from sonovid.core.processes import pool
 
 # So many new results are written at once: what a killed process had found beyond that is found again.
 BATCH = 4096

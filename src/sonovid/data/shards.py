@@ -19,8 +19,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
-from sonovid import atomic
-from sonovid.av import AV
+from sonovid.core import atomic
+from sonovid.core.av import AV
 
 SUFFIX, INDEX, MOMENTS = ".tar", ".jsonl", ".moments.safetensors"
 BLOCK = tarfile.BLOCKSIZE

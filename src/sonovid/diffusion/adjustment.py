@@ -15,8 +15,8 @@ from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from sonovid.av import AV
-from sonovid.condition import Condition
+from sonovid.core.av import AV
+from sonovid.core.condition import Condition
 from sonovid.diffusion.schedule import Predict, Schedule, diffuse, like, to_x0
 
 # The range in which gamma is sought: beyond, the times of one stream crowd at one end.

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sonovid.av import AV
-from sonovid.condition import Condition
+from sonovid.core.av import AV
+from sonovid.core.condition import Condition
+from sonovid.core.geometry import count
 from sonovid.diffusion.objective import Draw, MultiTask, Pairing, Scored, read_batch
-from sonovid.geometry import count
 
 KINDS = ("shift", "segment", "swap")
 

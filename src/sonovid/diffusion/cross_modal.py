@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from sonovid.av import AV, Task
-from sonovid.condition import Condition
+from sonovid.core.av import AV, Task
+from sonovid.core.condition import Condition
 from sonovid.diffusion.losses import mean_square
 from sonovid.diffusion.objective import Draw, MultiTask, Pairing, Scored, read_batch
 from sonovid.diffusion.schedule import diffuse, target

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from sonovid.av import AV
+from sonovid.core.av import AV
 
 
 def generators(seeds: Sequence[int], purpose: str) -> list[Generator]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.media.files import Limits, MediaError, audio_stream, opened
 from sonovid.media.sound import frames_of, resampled, samples_of, to_mono
 from sonovid.media.source import as_source

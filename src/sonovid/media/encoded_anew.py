@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from sonovid.geometry import count, duration
+from sonovid.core.geometry import count, duration
 from sonovid.media.companions import Part
 from sonovid.media.files import MediaError, opened, spare_threads, video_stream
 from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, matrix_of, on_screen

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from sonovid import atomic
+from sonovid.core import atomic
 from sonovid.media.kinds import is_animated_webp, unsupported_kind
 
 # Play lists (HLS, concat) name other files and hosts: a file that somebody brought must not make this program open those.

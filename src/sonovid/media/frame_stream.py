@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sonovid.geometry import as_rate, count, duration
+from sonovid.core.geometry import as_rate, count, duration
 from sonovid.media.files import Limits, MediaError, opened, video_stream
 from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, matrix_of, on_screen, scan
 from sonovid.media.source import Source, as_source

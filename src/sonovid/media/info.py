@@ -7,7 +7,7 @@ from pathlib import Path
 
 import av
 
-from sonovid.geometry import as_rate
+from sonovid.core.geometry import as_rate
 from sonovid.media.files import Limits, MediaError, audio_stream, opened, unknown_codecs, video_stream
 from sonovid.media.pictures import SEAM, displayed_size, matrix_of, scan
 from sonovid.media.source import as_source

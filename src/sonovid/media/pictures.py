@@ -14,7 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
-from sonovid.geometry import as_rate, duration
+from sonovid.core.geometry import as_rate, duration
 from sonovid.media.files import (
     MediaError,
     audio_stream,

@@ -9,8 +9,8 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-from sonovid.clip import Clip
-from sonovid.geometry import as_rate, count, duration
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import as_rate, count, duration
 from sonovid.media.files import Limits, MediaError, audio_stream, opened, unknown_codecs, video_stream
 from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, matrix_of, on_screen, scan
 from sonovid.media.progress import report

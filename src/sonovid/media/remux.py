@@ -14,9 +14,9 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.stream import Stream
 
-from sonovid import atomic
-from sonovid.clip import Clip
-from sonovid.geometry import as_rate, count
+from sonovid.core import atomic
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import as_rate, count
 from sonovid.media.companions import COPIED_SOUNDS, Companions, Part, copy_facts, kept_tags
 from sonovid.media.encoded_anew import encoded_film, film_seconds
 from sonovid.media.files import Limits, MediaError, audio_stream, in_place, opened, video_stream

@@ -12,7 +12,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from jaxtyping import Float
 
-from sonovid.geometry import count
+from sonovid.core.geometry import count
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from sonovid.geometry import as_rate, count, duration
+from sonovid.core.geometry import as_rate, count, duration
 from sonovid.media.files import MediaError, in_place
 from sonovid.media.writer import (
     BLOCK,

@@ -20,9 +20,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
-from sonovid import atomic
-from sonovid.clip import Clip
-from sonovid.geometry import count
+from sonovid.core import atomic
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import count
 from sonovid.media.files import MediaError, in_place, spare_threads
 from sonovid.media.progress import report
 from sonovid.media.sound import lasting, resampled

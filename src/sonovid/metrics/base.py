@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.media import FrameStream
 
 Arrays = Mapping[str, np.ndarray]

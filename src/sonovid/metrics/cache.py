@@ -14,7 +14,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from sonovid import __version__, atomic
+from sonovid import __version__
+from sonovid.core import atomic
 from sonovid.metrics.base import Arrays
 
 log = logging.getLogger(__name__)

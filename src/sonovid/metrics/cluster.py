@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load, save
 
+from sonovid.core.ray_session import started
 from sonovid.metrics.base import Arrays, Missing
 from sonovid.metrics.extraction import Job, Kind, Prepared, Ready, prepare
 from sonovid.metrics.protocol import Protocol
 from sonovid.metrics.sets import Item
-from sonovid.ray_session import started
 
 Keep = Callable[..., None]
 

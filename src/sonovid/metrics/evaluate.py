@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sonovid import progress
+from sonovid.core import progress
 from sonovid.metrics import record
 from sonovid.metrics.base import ClipDistance, Distance, Metric, PairedScore
 from sonovid.metrics.computing import NotEnough, Sides, compute, lent

@@ -10,14 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sonovid import progress
-from sonovid.clip import Clip
+from sonovid.core import progress
+from sonovid.core.clip import Clip
+from sonovid.core.processes import pool
 from sonovid.media import MediaError
 from sonovid.metrics.base import Arrays, Extractor, Material, Reading, Unfit
 from sonovid.metrics.cache import Cache, library_versions
 from sonovid.metrics.protocol import WHOLE, Protocol
 from sonovid.metrics.sets import Item
-from sonovid.processes import pool
 
 log = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ def code_sha256(module: str) -> str:
     An extractor's `version` says that its numbers changed on purpose; nothing that was made by other code is taken in any case.
     """
     here = Path(__file__).parent
-    folders = (here, here / "extractors", here.parent, here.parent / "media")
+    folders = (here, here / "extractors", here.parent / "core", here.parent / "media")
     files = {path for folder in folders for path in folder.glob("*.py")}
     own = getattr(sys.modules.get(module), "__file__", None)
     lines = [path.read_bytes() for path in sorted(files | ({Path(own)} if own else set()))]

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from sonovid import media
-from sonovid.clip import Clip
-from sonovid.geometry import count
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import count
 from sonovid.media import FrameStream, MediaError
 from sonovid.media.pictures import fitted
 from sonovid.metrics.base import Reading, SetFacts

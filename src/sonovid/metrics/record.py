@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sonovid.geometry import count
+from sonovid.core.geometry import count
 from sonovid.metrics.base import ClipDistance, ClipScore, Distance, Metric, PairedScore, Reading, SetScore
 from sonovid.metrics.cache import library_versions
 from sonovid.metrics.extraction import Ready

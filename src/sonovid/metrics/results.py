@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from sonovid import atomic
+from sonovid.core import atomic
 
 FORMAT = 1
 

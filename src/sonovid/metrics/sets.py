@@ -8,11 +8,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sonovid import media, text_files
+from sonovid import media
+from sonovid.core import text_files
+from sonovid.core.processes import pool
 from sonovid.media import MediaError, MediaInfo
 from sonovid.media.files import audio_stream, opened, video_stream
 from sonovid.metrics.base import Reading, SetFacts
-from sonovid.processes import pool
 
 VIDEO = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif", ".mpg", ".mpeg", ".ts", ".flv", ".asf", ".wmv")
 SUFFIXES = frozenset([*VIDEO, ".wav", ".flac", ".mp3", ".ogg", ".m4a", ".opus", ".aac", ".aiff"])

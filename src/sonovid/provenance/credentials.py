@@ -20,7 +20,7 @@ SIGNED = (".mp4", ".mov", ".wav")
 MODES = ("auto", "on", "off")
 # IPTC's word for what a trained model made.
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-ASSERTION = "org.sonovid.generation"
+ASSERTION = "org.sonovid.pipelines.generation"
 INSTALL = "pip install 'sonovid[provenance]'"
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal, TypeVar
 
-from sonovid.geometry import as_rate
+from sonovid.core.geometry import as_rate
 
 Config = TypeVar("Config")
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")

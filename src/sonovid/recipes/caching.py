@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sonovid import atomic, text_files
-from sonovid.av import AV
-from sonovid.clip import Clip
+from sonovid.core import atomic, text_files
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips, cluster, latents, manifest, migration, probes
-from sonovid.geometry import Geometry
 from sonovid.recipes.uniform import Data
 from sonovid.training.ranks import Ranks
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 from sonovid.recipes.codec import Mel
 from sonovid.recipes.uniform import Data
 from sonovid.training.settings import Settings
@@ -28,7 +28,7 @@ class Codecs:
 
 @dataclass(frozen=True)
 class Network:
-    """The two U-Nets' own settings; the channels of the latents are the codecs'. See `denoisers.cmmd.CMMD`."""
+    """The two U-Nets' own settings; the channels of the latents are the codecs'. See `models.cmmd.unet.CMMD`."""
 
     width: int = 128
     multipliers: tuple[int, ...] = (1, 2, 3, 4)

@@ -13,21 +13,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from sonovid.av import AV, Task
-from sonovid.clip import Clip
-from sonovid.codecs.apart import Apart
 from sonovid.codecs.audio import IdentityMel
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.pretrained import HifiGanVocoder
+from sonovid.codecs.separate import Apart
 from sonovid.codecs.spectrogram import PARTS, SpectrogramCodec
 from sonovid.codecs.vocoder import GriffinLim
+from sonovid.core.av import AV, Task
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry, count, duration
 from sonovid.data import clips
-from sonovid.denoisers.cmmd import CMMD
 from sonovid.diffusion.contrastive import KINDS, Contrastive, Middle
 from sonovid.diffusion.objective import LogitNormal, MultiTask, Uniform
 from sonovid.diffusion.schedule import Cosine
-from sonovid.geometry import Geometry, count, duration
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.models.cmmd.unet import CMMD
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import parts, uniform
 from sonovid.recipes.cmmd import CMMDRecipe, Codecs, Contrast, Regression
 from sonovid.recipes.latent_training import Fed, encoded, fit

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sonovid import atomic
-from sonovid.clip import Clip
-from sonovid.codecs.apart import Apart
+from sonovid.codecs.separate import Apart
+from sonovid.core import atomic
+from sonovid.core.clip import Clip
 from sonovid.data.clips import Window
 from sonovid.metrics.alignment import agreement, sound_onsets
 from sonovid.metrics.base import Material

@@ -12,16 +12,16 @@ from PIL import Image
 from torch import Tensor
 
 from sonovid import media
-from sonovid.av import AV
-from sonovid.clip import Clip
 from sonovid.codecs.audio import MelAutoencoder
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.spacetime import VideoAutoencoder
 from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.codecs.video import FrameAutoencoder
 from sonovid.codecs.vocoder import SpectralVocoder
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import count
 from sonovid.data import latents
-from sonovid.geometry import count
 from sonovid.recipes import parts
 from sonovid.recipes.codec import FramesRecipe, MelRecipe, VideoRecipe, VocoderRecipe
 from sonovid.training.loop import Job, drawn_from, train

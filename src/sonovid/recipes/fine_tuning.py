@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 from sonovid.recipes.codec import SHORT, SMALL, TOY
 from sonovid.recipes.uniform import Data
 from sonovid.training.settings import Settings

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from sonovid import media
-from sonovid.av import AV
-from sonovid.classes import Classes
-from sonovid.clip import Clip
-from sonovid.codecs.apart import Apart
 from sonovid.codecs.base import PairCodec
-from sonovid.condition import Condition
+from sonovid.codecs.separate import Apart
+from sonovid.core.av import AV
+from sonovid.core.clip import Clip
+from sonovid.core.condition import Condition
+from sonovid.core.labels import Classes
 from sonovid.data import clips, latents
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import codec_loss, parts
 from sonovid.training.loop import Job, train
 from sonovid.training.ranks import Ranks

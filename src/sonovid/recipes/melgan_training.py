@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from sonovid.av import AV
 from sonovid.codecs.melgan import MelGAN
+from sonovid.core.av import AV
 from sonovid.recipes import parts
 from sonovid.recipes.codec_training import SHOWN, Pieces, leave_figures, leave_sounds, leave_spectrograms, sounds, untouched
 from sonovid.recipes.melgan import MelGANRecipe

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 from sonovid.recipes.fine_tuning import RELEASED, AudioPicture
 from sonovid.recipes.uniform import Data
 from sonovid.training.settings import Settings
@@ -90,7 +90,7 @@ class Codec:
 
 @dataclass(frozen=True)
 class Network:
-    """The generator's own settings, see `denoisers.mmldm.MMLDM`; S is 12 x 768, B 20 x 1024, L 36 x 1536.
+    """The generator's own settings, see `models.mmldm.MMLDM`; S is 12 x 768, B 20 x 1024, L 36 x 1536.
 
     streams: "video" and "audio" train MM-LDM-v and MM-LDM-a, of one stream alone.
     """

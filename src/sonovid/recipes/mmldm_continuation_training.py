@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from sonovid import media
-from sonovid.av import AV, Task
-from sonovid.clip import Clip
 from sonovid.codecs.base import PairCodec
-from sonovid.continuation import Manner, go_on
+from sonovid.core.av import AV, Task
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips, latents
-from sonovid.denoisers.mmldm import MMLDM, Continuation
 from sonovid.diffusion.cross_modal import FollowingCrossModal
 from sonovid.diffusion.objective import LogitNormal, Uniform
-from sonovid.geometry import Geometry
 from sonovid.media.sound import lasting
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.models.mmldm import MMLDM, Continuation
+from sonovid.pipelines.continuation import Manner, go_on
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import parts
 from sonovid.recipes.latent_training import batches, encoded
 from sonovid.recipes.mmldm_continuation import ContinuationRecipe

@@ -12,22 +12,24 @@ from einops import rearrange
 from PIL import Image
 from torch import Tensor, nn
 
-from sonovid import folders, media, shipped
-from sonovid.av import AV, Task
-from sonovid.classes import Classes
-from sonovid.clip import Clip
+from sonovid import media
 from sonovid.codecs.hierarchical import Discriminator, HierarchicalAutoencoder, HierarchicalNetwork
 from sonovid.codecs.hierarchical import autoencoder as hierarchical
 from sonovid.codecs.hierarchical import discriminator as discriminators
 from sonovid.codecs.hierarchical import network as networks
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.spectrogram import SpectrogramCodec
+from sonovid.core.av import AV, Task
+from sonovid.core.clip import Clip
+from sonovid.core.labels import Classes
 from sonovid.data import clips, latents
-from sonovid.denoisers.mmldm import MMLDM
 from sonovid.diffusion.cross_modal import CrossModal
 from sonovid.diffusion.objective import LogitNormal, Uniform
 from sonovid.diffusion.schedule import Tabulated
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.models.mmldm import MMLDM
+from sonovid.pipelines import loading as folders
+from sonovid.pipelines import packaged as shipped
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import parts, uniform
 from sonovid.recipes.cmmd_training import vocoder_of
 from sonovid.recipes.codec_training import leave_figures, leave_spectrograms, untouched

@@ -7,19 +7,20 @@ from typing import Any, cast
 
 import torch
 
-from sonovid import folders, shipped
-from sonovid.codecs.apart import Apart
 from sonovid.codecs.audio import MelAutoencoder
 from sonovid.codecs.base import PairCodec
 from sonovid.codecs.hierarchical import HierarchicalAutoencoder
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.open_sora import OpenSoraVideo, is_released
 from sonovid.codecs.pretrained import PretrainedVideo, audioldm
+from sonovid.codecs.separate import Apart
 from sonovid.codecs.spacetime import VideoAutoencoder
 from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.codecs.text import HashedText, PretrainedText
 from sonovid.codecs.video import FrameAutoencoder
 from sonovid.codecs.vocoder import SpectralVocoder
+from sonovid.pipelines import loading as folders
+from sonovid.pipelines import packaged as shipped
 from sonovid.recipes import caching, needs
 from sonovid.recipes.codec import Mel
 from sonovid.recipes.uniform import Codecs

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 from sonovid.recipes.uniform import Data
 from sonovid.training.settings import Settings
 
@@ -35,7 +35,7 @@ class Network:
     begun: a model folder of SVG whose U-Nets are taken, such as a training of the bases leaves. Else video, audio: U-Nets by hub
     id or folder (subfolder "unet"), adapter: the motion adapter of the first. Else new ones: widths, layers, attention heads and
     norm groups. head_width: of the joins' attention. fold: squares of so many by so many video latents are one place of the
-    U-Net, with as many times the channels. centred: contexts do not carry what is always the same, see `denoisers.svg.SVG`.
+    U-Net, with as many times the channels. centred: contexts do not carry what is always the same, see `models.svg.SVG`.
     """
 
     begun: str = ""

@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from sonovid import folders
-from sonovid.av import AV, Task
-from sonovid.codecs.apart import Apart
 from sonovid.codecs.joint_text import JointText
+from sonovid.codecs.separate import Apart
 from sonovid.codecs.text import HashedText
-from sonovid.condition import Condition
-from sonovid.denoisers.svg import SVG
-from sonovid.denoisers.svg.joint import audioldm_config, motion_config
+from sonovid.core.av import AV, Task
+from sonovid.core.condition import Condition
+from sonovid.core.geometry import Geometry
 from sonovid.diffusion.objective import Draw, MultiTask, Uniform
 from sonovid.diffusion.schedule import Tabulated
-from sonovid.geometry import Geometry
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.models.svg import SVG
+from sonovid.models.svg.model import audioldm_config, motion_config
+from sonovid.pipelines import loading as folders
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import parts, uniform
 from sonovid.recipes.latent_training import feed, fit
 from sonovid.recipes.svg import Codecs, Network, Regression, SVGRecipe

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 from sonovid.training.settings import Settings
 
 
@@ -46,8 +46,8 @@ class Codecs:
 class Network:
     """The transformer's own settings; sizes that follow from the codecs are taken from them.
 
-    layout: "columns" is the paper's, "tokens" embeds the streams apart, both in STDiT blocks (`denoisers.uniform.UniForm`);
-    "sequence" is one sequence with full attention (`denoisers.uniform_sequence.SequenceUniForm`), without patches and variances.
+    layout: "columns" is the paper's, "tokens" embeds the streams apart, both in STDiT blocks (`models.uniform.transformer.UniForm`);
+    "sequence" is one sequence with full attention (`models.uniform.sequence.SequenceUniForm`), without patches and variances.
     pixart: a PixArt-alpha by hub id or folder whose weights are begun from.
     """
 

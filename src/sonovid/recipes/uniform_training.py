@@ -7,14 +7,14 @@ from typing import Any
 
 from torch import nn
 
-from sonovid.av import AV, Task
-from sonovid.codecs.apart import Apart
-from sonovid.denoisers.pixart import init_from_pixart, load_pixart
-from sonovid.denoisers.uniform import UniForm
-from sonovid.denoisers.uniform_sequence import SequenceUniForm
+from sonovid.codecs.separate import Apart
+from sonovid.core.av import AV, Task
 from sonovid.diffusion.objective import LogitNormal, MultiTask, Uniform
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Schedule, Tabulated
-from sonovid.pipeline import SoundingVideoPipeline
+from sonovid.models.uniform.pixart import init_from_pixart, load_pixart
+from sonovid.models.uniform.sequence import SequenceUniForm
+from sonovid.models.uniform.transformer import UniForm
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import parts
 from sonovid.recipes.latent_training import feed, fit
 from sonovid.recipes.uniform import Regression, UniFormRecipe

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sonovid import atomic
+from sonovid.core import atomic
 
 log = logging.getLogger(__name__)
 

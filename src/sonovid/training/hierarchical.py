@@ -11,8 +11,8 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sonovid.av import AV
 from sonovid.codecs.hierarchical.autoencoder import SCHEDULE
+from sonovid.core.av import AV
 from sonovid.diffusion.losses import mean_square
 from sonovid.diffusion.schedule import diffuse, target, to_x0
 from sonovid.training.reconstruction import Rebuilt, draw_latents

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sonovid import folders
+from sonovid.pipelines import loading as folders
 
 PACKAGED = "packaged"
 

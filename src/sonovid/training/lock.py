@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sonovid import atomic
+from sonovid.core import atomic
 from sonovid.training.ranks import Ranks
 
 LOCK, HOLDER = ".lock", ".lock.json"

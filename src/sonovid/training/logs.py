@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sonovid import atomic
-from sonovid.av import AV
+from sonovid.core import atomic
+from sonovid.core.av import AV
 
 log = logging.getLogger(__name__)
 

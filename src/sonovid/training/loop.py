@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sonovid import atomic, progress
+from sonovid.core import atomic, progress
 from sonovid.training import checkpoint
 from sonovid.training.job import Job, seed_of
 from sonovid.training.lock import held

@@ -14,8 +14,8 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
-from sonovid import atomic
-from sonovid.av import AV
+from sonovid.core import atomic
+from sonovid.core.av import AV
 from sonovid.diffusion.objective import Scored, total
 from sonovid.training import checkpoint, frozen, optimizers
 from sonovid.training.activations import recompute

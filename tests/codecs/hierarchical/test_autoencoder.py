@@ -9,7 +9,6 @@ import pytest
 import torch
 from tiny_autoencoder import GEOMETRY, MEL, autoencoder, window
 
-from sonovid.av import AV
 from sonovid.codecs.audio_image import AudioImage
 from sonovid.codecs.base import PairCodec
 from sonovid.codecs.hierarchical import Decoding, HierarchicalAutoencoder, HierarchicalNetwork, Whitening
@@ -17,6 +16,7 @@ from sonovid.codecs.hierarchical.autoencoder import SCHEDULE
 from sonovid.codecs.hierarchical.network import tiny
 from sonovid.codecs.pretrained import PretrainedVideo
 from sonovid.codecs.vocoder import GriffinLim
+from sonovid.core.av import AV
 
 
 @cache

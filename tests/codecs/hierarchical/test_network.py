@@ -4,8 +4,8 @@ import pytest
 import torch
 from tiny_autoencoder import autoencoder
 
-from sonovid.av import AV
 from sonovid.codecs.hierarchical.network import HierarchicalNetwork, paper, scenes, tiny
+from sonovid.core.av import AV
 
 
 def millions(module):

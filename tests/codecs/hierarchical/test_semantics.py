@@ -4,8 +4,8 @@ from functools import cache
 
 import torch
 
-from sonovid.av import AV
 from sonovid.codecs.hierarchical.semantics import MOST, ContrastiveHead, Semantics
+from sonovid.core.av import AV
 
 
 @cache

@@ -8,8 +8,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
 
-from sonovid.av import AV
 from sonovid.codecs.hierarchical.signal_decoder import Draft, Pyramid, SignalDecoder, Told, repeated, resized, sites, unet_config
+from sonovid.core.av import AV
 
 UNET = unet_config((16, 32), channels=4, words=12, layers=1, heads=2, groups=4)
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import torch
 
-from sonovid.av import AV
 from sonovid.codecs.audio_image import AudioImage
 from sonovid.codecs.hierarchical import Decoding, HierarchicalAutoencoder, HierarchicalNetwork
 from sonovid.codecs.hierarchical.network import tiny
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.video import FrameAutoencoder
 from sonovid.codecs.vocoder import SpectralVocoder
-from sonovid.geometry import Geometry
+from sonovid.core.av import AV
+from sonovid.core.geometry import Geometry
 
 GEOMETRY = Geometry(4, Fraction(8), 16, 16, 4000)
 MEL = LogMel(sample_rate=4000, bins=16, n_fft=128, window=128, hop=125, high=2000.0)

@@ -5,10 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import dance, render
 from sonovid.data.scenes.music import kick
 from sonovid.data.scenes.track import Track
-from sonovid.geometry import Geometry
 
 
 @pytest.mark.parametrize("seed", range(10))

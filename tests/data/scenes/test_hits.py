@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import hits, render
-from sonovid.geometry import Geometry
 
 GEOMETRY = Geometry(16, Fraction(8), 16, 16, 16000)
 

@@ -5,11 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import attributes, render
 from sonovid.data.scenes.draws import Draws
 from sonovid.data.scenes.kitchen import lifted, open_tap
 from sonovid.data.scenes.setting import Setting
-from sonovid.geometry import Geometry
 
 EVENTS = [(0.4, 0.9), (1.1, 0.6), (2.0, 1.0)]
 

@@ -6,11 +6,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import attributes, render
 from sonovid.data.scenes.draws import Draws
 from sonovid.data.scenes.fires import thunder_delay
 from sonovid.data.scenes.setting import Setting
-from sonovid.geometry import Geometry
 
 GEOMETRY = Geometry(32, Fraction(8), 24, 24, 16000)
 

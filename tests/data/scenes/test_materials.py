@@ -5,10 +5,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes.draws import Draws
 from sonovid.data.scenes.materials import MODAL, struck
 from sonovid.data.scenes.track import Track
-from sonovid.geometry import Geometry
 
 ALL = [*MODAL, "water", "leaves", "dirt"]
 

@@ -7,8 +7,8 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import WORLDS, attributes, render
-from sonovid.geometry import Geometry
 
 SMALL = Geometry(8, Fraction(8), 24, 24, 8000)
 PINNED = {

@@ -4,10 +4,10 @@ from fractions import Fraction
 
 import numpy as np
 
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes.draws import Draws
 from sonovid.data.scenes.setting import hiss
 from sonovid.data.scenes.track import Track
-from sonovid.geometry import Geometry
 
 GEOMETRY = Geometry(8, Fraction(8), 16, 16, 16000)
 

@@ -3,9 +3,9 @@ from fractions import Fraction
 import pytest
 from small_files import empty, film, text
 
+from sonovid.core.geometry import Geometry
 from sonovid.data import clips, manifest
 from sonovid.data.sources.audioset import read
-from sonovid.geometry import Geometry
 
 TITLES = 'index,mid,display_name\n0,/m/09x0r,"Speech"\n1,/m/05zppz,"Male speech, man speaking"\n2,/m/0bt9lr,"Dog"\n'
 HEAD = "# Segments csv created Sun Mar  5 10:54:31 2017\n# num_ytids=3\n# YTID, start_seconds, end_seconds, positive_labels\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material, Unfit
 from sonovid.metrics.extractors.ast_audioset import SAMPLE_RATE, AstAudioSet
 

@@ -8,7 +8,7 @@ import torch
 from peers import built, on_meta, values
 from scipy.signal import get_window
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material, Unfit
 from sonovid.metrics.extractors.audioclip import HOP, WINDOW, AudioClipFeatures, AudioHead, Wavelets
 

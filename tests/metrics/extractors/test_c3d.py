@@ -7,7 +7,7 @@ import pytest
 import torch
 from peers import on_meta, values
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material, Unfit
 from sonovid.metrics.extractors.c3d import C3D, C3DLogits
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from peers import filled_with_waves, waves
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material, Unfit
 from sonovid.metrics.extractors.cavp import Bottleneck, CavpAudio, CavpNetwork, CavpVideo, log_mel
 from sonovid.metrics.semantic import in_step

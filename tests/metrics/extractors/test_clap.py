@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material, Unfit
 from sonovid.metrics.extractors.clap import SAMPLE_RATE, ClapAudio, ClapText, cut, repeated
 

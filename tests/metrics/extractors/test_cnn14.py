@@ -8,7 +8,7 @@ import pytest
 import torch
 from peers import built, listing, on_meta, peer, values
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material, Unfit
 from sonovid.metrics.extractors.cnn14 import MEL, STFT, Cnn14, PannsFeatures, check_front_end
 from sonovid.metrics.extractors.front_ends import panns_log_mel, slaney_filters

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import render
-from sonovid.geometry import Geometry
 from sonovid.metrics.base import Material, Unfit
 from sonovid.metrics.extractors.embedded import (
     FILE,

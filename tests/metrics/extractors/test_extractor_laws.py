@@ -14,7 +14,7 @@ import pytest
 import torch
 from peers import built
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material
 from sonovid.metrics.extractors import audioclip, c3d, cnn14, i3d, vggish
 from sonovid.metrics.extractors.weights import find_all

@@ -8,7 +8,7 @@ import pytest
 import torch
 from peers import built, listing, on_meta, peer, values
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material, Unfit
 from sonovid.metrics.extractors.i3d import FRAMES, I3D, I3DLogits, I3DLogitsStyleGAN
 from sonovid.metrics.extractors.weights import filled, mismatches

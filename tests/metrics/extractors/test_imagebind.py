@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material, Missing
 from sonovid.metrics.extractors.imagebind import (
     ImageBindAudio,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material
 from sonovid.metrics.extractors.msclap import BASE, PROJECTION, SAMPLE_RATE, MsClap, MsClapAudio, renamed
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material, Unfit
 from sonovid.metrics.extractors.passt import SAMPLE_RATE, Passt, PasstNetwork, log_mel
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics import av_align
 from sonovid.metrics.base import Material, Missing, Unfit
 from sonovid.metrics.extractors.peaks import (

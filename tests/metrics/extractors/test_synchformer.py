@@ -9,7 +9,7 @@ import torch
 from peers import filled_with_waves, waves
 from torch import nn
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material, Unfit
 from sonovid.metrics.extractors import synchformer as subject
 from sonovid.metrics.extractors.synchformer import SAMPLE_RATE, SyncAudio, SyncVideo, filters, log_mel, middle, offset_logits

@@ -5,7 +5,7 @@ import pytest
 import torch
 from peers import built, listing, on_meta, values
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material, Unfit
 from sonovid.metrics.extractors.front_ends import vggish_patches
 from sonovid.metrics.extractors.vggish import PATCH_SAMPLES, VGGish, VGGishAudioLDM, VGGishFeatures

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.base import Material
 from sonovid.metrics.extractors.vjepa import VJepa2
 

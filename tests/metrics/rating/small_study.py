@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from sonovid import media
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
 from sonovid.metrics.rating.page import ANSWERS
 
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from sonovid import media
-from sonovid.geometry import Geometry
+from sonovid.core.geometry import Geometry
 
 PROMPTS = (
     "a wooden stick hits a metal can twice",

@@ -14,7 +14,6 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid.av import AV
 from sonovid.codecs import composite
 from sonovid.codecs.audio_image import AudioImage
 from sonovid.codecs.hierarchical.network import HierarchicalNetwork
@@ -22,11 +21,12 @@ from sonovid.codecs.mel import LogMel
 from sonovid.codecs.spectrogram import PARTS
 from sonovid.codecs.vocoder import GriffinLim
 from sonovid.codecs.whitening import unwhiten, whiten
+from sonovid.core.av import AV
+from sonovid.core.geometry import Geometry
 from sonovid.diffusion.guidance import classifier_free
 from sonovid.diffusion.noise import draw, generators
 from sonovid.diffusion.sampler import Denoise, denoiser, sample, uniform
 from sonovid.diffusion.schedule import Tabulated
-from sonovid.geometry import Geometry
 
 FRAME_CODECS = {"FrameAutoencoder": "sonovid.codecs.video", "PretrainedVideo": "sonovid.codecs.pretrained"}
 # The signal decoder's schedule, that of Stable Diffusion.

@@ -10,10 +10,10 @@ from diffusers.configuration_utils import register_to_config
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sonovid.av import AV
 from sonovid.codecs.hierarchical.encoders import AudioEncoder, VideoEncoder
 from sonovid.codecs.hierarchical.semantics import Meaning, Semantics
 from sonovid.codecs.hierarchical.signal_decoder import Draft, SignalDecoder, Told, unet_config
+from sonovid.core.av import AV
 from sonovid.diffusion.schedule import Predict
 
 

@@ -10,8 +10,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid.av import AV
 from sonovid.codecs.hierarchical.layers import ResidualBlock, SpatialAttention, norm
+from sonovid.core.av import AV
 
 # The temperature that both directions begin with, as a divisor; and the largest multiplier, as CLIP has it.
 TEMPERATURE, MOST = 0.07, 100.0

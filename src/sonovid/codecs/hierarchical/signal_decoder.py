@@ -13,8 +13,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from sonovid.av import AV
 from sonovid.codecs.hierarchical.layers import FrameIndex, ResidualBlock, perceptron, zeroed
+from sonovid.core.av import AV
 
 # What a time in [0, 1] is multiplied by to be an entry of the U-Net's table; entry n stands for t = (n + 1) / 1000.
 NUM_STEPS = 1000

@@ -2,14 +2,14 @@
 
 from difflib import get_close_matches
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes.bounces import BOUNCES
 from sonovid.data.scenes.dance import DANCE
 from sonovid.data.scenes.hits import HITS
 from sonovid.data.scenes.kitchen import KITCHEN
 from sonovid.data.scenes.landscape import LANDSCAPE
 from sonovid.data.scenes.world import World
-from sonovid.geometry import Geometry
 
 WORLDS: dict[str, World] = {world.name: world for world in (HITS, BOUNCES, DANCE, LANDSCAPE, KITCHEN)}
 

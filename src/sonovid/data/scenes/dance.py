@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes.canvas import Canvas, Colour, Value, box, disc, ellipse, shade, stroke
 from sonovid.data.scenes.draws import Draws, Number
 from sonovid.data.scenes.music import Song, play, song
 from sonovid.data.scenes.track import Track
 from sonovid.data.scenes.world import World, frame_times, within
-from sonovid.geometry import Geometry
 
 FLOOR = 0.42
 COLOURS: dict[str, Colour] = {

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes.canvas import Canvas, Colour, disc, shade, stroke
 from sonovid.data.scenes.draws import Draws, Number
 from sonovid.data.scenes.materials import struck
 from sonovid.data.scenes.things import TABLE, THINGS, Blows
 from sonovid.data.scenes.track import Track
 from sonovid.data.scenes.world import World, frame_times, within
-from sonovid.geometry import Geometry
 
 GAINS = {"wood": 1.6, "metal": 1.1, "glass": 1.1, "plastic": 1.15, "cloth": 0.95, "water": 1.0, "leaves": 1.0, "dirt": 1.0}
 WALLS: tuple[Colour, ...] = ((0.85, 0.85, 0.8), (0.76, 0.83, 0.88), (0.82, 0.78, 0.84), (0.8, 0.87, 0.8))

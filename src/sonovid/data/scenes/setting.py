@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes.canvas import Canvas, Colour
 from sonovid.data.scenes.draws import Draws, Number
 from sonovid.data.scenes.track import Track
 from sonovid.data.scenes.world import World, frame_times, within
-from sonovid.geometry import Geometry
 
 WHEN = {"day": "by day", "evening": "in the evening", "night": "at night", "grey": "under a grey sky", "dark": "in the dark"}
 

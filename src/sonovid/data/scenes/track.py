@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from sonovid.core.geometry import Geometry, count
 from sonovid.data.scenes.draws import Draws, Number
-from sonovid.geometry import Geometry, count
 
 ROUND = 32768.0
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sonovid.clip import Clip
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry, duration
 from sonovid.data.scenes.draws import Number
-from sonovid.geometry import Geometry, duration
 
 
 @dataclass(frozen=True)

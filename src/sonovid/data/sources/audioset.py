@@ -9,7 +9,7 @@ ID_30000_40000), and some put a Y before the id; all are found, in any folder be
 from collections.abc import Iterator
 from pathlib import Path
 
-from sonovid import text_files
+from sonovid.core import text_files
 from sonovid.data.entry import Entry
 from sonovid.data.sources import layout
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sonovid import text_files
+from sonovid.core import text_files
 from sonovid.data import probes
 
 log = logging.getLogger(__name__)

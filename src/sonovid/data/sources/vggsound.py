@@ -6,7 +6,7 @@ ID_SSSSSS.mp4 (six digits of seconds), ID_S.mp4 or ID_START_END.mp4 (millisecond
 
 from pathlib import Path
 
-from sonovid import text_files
+from sonovid.core import text_files
 from sonovid.data.entry import Entry
 from sonovid.data.sources import layout
 

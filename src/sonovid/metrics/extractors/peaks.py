@@ -12,8 +12,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from sonovid.clip import Clip
-from sonovid.geometry import duration
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import duration
 from sonovid.metrics.alignment import change, grey, onset_strength, sound_onsets
 from sonovid.metrics.base import Arrays, Extractor, Material, Missing, Reading, Unfit
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sonovid import text_files
+from sonovid.core import text_files
 from sonovid.metrics.rating.page import ANSWERS
 from sonovid.metrics.rating.study import Drawn, Study
 

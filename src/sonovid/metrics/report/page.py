@@ -11,8 +11,8 @@ from urllib.parse import quote
 import numpy as np
 
 import sonovid
-from sonovid import media, preview
-from sonovid.media import MediaError
+from sonovid import media
+from sonovid.media import MediaError, preview
 from sonovid.metrics.compare import Compared
 from sonovid.metrics.report import cells, drawing
 from sonovid.metrics.results import Evaluation, Result, worth

@@ -1,0 +1,204 @@
+"""sonovid import: checkpoints that others released, rewritten as model folders of this package."""
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+DESCRIPTION = """\
+Rewrite a released checkpoint as a model folder of this package, all weights as safetensors.
+
+  sonovid import svg-baseline FOLDER OUT     the pipeline folder of the SVG baseline's authors
+
+Their files are pickles. They are read in a way that runs no code of theirs, here and nowhere else in this package.
+"""
+# The authors' own way of sampling (Sec. IV-A; the negative prompt and the spacing of timesteps are those of their code), where
+# their pipeline folder does not hold them.
+SVG_OPTIONS = {
+    "num_inference_steps": 25,
+    "guidance_scale": 7.5,
+    "audio_guidance_scale": 2.5,
+    "gamma": 1.5,
+    "negative_prompt": "bad quality, worse quality",
+}
+SVG_SPACING = {"scheduler_v": "linspace", "scheduler_a": "leading"}
+# Their U-Net's config says 64, Stable Diffusion's latents of 512x512; it was trained and is sampled at this size.
+SVG_SIZE = (256, 256)
+SVG_PARTS = ("unet_v", "unet_a", "unet_svg", "vae_v", "vae_a", "vocoder", "text_encoder_v", "text_encoder_a")
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    from sonovid.cli.generate import size, whole
+
+    parser = commands.add_parser(
+        "import",
+        help="a released checkpoint as a model folder of this package",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("system", choices=["svg-baseline"], help="whose layout the folder has")
+    parser.add_argument("folder", metavar="FOLDER", type=Path)
+    parser.add_argument("out", metavar="OUT", type=Path)
+    parser.add_argument("--fps", default="8", help="frames per second that it was trained at; default: 8")
+    parser.add_argument("--frames", type=whole, default=32, metavar="N", help="frames of a clip; default: 32")
+    parser.add_argument(
+        "--size", type=size, default=SVG_SIZE, metavar="WxH", help="of its pictures; default: 256x256, as trained"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT where it exists")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Import it."""
+    from sonovid.core.geometry import as_rate
+
+    if args.out.exists() and not args.overwrite:
+        raise FileExistsError(f"{args.out} exists already (--overwrite replaces it)")
+    from transformers.utils import logging
+
+    # One bar for each of five networks, of a second or two, would be all that is seen of an error.
+    logging.disable_progress_bar()
+    pipeline = svg_baseline(args.folder, fps=as_rate(args.fps), num_frames=args.frames, size=args.size)
+    pipeline.save_pretrained(args.out)
+    print(f"{args.out}: try sonovid generate PROMPT --model {args.out}")
+
+
+def svg_baseline(folder: Path, *, fps: Fraction = Fraction(8), num_frames: int = 32, size: tuple[int, int] = SVG_SIZE) -> Any:
+    """The pipeline of a released SVG baseline: a folder of diffusers, or the folder above it.
+
+    size: width and height of its pictures, which no file of the release holds.
+
+    Raises:
+        ValueError: not such a folder, or a part of it is missing or does not fit.
+    """
+    import torch
+
+    from sonovid.codecs.joint_text import JointText
+    from sonovid.codecs.pretrained import PretrainedVideo, audioldm
+    from sonovid.codecs.text import PretrainedText
+    from sonovid.core.av import AV
+    from sonovid.core.geometry import Geometry
+    from sonovid.pipelines.pipeline import SoundingVideoPipeline
+
+    folder = svg_folder(folder)
+    schedule = AV(*(tabulated(folder / name) for name in ("scheduler_v", "scheduler_a")))
+    with tempfile.TemporaryDirectory() as aside:
+        for name, as_ in (("vae_v", "vae_v"), ("vae_a", "vae"), ("vocoder", "vocoder")):
+            rewrite(folder / name, Path(aside) / as_)
+        for name in ("text_encoder_v", "text_encoder_a"):
+            rewrite(folder / name, Path(aside) / name)
+            shutil.copytree(folder / name.replace("text_encoder", "tokenizer"), Path(aside) / name, dirs_exist_ok=True)
+        video = PretrainedVideo.from_pretrained(Path(aside) / "vae_v")
+        audio = audioldm(aside)
+        words, vector = (PretrainedText.from_pretrained(Path(aside) / name) for name in ("text_encoder_v", "text_encoder_a"))
+        text = JointText(words, vector, places=min(77, words.max_words))
+    model = svg_denoiser(folder, text.places)
+    model.set_null(*text.null())
+    width, height = size
+    geometry = Geometry(num_frames, fps, height, width, audio.log_mel.sample_rate)
+    # Said now, not in the first sampling.
+    model.check(AV(video, audio).map(lambda codec: torch.empty(1, *codec.latent_shape(geometry), device="meta")))
+    options = {**SVG_OPTIONS, "spacing": [spacing(folder / name) for name in ("scheduler_v", "scheduler_a")]}
+    return SoundingVideoPipeline(model, video, audio, text, geometry, schedule, predict="eps", options=options, system="svg")
+
+
+def svg_folder(folder: Path) -> Path:
+    """The pipeline's own folder.
+
+    Raises:
+        ValueError: none of the released form.
+    """
+    for place in (folder, folder / "pipe"):
+        if (place / "model_index.json").is_file():
+            kind = json.loads((place / "model_index.json").read_text()).get("_class_name")
+            if kind != "VideoAudioGenWithSVGPipeline":
+                raise ValueError(f"{place}: holds a {kind}, not the pipeline of the SVG baseline")
+            if missing := [name for name in SVG_PARTS if not (place / name / "config.json").is_file()]:
+                raise ValueError(f"{place}: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
+            return place
+    raise ValueError(f"{folder}: no model_index.json there or in {folder / 'pipe'}; expected the released pipeline's folder")
+
+
+def svg_denoiser(folder: Path, text_words: int) -> Any:
+    """The joint network of a released folder, in single precision."""
+    from sonovid.core.av import AV
+    from sonovid.models.svg import SVG, released
+
+    configs = AV(*(json.loads((folder / name / "config.json").read_text()) for name in ("unet_v", "unet_a")))
+    joined = json.loads((folder / "unet_svg" / "config.json").read_text())
+    model = SVG(**released.settings(joined, configs), text_words=text_words)
+    released.load(
+        model, tensors(folder / "unet_svg"), configs.map(lambda _, name: tensors(folder / name), AV("unet_v", "unet_a"))
+    )
+    return model.eval()
+
+
+def tensors(folder: Path) -> dict[str, Any]:
+    """The weights of one network, from its one file of safetensors or pickled tensors.
+
+    Raises:
+        ValueError: no such file, or one that holds more than tensors.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    found = [path for name in ("diffusion_pytorch_model", "model", "pytorch_model") for path in folder.glob(f"{name}.*")]
+    # Whole precision before half, and what cannot run code before what is read with care.
+    for path in sorted(found, key=lambda path: ("fp16" in path.name, path.suffix != ".safetensors")):
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if path.suffix == ".bin":
+            try:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+            except Exception as error:
+                raise ValueError(f"{path}: holds more than tensors, or is damaged, and is not read") from error
+            if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+                raise ValueError(f"{path}: holds no table of tensors")
+            return dict(state)
+    raise ValueError(f"{folder}: no weights there")
+
+
+def rewrite(source: Path, target: Path) -> None:
+    """One network's folder with its weights as safetensors, in single precision, whatever they were saved in."""
+    from safetensors.torch import save_file
+
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source / "config.json", target / "config.json")
+    found = tensors(source).items()
+    state = {name: (value.float() if value.is_floating_point() else value.clone()).contiguous() for name, value in found}
+    of_diffusers = "_diffusers_version" in json.loads((source / "config.json").read_text())
+    save_file(state, target / f"{'diffusion_pytorch_model' if of_diffusers else 'model'}.safetensors", {"format": "pt"})
+
+
+def spacing(folder: Path) -> str:
+    """How the timesteps of a saved scheduler are spaced.
+
+    Raises:
+        ValueError: in a way that the release does not use.
+    """
+    from sonovid.diffusion.sampler import SPACINGS
+
+    config = json.loads((folder / "scheduler_config.json").read_text())
+    found = config.get("timestep_spacing") or SVG_SPACING[folder.name]
+    if found not in SPACINGS or config.get("clip_sample") or config.get("thresholding"):
+        raise ValueError(
+            f"{folder}: timestep_spacing={found!r}, clip_sample={config.get('clip_sample', False)}; expected "
+            f"{' or '.join(SPACINGS)}, and no clipping"
+        )
+    return found
+
+
+def tabulated(folder: Path) -> Any:
+    """The table of betas of a saved scheduler."""
+    from sonovid.diffusion.schedule import Tabulated
+
+    config = json.loads((folder / "scheduler_config.json").read_text())
+    if config.get("prediction_type", "epsilon") != "epsilon" or config.get("trained_betas"):
+        raise ValueError(f"{folder}: predicts {config.get('prediction_type')!r}; expected epsilon and a table of betas")
+    return Tabulated(config["beta_schedule"], config["beta_start"], config["beta_end"], config["num_train_timesteps"])

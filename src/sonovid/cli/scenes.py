@@ -1,0 +1,49 @@
+"""sonovid scenes: procedural sounding clips with known event times, as files."""
+
+import argparse
+from typing import Any
+
+from sonovid.cli.generate import seconds, size, whole
+
+DESCRIPTION = """\
+Render clips of a procedural world into a folder: mp4 with captions (.txt), event times and labels (.json), and a manifest. A clip
+depends on its world and its seed alone; what lies in the folder already is kept, so an interrupted call is finished by another.
+
+  sonovid scenes clips --world hits --count 1000 --seed 0
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "scenes",
+        help="render procedural sounding clips with known event times",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("out", metavar="OUT", help="the folder")
+    parser.add_argument(
+        "--world", metavar="NAME", default="hits", help="hits, bounces, dance, landscape or kitchen; default: hits"
+    )
+    parser.add_argument("--count", type=whole, default=100, metavar="N", help="default: 100")
+    parser.add_argument("--seed", type=int, default=0, metavar="SEED", help="of the first clip; the others follow; default: 0")
+    parser.add_argument("--seconds", type=seconds, default=2, metavar="S", help="default: 2")
+    parser.add_argument("--size", type=size, default=(64, 64), metavar="WxH", help="default: 64x64")
+    parser.add_argument("--fps", default="8", metavar="RATE", help="frames per second, such as 8 or 30000/1001; default: 8")
+    parser.add_argument("--sample-rate", type=whole, default=16000, metavar="HZ", help="default: 16000")
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes; default: none but this one")
+    parser.add_argument("--quiet", action="store_true", help="say nothing")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Render."""
+    from sonovid.core.geometry import Geometry, as_rate, count
+    from sonovid.data.clips import write_scenes
+
+    fps = as_rate(args.fps)
+    geometry = Geometry(max(1, count(args.seconds, fps)), fps, args.size[1], args.size[0], args.sample_rate)
+    manifest = write_scenes(args.out, args.world, args.count, args.seed, geometry, workers=args.workers, quiet=args.quiet)
+    if not args.quiet:
+        print(f"{manifest}: {args.count} clips of {args.world}, seeds {args.seed} to {args.seed + args.count - 1}")

@@ -1,1 +1,0 @@
-"""The commands of the command line, one file each: their options, and what they do."""

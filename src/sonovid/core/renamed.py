@@ -1,0 +1,93 @@
+"""Modules by the names that they had before: imports work with a DeprecationWarning, and model folders load."""
+
+import importlib
+import sys
+import warnings
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+_PACKAGES = {
+    "core": "atomic av clip condition geometry model processes progress ray_session text_files",
+    "pipelines": "arguments batching continuation decoding denoising foreign generation light lora output pipeline request "
+    "windows",
+}
+# Old name to new name, both without the package's own name in front.
+MODULES = {name: f"{package}.{name}" for package, names in _PACKAGES.items() for name in names.split()} | {
+    "captioning": "curation.captioning",
+    "classes": "core.labels",
+    "codecs.apart": "codecs.separate",
+    "commands": "cli",
+    "continuation.going_on": "pipelines.continuation.extension",
+    "continuation.joins": "pipelines.continuation.crossfade",
+    "continuation.ways": "pipelines.continuation.conditioning",
+    "denoisers": "models",
+    "denoisers.blocks": "models.uniform.blocks",
+    "denoisers.cmmd": "models.cmmd.unet",
+    "denoisers.fusion": "models.cmmd.easy_fusion",
+    "denoisers.layouts": "models.uniform.layouts",
+    "denoisers.pixart": "models.uniform.pixart",
+    "denoisers.residual": "models.cmmd.residual",
+    "denoisers.svg.joins": "models.svg.fusion",
+    "denoisers.svg.joint": "models.svg.model",
+    "denoisers.uniform": "models.uniform.transformer",
+    "denoisers.uniform_sequence": "models.uniform.sequence",
+    "extent": "pipelines.duration",
+    "folders": "pipelines.loading",
+    "given": "pipelines.inputs",
+    "preview": "media.preview",
+    "shipped": "pipelines.packaged",
+}
+
+
+def current(module: str) -> str:
+    """The name that a module has now: `sonovid.denoisers.uniform` is `sonovid.models.uniform.transformer`.
+
+    Args:
+        module: a dotted name. One that was never renamed is returned as it is.
+    """
+    package, _, name = module.partition(".")
+    if package != "sonovid":
+        return module
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        new = MODULES.get(".".join(parts[:count]))
+        if new:
+            return ".".join([package, new, *parts[count:]])
+    return module
+
+
+class _Forwarding(Loader):
+    """Loads a module that hands every attribute on to the module of the new name."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        new = current(spec.name)
+        warnings.warn(f"{spec.name} is now {new}; the old name will be removed", DeprecationWarning, stacklevel=2)
+        target = importlib.import_module(new)
+        module = ModuleType(spec.name, target.__doc__)
+
+        def __getattr__(name: str) -> Any:
+            return getattr(target, name)
+
+        # An empty path of its own: the new package's modules are found by this finder too, not a second time as files.
+        vars(module).update(__getattr__=__getattr__, __path__=[])
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing is run: the attributes are those of the new module."""
+
+
+class RenamedModules(MetaPathFinder):
+    """Finds modules of this package by their old names, after all other finders."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if not fullname.startswith("sonovid.") or current(fullname) == fullname:
+            return None
+        return ModuleSpec(fullname, _Forwarding(), is_package=True)
+
+
+def install() -> None:
+    """Makes the old names importable, once per process."""
+    if not any(isinstance(finder, RenamedModules) for finder in sys.meta_path):
+        sys.meta_path.append(RenamedModules())

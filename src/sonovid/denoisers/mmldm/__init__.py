@@ -1,6 +1,0 @@
-"""MM-LDM's generator: one diffusion transformer with full attention over the latents of both streams (Sun et al. 2024)."""
-
-from sonovid.denoisers.mmldm.continuation import Continuation
-from sonovid.denoisers.mmldm.transformer import MMLDM
-
-__all__ = ["MMLDM", "Continuation"]

@@ -1,5 +1,0 @@
-"""The SVG baseline: a text-to-video and a text-to-audio U-Net joined by light modules (Ishii et al. 2024, arXiv 2409.17550)."""
-
-from sonovid.denoisers.svg.joint import SVG
-
-__all__ = ["SVG"]

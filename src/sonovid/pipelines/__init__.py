@@ -1,0 +1,1 @@
+"""Pipelines: from a request to clips, by any model of this package or of diffusers."""

@@ -1,0 +1,102 @@
+"""MiniMax-H3 (MiniMax, 2026): both streams from words. Modular only: diffusers has no `DiffusionPipeline` of it."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sonovid.core.av import Task
+from sonovid.pipelines import loading as folders
+from sonovid.pipelines.foreign import loading
+from sonovid.pipelines.foreign.base import Capabilities, Request, Streams, as_bytes, as_samples
+
+WORKFLOW = "t2va"
+TEXT = 0  # The type of a text token for Qwen3-VL, beside those of images and videos.
+
+
+class WordsAlone:
+    """The one thing that words alone need of Qwen3-VL's processor, which itself needs torchvision."""
+
+    def create_mm_token_type_ids(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
+        """The type of each token: all are text."""
+        return [[TEXT] * len(tokens) for tokens in sequences]
+
+
+class MiniMaxH3:
+    """MiniMax-H3 by its workflow t2va. Guidance is in its weights. Each stream has a schedule of its own (shifts 12 and 3)."""
+
+    classes = ("MiniMaxH3ModularPipeline",)
+    capabilities = Capabilities(
+        family="MiniMax-H3",
+        since={Task.JOINT: "0.40"},
+        size=(768, 1344),
+        multiple=32,
+        num_frames=124,
+        stride=17,
+        offset=5,
+        seconds=(Fraction(5), Fraction(15)),
+        sample_rate=32000,
+        channels=2,
+        num_inference_steps=50,
+        guidance="none",
+        image=False,
+        fixed_fps=True,
+        example="MiniMaxAI/MiniMax-H3",
+        notes=("Guidance is in the weights: a scale or a negative prompt is refused.", "FastH3's weights take 4 or 8 steps."),
+    )
+
+    def load(self, folder: Path, index: Mapping[str, Any], dtype: torch.dtype | None) -> Any:
+        """See `Family.load`. Every component comes from this folder, whatever repositories its index names.
+
+        Raises:
+            ValueError: a component is missing or damaged, or comes from an unknown library.
+        """
+        from diffusers.modular_pipelines import MiniMaxH3Blocks
+
+        named = loading.check_entries(folder, index)
+        pipe = MiniMaxH3Blocks().get_workflow(WORKFLOW).init_pipeline()
+        parts: dict[str, Any] = {}
+        for name in pipe.null_component_names:
+            if name == "processor":
+                parts[name] = WordsAlone()
+                continue
+            if name not in named:
+                raise ValueError(f"model {folder}: {folders.MODULAR_INDEX} names no {name}")
+            parts[name] = self._component(folder, name, named[name][1], dtype)
+        pipe.update_components(**parts)
+        return pipe
+
+    def _component(self, folder: Path, name: str, kind: str, dtype: torch.dtype | None) -> Any:
+        import diffusers
+        import transformers
+
+        cls = getattr(diffusers, kind, None) or getattr(transformers, kind, None)
+        if cls is None:
+            raise ValueError(f"model {folder}: {name} is {kind}, which the installed diffusers and transformers do not have")
+        is_network = issubclass(cls, torch.nn.Module)
+        options: dict[str, Any] = {**loading.dtype_option(dtype), "use_safetensors": True} if is_network else {}
+        try:
+            part = cls.from_pretrained(str(folder / name), local_files_only=True, **options)
+        except Exception as error:
+            what = loading.damage(folder, {name: ["", kind]}) or folders.first_line(error)
+            raise ValueError(f"model {folder}: {name} cannot be loaded: {what}") from error
+        if is_network:
+            part.eval()
+            loading.check_parameters(part, folder / name)
+        return part
+
+    def sample_rate(self, pipe: Any) -> int:
+        """See `Family.sample_rate`."""
+        return int(pipe.audio_sampling_rate)
+
+    def generate(self, pipe: Any, request: Request) -> Streams:
+        """See `Family.generate`."""
+        known = {item.name for item in pipe.blocks.inputs}
+        if unknown := sorted(set(request.extra) - known):
+            takes = ", ".join(sorted(filter(None, known)))
+            raise TypeError(f"MiniMax-H3: no argument {', '.join(unknown)}; its own call takes {takes}")
+        with torch.no_grad():
+            state = pipe(**{**request.common, **request.extra})
+        return Streams(as_bytes(state.get("videos")[0]), as_samples(state.get("audio")[0]), int(state.get("sampling_rate")))

@@ -1,0 +1,69 @@
+"""Request: everything one call of a pipeline may ask for, by the names that users of diffusers know."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, SupportsIndex
+
+from torch import Tensor
+
+from sonovid.pipelines.arguments import Generators
+from sonovid.pipelines.duration import Given
+
+OUTPUTS = ("clip", "np", "pt", "pil", "latent")
+# What a callback may ask to be shown of a step.
+SHOWN = ("latents", "x0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The arguments of `SoundingVideoPipeline.__call__`, which says what each of them means.
+
+    Raises:
+        ValueError: an output type or a tensor for the callback that there is not, or two that exclude each other.
+    """
+
+    prompt: "str | Sequence[str] | None" = None
+    video: Given = None
+    audio: Given = None
+    negative_prompt: "str | Sequence[str | None] | None" = None
+    num_inference_steps: SupportsIndex | None = None
+    guidance_scale: float | int | None = None
+    audio_guidance_scale: float | int | None = None
+    num_outputs_per_prompt: SupportsIndex = 1
+    seconds: Any = None
+    generator: Generators = None
+    output_type: str = "clip"
+    callback_on_step_end: "Callable[[Any, int, Any, dict], dict | None] | None" = None
+    callback_on_step_end_tensor_inputs: Sequence[str] = SHOWN
+    reconstruction_scale: float | int | None = None
+    gamma: float | int | None = None
+    label: "str | Sequence[str] | None" = None
+    guidance_against: str | None = None
+    batch_size: Any = "auto"
+    height: SupportsIndex | None = None
+    width: SupportsIndex | None = None
+    num_frames: SupportsIndex | None = None
+    fps: Any = None
+    sample_rate: SupportsIndex | None = None
+    latents: Any = None
+    prompt_embeds: Tensor | None = None
+    prompt_attention_mask: Tensor | None = None
+    pooled_prompt_embeds: Tensor | None = None
+    negative_prompt_embeds: Tensor | None = None
+    negative_prompt_attention_mask: Tensor | None = None
+    negative_pooled_prompt_embeds: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.output_type not in OUTPUTS:
+            raise ValueError(f"output_type={self.output_type!r}: expected one of {OUTPUTS}")
+        if wrong := [name for name in self.callback_on_step_end_tensor_inputs if name not in SHOWN]:
+            raise ValueError(f"callback_on_step_end_tensor_inputs: {wrong}: expected some of {SHOWN}")
+        if self.prompt_embeds is not None and self.prompt is not None:
+            raise ValueError("prompt and prompt_embeds are both given: give the words, or what a text encoder made of them")
+        if self.negative_prompt_embeds is not None and self.negative_prompt is not None:
+            raise ValueError("negative_prompt and negative_prompt_embeds are both given: give one of them")
+        if self.negative_prompt_embeds is not None and self.prompt_embeds is None:
+            raise ValueError("negative_prompt_embeds without prompt_embeds: give both, as encode_prompt makes them")
+
+
+NAMES = tuple(field.name for field in fields(Request))

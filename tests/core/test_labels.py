@@ -1,0 +1,31 @@
+"""Labels and their numbers."""
+
+import pytest
+
+from sonovid.core.labels import Classes
+
+
+def test_classes_of_labels_are_numbered_in_one_order():
+    first, second = Classes.among(["rain", "", "fire", "rain"]), Classes.among(["fire", "rain"])
+    assert first == second == Classes(["fire", "rain"])
+    assert first.numbers(["rain", "", "fire", "rain"]).tolist() == [1, -1, 0, 1]
+    assert len(Classes.among(["", ""])) == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "label", "said"),
+    [
+        (("dog", "rain"), "dogs", "label 'dogs': not one of this model's classes, which are dog, rain; did you mean 'dog'"),
+        (tuple(f"kind {i:02}" for i in range(20)), "x", "kind 11 and 8 more$"),
+        ((), "dog", "this model knows no classes: leave the label out"),
+    ],
+)
+def test_labels_outside_the_set_are_refused(names, label, said):
+    with pytest.raises(ValueError, match=said):
+        Classes(names).numbers(["", label])
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("a", "")])
+def test_a_set_of_classes_has_no_name_twice_and_none_empty(names):
+    with pytest.raises(ValueError, match="names that differ"):
+        Classes(names)

@@ -1,0 +1,99 @@
+"""Which way a network goes on, and what it is shown of the window before."""
+
+import pytest
+import torch
+
+from sonovid.core.av import AV
+from sonovid.core.condition import Condition
+from sonovid.diffusion.schedule import RectifiedFlow
+from sonovid.models.base import Output
+from sonovid.models.mmldm import MMLDM, Continuation
+from sonovid.models.mmldm.transformer import tiny
+from sonovid.pipelines.continuation.conditioning import PULL, Asked, Following, KnownFrames, ShownBefore, way_of
+from sonovid.pipelines.denoising import NOTHING, Denoising
+
+SCHEDULE = AV(RectifiedFlow(), RectifiedFlow())
+
+
+def asked(noises, given=NOTHING):
+    generated = given.map(lambda g: torch.tensor([g is None]))
+    return Asked(Condition.wordless(generated), None, given, AV(1.0, 1.0), noises)
+
+
+class Watched(torch.nn.Module):
+    """A network that remembers what it was shown, and whose data is a share of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x, t, condition=None, previous=None):
+        self.seen.append((x, t))
+        return Output(x.map(lambda xi: 0.5 * xi))
+
+
+def pair(seed):
+    g = torch.Generator().manual_seed(seed)
+    return AV(torch.randn(1, 2, 8, 1, 1, generator=g), torch.randn(1, 3, 16, 1, generator=g))
+
+
+@pytest.mark.parametrize("pull", [None, 0.0, 1.0])
+def test_the_end_of_the_window_before_is_the_beginning_of_this_one(pull):
+    network, before, noises = Watched(), pair(1), pair(2)
+    denoise = KnownFrames(4, 8, pull).denoise(Denoising(network, SCHEDULE, "x0", "clean"), asked(noises), before)
+    t = AV(torch.tensor([0.6]), torch.tensor([0.6]))
+    found = denoise(noises, t, None)
+    ((x, times),) = network.seen
+    assert torch.equal(found.video[:, :, :4], before.video[:, :, -4:])
+    assert torch.equal(found.audio[:, :, :8], before.audio[:, :, -8:])
+    assert torch.equal(x.video[:, :, 4:], noises.video[:, :, 4:])
+    if pull is None:
+        assert torch.equal(x.audio[:, :, :8], before.audio[:, :, -8:])
+        assert times.audio[0].tolist() == [0.0] * 8 + [t.audio.item()] * 8
+    else:
+        torch.testing.assert_close(x.audio[:, :, :8], 0.4 * before.audio[:, :, -8:] + 0.6 * noises.audio[:, :, :8])
+        assert times.audio.shape == (1,)
+
+
+def test_a_given_stream_is_given_wholly_and_only_the_other_has_known_frames():
+    network, before, noises, given = Watched(), pair(1), pair(2), AV(None, pair(3).audio)
+    denoise = KnownFrames(4, 8, 1.0).denoise(Denoising(network, SCHEDULE, "x0", "clean"), asked(noises, given), before)
+    found = denoise(noises, AV(torch.tensor([0.6]), torch.tensor([0.6])), None)
+    ((x, times),) = network.seen
+    assert torch.equal(x.audio, given.audio)
+    assert torch.equal(found.audio, given.audio)
+    assert times.audio.item() == 0
+    assert torch.equal(found.video[:, :, :4], before.video[:, :, -4:])
+
+
+def test_the_first_window_follows_none():
+    network, noises = Watched(), pair(2)
+    denoise = KnownFrames(4, 8, 1.0).denoise(Denoising(network, SCHEDULE, "x0", "clean"), asked(noises), None)
+    denoise(noises, AV(torch.tensor([0.6]), torch.tensor([0.6])), None)
+    assert torch.equal(network.seen[0][0].video, noises.video)
+
+
+def test_a_network_with_the_window_before_is_the_network_told_of_it():
+    torch.manual_seed(0)
+    model = Continuation(tiny(), 1).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    x, before = (AV(torch.randn(1, 4, 1, 4, 4), torch.randn(1, 4, 4, 4)) for _ in range(2))
+    t = AV(torch.full((1,), 0.5), torch.full((1,), 0.5))
+    following = Following(model, before)
+    found = following(x, t, given=NOTHING, context=following.embed_context(None, 1)).prediction
+    for a, b in zip(found, model(x, t, before=before).prediction, strict=True):
+        torch.testing.assert_close(a, b)
+    assert not torch.allclose(found.video, model(x, t).prediction.video)
+
+
+def test_networks_go_on_in_their_own_way(tiny_pipeline):
+    own = tiny_pipeline.geometry
+    assert way_of(Continuation(tiny(), 1), own) == ShownBefore()
+    assert way_of(tiny_pipeline.denoiser, own) == KnownFrames(4, 8, PULL)
+    assert way_of(tiny_pipeline.denoiser, own, 2, None) == KnownFrames(2, 8, None)
+    with pytest.raises(ValueError, match="share no frames"):
+        way_of(Continuation(tiny(), 1), own, 2)
+    with pytest.raises(ValueError, match=r"\(MMLDM\) makes single windows"):
+        way_of(MMLDM(**tiny()), own)

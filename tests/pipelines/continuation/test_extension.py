@@ -1,0 +1,200 @@
+"""Long videos from a small UniForm that has learnt nothing: what holds whatever the weights."""
+
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from sonovid import media
+from sonovid.core.clip import Clip
+from sonovid.pipelines.continuation import Manner, go_on
+from sonovid.pipelines.continuation.extension import HAND_OFFS
+
+
+def clip(seconds, fps=Fraction(12), size=(24, 40), rate=12000, audio=True):
+    """Smooth moving pictures and a tone, at a rate and size that are not the model's."""
+    t = int(seconds * fps)
+    base = np.linspace(40, 200, size[1])[None, None, :, None] + 30 * np.sin(np.arange(t))[:, None, None, None]
+    frames = np.broadcast_to(base, (t, *size, 3)).astype(np.uint8)
+    time = np.arange(int(seconds * rate)) / rate
+    sound = (0.2 * np.sin(2 * np.pi * 300 * time))[None].astype(np.float32) if audio else None
+    return Clip(frames, sound, fps=fps, sample_rate=rate)
+
+
+def whole(windows):
+    """All windows put one after another, and the windows."""
+    windows = list(windows)
+    frames = np.concatenate([one.clip.frames for one in windows])
+    return Clip(frames, np.concatenate([one.clip.waveform for one in windows], axis=1), Fraction(8), 8000), windows
+
+
+@pytest.mark.parametrize("hand_off", HAND_OFFS)
+@pytest.mark.parametrize("overlap", [2, 4, 6])
+def test_words_go_on_for_as_long_as_is_asked(tiny_pipeline, hand_off, overlap):
+    manner = Manner(prompt="a hit", hand_off=hand_off, overlap=overlap, num_inference_steps=2)
+    walk = go_on(tiny_pipeline, seconds=2.6, manner=manner, generator=3)
+    made, windows = whole(walk)
+    assert made.frames.shape == (21, 16, 16, 3)
+    assert made.waveform.shape == (1, 21000)
+    assert [one.begin for one in windows] == [i * (8 - overlap) for i in range(len(windows))]
+    assert walk.num_windows == len(windows) == -(-(21 - overlap) // (8 - overlap))
+    assert windows[0].join is None
+    assert all(one.join is not None and one.clip.frames.shape[1:] == (16, 16, 3) for one in windows[1:])
+    joins = [one.join for one in windows[1:]]
+    assert [join.begin for join in joins] == [one.begin / 8 for one in windows[1:]]
+    assert all(join.end - join.begin == overlap / 8 for join in joins)
+
+
+def test_the_first_window_is_the_one_that_is_made_alone(tiny_pipeline):
+    alone = tiny_pipeline("a hit", generator=3).clips[0]
+    walk = go_on(tiny_pipeline, seconds=2, manner=Manner(prompt="a hit"), generator=3)
+    first = next(iter(walk))
+    np.testing.assert_array_equal(first.clip.frames, alone.frames[:4])
+    np.testing.assert_array_equal(first.clip.waveform, alone.waveform[:, :4000])
+
+
+def test_latents_are_carried_over_as_they_were_sampled(tiny_pipeline):
+    for pull in (None, 0.5):
+        manner = Manner(prompt="a hit", overlap=4, pull=pull, num_inference_steps=2)
+        _, windows = whole(go_on(tiny_pipeline, seconds=2, manner=manner, generator=3))
+        for before, after in pairwise(windows):
+            assert torch.equal(before.latents.video[:, :, -4:], after.latents.video[:, :, :4])
+            assert torch.equal(before.latents.audio[:, :, -8:], after.latents.audio[:, :, :8])
+            assert not torch.equal(before.latents.video[:, :, :4], after.latents.video[:, :, 4:])
+    # The past is heeded: another first window, another second one, from the same noise.
+    manner = Manner(prompt="a hit", overlap=4, num_inference_steps=2)
+    other = whole(go_on(tiny_pipeline, clip(1.0), seconds=2, manner=manner, generator=3))[1]
+    assert not torch.equal(windows[0].latents.video, other[1].latents.video)
+
+
+def test_a_clip_is_gone_on_with_and_its_beginning_stays_as_it_is(tiny_pipeline, tmp_path):
+    given = clip(1.5)
+    media.write(tmp_path / "given.mkv", given)
+    alike = []
+    for source in (given, tmp_path / "given.mkv"):
+        walk = go_on(tiny_pipeline, source, seconds=3, manner=Manner(overlap=2, num_inference_steps=2), generator=0)
+        made, windows = whole(walk)
+        assert (made.frames.shape[0], made.waveform.shape[1]) == (24, 24000)
+        assert [one.latents is None for one in windows] == [True, True, False, False]
+        assert walk.num_windows == 2
+        own = media.read(tmp_path / "given.mkv", fps=8, size=(16, 16))
+        np.testing.assert_array_equal(made.frames[:10], own.frames[:10])
+        heard = media.read(tmp_path / "given.mkv", sample_rate=8000).waveform
+        np.testing.assert_allclose(made.waveform[:, :9900], heard[:, :9900], atol=2e-3)
+        alike.append(made)
+    np.testing.assert_array_equal(alike[0].frames, alike[1].frames)
+
+
+def test_the_clip_itself_is_what_is_gone_on_from(tiny_pipeline):
+    manner = Manner(overlap=4, num_inference_steps=2)
+    (_, window) = whole(go_on(tiny_pipeline, clip(1.0, Fraction(8), (16, 16), 8000), seconds=1.5, manner=manner, generator=0))[1]
+    x = torch.from_numpy(clip(1.0, Fraction(8), (16, 16), 8000).frames.copy()).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+    latents = tiny_pipeline.video_codec.whiten(tiny_pipeline.video_codec.encode(x))
+    torch.testing.assert_close(window.latents.video[:, :, :4], latents[:, :, -4:])
+
+
+@pytest.mark.parametrize("stream", ["video", "audio"])
+def test_one_stream_goes_on_beside_another_that_is_given_throughout(tiny_pipeline, stream):
+    given = clip(3.0, Fraction(8), (16, 16), 8000)
+    only = replace(given, **({"waveform": None} if stream == "video" else {"frames": None}))
+    short = clip(1.0, Fraction(8), (16, 16), 8000)
+    manner = Manner(overlap=4, num_inference_steps=2)
+    made, windows = whole(go_on(tiny_pipeline, short, seconds=3, **{stream: only}, manner=manner, generator=0))
+    if stream == "video":
+        np.testing.assert_array_equal(made.frames, given.frames)
+        np.testing.assert_allclose(made.waveform[:, :3900], short.waveform[:, :3900], atol=1e-6)
+        assert np.abs(made.waveform[:, 8000:] - given.waveform[:, 8000:]).max() > 0.01
+    else:
+        np.testing.assert_allclose(made.waveform, given.waveform, atol=1e-6)
+        np.testing.assert_array_equal(made.frames[:4], short.frames[:4])
+        assert (made.frames[8:] != given.frames[8:]).any()
+    sampled = [one for one in windows if one.latents is not None]
+    name = "audio" if stream == "video" else "video"
+    shared = 8 if name == "audio" else 4
+    before, after = (getattr(one.latents, name) for one in sampled[:2])
+    assert torch.equal(before[:, :, -shared:], after[:, :, :shared])
+
+
+@pytest.mark.parametrize(("keep", "lacking"), [("video", False), ("audio", False), ("both", True)])
+def test_what_is_not_kept_of_the_clip_or_not_there_is_made_for_the_rest_first(tiny_pipeline, keep, lacking):
+    given = clip(1.5, Fraction(8), (16, 16), 8000, audio=not lacking)
+    made, _ = whole(go_on(tiny_pipeline, given, seconds=2.5, keep=keep, manner=Manner(num_inference_steps=2), generator=0))
+    assert (made.frames.shape[0], made.waveform.shape[1]) == (20, 20000)
+    if keep == "audio":
+        np.testing.assert_allclose(made.waveform[:, :7900], given.waveform[:, :7900], atol=1e-6)
+        assert (made.frames[:8] != given.frames[:8]).any()
+    else:
+        np.testing.assert_array_equal(made.frames[:8], given.frames[:8])
+        made_for_it = tiny_pipeline(video=replace(given, waveform=None), generator=0, num_inference_steps=2).clips[0]
+        np.testing.assert_allclose(made.waveform[:, :7900], made_for_it.waveform[:, :7900], atol=1e-6)
+
+
+def test_a_seed_gives_the_same_video_and_another_gives_another(tiny_pipeline):
+    manner = Manner(prompt="a hit", num_inference_steps=2)
+    one, again, other = (
+        whole(go_on(tiny_pipeline, seconds=1.5, manner=manner, generator=generator))[0]
+        for generator in (7, torch.Generator().manual_seed(7), 8)
+    )
+    np.testing.assert_array_equal(one.frames, again.frames)
+    np.testing.assert_array_equal(one.waveform, again.waveform)
+    assert (one.frames != other.frames).any()
+
+
+def test_no_more_is_kept_of_the_past_than_two_windows(tiny_pipeline):
+    walk, kept = go_on(tiny_pipeline, seconds=6, manner=Manner(num_inference_steps=1), generator=0), []
+    inner = walk._joined
+
+    def watched(past, now, at):
+        kept.append((len(past.frames), len(past.sound)))
+        return inner(past, now, at)
+
+    walk._joined = watched
+    assert len(list(walk)) == 11
+    assert max(kept) == (16, 16000)
+
+
+def test_steps_are_told_one_by_one(tiny_pipeline):
+    steps = []
+    walk = go_on(tiny_pipeline, seconds=2, manner=Manner(num_inference_steps=3), generator=0, after_step=lambda: steps.append(1))
+    list(walk)
+    assert len(steps) == walk.num_windows * walk.num_steps == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clip": clip(0.7), "seconds": 3}, r"a clip of 0.625 s: .*needs a window, 1 s, or more"),
+        ({"clip": clip(1.5), "seconds": 1.5}, r"seconds=1.5: the clip lasts 1.5 s already"),
+        ({"seconds": 0}, "above zero"),
+        ({"seconds": 3, "keep": "video"}, "what of a clip is kept"),
+        ({"seconds": 3, "keep": "sound"}, "'both', 'video', 'audio'"),
+        ({"seconds": 3, "video": clip(1), "audio": clip(1)}, "both given"),
+        (
+            {"clip": clip(1), "seconds": 3, "video": clip(2)},
+            r"video: it lasts 2 s at 8 frames per second, less than the 3 s asked",
+        ),
+        ({"clip": clip(1), "seconds": 3, "audio": replace(clip(3), waveform=None)}, "lacks the pictures or the sound"),
+        ({"seconds": 3, "manner": Manner(hand_off="pixels")}, "hand_off='pixels'"),
+        ({"seconds": 3, "manner": Manner(overlap=3)}, "overlap=3: expected a multiple of 2 frames, from 2 to 6"),
+        ({"seconds": 3, "manner": Manner(overlap=8)}, "overlap=8"),
+        ({"seconds": 3, "manner": Manner(pull=-1)}, "pull=-1"),
+        ({"seconds": 3, "manner": Manner(label="dog")}, "knows no classes"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_is_made(tiny_pipeline, options, message):
+    with pytest.raises(ValueError, match=message):
+        go_on(tiny_pipeline, **options, generator=0)
+
+
+def test_a_model_of_single_windows_is_refused(tiny_pipeline):
+    from sonovid.models.mmldm import MMLDM
+    from sonovid.models.mmldm.transformer import tiny
+    from sonovid.pipelines.continuation.conditioning import way_of
+
+    with pytest.raises(ValueError, match=r"\(MMLDM\) makes single windows and cannot go on .*mmldm.\*.continuation"):
+        way_of(MMLDM(**tiny()), tiny_pipeline.geometry)
+    with pytest.raises(ValueError, match=r"\(Linear\) makes single windows"):
+        way_of(torch.nn.Linear(1, 1), tiny_pipeline.geometry)

@@ -1,0 +1,61 @@
+"""What is gone on from: the same frames and samples whether asked for at once or in stretches, from a file or a clip."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from sonovid import media
+from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
+from sonovid.pipelines.continuation.source import Source, sample_at
+
+OWN = Geometry(8, Fraction(8), 16, 16, 8000)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    rng = np.random.default_rng(0)
+    frames = np.repeat(np.repeat(rng.integers(0, 256, (26, 4, 6, 3), dtype=np.uint8), 6, 1), 6, 2)
+    return Clip(frames, rng.normal(0, 0.1, (2, 31200)).astype(np.float32), fps=Fraction(10), sample_rate=12000)
+
+
+@pytest.fixture(scope="module")
+def path(clip, tmp_path_factory):
+    return media.write(tmp_path_factory.mktemp("source") / "clip.mkv", clip)
+
+
+def test_a_file_is_the_clip_it_holds_in_stretches_too(clip, path):
+    kept, read = Source(clip, OWN), Source(path, OWN)
+    assert kept.num_frames == read.num_frames == 20  # 2.6 s are 20.8 frames: whole ones count.
+    whole = kept.frames(0, 20)
+    np.testing.assert_array_equal(whole, media.read(path, fps=8, size=(16, 16)).frames[:20])
+    for begin, end in ((0, 7), (7, 8), (8, 20)):
+        np.testing.assert_array_equal(read.frames(begin, end), whole[begin:end])
+        np.testing.assert_allclose(read.sound(begin, end), kept.sound(0, 20)[begin * 1000 : end * 1000], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["clip", "path"])
+def test_beyond_the_end_the_last_picture_stays_and_the_sound_is_silent(request, kind):
+    source = Source(request.getfixturevalue(kind), OWN)
+    last = source.frames(19, 20)[0]
+    for begin, end in ((18, 24), (22, 25)):
+        held = source.frames(begin, end)
+        assert len(held) == end - begin
+        assert (held[-2:] == last).all()
+    assert not source.sound(20, 22).any()
+    assert source.sound(19, 22).shape == (3000,)
+
+
+def test_a_stream_that_is_not_wanted_or_not_there_is_left_out(clip, path):
+    assert not Source(path, OWN, audio=False).has_audio
+    assert not Source(clip, OWN, video=False).has_video
+    with pytest.raises(ValueError, match="lacks the pictures or the sound"):
+        Source(Clip(clip.frames, None, fps=clip.fps), OWN, video=False)
+
+
+def test_stretches_have_as_many_samples_as_the_whole():
+    odd = Geometry(16, Fraction(30000, 1001), 16, 16, 44100)
+    edges = [sample_at(frame, odd) for frame in range(0, 400, 7)]
+    assert edges == sorted(edges)
+    assert abs(edges[-1] - 399 * 1001 / 30000 * 44100) <= 0.5

@@ -1,0 +1,52 @@
+"""Windows and lengths, by hand."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+import torch
+
+from sonovid.media import MediaInfo
+from sonovid.pipelines.windows import film_length, join, num_frames, starts
+
+
+@pytest.mark.parametrize(
+    ("sound", "pictures", "expected"),
+    [
+        (Fraction(2048, 1000), Fraction(2), Fraction(2)),  # AAC at 16 kHz, filled to whole frames of 1024.
+        (Fraction(195, 100), Fraction(2), Fraction(2)),
+        (Fraction(5), Fraction(2), Fraction(5)),  # The pictures are a title, and the sound is what is meant.
+        (Fraction(1), Fraction(2), Fraction(1)),
+    ],
+)
+def test_the_sound_of_a_film_ends_with_its_pictures_where_both_are_meant_to(sound, pictures, expected):
+    film = MediaInfo(pictures, Fraction(8), (16, 16), 16, 16000, 1, True, True, 0)
+    assert film_length(sound, film) == expected
+
+
+def test_a_sound_alone_lasts_as_long_as_it_does():
+    assert film_length(Fraction(2048, 1000), MediaInfo(Fraction(2), None, None, 0, 16000, 1, False, True, 0)) == Fraction(
+        2048, 1000
+    )
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(Fraction(2), 16), (2.001, 16), (2.01, 17), (0.001, 1)])
+def test_frames_last_at_least_as_long_but_for_a_hundredth(seconds, frames):
+    assert num_frames(seconds, Fraction(8)) == frames
+
+
+@pytest.mark.parametrize("total", [1, 16, 17, 30, 100])
+def test_windows_cover_everything_and_overlap(total):
+    begins = starts(total, 16)
+    assert begins[0] == 0
+    assert max(begins) + 16 >= total
+    assert all(later - begin <= 14 for begin, later in pairwise(begins))
+
+
+@pytest.mark.parametrize("equal_power", [False, True])
+def test_joined_pieces_fade_over_once(equal_power):
+    joined = join([torch.ones(16), torch.zeros(16)], [0, 12], axis=0, equal_power=equal_power)
+    assert len(joined) == 28
+    # An eighth of a piece is two samples long; the rest of the overlap is the second piece's alone.
+    middle = (torch.tensor([0.25, 0.75]) * torch.pi / 2).cos() if equal_power else torch.tensor([0.75, 0.25])
+    torch.testing.assert_close(joined, torch.cat([torch.ones(12), middle, torch.zeros(14)]))
