@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sonovid.codecs.separate import Apart
+from sonovid.codecs.separate import SeparateCodecs
 from sonovid.core.av import AV
 from sonovid.core.labels import Classes
 from sonovid.data import clips
@@ -54,7 +54,7 @@ def test_labels_of_the_rows_become_numbers_of_the_training_s_classes():
     training, held_out = cached("rain", "", "fire"), cached("dog")
     classes = latent_training.classes_of(training, held_out)
     assert classes == Classes(("dog", "fire", "rain"))
-    fed = latent_training.Fed(training, held_out, [], Apart(Plain(), Plain()), clips.load, classes=classes)
+    fed = latent_training.Fed(training, held_out, [], SeparateCodecs(Plain(), Plain()), clips.load, classes=classes)
     batch = fed.batches(training)([2, 0, 1])
     assert batch["x0"].video.flatten().tolist() == [2.0, 0.0, 1.0]
     assert batch["condition"].labels.tolist() == [1, 2, -1]
@@ -70,13 +70,15 @@ def test_clips_without_labels_are_noticed_and_foreign_labels_refused(caplog):
     with pytest.raises(ValueError, match="label 'rain': not one of this model's classes, which are cat, dog"):
         latent_training.classes_of(cached("dog", "rain"), names=("cat", "dog"))
     with pytest.raises(ValueError, match="label 'rain'"):
-        latent_training.batches(cached("rain"), Apart(Plain(), Plain()), classes=Classes(("dog",)))
+        latent_training.batches(cached("rain"), SeparateCodecs(Plain(), Plain()), classes=Classes(("dog",)))
 
 
 def test_a_network_learns_from_the_classes_of_a_batch():
     torch.manual_seed(0)
     model = MMLDM((1, 1, 1), (1, 1, 1), width=8, depth=1, heads=2, context="class", context_width=4, num_classes=2)
-    batch = latent_training.batches(cached("b", "a", ""), Apart(Plain(), Plain()), classes=Classes(("a", "b")))([0, 1, 2])
+    batch = latent_training.batches(cached("b", "a", ""), SeparateCodecs(Plain(), Plain()), classes=Classes(("a", "b")))(
+        [0, 1, 2]
+    )
     tokens = model.context_before(batch["condition"], 3)
     torch.testing.assert_close(tokens[0] - tokens[1], (model.classes.weight[1] - model.classes.weight[0]).expand(77, -1))
     assert not tokens[2].any()

@@ -11,7 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sonovid.recipes import base, cmmd, codec, fine_tuning, melgan, mmldm, mmldm_continuation, needs, svg, uniform
+from sonovid.recipes import cmmd, codec, fine_tuning, melgan, svg, uniform
+from sonovid.recipes import overrides as base
+from sonovid.recipes import requirements as needs
+from sonovid.recipes.mmldm import continuation as mmldm_continuation
+from sonovid.recipes.mmldm import generator as mmldm
 
 RECIPES: dict[str, Callable[[], Any]] = {
     "uniform.scenes": uniform.scenes,
@@ -90,7 +94,7 @@ def cache(name: str, overrides: Overrides = None, *, ray: bool = False, prune: b
     Raises:
         ValueError: what is wrong with the recipe, the data, or the folder.
     """
-    from sonovid.recipes import caching
+    from sonovid.recipes import latent_cache as caching
 
     with caching.caching_only(ray=ray, prune=prune) as done, contextlib.suppress(caching.Cached):
         run(name, overrides)
@@ -111,16 +115,14 @@ def run(name: str, overrides: Overrides = None) -> Path:
     if not recipe.data.path:
         raise ValueError(f"{name}: data=FOLDER_OR_MANIFEST is needed: what to train on")
     needs.check(name, recipe)
-    from sonovid.recipes import (
-        cmmd_training,
-        codec_training,
-        fine_tuning_training,
-        melgan_training,
-        mmldm_continuation_training,
-        mmldm_training,
-        svg_training,
-        uniform_training,
-    )
+    from sonovid.recipes.cmmd import train as cmmd_training
+    from sonovid.recipes.codec import train as codec_training
+    from sonovid.recipes.fine_tuning import train as fine_tuning_training
+    from sonovid.recipes.melgan import train as melgan_training
+    from sonovid.recipes.mmldm.continuation import train as mmldm_continuation_training
+    from sonovid.recipes.mmldm.generator import train as mmldm_training
+    from sonovid.recipes.svg import train as svg_training
+    from sonovid.recipes.uniform import train as uniform_training
     from sonovid.training.lock import held
 
     trainings: dict[type, Callable[..., Path]] = {

@@ -13,14 +13,15 @@ from torch import Tensor, nn
 
 from sonovid import media
 from sonovid.codecs.base import PairCodec
-from sonovid.codecs.separate import Apart
+from sonovid.codecs.separate import SeparateCodecs
 from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.core.condition import Condition
 from sonovid.core.labels import Classes
 from sonovid.data import clips, latents
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
-from sonovid.recipes import codec_loss, parts
+from sonovid.recipes import codec_quality as codec_loss
+from sonovid.recipes import components as parts
 from sonovid.training.loop import Job, train
 from sonovid.training.ranks import Ranks
 
@@ -174,11 +175,11 @@ def feed(recipe: Any, codec: PairCodec, text: Any = None) -> Fed:
     encode = partial(encoded, codec=codec, device=device, precision=recipe.data.precision)
     key = (*parts.what_encodes(codec), recipe.data.precision)
     training, held_out, windows = parts.caches(recipe.data, recipe.geometry, Path(recipe.out), encode, *key)
-    if isinstance(codec, Apart):
+    if isinstance(codec, SeparateCodecs):
         for one, name in zip(codec.codecs, AV._fields, strict=True):
             parts.whiten_by(one, training.statistics.get(name))
     load = partial(clips.load, geometry=recipe.geometry)
-    if isinstance(codec, Apart) and Ranks.of_this_run().main:
+    if isinstance(codec, SeparateCodecs) and Ranks.of_this_run().main:
         codec_loss.tell(codec, windows or getattr(training.rows, "windows", ()), load, device, Path(recipe.out))
     return Fed(training, held_out, windows, codec, load, text)
 

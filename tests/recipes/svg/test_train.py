@@ -1,0 +1,225 @@
+"""SVG trained from its recipe: the bases, then what joins them, then every task sampled and scored."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import released_parts
+import torch
+from safetensors.torch import load_file, save_file
+
+from sonovid import recipes
+from sonovid.core.av import AV, Task
+from sonovid.core.condition import Condition
+from sonovid.core.geometry import Geometry
+from sonovid.data import clips
+from sonovid.data.manifest import read
+from sonovid.diffusion.objective import total
+from sonovid.metrics.alignment import agreement, sound_onsets
+from sonovid.models.svg import SVG
+from sonovid.pipelines.pipeline import SoundingVideoPipeline
+from sonovid.recipes.svg import train as svg_training
+from sonovid.training import logs
+
+GEOMETRY = Geometry(4, Fraction(8), 32, 32, 16000)
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory):
+    out = tmp_path_factory.mktemp("bases")
+    recipes.run("svg.tiny", {"out": str(out), "stage": "bases", "self_conditioning": "0"})
+    return out
+
+
+@pytest.fixture(scope="module", params=["cmc_pe", "cross_attention"])
+def joined(request, bases, tmp_path_factory):
+    out = tmp_path_factory.mktemp(request.param)
+    recipes.run("svg.tiny", {"out": str(out), "network.begun": str(bases / "model"), "variant": request.param})
+    return out
+
+
+def test_bases_change_in_their_stage_and_stay_in_the_next(bases, joined):
+    fresh = svg_training.network(*parts_of("svg.tiny", {"out": "x"}))
+    first, second = (SoundingVideoPipeline.from_pretrained(run / "model").denoiser for run in (bases, joined))
+    weights = dict(second.named_parameters())
+    for name, p in first.named_parameters():
+        if name.startswith("unets.") and "motion" not in name:
+            assert torch.equal(p, weights[name]), name
+    start = dict(fresh.named_parameters())
+    assert not torch.equal(start["unets.video.conv_in.weight"], weights["unets.video.conv_in.weight"])
+    assert not torch.equal(start["unets.audio.conv_in.weight"], weights["unets.audio.conv_in.weight"])
+    assert any(p.abs().sum() > 0 for name, p in weights.items() if name.startswith("joins.") and "proj_out" in name)
+
+
+def parts_of(name, values):
+    from sonovid.recipes import components as parts
+    from sonovid.recipes import uniform
+
+    recipe = recipes.get(name, values)
+    own = uniform.Codecs()
+    return recipe, AV(parts.video_codec(own), parts.audio_codec(own)), svg_training.text_encoder(recipe.codecs)
+
+
+def test_a_run_leaves_a_pipeline_whose_tasks_are_sampled_and_scored(joined):
+    pipe = SoundingVideoPipeline.from_pretrained(joined / "model")
+    pipe.set_progress_bar_config(disable=True)
+    assert isinstance(pipe.denoiser, SVG)
+    assert (pipe.config.predict, pipe.config.system, pipe.options["gamma"]) == ("eps", "svg", 1.5)
+    true = clips.load(clips.Window(read("scenes:bounces:1:seed=3")[0]), GEOMETRY)
+    both = pipe("a ball", generator=0).clips[0]
+    other = pipe("a ball", generator=0, gamma=1.0).clips[0]
+    assert (both.frames != other.frames).any()
+    for clip in (both, pipe("a ball", video=true, generator=0).clips[0], pipe("a ball", audio=true, generator=0).clips[0]):
+        assert clip.geometry == GEOMETRY
+        assert 0 <= agreement([(sound_onsets(clip.waveform[0], 16000).tolist(), true.events)]).f1 <= 1
+    names = {path.name for path in (joined / "samples" / "step-000002").iterdir()}
+    assert {"0-true.mp4", "0-text_to_both.mp4", "0-video_to_audio.mp4", "0-audio_to_video.mp4"} <= names
+    (held_out,) = logs.read(joined / "log.jsonl", "validation")
+    assert {"true/loss/video", "shuffled/loss/video"} <= held_out.keys()
+
+
+def test_the_objective_is_the_papers():
+    regress = svg_training.objective(recipes.get("svg.paper").regression)
+    assert (regress.times, regress.predict, regress.self_conditioning) == ("independent", "eps", 0.5)
+    end = regress.schedule.map(lambda one: float(one.coefficients(torch.ones(1))[0].square()))
+    assert end.video == pytest.approx(0.00158, rel=0.01)
+    assert end.audio == pytest.approx(0.000142, rel=0.01)
+
+
+def test_streams_are_given_as_often_as_asked_for():
+    regression = recipes.get("svg.scenes").regression
+    x0 = AV(torch.zeros(400, 1, 1, 1, 1), torch.zeros(400, 1, 1, 1))
+    for scored, expected in (("both", (0.2, 0.2)), ("audio", (0.4, 0.0))):
+        regress = svg_training.objective(replace(regression, given=0.4, scored=scored))
+        drawn = regress.draw(x0, torch.Generator().manual_seed(0))
+        # Of the sound's half no video is scored; those that are given are those at time zero.
+        clean = [float((t == 0).float().mean()) for t in drawn.times]
+        assert clean == pytest.approx(expected, abs=0.06)
+        assert not (drawn.generated.audio & (drawn.times.audio == 0)).any()
+    assert svg_training.objective(replace(regression, given=0.0)).tasks == {Task.JOINT: 1.0}
+
+
+def test_the_sounds_half_of_the_objective_is_what_the_sounds_error_trains():
+    recipe, codecs, text = parts_of("svg.tiny", {"out": "x"})
+    model = svg_training.network(recipe, codecs, text)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name.startswith("joins") and "proj_out" in name:
+                p.normal_(0, 0.1)
+    words = ["a ball", "rain"]
+    embedded, mask = text(words)
+    on = torch.ones(2, dtype=torch.bool)
+    x0 = codecs.map(
+        lambda codec: torch.randn(2, *codec.latent_shape(recipe.geometry), generator=torch.Generator().manual_seed(0))
+    )
+    batch = {"x0": x0, "condition": Condition(embedded, mask, AV(on, on), text.pooled(words))}
+    found, moved = [], []
+    for scored in ("both", "audio"):
+        regress = svg_training.objective(replace(recipe.regression, scored=scored, self_conditioning=1.0))
+        model.zero_grad(set_to_none=True)
+        losses = regress(model, batch, torch.Generator().manual_seed(1))
+        total(losses).backward()
+        found.append(losses)
+        grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+        moved.append({name.split(".")[0] + "." + name.split(".")[1] for name in grads})
+    assert torch.equal(found[0].losses["audio"], found[1].losses["audio"])
+    assert found[1].losses["video"].isnan().all()
+    assert moved[0] == {"unets.video", "connectors.video", "connectors.audio", "joins.video", "joins.audio"}
+    assert moved[1] == {"connectors.video", "joins.audio"}
+
+
+def test_a_begun_model_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="its network is a UniForm; expected an SVG"):
+        svg_training.begun("shipped")
+
+
+@pytest.fixture(scope="module")
+def pipelines(tmp_path_factory):
+    return released_parts.write(tmp_path_factory.mktemp("pipelines"))
+
+
+def paper_of(root, **changed):
+    """The paper's recipe with its repositories replaced by these folders, on a few small clips."""
+    values = {
+        "codecs.video": root / "sd",
+        "codecs.audio": root / "audioldm",
+        "codecs.words": root / "clip",
+        "codecs.vector": root / "clap",
+        "codecs.places": 8,
+        "network.video": root / "sd",
+        "network.adapter": root / "adapter",
+        "network.audio": root / "audioldm",
+        "network.context_channels": 32,
+        "network.mults": "1,2",
+        "geometry.num_frames": 8,
+        "geometry.height": 16,
+        "geometry.width": 16,
+        "data.path": "scenes:bounces:8:seed=0",
+        "data.held_out": 0.3,
+        "data.workers": 0,
+        "sampling.steps": 2,
+        "sampling.validation_clips": 1,
+        "training.steps": 2,
+        "training.batch_size": 2,
+        "training.validate_every": 2,
+        "training.validate_size": 2,
+        "training.checkpoint_every": 2,
+    }
+    return {key: str(value) for key, value in (values | changed).items()}
+
+
+def test_the_papers_recipe_trains_on_folders_of_released_form(pipelines, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    out = tmp_path / "run"
+    recipes.run("svg.paper", {"out": str(out), **paper_of(pipelines)})
+    pipe = SoundingVideoPipeline.from_pretrained(out / "model")
+    weights = dict(pipe.denoiser.named_parameters())
+    # What was frozen is that of the folders, bit for bit; what joins them has learnt.
+    for name, folder in (("video", "sd"), ("audio", "audioldm")):
+        for key, value in load_file(pipelines / folder / "unet" / "diffusion_pytorch_model.safetensors").items():
+            assert torch.equal(weights[f"unets.{name}.{key}"], value), key
+    moved = load_file(pipelines / "adapter" / "diffusion_pytorch_model.safetensors")
+    assert any("motion" in key for key in moved)
+    assert any(not torch.equal(weights[f"unets.video.{key}"], value) for key, value in moved.items())
+    assert any(p.abs().sum() > 0 for name, p in weights.items() if name.startswith("joins.") and "proj_out" in name)
+    pipe.set_progress_bar_config(disable=True)
+    clip = pipe("a red ball", generator=0, num_inference_steps=2).clips[0]
+    assert clip.frames.shape == (8, 16, 16, 3)
+
+
+def test_base_models_that_do_not_fit_are_named(pipelines, tmp_path):
+    def fails(said, **changed):
+        recipe = recipes.get("svg.paper", {"out": "x", **paper_of(pipelines, **changed)})
+        codecs, text = svg_training.autoencoders(recipe.codecs), svg_training.text_encoder(recipe.codecs)
+        with pytest.raises(ValueError, match=said) as raised:
+            svg_training.network(recipe, codecs, text)
+        assert "\n" not in str(raised.value)
+
+    fails("for blocks of .64, 32, 32. channels, .* have .64, 32.", **{"network.adapter": pipelines / "other_adapter"})
+    fails("holds a UNet2DConditionModel, expected a UNetMotionModel", **{"network.adapter": ""})
+    fails("holds a UNet2DConditionModel, expected a MotionAdapter", **{"network.adapter": pipelines / "sd" / "unet"})
+    fails("name AudioLDM's folder", **{"network.audio": ""})
+    fails("holds no network of diffusers", **{"network.audio": pipelines / "clip"})
+    fails("no UNet2DConditionModel there", **{"network.audio": tmp_path})
+    fails("takes no text vector", **{"network.audio": pipelines / "sd"})
+    fails("40 frames; the motion layers know 32", **{"geometry.num_frames": 40})
+    fails("50 mel frames .* needs multiples of 4; change geometry.num_frames, now 4", **{"geometry.num_frames": 4})
+    for change, said in (("missing", "1 weights are missing, such as conv_in.bias"), ("surplus", "1 weights are no part of it")):
+        folder = tmp_path / change / "unet"
+        folder.mkdir(parents=True)
+        source = pipelines / "audioldm" / "unet"
+        (folder / "config.json").write_text(json.dumps(json.loads((source / "config.json").read_text())))
+        weights = load_file(source / "diffusion_pytorch_model.safetensors")
+        if change == "missing":
+            weights.pop("conv_in.bias")
+        else:
+            weights["more"] = torch.zeros(1)
+        save_file(weights, folder / "diffusion_pytorch_model.safetensors", {"format": "pt"})
+        fails(said, **{"network.audio": tmp_path / change})
+
+
+def test_a_gamma_that_bends_times_to_nothing_is_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match=r"sampling\.gamma=0\.0: expected a number above zero"):
+        recipes.run("svg.tiny", {"out": str(tmp_path / "run"), "sampling.gamma": "0"})
+    assert not (tmp_path / "run" / "latents").exists()

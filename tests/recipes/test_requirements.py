@@ -1,0 +1,152 @@
+"""What recipes need from elsewhere: looked for in folders, in a cache made here, and on a Hub that answers on this machine."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from sonovid import recipes
+from sonovid.cli import main
+from sonovid.recipes import requirements as needs
+
+# What the Hub answers to a request of a repository's file, by the owner's name.
+ANSWERS = {
+    "gated": (403, {"X-Error-Code": "GatedRepo"}),
+    "private": (404, {"X-Error-Code": "RepoNotFound"}),
+    "part": (404, {"X-Error-Code": "EntryNotFound"}),
+    "open": (200, {"ETag": '"1"', "X-Repo-Commit": "0" * 40, "Content-Length": "2"}),
+}
+
+
+class Answers(BaseHTTPRequestHandler):
+    asked: list[str] = []  # noqa: RUF012
+
+    def do_HEAD(self):
+        self.asked.append(self.path)
+        status, headers = ANSWERS[self.path.split("/")[1]]
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A Hub on this machine, and an empty cache."""
+    import huggingface_hub.constants as constants
+
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", constants.ENDPOINT + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    Answers.asked.clear()
+    yield tmp_path / "cache"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def no_hub(monkeypatch, hub):
+    """The same cache, and nobody who answers."""
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}")
+    return hub
+
+
+def cached(cache, repository, *files):
+    """Files of a repository as the Hub's cache keeps them."""
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True, exist_ok=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    for name in files:
+        path = folder / "snapshots" / ("0" * 40) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+
+
+def test_without_a_network_all_that_is_missing_is_said_at_once(no_hub, tmp_path, capsys):
+    assert main(["train", "svg.paper", f"out={tmp_path / 'run'}", "data=scenes:bounces:8:seed=0", "codecs.audio=audioldm"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    for part in (
+        "svg.paper: 7 of its parts are neither in a folder nor in the Hub's cache, and cannot be had: codecs.video=",
+        "SG161222/Realistic_Vision_V5.1_noVAE (vae/; 0.33 GB; licence: CreativeML OpenRAIL-M): the Hub was not reached (",
+        "codecs.audio=audioldm (vae/, vocoder/): no such folder",
+        "network.adapter=guoyww/animatediff-motion-adapter-v1-5-2 (config.json and weights; 1.82 GB",
+        "codecs.video=FOLDER",
+        "sonovid recipes svg.paper --needs",
+    ):
+        assert part in said, part
+    # Nothing was rendered, or begun.
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_hub_is_asked_once_when_it_does_not_answer(no_hub):
+    asked = needs.Hub()
+    assert "not reached" in asked.fault("open/model", "config.json")
+    first = asked.unreached
+    asked.fault("other/model", "config.json")
+    assert asked.unreached == first
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("gated/model", "accepted its terms"),
+        ("private/model", "no such repository, or it is private; nor is there a folder"),
+        ("part/model", "has no vae/config.json"),
+        ("open/model", ""),
+    ],
+)
+def test_the_first_cause_is_what_is_said(hub, source, said):
+    recipe = recipes.get("cmmd.paper", {"codecs.video": source})
+    (need,) = needs.needs(recipe)
+    assert said in need.fault
+    assert bool(need.fault) == bool(said)
+    assert not need.here
+    if said:
+        with pytest.raises(ValueError, match=f"cmmd.paper: 1 of its parts .*{said}"):
+            needs.check("cmmd.paper", recipe)
+    else:
+        needs.check("cmmd.paper", recipe)
+
+
+def test_what_lies_in_the_cache_is_here_and_half_of_it_is_not(no_hub):
+    def need(**values):
+        return needs.needs(recipes.get("cmmd.paper", {key.replace("_", "."): value for key, value in values.items()}))[0]
+
+    cached(no_hub, "one/alone", "config.json", "diffusion_pytorch_model.safetensors")
+    cached(no_hub, "one/pipeline", "vae/config.json", "vae/diffusion_pytorch_model.fp16.safetensors")
+    cached(no_hub, "one/half", "config.json")
+    assert [need(codecs_video=f"one/{name}").here for name in ("alone", "pipeline", "half")] == [True, True, False]
+    assert need(codecs_video="one/pipeline").subfolders == ("vae",)
+    assert needs.holding("codecs.video", "one/pipeline") == ("one/pipeline", "vae")
+    cached(
+        no_hub, "one/text", *(f"{part}_2/{name}" for part in ("text_encoder",) for name in ("config.json", "model.safetensors"))
+    )
+    assert needs.holding("codecs.text", "one/text:text_encoder_2") == ("one/text", "text_encoder_2")
+
+
+def test_needs_are_listed_with_sizes_and_licences(no_hub, tmp_path, capsys):
+    (tmp_path / "vae").mkdir()
+    assert main(["recipes", "uniform.paper", f"codecs.video={tmp_path}", "--needs"]) == 0
+    said = capsys.readouterr().out
+    assert f"codecs.video={tmp_path}\n    vae/\n    here" in said
+    assert "network.pixart=PixArt-alpha/PixArt-XL-2-512x512\n    transformer/; 2.44 GB; licence:" in said
+    assert "to fetch: 21.93 GB" in said
+    assert main(["recipes", "uniform.scenes", "--needs"]) == 0
+    assert "needs nothing from elsewhere" in capsys.readouterr().out
+    assert main(["recipes", "--needs"]) == 2
+
+
+def test_every_repository_that_a_recipe_names_is_known_with_its_size():
+    for name in recipes.RECIPES:
+        for key, source in needs.sources(recipes.get(name)):
+            assert source in needs.KNOWN, f"{name}: {key}={source}"
+            assert any(set(way) <= set(needs.KNOWN[source].gigabytes) for way in needs.TAKES[key]), f"{name}: {key}"
