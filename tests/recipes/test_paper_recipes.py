@@ -88,6 +88,6 @@ def test_two_steps_with_its_own_precision_and_checkpointing(name, folders, tmp_p
         own.precision, own.gradient_checkpointing, own.optimizer, own.clip
     )  # fmt: skip
     folders[name] = recipes.run(name, {"out": str(tmp_path / "run"), **values})
-    assert checkpoint.latest(tmp_path / "run").name == "checkpoint-000002"
+    assert checkpoint.find_latest(tmp_path / "run").name == "checkpoint-000002"
     assert json.loads((folders[name] / "recipe.json").read_text())["steps_trained"] == 2
-    assert any(key.startswith("loss/") for key in logs.read(tmp_path / "run" / "log.jsonl")[-1])
+    assert any(key.startswith("loss/") for key in logs.read_log(tmp_path / "run" / "log.jsonl")[-1])

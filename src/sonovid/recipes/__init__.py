@@ -123,7 +123,7 @@ def run(name: str, overrides: Overrides = None) -> Path:
     from sonovid.recipes.mmldm.generator import train as mmldm_training
     from sonovid.recipes.svg import train as svg_training
     from sonovid.recipes.uniform import train as uniform_training
-    from sonovid.training.lock import held
+    from sonovid.training.lock import lock_folder
 
     trainings: dict[type, Callable[..., Path]] = {
         uniform.UniFormRecipe: uniform_training.run,
@@ -137,5 +137,5 @@ def run(name: str, overrides: Overrides = None) -> Path:
     }
     train: Callable[..., Path] = trainings.get(type(recipe), codec_training.run)
     # From before the latents are cached, so that two runs in one folder do not both spend hours on that.
-    with held(recipe.out):
+    with lock_folder(recipe.out):
         return train(recipe, {"name": name, **base.plain(recipe)})

@@ -25,7 +25,7 @@ from sonovid.recipes import latent_cache as caching
 from sonovid.recipes import requirements as needs
 from sonovid.recipes.codec import Mel
 from sonovid.recipes.uniform import Codecs
-from sonovid.training.loop import drawn_from
+from sonovid.training.loop import seeded_init
 
 TINY = "tiny"
 OPEN_SORA = "hpcai-tech/OpenSora-VAE-v1.2"
@@ -38,7 +38,7 @@ def video_codec(codecs: Codecs) -> Any:
         ValueError: it names none, or what it names is no video codec.
     """
     if codecs.video == TINY:
-        with drawn_from(0):
+        with seeded_init(0):
             return FrameAutoencoder(widths=(16, 16), blocks=1).eval()
     folder = _component(codecs.video, "video_codec")
     if folder is None and codecs.video != OPEN_SORA:
@@ -61,7 +61,7 @@ def audio_codec(codecs: Codecs) -> Any:
         ValueError: it names none, or what it names is no audio codec.
     """
     if codecs.audio == TINY:
-        with drawn_from(0):
+        with seeded_init(0):
             parts = MelAutoencoder(width=32, blocks=1), SpectralVocoder(width=32, depth=1)
         return SpectrogramCodec(*parts, log_mel(Mel(), 16000)).eval()
     folder = _component(codecs.audio, "audio_codec")

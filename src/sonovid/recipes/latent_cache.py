@@ -14,7 +14,7 @@ from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 from sonovid.data import clips, latents, manifest, migration, probes, ray_encoding
 from sonovid.recipes.uniform import Data
-from sonovid.training.ranks import Ranks
+from sonovid.training.distributed import World
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ def caches(
         ValueError: what is wrong with the data, or with the folder of the cache.
         Cached: within `caching_only`, after the last.
     """
-    ranks, how = Ranks.of_this_run(), _caching.get()
+    ranks, how = World.of_this_run(), _caching.get()
     share = (ranks.index, ranks.count)
     root = root_of(data, out)
     if (root / latents.META).is_file():

@@ -23,7 +23,7 @@ from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import codec_quality as codec_loss
 from sonovid.recipes import components as parts
 from sonovid.training.loop import Job, train
-from sonovid.training.ranks import Ranks
+from sonovid.training.distributed import World
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ def feed(recipe: Any, codec: PairCodec, text: Any = None) -> Fed:
         for one, name in zip(codec.codecs, AV._fields, strict=True):
             parts.whiten_by(one, training.statistics.get(name))
     load = partial(clips.load, geometry=recipe.geometry)
-    if isinstance(codec, SeparateCodecs) and Ranks.of_this_run().main:
+    if isinstance(codec, SeparateCodecs) and World.of_this_run().main:
         codec_loss.tell(codec, windows or getattr(training.rows, "windows", ()), load, device, Path(recipe.out))
     return Fed(training, held_out, windows, codec, load, text)
 

@@ -11,8 +11,8 @@ from sonovid.core.av import AV
 from sonovid.core.geometry import Geometry
 from sonovid.data import clips
 from sonovid.data.manifest import read
-from sonovid.diffusion.contrastive import Contrastive
-from sonovid.diffusion.objective import MultiTask
+from sonovid.diffusion.contrastive import ContrastiveObjective
+from sonovid.diffusion.objective import MultiTaskObjective
 from sonovid.diffusion.schedule import Cosine
 from sonovid.metrics.alignment import agreement, sound_onsets
 from sonovid.models.cmmd import unet as sizes
@@ -50,9 +50,9 @@ def test_a_run_leaves_a_pipeline_whose_tasks_are_sampled_and_scored(trained):
 
 
 def test_a_run_leaves_the_terms_of_the_loss_apart_and_samples(trained):
-    (line,) = logs.read(trained / "log.jsonl")
+    (line,) = logs.read_log(trained / "log.jsonl")
     assert {"loss/video", "loss/audio", "loss/negative_video", "loss/negative_audio"} <= line.keys()
-    (held_out,) = logs.read(trained / "log.jsonl", "validation")
+    (held_out,) = logs.read_log(trained / "log.jsonl", "validation")
     assert {"true/loss/video", "shuffled/loss/video", "loss/negative_audio"} <= held_out.keys()
     names = {path.name for path in (trained / "samples" / "step-000002").iterdir()}
     assert {"0-true.mp4", "0-both.mp4", "0-video_to_audio.mp4", "0-audio_to_video.mp4"} <= names
@@ -62,11 +62,11 @@ def test_a_plain_checkpoint_is_gone_on_with_under_the_contrastive_loss(trained, 
     """The published way: nCMMD first, then CMMD from one of its checkpoints, in a folder of its own, on the same latents."""
     shared = {"data.cache": str(trained / "latents"), "validation_clips": "1"}
     recipes.run("cmmd.tiny", {"out": str(tmp_path / "plain"), "steps": "2", "eta": "0", **shared})
-    (line,) = logs.read(tmp_path / "plain" / "log.jsonl")
+    (line,) = logs.read_log(tmp_path / "plain" / "log.jsonl")
     assert not [name for name in line if "negative" in name]
     checkpoint = tmp_path / "plain" / "checkpoint-000002"
     recipes.run("cmmd.tiny", {"out": str(tmp_path / "branch"), "steps": "3", "resume": str(checkpoint), **shared})
-    (line,) = logs.read(tmp_path / "branch" / "log.jsonl")
+    (line,) = logs.read_log(tmp_path / "branch" / "log.jsonl")
     assert line["step"] == 3
     assert "loss/negative_audio" in line
 
@@ -114,11 +114,11 @@ def test_the_published_recipes_are_the_paper_s():
     inner = cmmd_training.middle(plain.geometry, plain.contrast.margin, codecs)
     assert (inner.start, inner.length) == (AV(4, 25), AV(18, 112))
     objective = cmmd_training.objective(plain.regression, plain.contrast, inner)
-    assert isinstance(objective, MultiTask)
+    assert isinstance(objective, MultiTaskObjective)
     assert (objective.predict, objective.schedule) == ("v", AV(Cosine(0.008), Cosine(0.008)))
     assert torch.equal(objective.law.video(torch.tensor([0.0004, 1.0])), torch.tensor([0.001, 1.0]))
     contrast = cmmd_training.objective(contrastive.regression, contrastive.contrast, inner)
-    assert isinstance(contrast, Contrastive)
+    assert isinstance(contrast, ContrastiveObjective)
     assert (contrast.kinds, contrast.seconds, contrast.count) == ({"shift": 1.0}, (0.2, 0.4), 1)
 
 

@@ -33,13 +33,13 @@ def test_a_codec_is_trained_and_loads(tmp_path, name, kind, figure):
     (shown,) = (tmp_path / "samples").iterdir()
     assert json.loads((shown / "figures.json").read_text())[figure] > 0
     assert list(shown.glob("*.png"))
-    assert logs.read(tmp_path / "log.jsonl", "validation")
+    assert logs.read_log(tmp_path / "log.jsonl", "validation")
 
 
 def test_training_a_frame_autoencoder_brings_its_pictures_nearer(tmp_path):
     options = {"steps": "80", "batch_size": "8", "learning_rate": "3e-3", "decay": "constant", "average": "0.9"}
     recipes.run("codec.frames.tiny", {"out": str(tmp_path), "log_every": "20", "checkpoint_every": "200", **options})
-    lines = logs.read(tmp_path / "log.jsonl")
+    lines = logs.read_log(tmp_path / "log.jsonl")
     assert lines[-1]["loss/pixels"] < 0.75 * lines[0]["loss/pixels"]
 
 

@@ -36,7 +36,7 @@ def test_trained_on_a_folder_of_sound_it_loads_and_can_be_heard(sounds, tmp_path
     assert figures["mel_error"] > 0
     assert figures["spectral_distance"] > 0
     assert {path.name for path in shown.iterdir()} == {"figures.json", "made.wav", "mel.png", "true.wav"}
-    names = set(logs.read(tmp_path / "log.jsonl")[-1])
+    names = set(logs.read_log(tmp_path / "log.jsonl")[-1])
     assert {"loss/mel", "loss/verdict", "loss/features", "loss/adversary_true", "loss/adversary_made"} <= names
     board = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     events = board.EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={board.AUDIO: 0}).Reload()

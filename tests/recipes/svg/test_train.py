@@ -15,7 +15,7 @@ from sonovid.core.condition import Condition
 from sonovid.core.geometry import Geometry
 from sonovid.data import clips
 from sonovid.data.manifest import read
-from sonovid.diffusion.objective import total
+from sonovid.diffusion.objective import total_loss
 from sonovid.metrics.alignment import agreement, sound_onsets
 from sonovid.models.svg import SVG
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
@@ -75,7 +75,7 @@ def test_a_run_leaves_a_pipeline_whose_tasks_are_sampled_and_scored(joined):
         assert 0 <= agreement([(sound_onsets(clip.waveform[0], 16000).tolist(), true.events)]).f1 <= 1
     names = {path.name for path in (joined / "samples" / "step-000002").iterdir()}
     assert {"0-true.mp4", "0-text_to_both.mp4", "0-video_to_audio.mp4", "0-audio_to_video.mp4"} <= names
-    (held_out,) = logs.read(joined / "log.jsonl", "validation")
+    (held_out,) = logs.read_log(joined / "log.jsonl", "validation")
     assert {"true/loss/video", "shuffled/loss/video"} <= held_out.keys()
 
 
@@ -119,7 +119,7 @@ def test_the_sounds_half_of_the_objective_is_what_the_sounds_error_trains():
         regress = svg_training.objective(replace(recipe.regression, scored=scored, self_conditioning=1.0))
         model.zero_grad(set_to_none=True)
         losses = regress(model, batch, torch.Generator().manual_seed(1))
-        total(losses).backward()
+        total_loss(losses).backward()
         found.append(losses)
         grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
         moved.append({name.split(".")[0] + "." + name.split(".")[1] for name in grads})

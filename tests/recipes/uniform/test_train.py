@@ -39,9 +39,9 @@ def test_a_run_leaves_a_pipeline_that_loads_and_generates(trained):
 
 
 def test_a_run_leaves_losses_by_stream_and_pairs_and_samples(trained):
-    (line,) = logs.read(trained / "log.jsonl")
+    (line,) = logs.read_log(trained / "log.jsonl")
     assert {"loss/video", "loss/audio", "grad_norm", "rate", "clips_per_second"} <= line.keys()
-    (held_out,) = logs.read(trained / "log.jsonl", "validation")
+    (held_out,) = logs.read_log(trained / "log.jsonl", "validation")
     assert {"true/loss/video", "shuffled/loss/video", "loss/audio"} <= held_out.keys()
     names = {path.name for path in (trained / "samples" / "step-000002").iterdir()}
     assert {"0-true.mp4", "0-text_to_both.mp4", "0-video_to_audio.mp4", "0-audio_to_video.mp4"} <= names

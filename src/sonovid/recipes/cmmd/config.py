@@ -7,7 +7,7 @@ from typing import Literal
 from sonovid.core.geometry import Geometry
 from sonovid.recipes.codec import Mel
 from sonovid.recipes.uniform import Data
-from sonovid.training.settings import Settings
+from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,10 @@ class CMMDRecipe:
     regression: Regression = field(default_factory=Regression)
     contrast: Contrast = field(default_factory=Contrast)
     sampling: Sampling = field(default_factory=Sampling)
-    training: Settings = field(default_factory=Settings)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-PUBLISHED = Settings(
+PUBLISHED = TrainingConfig(
     steps=700_000,
     batch_size=8,
     learning_rate=1e-4,
@@ -163,7 +163,7 @@ def scenes() -> CMMDRecipe:
         data=Data(path="scenes:bounces+hits:6000:seed=0", held_out=0.02),
         network=Network(32, (1, 2, 3), head_width=32, groups=8, time_width=64, audio_widths=(96, 96, 96), dropout=0.0),
         sampling=Sampling(steps=25, reconstruction=4.0),
-        training=Settings(
+        training=TrainingConfig(
             steps=4000,
             batch_size=8,
             optimizer="muon",
@@ -195,7 +195,7 @@ def tiny() -> CMMDRecipe:
         network=Network(width=16, multipliers=(1, 2), head_width=16, groups=8, time_width=32, dropout=0.0),
         contrast=replace(plain.contrast, segment=0.5, swap=0.5),
         sampling=Sampling(steps=2, validation_clips=1),
-        training=Settings(
+        training=TrainingConfig(
             steps=4, batch_size=2, warm_up=2, log_every=2, validate_every=4, validate_size=2, checkpoint_every=2, average=0.9
         ),
     )

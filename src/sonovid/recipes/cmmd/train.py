@@ -23,8 +23,8 @@ from sonovid.core.av import AV, Task
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry, count, duration
 from sonovid.data import clips
-from sonovid.diffusion.contrastive import KINDS, Contrastive, Middle
-from sonovid.diffusion.objective import LogitNormal, MultiTask, Uniform
+from sonovid.diffusion.contrastive import NEGATIVE_KINDS, ContrastiveObjective, CropWindow
+from sonovid.diffusion.objective import LogitNormal, MultiTaskObjective, Uniform
 from sonovid.diffusion.schedule import Cosine
 from sonovid.models.cmmd.unet import CMMD
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
@@ -32,7 +32,7 @@ from sonovid.recipes import components as parts
 from sonovid.recipes import uniform
 from sonovid.recipes.cmmd import CMMDRecipe, Codecs, Contrast, Regression
 from sonovid.recipes.latent_training import Fed, encoded, fit
-from sonovid.training.loop import drawn_from
+from sonovid.training.loop import seeded_init
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def run(recipe: CMMDRecipe, resolved: dict[str, Any]) -> Path:
     training, held_out, windows = parts.caches(recipe.data, crop, Path(recipe.out), encode, *key)
     parts.whiten_by(codecs.video, training.statistics.get("video"))
     # The contrastive loss cuts its pairs itself; the plain one never sees what lies round a clip.
-    cut = None if isinstance(regress, Contrastive) else inner
+    cut = None if isinstance(regress, ContrastiveObjective) else inner
 
     def pipeline(network: nn.Module) -> SoundingVideoPipeline:
         return assembled(recipe, network, codecs)
@@ -123,7 +123,7 @@ def longer(geometry: Geometry, margin: int) -> Geometry:
     return replace(geometry, num_frames=geometry.num_frames + 2 * margin)
 
 
-def middle(geometry: Geometry, margin: int, codecs: AV) -> Middle:
+def middle(geometry: Geometry, margin: int, codecs: AV) -> CropWindow:
     """Where a clip's latents lie in those of its longer crop; of sound, to the nearest step.
 
     Raises:
@@ -139,7 +139,7 @@ def middle(geometry: Geometry, margin: int, codecs: AV) -> Middle:
     start = AV(margin, count(duration(margin, geometry.fps), hops))
     length = AV(shapes.video[1], shapes.audio[1])
     assert all(s + n <= a[1] for s, n, a in zip(start, length, around, strict=True))
-    return Middle(start, length, AV(geometry.fps, hops))
+    return CropWindow(start, length, AV(geometry.fps, hops))
 
 
 def middle_clip(crop: Clip, geometry: Geometry, margin: int) -> Clip:
@@ -160,20 +160,20 @@ def middle_clip(crop: Clip, geometry: Geometry, margin: int) -> Clip:
 def network(recipe: CMMDRecipe, codecs: AV) -> CMMD:
     """The network that fits the codecs."""
     channels, bins = (codecs.audio.latent_shape(recipe.geometry)[i] for i in (0, 2))
-    with drawn_from(recipe.training.seed):
+    with seeded_init(recipe.training.seed):
         return CMMD(video=codecs.video.latent_shape(recipe.geometry)[0], audio=(channels, bins), **asdict(recipe.network))
 
 
-def objective(regression: Regression, contrast: Contrast, inner: Middle) -> MultiTask | Contrastive:
+def objective(regression: Regression, contrast: Contrast, inner: CropWindow) -> MultiTaskObjective | ContrastiveObjective:
     """What is regressed of both streams at one time (CMMD, eq. 4), and for eta above 0 the contrastive loss (eq. 9)."""
     law = Uniform(1000) if regression.law == "table" else LogitNormal(regression.mean, regression.std)
-    plain = MultiTask(schedule=AV(SCHEDULE, SCHEDULE), predict=regression.predict, tasks={Task.JOINT: 1.0}, law=AV(law, law))
+    plain = MultiTaskObjective(schedule=AV(SCHEDULE, SCHEDULE), predict=regression.predict, tasks={Task.JOINT: 1.0}, law=AV(law, law))
     if not contrast.eta:
         return plain
-    return Contrastive(
+    return ContrastiveObjective(
         plain=plain,
         middle=inner,
-        kinds={kind: getattr(contrast, kind) for kind in KINDS if getattr(contrast, kind)},
+        kinds={kind: getattr(contrast, kind) for kind in NEGATIVE_KINDS if getattr(contrast, kind)},
         seconds=(contrast.least, contrast.most),
         count=contrast.count,
         eta=contrast.eta,

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from sonovid.core.geometry import Geometry
 from sonovid.recipes.uniform import Data
-from sonovid.training.settings import Settings
+from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class FramesRecipe:
     frames: int = 1
     kl: float = 1e-4
     edge: float = 1.0
-    training: Settings = field(default_factory=Settings)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class VideoRecipe:
     kl: float = 1e-4
     edge: float = 1.0
     motion: float = 6.0
-    training: Settings = field(default_factory=Settings)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class MelRecipe:
     network: MelNetwork = field(default_factory=MelNetwork)
     kl: float = 1e-3
     rise: float = 0.5
-    training: Settings = field(default_factory=Settings)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 @dataclass(frozen=True)
@@ -128,12 +128,12 @@ class VocoderRecipe:
     through: str = ""
     adversary: bool = False
     seconds: float = 1.0
-    training: Settings = field(default_factory=Settings)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 SCENES = Data(path="scenes:bounces+hits:4000:seed=0")
 TOY = Data(path="scenes:bounces+hits:12:seed=0", held_out=0.2, workers=0, shard=8)
-SHORT = Settings(
+SHORT = TrainingConfig(
     steps=4, batch_size=2, warm_up=2, log_every=2, validate_every=4, validate_size=2, checkpoint_every=2, average=0.9
 )
 SMALL = Geometry(4, Fraction(8), 32, 32, 16000)
@@ -142,7 +142,7 @@ SMALL = Geometry(4, Fraction(8), 32, 32, 16000)
 def frames() -> FramesRecipe:
     """The frame autoencoder of the shipped model: 64x64 to 8 channels at an eighth of the size."""
     return FramesRecipe(
-        data=SCENES, training=Settings(steps=8000, batch_size=16, learning_rate=1e-3, weight_decay=0.0, precision="bf16")
+        data=SCENES, training=TrainingConfig(steps=8000, batch_size=16, learning_rate=1e-3, weight_decay=0.0, precision="bf16")
     )
 
 
@@ -150,7 +150,7 @@ def video() -> VideoRecipe:
     """The next packaged model's video autoencoder: 96x96, 16 a second; 16x16 pixels of 4 frames to 32 channels."""
     return VideoRecipe(
         data=Data(path="scenes:hits+bounces+landscape+kitchen+dance:7200:seed=0"),
-        training=Settings(
+        training=TrainingConfig(
             steps=12_000,
             batch_size=4,
             optimizer="muon_kernels",
@@ -173,14 +173,14 @@ def video_tiny() -> VideoRecipe:
 def mel() -> MelRecipe:
     """The mel autoencoder of the shipped model: 64 bins to 16 channels, a quarter of the frames."""
     return MelRecipe(
-        data=SCENES, training=Settings(steps=8000, batch_size=16, learning_rate=1e-3, weight_decay=0.0, precision="bf16")
+        data=SCENES, training=TrainingConfig(steps=8000, batch_size=16, learning_rate=1e-3, weight_decay=0.0, precision="bf16")
     )
 
 
 def vocoder() -> VocoderRecipe:
     """The vocoder of the shipped model; adversary=true adds a discriminator at several resolutions."""
     return VocoderRecipe(
-        data=SCENES, training=Settings(steps=10_000, batch_size=16, learning_rate=5e-4, weight_decay=0.0, precision="bf16")
+        data=SCENES, training=TrainingConfig(steps=10_000, batch_size=16, learning_rate=5e-4, weight_decay=0.0, precision="bf16")
     )
 
 

@@ -24,13 +24,13 @@ from sonovid.core.geometry import count
 from sonovid.data import latents
 from sonovid.recipes import components as parts
 from sonovid.recipes.codec import FramesRecipe, MelRecipe, VideoRecipe, VocoderRecipe
-from sonovid.training.loop import Job, drawn_from, train
+from sonovid.training.loop import Job, seeded_init, train
 from sonovid.training.reconstruction import (
     FrameReconstruction,
     MelReconstruction,
-    SpectrogramJudge,
+    SpectrogramDiscriminator,
     VideoReconstruction,
-    Vocoding,
+    VocoderObjective,
     psnr,
     psnr_moving,
 )
@@ -109,7 +109,7 @@ def samples(batches: Callable, pieces: Pieces, kept: Pieces, recipe: Recipe) -> 
 def frames(recipe: FramesRecipe, training: latents.Latents, held_out: latents.Latents, resolved: dict[str, Any]) -> Job:
     """The training of the frame autoencoder."""
     pieces, kept = (Pieces(cache, 0, recipe.frames, recipe.geometry.num_frames) for cache in (training, held_out))
-    with drawn_from(recipe.training.seed):
+    with seeded_init(recipe.training.seed):
         model = FrameAutoencoder(**asdict(recipe.network))
     model.latent_shape(recipe.geometry)
     shown = pictures(kept)(range(min(SHOWN, len(kept))))["frames"]
@@ -139,7 +139,7 @@ def video(recipe: VideoRecipe, training: latents.Latents, held_out: latents.Late
     if recipe.initial:
         model = VideoAutoencoder.from_pretrained(recipe.initial, use_safetensors=True)
     else:
-        with drawn_from(recipe.training.seed):
+        with seeded_init(recipe.training.seed):
             model = VideoAutoencoder(**asdict(recipe.network))
     model.latent_shape(recipe.geometry)
     model.encoder.requires_grad_(not recipe.decoder_only)
@@ -166,7 +166,7 @@ def mel(recipe: MelRecipe, training: latents.Latents, held_out: latents.Latents,
     spectrogram = parts.log_mel(recipe.mel, recipe.geometry.sample_rate)
     total = recipe.geometry.num_samples
     pieces, kept = (Pieces(cache, 1, total, total) for cache in (training, held_out))
-    with drawn_from(recipe.training.seed):
+    with seeded_init(recipe.training.seed):
         model = MelAutoencoder(bins=recipe.mel.bins, **asdict(recipe.network))
     model.latent_grid(spectrogram.num_frames(recipe.geometry), recipe.mel.bins)
     shown = sounds(kept)(range(min(SHOWN, len(kept))))["waveform"]
@@ -194,9 +194,9 @@ def vocoder(recipe: VocoderRecipe, training: latents.Latents, held_out: latents.
     step = recipe.mel.hop * (through.factor if through is not None else 1)
     length = _samples(recipe, step)
     pieces, kept = (Pieces(cache, 1, length, recipe.geometry.num_samples) for cache in (training, held_out))
-    with drawn_from(recipe.training.seed):
+    with seeded_init(recipe.training.seed):
         model = SpectralVocoder(recipe.mel.bins, recipe.mel.n_fft, recipe.mel.hop, **asdict(own))
-        judge = SpectrogramJudge() if recipe.adversary else None
+        judge = SpectrogramDiscriminator() if recipe.adversary else None
     shown = sounds(kept)(range(min(SHOWN, len(kept))))["waveform"]
     rate = recipe.geometry.sample_rate
 
@@ -214,7 +214,7 @@ def vocoder(recipe: VocoderRecipe, training: latents.Latents, held_out: latents.
 
     return Job(
         model=model,
-        objective=Vocoding(spectrogram, judge, through),
+        objective=VocoderObjective(spectrogram, judge, through),
         **samples(sounds, pieces, kept, recipe),
         adversary=judge,
         sample=sample,

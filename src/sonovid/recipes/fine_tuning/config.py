@@ -6,7 +6,7 @@ from fractions import Fraction
 from sonovid.core.geometry import Geometry
 from sonovid.recipes.codec import SHORT, SMALL, TOY
 from sonovid.recipes.uniform import Data
-from sonovid.training.settings import Settings
+from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class TuningRecipe:
     perceived: str = ""
     edge: float = 0.0
     judge: Judge = field(default_factory=Judge)
-    training: Settings = field(default_factory=Settings)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 def paper() -> TuningRecipe:
@@ -69,7 +69,7 @@ def paper() -> TuningRecipe:
         codec="stabilityai/sd-vae-ft-mse",
         geometry=Geometry(16, Fraction(10), 256, 256, 44100),
         picture=RELEASED,
-        training=Settings(
+        training=TrainingConfig(
             steps=100_000,
             batch_size=10,
             learning_rate=1e-5,
@@ -90,7 +90,7 @@ def scenes() -> TuningRecipe:
         picture=AudioPicture(low=-60.0),
         edge=1.0,
         judge=Judge(width=32, begins=250),
-        training=Settings(
+        training=TrainingConfig(
             steps=2000, batch_size=16, learning_rate=3e-4, adversary_learning_rate=1e-4, betas=(0.5, 0.9), weight_decay=0.0
         ),
     )

@@ -16,9 +16,9 @@ from sonovid.recipes import components as parts
 from sonovid.recipes.codec.train import SHOWN, leave_figures, untouched
 from sonovid.recipes.fine_tuning import AudioPicture, TuningRecipe
 from sonovid.recipes.uniform import Codecs
-from sonovid.training.fine_tuning import DecoderTuning, PatchJudge, freeze_all_but_decoder
-from sonovid.training.loop import Job, drawn_from, train
-from sonovid.training.perceptual import PerceptualDistance
+from sonovid.training.decoder_fine_tuning import DecoderFineTuning, PatchDiscriminator, freeze_all_but_decoder
+from sonovid.training.loop import Job, seeded_init, train
+from sonovid.training.perceptual import LPIPS
 from sonovid.training.reconstruction import psnr
 
 # Held-out clips that the figures are means of, at most.
@@ -38,7 +38,7 @@ def run(recipe: TuningRecipe, resolved: dict[str, Any]) -> Path:
     if recipe.sounds < 0:
         raise ValueError(f"sounds={recipe.sounds}: expected how often an audio image counts, 0 or more")
     # What is wrong is said before clips are read.
-    perceived = PerceptualDistance.from_file(recipe.perceived) if recipe.perceived else None
+    perceived = LPIPS.from_file(recipe.perceived) if recipe.perceived else None
     cached = parts.caches(recipe.data, recipe.geometry, out, untouched, "untouched", (True, True))
     training, held_out, _ = cached
     return train(job(recipe, codec, perceived, training, held_out or training, resolved), out, resume=recipe.resume)
@@ -86,7 +86,7 @@ class Pictures:
 def job(
     recipe: TuningRecipe,
     codec: Any,
-    perceived: PerceptualDistance | None,
+    perceived: LPIPS | None,
     training: latents.Latents,
     held_out: latents.Latents,
     resolved: dict[str, Any],
@@ -97,8 +97,8 @@ def job(
         Pictures(cache, *audio_image(recipe.picture, recipe.geometry), recipe.geometry.num_frames, recipe.sounds)
         for cache in (training, held_out)
     )
-    with drawn_from(recipe.training.seed):
-        judge = PatchJudge(own.width, begins=own.begins * recipe.training.accumulate) if own.on else None
+    with seeded_init(recipe.training.seed):
+        judge = PatchDiscriminator(own.width, begins=own.begins * recipe.training.accumulate) if own.on else None
     before = measured(codec, kept)[0]
 
     def sample(model: Any, folder: Path, step: int) -> None:
@@ -108,7 +108,7 @@ def job(
 
     return Job(
         model=codec,
-        objective=DecoderTuning(judge, own.weight, perceived, edge=recipe.edge),
+        objective=DecoderFineTuning(judge, own.weight, perceived, edge=recipe.edge),
         batch=pictures,
         size=len(pictures),
         validation=kept,

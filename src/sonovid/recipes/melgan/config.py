@@ -6,7 +6,7 @@ from fractions import Fraction
 from sonovid.core.geometry import Geometry
 from sonovid.recipes.codec import Mel
 from sonovid.recipes.uniform import Data
-from sonovid.training.settings import Settings
+from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class MelGANRecipe:
     losses: Losses = field(default_factory=Losses)
     samples: int = 65_536
     start: str = ""
-    training: Settings = field(default_factory=Settings)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 WORLDS = "hits+bounces+dance+kitchen+landscape"
@@ -69,7 +69,7 @@ def paper() -> MelGANRecipe:
     Deviation: the paper gives weights and lengths alone. Rates and betas are MelGAN's, the batch too, and a million steps.
     """
     return MelGANRecipe(
-        training=Settings(
+        training=TrainingConfig(
             steps=1_000_000,
             batch_size=16,
             learning_rate=1e-4,
@@ -98,7 +98,7 @@ def scenes() -> MelGANRecipe:
         judge=Judge(on=False, width=8, widest=256),
         losses=Losses(mel=1.0, adversarial=0.1, matching=0.2, spectrum=1.0, floor=1e-3),
         samples=16_384,
-        training=Settings(
+        training=TrainingConfig(
             steps=20_000, batch_size=8, learning_rate=1e-3, betas=(0.8, 0.99), weight_decay=0.0, validate_every=1000
         ),
     )
@@ -113,7 +113,7 @@ def tiny() -> MelGANRecipe:
         network=Generator(width=2, blocks=1),
         judge=Judge(width=4, widest=16),
         samples=4096,
-        training=Settings(
+        training=TrainingConfig(
             steps=4, batch_size=2, warm_up=2, log_every=2, validate_every=4, validate_size=2, checkpoint_every=2, average=0.9
         ),
     )

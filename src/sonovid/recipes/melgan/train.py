@@ -12,9 +12,9 @@ from sonovid.core.av import AV
 from sonovid.recipes import components as parts
 from sonovid.recipes.codec.train import SHOWN, Pieces, leave_figures, leave_sounds, leave_spectrograms, sounds, untouched
 from sonovid.recipes.melgan import MelGANRecipe
-from sonovid.training.adversarial_vocoding import MelGANVocoding, WaveformJudge
-from sonovid.training.loop import Job, drawn_from, train
-from sonovid.training.reconstruction import multi_resolution_distance
+from sonovid.training.melgan import MelGANObjective, WaveformDiscriminator
+from sonovid.training.loop import Job, seeded_init, train
+from sonovid.training.reconstruction import multi_resolution_stft_loss
 
 
 def run(recipe: MelGANRecipe, resolved: dict[str, Any]) -> Path:
@@ -49,10 +49,10 @@ def job(recipe: MelGANRecipe, training: Any, held_out: Any, resolved: dict[str, 
     """The training of the vocoder."""
     log_mel, rate = parts.log_mel(recipe.mel, recipe.geometry.sample_rate), recipe.geometry.sample_rate
     pieces, kept = (Pieces(cache, 1, recipe.samples, recipe.geometry.num_samples) for cache in (training, held_out))
-    with drawn_from(recipe.training.seed):
+    with seeded_init(recipe.training.seed):
         own = recipe.network
         model = MelGAN(recipe.mel.bins, own.ratios, own.width, own.blocks)
-        judge = WaveformJudge(recipe.judge.width, widest=recipe.judge.widest) if recipe.judge.on else None
+        judge = WaveformDiscriminator(recipe.judge.width, widest=recipe.judge.widest) if recipe.judge.on else None
     if recipe.start:
         begun = MelGAN.from_pretrained(recipe.start, use_safetensors=True)
         try:
@@ -66,7 +66,7 @@ def job(recipe: MelGANRecipe, training: Any, held_out: Any, resolved: dict[str, 
         mel = log_mel(true)
         made = model(mel).float()
         heard = log_mel(made)
-        distance = float(multi_resolution_distance(made, true).mean())
+        distance = float(multi_resolution_stft_loss(made, true).mean())
         leave_figures(folder, mel_error=float((heard - mel).abs().mean()), spectral_distance=distance)
         leave_spectrograms(folder / "mel.png", mel, heard)
         leave_sounds(folder, rate, true=true, made=made)
@@ -74,7 +74,7 @@ def job(recipe: MelGANRecipe, training: Any, held_out: Any, resolved: dict[str, 
 
     return Job(
         model=model,
-        objective=MelGANVocoding(log_mel, judge, **asdict(recipe.losses)),
+        objective=MelGANObjective(log_mel, judge, **asdict(recipe.losses)),
         batch=sounds(pieces),
         size=len(pieces),
         validation=sounds(kept),

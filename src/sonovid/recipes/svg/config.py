@@ -6,7 +6,7 @@ from typing import Literal
 
 from sonovid.core.geometry import Geometry
 from sonovid.recipes.uniform import Data
-from sonovid.training.settings import Settings
+from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class SVGRecipe:
     network: Network = field(default_factory=Network)
     regression: Regression = field(default_factory=Regression)
     sampling: Sampling = field(default_factory=Sampling)
-    training: Settings = field(default_factory=Settings)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 def paper() -> SVGRecipe:
@@ -128,7 +128,7 @@ def paper() -> SVGRecipe:
             context_channels=1280,
             mults=(2, 4),
         ),
-        training=Settings(
+        training=TrainingConfig(
             steps=386_000,
             batch_size=2,
             global_batch=16,
@@ -193,7 +193,7 @@ def scenes() -> SVGRecipe:
         network=Network(video_widths=(96, 128), heads=2, head_width=32, fold=2, centred=True),
         regression=Regression(predict="v", given=0.5),
         sampling=Sampling(guidance=3.0),
-        training=Settings(
+        training=TrainingConfig(
             steps=750,
             batch_size=16,
             optimizer="muon",
@@ -234,5 +234,5 @@ def tiny() -> SVGRecipe:
         data=Data(path="scenes:bounces:12:seed=0", held_out=0.4, workers=0),
         network=Network(video_widths=(64, 32), audio_widths=(64, 32), norm_groups=8, context_channels=32),
         sampling=Sampling(steps=2, guidance=2.0, audio_guidance=2.0, validation_clips=1),
-        training=Settings(steps=2, batch_size=2, log_every=1, validate_every=2, validate_size=2, checkpoint_every=2, warm_up=0),
+        training=TrainingConfig(steps=2, batch_size=2, log_every=1, validate_every=2, validate_size=2, checkpoint_every=2, warm_up=0),
     )

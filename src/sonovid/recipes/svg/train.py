@@ -16,7 +16,7 @@ from sonovid.codecs.text import HashedText
 from sonovid.core.av import AV, Task
 from sonovid.core.condition import Condition
 from sonovid.core.geometry import Geometry
-from sonovid.diffusion.objective import Draw, MultiTask, Uniform
+from sonovid.diffusion.objective import RandomDraw, MultiTaskObjective, Uniform
 from sonovid.diffusion.schedule import Tabulated
 from sonovid.models.svg import SVG
 from sonovid.models.svg.model import audioldm_config, motion_config
@@ -26,7 +26,7 @@ from sonovid.recipes import components as parts
 from sonovid.recipes import uniform
 from sonovid.recipes.latent_training import feed, fit
 from sonovid.recipes.svg import Codecs, Network, Regression, SVGRecipe
-from sonovid.training.loop import drawn_from
+from sonovid.training.loop import seeded_init
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def network(recipe: SVGRecipe, codecs: AV, text: JointText) -> SVG:
     options: dict[str, Any] = {"variant": own.variant, "context_channels": own.context_channels, "mults": own.mults}
     options |= {"text_words": text.places, "fold": own.fold, "centred": own.centred, "head_width": (own.head_width,) * 2}
     shapes = codecs.map(partial(latent_shape, geometry=recipe.geometry))
-    with drawn_from(recipe.training.seed):
+    with seeded_init(recipe.training.seed):
         if own.begun:
             model = SVG.from_bases(*begun(own.begun), **options)
         elif own.video:
@@ -179,26 +179,26 @@ def base(what: str, source: str, kind: type) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AudioHalf(MultiTask):
+class AudioHalf(MultiTaskObjective):
     """The same with the video as noisy as ever and not scored: what the sound's error alone trains."""
 
-    def draw(self, x0: AV, generator: torch.Generator) -> Draw:
+    def draw(self, x0: AV, generator: torch.Generator) -> RandomDraw:
         drawn = super().draw(x0, generator)
         return replace(drawn, generated=AV(torch.zeros_like(drawn.generated.video), drawn.generated.audio))
 
-    def _previous(self, drawn: Draw, model: Callable[..., Any], x: AV, condition: Condition) -> AV | None:
+    def _previous(self, drawn: RandomDraw, model: Callable[..., Any], x: AV, condition: Condition) -> AV | None:
         """Estimates of both streams, as when both are made."""
         both = AV(torch.ones_like(drawn.generated.video), drawn.generated.audio)
         return super()._previous(drawn, model, x, replace(condition, generated=both))
 
 
-def objective(regression: Regression) -> MultiTask:
+def objective(regression: Regression) -> MultiTaskObjective:
     """The error of both streams at times of their own (eq. 10), or its half."""
     half, given = regression.scored == "audio", regression.given
     tasks = {Task.JOINT: 1 - given}
     if given:
         tasks |= {Task.VIDEO_TO_AUDIO: given} if half else {Task.VIDEO_TO_AUDIO: given / 2, Task.AUDIO_TO_VIDEO: given / 2}
-    return (AudioHalf if half else MultiTask)(
+    return (AudioHalf if half else MultiTaskObjective)(
         schedule=SCHEDULE,
         predict=regression.predict,
         tasks=tasks,

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Literal
 
 from sonovid.core.geometry import Geometry
-from sonovid.training.settings import Settings
+from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class UniFormRecipe:
     network: Network = field(default_factory=Network)
     regression: Regression = field(default_factory=Regression)
     sampling: Sampling = field(default_factory=Sampling)
-    training: Settings = field(default_factory=Settings)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 def paper() -> UniFormRecipe:
@@ -154,7 +154,7 @@ def paper() -> UniFormRecipe:
             bound=1.0,
         ),
         sampling=Sampling(steps=100, guidance=4.0),
-        training=Settings(
+        training=TrainingConfig(
             steps=1_000_000,
             batch_size=1,
             global_batch=32,
@@ -176,7 +176,7 @@ def scenes() -> UniFormRecipe:
     """The model that ships in the package: bounces and hits, 64x64, 16 frames at 8 per second, 2 s at 16 kHz."""
     return UniFormRecipe(
         data=Data(path="scenes:hits+bounces:16000:seed=0", held_out=0.02),
-        training=Settings(
+        training=TrainingConfig(
             steps=30_000,
             batch_size=32,
             optimizer="muon",
@@ -213,7 +213,7 @@ def tiny() -> UniFormRecipe:
         codecs=Codecs(video="tiny", audio="tiny", text_width=32),
         network=Network(depth=1, width=32, heads=2),
         sampling=Sampling(steps=4, validation_clips=1),
-        training=Settings(
+        training=TrainingConfig(
             steps=4, batch_size=4, warm_up=2, log_every=2, validate_every=4, validate_size=4, checkpoint_every=2, average=0.9
         ),
     )

@@ -9,7 +9,7 @@ from torch import nn
 
 from sonovid.codecs.separate import SeparateCodecs
 from sonovid.core.av import AV, Task
-from sonovid.diffusion.objective import LogitNormal, MultiTask, Uniform
+from sonovid.diffusion.objective import LogitNormal, MultiTaskObjective, Uniform
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Schedule, Tabulated
 from sonovid.models.uniform.pixart import init_from_pixart, load_pixart
 from sonovid.models.uniform.sequence import SequenceUniForm
@@ -18,7 +18,7 @@ from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import components as parts
 from sonovid.recipes.latent_training import feed, fit
 from sonovid.recipes.uniform import Regression, UniFormRecipe
-from sonovid.training.loop import drawn_from
+from sonovid.training.loop import seeded_init
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def network(recipe: UniFormRecipe, codecs: AV) -> UniForm | SequenceUniForm:
     if own.layout == "sequence":
         if own.pixart or own.learn_variance:
             raise ValueError("network.layout=sequence: network.pixart and network.learn_variance belong to the other layouts")
-        with drawn_from(recipe.training.seed):
+        with seeded_init(recipe.training.seed):
             return SequenceUniForm(
                 depth=own.depth,
                 width=own.width,
@@ -79,7 +79,7 @@ def network(recipe: UniFormRecipe, codecs: AV) -> UniForm | SequenceUniForm:
                 words=min(24, recipe.codecs.text_words),
                 fps=float(recipe.geometry.fps),
             )
-    with drawn_from(recipe.training.seed):
+    with seeded_init(recipe.training.seed):
         model = UniForm(
             layout=own.layout,
             depth=own.depth,
@@ -98,7 +98,7 @@ def network(recipe: UniFormRecipe, codecs: AV) -> UniForm | SequenceUniForm:
     return model
 
 
-def objective(regression: Regression) -> MultiTask:
+def objective(regression: Regression) -> MultiTaskObjective:
     """What is regressed; a stream made from the other at times of its own, as the recipe says."""
     schedule = SCHEDULES[regression.schedule]()
     one: Any = {"uniform": Uniform(), "table": Uniform(1000)}.get(regression.law)
@@ -112,7 +112,7 @@ def objective(regression: Regression) -> MultiTask:
         Task.VIDEO_TO_AUDIO: regression.video_to_audio,
         Task.AUDIO_TO_VIDEO: regression.audio_to_video,
     }
-    return MultiTask(
+    return MultiTaskObjective(
         schedule=AV(schedule, schedule),
         predict=regression.predict,
         tasks=shares,

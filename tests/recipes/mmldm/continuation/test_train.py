@@ -25,7 +25,7 @@ from sonovid.recipes.mmldm import generator as mmldm
 from sonovid.recipes.mmldm.continuation import train as training
 from sonovid.recipes.mmldm.generator import train as mmldm_training
 from sonovid.training import logs
-from sonovid.training.loop import drawn_from
+from sonovid.training.loop import seeded_init
 
 OWN = Geometry(4, Fraction(8), 32, 32, 16000)
 
@@ -36,7 +36,7 @@ def generator(tmp_path_factory):
     first, second = mmldm.tiny_autoencoder(), mmldm.tiny()
     frames = parts.video_codec(uniform.Codecs(video="tiny"))
     classes = Classes(tuple(RESTITUTION))
-    with drawn_from(0):
+    with seeded_init(0):
         network = HierarchicalNetwork(**mmldm_training.settings(first, frames, len(classes)))
     image = audio_image(first.base.picture, OWN)
     codec = HierarchicalAutoencoder(network, frames, *image, OWN, decoding=Decoding(steps=2)).eval()
@@ -90,7 +90,7 @@ def test_it_begins_as_the_generator_and_leaves_a_pipeline_and_long_samples(train
     assert any(float(linear.weight.abs().max()) > 0 for linear in pipe.denoiser.before.outs)
     (long,) = trained.rglob("*-long.mp4")
     assert media.probe(long).duration == Fraction(3, 2)
-    found = logs.read(trained / "log.jsonl", "validation")
+    found = logs.read_log(trained / "log.jsonl", "validation")
     assert all(any(stream in key for key in found[-1]) for stream in ("video", "audio"))
 
 

@@ -62,7 +62,7 @@ def true():
 
 
 def test_the_autoencoder_s_run_leaves_all_its_losses_and_something_to_look_at(autoencoder):
-    (line,) = logs.read(autoencoder / "log.jsonl")
+    (line,) = logs.read_log(autoencoder / "log.jsonl")
     assert {f"loss/{name}" for name in ("video", "audio", "kl", "classes", "contrast", "adversarial")} <= line.keys()
     names = {path.name for path in (autoencoder / "samples" / "step-000002").iterdir()}
     assert {"frames.png", "mel.png", "0-true.mp4", "0-made.mp4"} <= names
@@ -91,7 +91,7 @@ def test_a_run_leaves_a_pipeline_of_the_autoencoder_and_the_generator(trained, p
     assert isinstance(pipe.codec, HierarchicalAutoencoder)
     names = {path.name for path in (trained / "samples" / "step-000002").iterdir()}
     assert {"0-true.mp4", "0-both.mp4", "0-video_to_audio.mp4", "0-audio_to_video.mp4"} <= names
-    (line,) = logs.read(trained / "log.jsonl")
+    (line,) = logs.read_log(trained / "log.jsonl")
     assert {"loss/video", "loss/audio"} <= line.keys()
 
 
@@ -277,7 +277,7 @@ def test_a_generator_told_words_is_trained_and_told_them(autoencoder, trained, t
 def test_a_generator_of_one_stream_is_trained_and_makes_that_one_alone(autoencoder, trained, true, stream, tmp_path):
     shared = {"codec.autoencoder": str(autoencoder / "model"), "data.cache": str(trained / "latents")}
     recipes.run("mmldm.tiny", {"out": str(tmp_path), "network.streams": stream, "steps": "2", **shared})
-    (line,) = logs.read(tmp_path / "log.jsonl")
+    (line,) = logs.read_log(tmp_path / "log.jsonl")
     other = "audio" if stream == "video" else "video"
     assert f"loss/{stream}" in line
     assert f"loss/{other}" not in line

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from sonovid.recipes.mmldm.generator import SHORT, TOY, Regression
 from sonovid.recipes.uniform import Data
-from sonovid.training.settings import Settings
+from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ContinuationRecipe:
     regression: Regression = field(default_factory=Regression)
     shown: int = 2
     windows: int = 3
-    training: Settings = field(default_factory=Settings)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 def paper() -> ContinuationRecipe:
@@ -44,7 +44,7 @@ def paper() -> ContinuationRecipe:
     Deviation: up to 40 epochs are published, here steps; the rate is that of the generator's training, since none is given.
     """
     return ContinuationRecipe(
-        training=Settings(
+        training=TrainingConfig(
             steps=50_000,
             batch_size=12,
             accumulate=8,
@@ -66,7 +66,7 @@ def scenes() -> ContinuationRecipe:
     return ContinuationRecipe(
         data=Data(path="scenes:bounces+hits:3000:seed=0", held_out=0.03),
         regression=Regression(predict="v", video_to_audio=0.3, audio_to_video=0.3),
-        training=Settings(
+        training=TrainingConfig(
             steps=10_000,
             batch_size=16,
             optimizer="muon",

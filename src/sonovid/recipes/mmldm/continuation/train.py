@@ -16,7 +16,7 @@ from sonovid.core.av import AV, Task
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 from sonovid.data import clips, latents
-from sonovid.diffusion.cross_modal import FollowingCrossModal
+from sonovid.diffusion.cross_modal import ContinuationObjective
 from sonovid.diffusion.objective import LogitNormal, Uniform
 from sonovid.media.audio import lasting
 from sonovid.models.mmldm import MMLDM, Continuation
@@ -25,7 +25,7 @@ from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import components as parts
 from sonovid.recipes.latent_training import batches, encoded
 from sonovid.recipes.mmldm.continuation import ContinuationRecipe
-from sonovid.training.loop import Job, drawn_from, train
+from sonovid.training.loop import Job, seeded_init, train
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def run(recipe: ContinuationRecipe, resolved: dict[str, Any]) -> Path:
     key = (*parts.what_encodes(codec), recipe.data.precision, "two windows")
     training, held_out, windows = parts.caches(recipe.data, both, Path(recipe.out), encode, *key)
     classes = start.classes if len(start.classes) else None
-    with drawn_from(recipe.training.seed):
+    with seeded_init(recipe.training.seed):
         model = Continuation.from_generator(start.denoiser, recipe.depth or None)
 
     def batch(cache: latents.Latents) -> Callable[[Sequence[int]], dict[str, Any]]:
@@ -122,12 +122,12 @@ class InTwo:
         return {**found, "before": found["x0"].map(half(0)), "x0": found["x0"].map(half(1))}
 
 
-def objective(recipe: ContinuationRecipe, schedule: AV) -> FollowingCrossModal:
+def objective(recipe: ContinuationRecipe, schedule: AV) -> ContinuationObjective:
     """The noise of the second window, shown the first."""
     own = recipe.regression
     law = Uniform(1000) if own.law == "table" else LogitNormal(own.mean, own.std)
     given = {Task.VIDEO_TO_AUDIO: own.video_to_audio, Task.AUDIO_TO_VIDEO: own.audio_to_video}
-    return FollowingCrossModal(
+    return ContinuationObjective(
         schedule=schedule,
         predict=own.predict,
         tasks={Task.JOINT: 1 - sum(given.values()), **given},

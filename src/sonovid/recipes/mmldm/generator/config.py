@@ -7,7 +7,7 @@ from typing import Literal
 from sonovid.core.geometry import Geometry
 from sonovid.recipes.fine_tuning import RELEASED, AudioPicture
 from sonovid.recipes.uniform import Data
-from sonovid.training.settings import Settings
+from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class AutoencoderRecipe:
     losses: Losses = field(default_factory=Losses)
     decoding: Decoding = field(default_factory=Decoding)
     shown: int = 2
-    training: Settings = field(default_factory=Settings)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class MMLDMRecipe:
     network: Network = field(default_factory=Network)
     regression: Regression = field(default_factory=Regression)
     sampling: Sampling = field(default_factory=Sampling)
-    training: Settings = field(default_factory=Settings)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 # 16 frames at 10 a second, and the sound at 44.1 kHz; AudioSet at 4 a second.
@@ -156,7 +156,7 @@ WINDOW = Geometry(16, Fraction(10), 256, 256, 44100)
 LONG = replace(WINDOW, fps=Fraction(4))
 STABLE_DIFFUSION = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 # Batches of 8 processes, 20 and 28 each; one process takes the same by accumulate=8.
-FIRST = Settings(
+FIRST = TrainingConfig(
     steps=24_000,
     batch_size=20,
     learning_rate=1e-4,
@@ -241,7 +241,7 @@ def scenes_autoencoder() -> AutoencoderRecipe:
         base=Base(vocoder="shipped", picture=AudioPicture(low=-60.0)),
         network=AutoencoderNetwork(size="scenes"),
         losses=Losses(kl=1e-6, adversarial=0.0, frames=4),
-        training=Settings(
+        training=TrainingConfig(
             steps=5000,
             batch_size=8,
             learning_rate=1.5e-3,
@@ -265,7 +265,7 @@ def scenes() -> MMLDMRecipe:
         network=Network(depth=6, width=128, heads=2, context="class", context_tokens=4, context_width=128),
         regression=Regression(predict="v", video_to_audio=0.3, audio_to_video=0.3),
         sampling=Sampling(steps=25, guidance=2.0, audio_guidance=2.0),
-        training=Settings(
+        training=TrainingConfig(
             steps=2500,
             batch_size=16,
             optimizer="muon",
@@ -281,7 +281,7 @@ def scenes() -> MMLDMRecipe:
 
 
 TOY = Data(path="scenes:landscape:10:seed=0", held_out=0.2, workers=0, shard=8)
-SHORT = Settings(
+SHORT = TrainingConfig(
     steps=4, batch_size=2, warm_up=2, log_every=2, validate_every=4, validate_size=2, checkpoint_every=2, average=0.9
 )
 SMALL = Geometry(4, Fraction(8), 32, 32, 16000)

@@ -23,7 +23,7 @@ from sonovid.core.av import AV, Task
 from sonovid.core.clip import Clip
 from sonovid.core.labels import Classes
 from sonovid.data import clips, latents
-from sonovid.diffusion.cross_modal import CrossModal
+from sonovid.diffusion.cross_modal import CrossModalObjective
 from sonovid.diffusion.objective import LogitNormal, Uniform
 from sonovid.diffusion.schedule import Tabulated
 from sonovid.models.mmldm import MMLDM
@@ -37,8 +37,8 @@ from sonovid.recipes.codec.train import leave_figures, leave_spectrograms, untou
 from sonovid.recipes.fine_tuning.train import audio_image
 from sonovid.recipes.latent_training import classes_of, feed, fit
 from sonovid.recipes.mmldm.generator import AutoencoderRecipe, Base, MMLDMRecipe, Regression
-from sonovid.training.hierarchical import HierarchicalLosses
-from sonovid.training.loop import Job, drawn_from, train
+from sonovid.training.hierarchical import HierarchicalObjective
+from sonovid.training.loop import Job, seeded_init, train
 from sonovid.training.reconstruction import psnr
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def run_autoencoder(recipe: AutoencoderRecipe, resolved: dict[str, Any]) -> Path
     if recipe.losses.adversarial:
         pixels = parts.caches(recipe.data, recipe.geometry, out, untouched, "untouched", (True, True))[:2]
     classes = classes_of(training, held_out, names=recipe.network.classes) if recipe.losses.classes else None
-    with drawn_from(recipe.training.seed):
+    with seeded_init(recipe.training.seed):
         network = HierarchicalNetwork(**settings(recipe, frames, len(classes or ())))
         judge = Discriminator(**judge_size(recipe)) if recipe.losses.adversarial else None
     if recipe.network.unet:
@@ -96,7 +96,7 @@ def run_autoencoder(recipe: AutoencoderRecipe, resolved: dict[str, Any]) -> Path
     batch, held = (Perceived(model, *both, classes) for both in ((training, pixels[0]), (held_out, pixels[1])))
     ready = Job(
         model=model,
-        objective=HierarchicalLosses(**asdict(recipe.losses), adversary=judge),
+        objective=HierarchicalObjective(**asdict(recipe.losses), adversary=judge),
         batch=batch,
         size=len(training),
         validation=held if held_out else None,
@@ -258,7 +258,7 @@ def network(recipe: MMLDMRecipe, codec: HierarchicalAutoencoder, num_classes: in
         )
     sizes = {"video": (shapes.video[0], *shapes.video[2:]), "audio": (shapes.audio[0], shapes.audio[2], shapes.audio[1])}
     rest = {name: value for name, value in asdict(own).items() if name != "streams"}
-    with drawn_from(recipe.training.seed):
+    with seeded_init(recipe.training.seed):
         made = {name: size if own.streams in ("both", name) else None for name, size in sizes.items()}
         return MMLDM(**made, **rest, num_classes=num_classes)
 
@@ -272,11 +272,11 @@ def alone(stream: str) -> Callable[[AV], AV]:
     return cut
 
 
-def objective(regression: Regression) -> CrossModal:
+def objective(regression: Regression) -> CrossModalObjective:
     """The noise of both streams at one time, a stream given now and then (eq. 8, section 3.3)."""
     law = Uniform(1000) if regression.law == "table" else LogitNormal(regression.mean, regression.std)
     given = {Task.VIDEO_TO_AUDIO: regression.video_to_audio, Task.AUDIO_TO_VIDEO: regression.audio_to_video}
-    return CrossModal(
+    return CrossModalObjective(
         schedule=AV(SCHEDULE, SCHEDULE),
         predict=regression.predict,
         tasks={Task.JOINT: 1 - sum(given.values()), **given},
