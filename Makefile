@@ -1,5 +1,10 @@
-# make demo: a sounding video from a sentence. make test: linters, type checker and the whole test suite.
-# Both set up what they need in $(VENV), once; the second call starts at once.
+# make demo         generate demo.mp4, a video with sound, from a sentence
+# make test         run the linters, the type checker and the whole test suite
+# make lint         run the linters and the type checker
+# make docs         build the documentation site into site/; broken links are errors
+# make dist-check   build the sdist and the wheel, and run the wheel from an empty environment
+#
+# Each sets up what it needs in $(VENV), once.
 #
 # PYTHON=python3.12      the interpreter to build the environment with (3.11 or later)
 # VENV=.venv             where the environment lies
@@ -9,7 +14,7 @@ VENV ?= .venv
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs dist-check clean
 demo: $(VENV)/.installed
 	$(BIN)/sonovid generate "a wooden stick hits a metal can twice" --seed 1 -o demo.mp4 --preview demo.png --overwrite
 
@@ -23,7 +28,13 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# A PyTorch that is there already is used; otherwise the pinned one is installed before anything can ask for another.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m mkdocs build --strict
+
+dist-check: $(VENV)/.installed-dev
+	$(BIN)/python scripts/check_distribution.py
+
+# An installed PyTorch is used. Otherwise the pinned one is installed first, before a dependency can ask for another.
 $(VENV)/.torch:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "sonovid needs Python 3.11 or later, and $(PYTHON) is not: try make PYTHON=python3.12" >&2; exit 1; }
@@ -41,9 +52,9 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.torch
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.torch
-	@echo "installing sonovid and what its tests need into $(VENV)"
+	@echo "installing sonovid and its development dependencies into $(VENV)"
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c $(VENV)/.torch -e '.[dev]'
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) demo.mp4 demo.png
+	rm -rf $(VENV) site dist demo.mp4 demo.png

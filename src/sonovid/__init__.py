@@ -24,7 +24,11 @@ from typing import Any
 
 from sonovid.core import renamed
 
-__version__ = "0.1.0"
+try:
+    from sonovid.core._version import __version__
+except ImportError:  # a source tree that was neither built nor installed: hatch-vcs has not written the file yet
+    __version__ = "0.0.0+source"
+
 __all__ = ["AV", "Clip", "Geometry", "SoundingVideoOutput", "SoundingVideoPipeline", "Task", "__version__"]
 
 # Public names and where they live: fetched when they are asked for, so that the command line starts at once.
