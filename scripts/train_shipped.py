@@ -35,13 +35,13 @@ from sonovid.core.av import AV, Task
 from sonovid.core.condition import Condition
 from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import render
-from sonovid.diffusion.objective import LogitNormal, MultiTask, Pairing, Scored
+from sonovid.diffusion.objective import LogitNormal, MultiTaskObjective, PairComparison, LossOutput
 from sonovid.diffusion.schedule import RectifiedFlow
 from sonovid.models.uniform.transformer import UniForm
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.training.loop import Job, train
-from sonovid.training.reconstruction import FrameReconstruction, MelReconstruction, Vocoding
-from sonovid.training.settings import Settings
+from sonovid.training.reconstruction import FrameReconstruction, MelReconstruction, VocoderObjective
+from sonovid.training.config import TrainingConfig
 
 GEOMETRY = Geometry(16, Fraction(8), 64, 64, 16000)
 WORLDS, CLIPS, FIRST_SEED = ("hits", "bounces"), 16_000, 0
@@ -95,7 +95,7 @@ def stage_frames(out: Path, minutes: list[float]) -> None:
 
     torch.manual_seed(0)
     model = FrameAutoencoder(latent_channels=8)
-    phases = [Settings(batch_size=32, learning_rate=1e-3), Settings(batch_size=16, learning_rate=1.2e-3, warm_up=100)]
+    phases = [TrainingConfig(batch_size=32, learning_rate=1e-3), TrainingConfig(batch_size=16, learning_rate=1.2e-3, warm_up=100)]
     for number, (phase, limit) in enumerate(zip(phases, minutes, strict=True)):
         settings = replace(phase, steps=OPEN, max_minutes=limit, precision="bf16", weight_decay=0.0, validate_every=2000)
         model = model.train().to(memory_format=torch.channels_last)
@@ -108,7 +108,7 @@ def stage_mel(out: Path, minutes: list[float]) -> None:
     audio = np.load(out / "audio.npy", mmap_mode="r")
     count = CLIPS - HELD_OUT
     torch.manual_seed(0)
-    settings = Settings(
+    settings = TrainingConfig(
         steps=OPEN,
         max_minutes=minutes[0],
         batch_size=16,
@@ -137,8 +137,8 @@ def stage_vocoder(out: Path, minutes: list[float]) -> None:
     model = SpectralVocoder()
     autoencoder = MelAutoencoder.from_pretrained(out / "mel-0" / "model").eval().requires_grad_(False)
     phases = [
-        (16000, None, Settings(batch_size=16, learning_rate=5e-4)),
-        (8000, autoencoder, Settings(batch_size=8, learning_rate=8e-4)),
+        (16000, None, TrainingConfig(batch_size=16, learning_rate=5e-4)),
+        (8000, autoencoder, TrainingConfig(batch_size=8, learning_rate=8e-4)),
     ]
     for number, ((length, through, phase), limit) in enumerate(zip(phases, minutes, strict=True)):
         settings = replace(
@@ -146,7 +146,7 @@ def stage_vocoder(out: Path, minutes: list[float]) -> None:
         )
         job = Job(
             model.train(),
-            Vocoding(LOG_MEL, through=through),
+            VocoderObjective(LOG_MEL, through=through),
             lambda i, length=length: crops(audio, i, length),
             count * ((GEOMETRY.num_samples - length) // 4000 + 1),
             lambda i: waves(audio, [count + j for j in i]),
@@ -196,14 +196,14 @@ def codecs(out: Path) -> AV:
     return AV(video, SpectrogramCodec(*parts, LOG_MEL, **whitening).eval())
 
 
-def objective(phase: int) -> MultiTask:
+def objective(phase: int) -> MultiTaskObjective:
     """All three tasks. The first phase learns sound for pictures; the second gives pictures the time, at noisier levels."""
     if phase == 0:
         shares, near, clean, from_audio = (0.3, 0.45, 0.25), LogitNormal(0.3, 1.0), LogitNormal(0.3, 1.0), LogitNormal(0.8, 1.2)
     else:
         shares, near, clean, from_audio = (0.46, 0.14, 0.4), LogitNormal(1.2, 1.2), LogitNormal(0.8, 1.2), LogitNormal(1.8, 1.2)
     from_video = LogitNormal(0.8, 1.2)
-    return MultiTask(
+    return MultiTaskObjective(
         schedule=AV(RectifiedFlow(), RectifiedFlow()),
         predict="flow",
         tasks=dict(zip((Task.JOINT, Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO), shares, strict=True)),
@@ -213,7 +213,7 @@ def objective(phase: int) -> MultiTask:
     )
 
 
-def true_and_shuffled(phase: int, model, batch, generator) -> Pairing:
+def true_and_shuffled(phase: int, model, batch, generator) -> PairComparison:
     """The losses of true and of shuffled pairs, each task apart."""
     true, shuffled = {}, {}
     for task in Task:
@@ -222,7 +222,7 @@ def true_and_shuffled(phase: int, model, batch, generator) -> Pairing:
             if not loss.isnan().any():
                 true[f"{task.name.lower()}_{name}"] = loss
                 shuffled[f"{task.name.lower()}_{name}"] = found.shuffled.losses[name]
-    return Pairing(Scored(true, found.true.times), Scored(shuffled, found.shuffled.times))
+    return PairComparison(LossOutput(true, found.true.times), LossOutput(shuffled, found.shuffled.times))
 
 
 def stage_uniform(out: Path, minutes: list[float]) -> None:
@@ -244,8 +244,8 @@ def stage_uniform(out: Path, minutes: list[float]) -> None:
     )
     count = CLIPS - HELD_OUT
     phases = [
-        Settings(steps=1500, decay="constant", batch_size=24),
-        Settings(steps=OPEN, batch_size=32, optimizer="muon", warm_up=30),
+        TrainingConfig(steps=1500, decay="constant", batch_size=24),
+        TrainingConfig(steps=OPEN, batch_size=32, optimizer="muon", warm_up=30),
     ]
     for number, (phase, limit) in enumerate(zip(phases, minutes, strict=True)):
         settings = replace(

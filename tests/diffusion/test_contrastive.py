@@ -8,14 +8,14 @@ from gaussian import Answer, condition
 from torch import nn
 
 from sonovid.core.av import AV, Task
-from sonovid.diffusion.contrastive import Contrastive, Middle, spliced, windows
-from sonovid.diffusion.objective import MultiTask, total
-from sonovid.diffusion.schedule import Cosine, diffuse, target
+from sonovid.diffusion.contrastive import ContrastiveObjective, CropWindow, splice, gather_windows
+from sonovid.diffusion.objective import MultiTaskObjective, total_loss
+from sonovid.diffusion.schedule import Cosine, add_noise, training_target
 
 ROUND = Cosine()
 # Four frames of margin round eight at 10 per second; sound of 25 steps per second.
-MIDDLE = Middle(AV(4, 10), AV(8, 20), AV(Fraction(10), Fraction(25)))
-PLAIN = MultiTask(schedule=AV(ROUND, ROUND), predict="v", tasks={Task.JOINT: 1.0})
+MIDDLE = CropWindow(AV(4, 10), AV(8, 20), AV(Fraction(10), Fraction(25)))
+PLAIN = MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", tasks={Task.JOINT: 1.0})
 
 
 def generator(seed=0):
@@ -53,19 +53,19 @@ def random_crops(b):
 def test_the_loss_is_its_sum_written_out_pair_by_pair(count):
     """Eq. 9 and algorithm 1, one pair after the other through the network."""
     kinds = {"shift": 1.0, "segment": 1.0, "swap": 1.0}
-    objective = Contrastive(plain=PLAIN, middle=MIDDLE, kinds=kinds, seconds=(0.1, 0.4), count=count, eta=0.3)
+    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, kinds=kinds, seconds=(0.1, 0.4), count=count, eta=0.3)
     network, crop, b = Mixed(), random_crops(4), 4
     x0 = MIDDLE(crop)
     drawn, negatives = PLAIN.draw(x0, generator()), objective.draw(crop, generator(5))
     scored = objective.at(drawn, negatives, network, x0, condition(b))
-    got = total(scored, objective.weights)
+    got = total_loss(scored, objective.weights)
 
     def pair_loss(clean, eps, i):
         """The squared error of v of one pair: a mean within each stream, their sum."""
         t = drawn.times.map(lambda u: u[i : i + 1])
-        x = AV(diffuse(ROUND, clean.video, eps.video, t.video), diffuse(ROUND, clean.audio, eps.audio, t.audio))
+        x = AV(add_noise(ROUND, clean.video, eps.video, t.video), add_noise(ROUND, clean.audio, eps.audio, t.audio))
         out = network(x, t).prediction
-        wanted = clean.map(lambda z, e, u: target(ROUND, "v", z, e, u), eps, t)
+        wanted = clean.map(lambda z, e, u: training_target(ROUND, "v", z, e, u), eps, t)
         return sum((o - w).square().mean() for o, w in zip(out, wanted, strict=True))
 
     summed = 0
@@ -84,15 +84,15 @@ def test_the_loss_is_its_sum_written_out_pair_by_pair(count):
 
 def test_without_weight_the_negatives_change_nothing():
     plain, contrastive = Mixed(), Mixed()
-    objective = Contrastive(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4), eta=0.0)
+    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4), eta=0.0)
     batch = {"x0": random_crops(3), "condition": condition(3)}
-    total(objective(contrastive, batch, generator()), objective.weights).backward()
-    total(PLAIN(plain, {**batch, "x0": MIDDLE(batch["x0"])}, generator())).backward()
+    total_loss(objective(contrastive, batch, generator()), objective.weights).backward()
+    total_loss(PLAIN(plain, {**batch, "x0": MIDDLE(batch["x0"])}, generator())).backward()
     torch.testing.assert_close(plain.scale.grad, contrastive.scale.grad)
 
 
 def test_shifts_are_cut_from_the_longer_crop_and_never_wrap():
-    objective = Contrastive(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4), count=80)
+    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4), count=80)
     crop = crops(2)
     video, audio = objective.draw(crop, generator()).x0
     for made, start, length, wanted in ((video, 4, 8, {2, 3, 4}), (audio, 10, 20, {5, 6, 7, 8, 9, 10})):
@@ -107,7 +107,7 @@ def test_shifts_are_cut_from_the_longer_crop_and_never_wrap():
 
 
 def test_swaps_are_the_middle_of_another_sample_of_any():
-    objective = Contrastive(plain=PLAIN, middle=MIDDLE, kinds={"swap": 1}, count=40)
+    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, kinds={"swap": 1}, count=40)
     crop, (video, audio) = crops(4), objective.draw(crops(4), generator()).x0
     own = MIDDLE(crop)
     for made, clean in zip((video, audio), own, strict=True):
@@ -118,7 +118,7 @@ def test_swaps_are_the_middle_of_another_sample_of_any():
 
 
 def test_segments_are_one_sample_s_beginning_and_another_s_end():
-    objective = Contrastive(plain=PLAIN, middle=MIDDLE, kinds={"segment": 1}, count=80)
+    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, kinds={"segment": 1}, count=80)
     made = objective.draw(crops(2), generator()).x0.audio[:, 0, 0, :, 0]
     owner, step = (made // 1000).long(), made % 1000
     assert torch.equal(step, torch.arange(10.0, 30.0).expand(80, -1))
@@ -130,11 +130,11 @@ def test_segments_are_one_sample_s_beginning_and_another_s_end():
 
 def test_pieces_are_cut_and_joined_as_asked():
     x = torch.arange(12.0).reshape(2, 1, 6, 1)
-    cut = windows(x, torch.tensor([0, 3]), 3)
+    cut = gather_windows(x, torch.tensor([0, 3]), 3)
     assert cut[:, 0, :, 0].tolist() == [[0, 1, 2], [9, 10, 11]]
-    joined = spliced(x[:1], 10 + x[:1], torch.tensor([2]), torch.tensor([True]))
+    joined = splice(x[:1], 10 + x[:1], torch.tensor([2]), torch.tensor([True]))
     assert joined.flatten().tolist() == [10, 11, 2, 3, 4, 5]
-    joined = spliced(x[:1], 10 + x[:1], torch.tensor([2]), torch.tensor([False]))
+    joined = splice(x[:1], 10 + x[:1], torch.tensor([2]), torch.tensor([False]))
     assert joined.flatten().tolist() == [0, 1, 12, 13, 14, 15]
 
 
@@ -146,7 +146,7 @@ def test_a_negative_has_a_noise_of_its_own_and_its_pair_s_time():
             seen.append((x, t))
             return super().forward(x, t)
 
-    objective = Contrastive(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4))
+    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4))
     objective(Watching(), {"x0": random_crops(3), "condition": condition(3)}, generator())
     ((x, t),) = seen
     for times in t:
@@ -160,15 +160,15 @@ def test_a_negative_has_a_noise_of_its_own_and_its_pair_s_time():
 
 
 def test_a_given_stream_is_scored_in_no_pair():
-    hearing = MultiTask(schedule=AV(ROUND, ROUND), predict="v", tasks={Task.VIDEO_TO_AUDIO: 1.0})
-    objective = Contrastive(plain=hearing, middle=MIDDLE, seconds=(0.2, 0.4))
+    hearing = MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", tasks={Task.VIDEO_TO_AUDIO: 1.0})
+    objective = ContrastiveObjective(plain=hearing, middle=MIDDLE, seconds=(0.2, 0.4))
     scored = objective(Mixed(), {"x0": random_crops(3), "condition": condition(3)}, generator())
     assert scored.losses["video"].isnan().all()
     assert all(scored.losses[name].isfinite().all() for name in ("audio", "negative_audio", "negative_video"))
 
 
 def test_true_pairs_are_compared_with_shuffled_ones():
-    objective = Contrastive(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4))
+    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4))
     batch = {"x0": random_crops(3), "condition": condition(3)}
     pairing = objective.paired_and_shuffled(Mixed(), batch, generator())
     assert pairing.true.losses.keys() == {"video", "audio"}
@@ -189,12 +189,12 @@ def test_true_pairs_are_compared_with_shuffled_ones():
 )
 def test_what_cannot_be_is_refused(options, said):
     with pytest.raises(ValueError, match=said):
-        Contrastive(plain=PLAIN, middle=MIDDLE, **options)
+        ContrastiveObjective(plain=PLAIN, middle=MIDDLE, **options)
 
 
 def test_a_crop_that_is_too_short_and_a_batch_of_one_are_refused():
     batch = {"x0": random_crops(2), "condition": condition(2)}
-    objective = Contrastive(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4))
+    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4))
     short = {**batch, "x0": AV(batch["x0"].video, batch["x0"].audio[:, :, :38])}
     with pytest.raises(ValueError, match="is 10 latent steps of audio, but the crop has 8 after"):
         objective(Mixed(), short, generator())
@@ -202,4 +202,4 @@ def test_a_crop_that_is_too_short_and_a_batch_of_one_are_refused():
     objective(Mixed(), one, generator())
     for kind in ("segment", "swap"):
         with pytest.raises(ValueError, match="batch of 1 has no other sample"):
-            Contrastive(plain=PLAIN, middle=MIDDLE, kinds={kind: 1})(Mixed(), one, generator())
+            ContrastiveObjective(plain=PLAIN, middle=MIDDLE, kinds={kind: 1})(Mixed(), one, generator())

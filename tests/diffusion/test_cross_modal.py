@@ -6,8 +6,8 @@ from gaussian import Answer, condition
 from torch import nn
 
 from sonovid.core.av import AV, Task
-from sonovid.diffusion.cross_modal import CrossModal, FollowingCrossModal
-from sonovid.diffusion.objective import Uniform, total
+from sonovid.diffusion.cross_modal import CrossModalObjective, ContinuationObjective
+from sonovid.diffusion.objective import Uniform, total_loss
 from sonovid.diffusion.schedule import Tabulated
 
 TABLE = Tabulated("scaled_linear", 0.00085, 0.012)
@@ -36,7 +36,7 @@ class Watched(nn.Module):
 
 def objective(**options):
     law = Uniform(1000)
-    return CrossModal(**{"schedule": AV(TABLE, TABLE), "predict": "eps", "law": AV(law, law), **options})
+    return CrossModalObjective(**{"schedule": AV(TABLE, TABLE), "predict": "eps", "law": AV(law, law), **options})
 
 
 def test_a_given_stream_is_noised_along_and_its_clean_latents_stand_beside():
@@ -70,7 +70,7 @@ def test_a_stream_without_elements_is_not_scored_and_harms_no_gradient():
     network, x0 = Watched(), AV(torch.randn(6, 2, 1, 2, 2), torch.zeros(6, 4, 0, 1))
     scored = objective(tasks={Task.JOINT: 1})(network, {"x0": x0, "condition": condition(6)}, generator())
     assert scored.losses["audio"].isnan().all()
-    total(scored).backward()
+    total_loss(scored).backward()
     assert network.scale.grad.isfinite()
     assert network.scale.grad != 0
 
@@ -98,7 +98,7 @@ class WatchedFollowing(Watched):
 
 def following(**options):
     law = Uniform(1000)
-    return FollowingCrossModal(**{"schedule": AV(TABLE, TABLE), "predict": "eps", "law": AV(law, law), **options})
+    return ContinuationObjective(**{"schedule": AV(TABLE, TABLE), "predict": "eps", "law": AV(law, law), **options})
 
 
 def test_the_window_before_is_shown_clean_or_as_zeros_a_stream_at_a_time():

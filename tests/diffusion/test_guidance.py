@@ -4,16 +4,16 @@ from gaussian import CORRELATION, Answer, basis, gain, perfect_denoiser
 
 from sonovid.core.av import AV, Task
 from sonovid.diffusion.guidance import (
-    classifier_free,
-    classifier_free_at_once,
-    cross_modal,
-    given_clean,
-    given_frames,
-    given_replaced,
-    reconstruction,
+    classifier_free_guidance,
+    batched_classifier_free_guidance,
+    cross_modal_guidance,
+    clean_conditioning,
+    frame_conditioning,
+    replacement_conditioning,
+    reconstruction_guidance,
 )
-from sonovid.diffusion.sampler import denoiser, sample, uniform
-from sonovid.diffusion.schedule import Cosine, RectifiedFlow, target, to_x0
+from sonovid.diffusion.sampler import build_denoiser, sample, uniform_times
+from sonovid.diffusion.schedule import Cosine, RectifiedFlow, training_target, to_x0
 
 STRAIGHT, ROUND = RectifiedFlow(), Cosine()
 SCHEDULES = {"straight": AV(STRAIGHT, STRAIGHT), "round": AV(ROUND, ROUND), "one of each": AV(STRAIGHT, ROUND)}
@@ -21,7 +21,7 @@ EVERY_SCHEDULE = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCH
 
 
 def times(steps):
-    return AV(uniform(steps), uniform(steps))
+    return AV(uniform_times(steps), uniform_times(steps))
 
 
 def random_pair(b=5):
@@ -31,8 +31,8 @@ def random_pair(b=5):
 def correlation_with_the_given_video(schedule, steps, scale):
     video, noise_v, noise_a = basis(3)
     given, noise = AV(video, None), AV(noise_v, noise_a)
-    denoise = reconstruction(perfect_denoiser(schedule), given, schedule, scale)
-    end = sample(given_replaced(denoise, given, schedule, noise), noise, schedule, times(steps))
+    denoise = reconstruction_guidance(perfect_denoiser(schedule), given, schedule, scale)
+    end = sample(replacement_conditioning(denoise, given, schedule, noise), noise, schedule, times(steps))
     return (end.video.T @ end.audio).item()
 
 
@@ -56,9 +56,9 @@ def test_given_streams_come_out_untouched(schedule, task):
     clean, noise = random_pair(), random_pair()
     given = clean.map(lambda c, generated: None if generated else c, task.value)
     perfect = perfect_denoiser(schedule)
-    replaced = given_replaced(reconstruction(perfect, given, schedule, 0.5), given, schedule, noise)
-    doubled = classifier_free(perfect, lambda x, t, previous: x, AV(3.0, 2.0))
-    for denoise in (given_clean(perfect, given), given_clean(doubled, given), replaced):
+    replaced = replacement_conditioning(reconstruction_guidance(perfect, given, schedule, 0.5), given, schedule, noise)
+    doubled = classifier_free_guidance(perfect, lambda x, t, previous: x, AV(3.0, 2.0))
+    for denoise in (clean_conditioning(perfect, given), clean_conditioning(doubled, given), replaced):
         end = sample(denoise, noise, schedule, times(3))
         for before, after, generated in zip(clean, end, task.value, strict=True):
             assert torch.equal(before, after) != generated
@@ -71,7 +71,7 @@ def test_a_clean_stream_is_shown_clean_and_at_time_zero():
         seen.append((x, t))
         return x
 
-    sample(given_clean(denoise, given), AV(*torch.randn(2, 2, 1)), SCHEDULES["straight"], times(2))
+    sample(clean_conditioning(denoise, given), AV(*torch.randn(2, 2, 1)), SCHEDULES["straight"], times(2))
     for x, t in seen:
         assert torch.equal(x.audio, given.audio)
         assert (t.audio == 0).all()
@@ -87,8 +87,8 @@ def test_a_replaced_stream_is_noised_by_one_noise_throughout():
 
     schedule = SCHEDULES["straight"]
     given = AV(clean, None)
-    sample(given_replaced(denoise, given, schedule, AV(noise, noise)), AV(noise, noise), schedule, times(4))
-    for x, t in zip(seen, uniform(4), strict=False):
+    sample(replacement_conditioning(denoise, given, schedule, AV(noise, noise)), AV(noise, noise), schedule, times(4))
+    for x, t in zip(seen, uniform_times(4), strict=False):
         torch.testing.assert_close(x, (1 - t) * clean + t * noise)
 
 
@@ -100,10 +100,10 @@ def test_classifier_free_guidance_is_the_same_on_every_prediction(predict):
     def pair(value):
         return lambda *_: AV(value, value)
 
-    guided = classifier_free(pair(conditional), pair(null), AV(7.5, 2.5))(AV(x, x), AV(t, t))
+    guided = classifier_free_guidance(pair(conditional), pair(null), AV(7.5, 2.5))(AV(x, x), AV(t, t))
     for scale, got in zip((7.5, 2.5), guided, strict=True):
         alpha, sigma = (c[:, None] for c in ROUND.coefficients(t))
-        outs = [target(ROUND, predict, x0, (x - alpha * x0) / sigma, t) for x0 in (conditional, null)]
+        outs = [training_target(ROUND, predict, x0, (x - alpha * x0) / sigma, t) for x0 in (conditional, null)]
         torch.testing.assert_close(to_x0(ROUND, predict, outs[1] + scale * (outs[0] - outs[1]), x, t), got)
 
 
@@ -115,7 +115,7 @@ def test_a_scale_of_one_asks_nothing_of_the_unconditional_denoiser():
     noise = random_pair()
     plain = sample(perfect, noise, SCHEDULES["round"], times(3))
     assert torch.equal(
-        sample(classifier_free(perfect, refuse, AV(1.0, 1.0)), noise, SCHEDULES["round"], times(3)).video, plain.video
+        sample(classifier_free_guidance(perfect, refuse, AV(1.0, 1.0)), noise, SCHEDULES["round"], times(3)).video, plain.video
     )
 
 
@@ -125,8 +125,8 @@ def test_replacing_in_a_closed_form_pair_keeps_half_of_the_correlation():
     for scale, wanted in ((0.0, 0.391), (0.5, 0.545), (1.0, 0.668), (2.0, 0.808)):
         video, noise_v, noise_a = basis(3)
         given, noise = AV(video, None), AV(noise_v, noise_a)
-        denoise = reconstruction(perfect_denoiser(schedule), given, schedule, scale)
-        end = sample(given_replaced(denoise, given, schedule, noise), noise, schedule, times(200))
+        denoise = reconstruction_guidance(perfect_denoiser(schedule), given, schedule, scale)
+        end = sample(replacement_conditioning(denoise, given, schedule, noise), noise, schedule, times(200))
         assert (end.video.T @ end.audio / end.audio.norm()).item() == pytest.approx(wanted, abs=0.002)
 
 
@@ -152,8 +152,8 @@ def test_a_step_of_reconstruction_guidance_is_that_of_a_linear_network_by_hand(t
     given = clean.map(lambda c, generated: None if generated else c, task.value)
     generated = 1 if task is Task.VIDEO_TO_AUDIO else 0
     now, then = 0.7, 0.5
-    guided = reconstruction(denoiser(network, pair, "v"), given, pair, scale)
-    found = sample(given_replaced(guided, given, pair, noise), noise, pair, AV([now, then], [now, then]))
+    guided = reconstruction_guidance(build_denoiser(network, pair, "v"), given, pair, scale)
+    found = sample(replacement_conditioning(guided, given, pair, noise), noise, pair, AV([now, then], [now, then]))
 
     (alpha, sigma), (alpha_s, sigma_s) = (ROUND.coefficients(torch.tensor(u, dtype=torch.float64)) for u in (now, then))
     x = [noise.video, noise.audio]
@@ -174,15 +174,15 @@ def test_guidance_without_a_gradient_is_refused_in_one_line():
     t, given = AV(*torch.full((2, 5), 0.5, dtype=torch.float64)), AV(x.video, None)
     perfect = perfect_denoiser(schedule)
     with torch.inference_mode(), pytest.raises(ValueError, match="inference_mode rules out"):
-        reconstruction(perfect, given, schedule, 0.5)(x, t)
+        reconstruction_guidance(perfect, given, schedule, 0.5)(x, t)
     with torch.inference_mode():
-        reconstruction(perfect, given, schedule, 0.0)(x, t)
+        reconstruction_guidance(perfect, given, schedule, 0.0)(x, t)
 
     def cut_off(x, t, previous=None):
         return perfect(x, t).map(torch.Tensor.detach)
 
     with pytest.raises(ValueError, match="has no gradient"):
-        reconstruction(cut_off, given, schedule, 0.5)(x, t)
+        reconstruction_guidance(cut_off, given, schedule, 0.5)(x, t)
 
 
 def test_reconstruction_is_the_gradient_worked_out_by_hand():
@@ -194,7 +194,7 @@ def test_reconstruction_is_the_gradient_worked_out_by_hand():
     x0 = torch.cat(x, 1) @ g.T
     gradient = -2 * (clean.video - x0[:, :1]) * g[:1]
     alpha = torch.stack([sch.coefficients(u[0])[0] for sch, u in zip(schedule, t, strict=True)])
-    found = reconstruction(perfect_denoiser(schedule), AV(clean.video, None), schedule, scale)(x, t)
+    found = reconstruction_guidance(perfect_denoiser(schedule), AV(clean.video, None), schedule, scale)(x, t)
     torch.testing.assert_close(torch.cat(found, 1), x0 - scale * alpha * gradient)
     assert not any(u.requires_grad for u in found)
 
@@ -206,16 +206,16 @@ def test_reconstruction_of_a_sample_does_not_depend_on_its_neighbours():
 
     def guided(rows):
         x_, t_, clean_ = (pair.map(lambda u: u[rows]) for pair in (x, t, clean))
-        return reconstruction(perfect_denoiser(schedule), AV(None, clean_.audio), schedule, 1.0)(x_, t_).video
+        return reconstruction_guidance(perfect_denoiser(schedule), AV(None, clean_.audio), schedule, 1.0)(x_, t_).video
 
     torch.testing.assert_close(guided(slice(5))[2:3], guided(slice(2, 3)))
 
 
 def test_reconstruction_without_anything_given_or_any_effect_is_harmless():
     denoise = perfect_denoiser(SCHEDULES["round"])
-    assert reconstruction(denoise, AV(None, None), SCHEDULES["round"], 1.0) is denoise
+    assert reconstruction_guidance(denoise, AV(None, None), SCHEDULES["round"], 1.0) is denoise
     x, t = random_pair(), AV(*torch.full((2, 5), 0.5, dtype=torch.float64))
-    apart = reconstruction(lambda x, t, previous: x.map(lambda u: 2 * u), AV(x.video, None), SCHEDULES["round"], 1.0)
+    apart = reconstruction_guidance(lambda x, t, previous: x.map(lambda u: 2 * u), AV(x.video, None), SCHEDULES["round"], 1.0)
     assert torch.equal(apart(x, t).audio, 2 * x.audio)  # an audio estimate that does not see the video is not corrected
 
 
@@ -229,7 +229,7 @@ def test_known_frames_are_kept_and_shown_at_time_zero():
     noise = AV(torch.randn(2, 3, 4, 2, 2), torch.randn(2, 3, 8, 1))
     given = AV(torch.full((2, 3, 4, 2, 2), 5.0), None)
     known = AV(torch.tensor([[True, True, False, False], [False, False, False, True]]), None)
-    end = sample(given_frames(denoise, given, known), noise, SCHEDULES["straight"], times(3))
+    end = sample(frame_conditioning(denoise, given, known), noise, SCHEDULES["straight"], times(3))
     for b, frames in enumerate(known.video):
         assert (end.video[b][:, frames] == 5).all()
         assert (end.video[b][:, ~frames] == 0).all()
@@ -253,8 +253,8 @@ def test_guidance_in_one_evaluation_is_guidance_in_two():
     x, t = random_pair(), AV(torch.ones(5), torch.ones(5))
     for scale in (AV(3.0, 2.0), AV(1.0, 4.0), AV(0.0, 0.5)):
         for previous in (None, random_pair()):
-            apart = classifier_free(told, untold, scale)(x, t, previous)
-            for one, other in zip(apart, classifier_free_at_once(both, scale)(x, t, previous), strict=True):
+            apart = classifier_free_guidance(told, untold, scale)(x, t, previous)
+            for one, other in zip(apart, batched_classifier_free_guidance(both, scale)(x, t, previous), strict=True):
                 torch.testing.assert_close(one, other)
 
 
@@ -266,10 +266,10 @@ def linear(gain, shift):
 def test_cross_modal_guidance_is_equation_9_with_its_sign_corrected():
     x, t = random_pair(), AV(torch.ones(5), torch.ones(5))
     told, null = linear(0.5, 0.3), linear(0.7, -0.2)
-    guided = cross_modal(told, AV(4.0, 0.5), without_given=null)(x, t)
+    guided = cross_modal_guidance(told, AV(4.0, 0.5), without_given=null)(x, t)
     torch.testing.assert_close(guided.video, (4 * 0.5 - 3 * 0.7) * x.video + (4 * 0.3 + 3 * 0.2) * x.audio)
     torch.testing.assert_close(guided.audio, (0.5 * 0.5 + 0.5 * 0.7) * x.audio - (0.5 * 0.3 - 0.5 * 0.2) * x.video)
-    for same in (cross_modal(told, AV(3.0, 9.0), without_given=told), classifier_free(told, told, AV(3.0, 9.0))):
+    for same in (cross_modal_guidance(told, AV(3.0, 9.0), without_given=told), classifier_free_guidance(told, told, AV(3.0, 9.0))):
         for one, other in zip(same(x, t), told(x, t), strict=True):
             torch.testing.assert_close(one, other)
 
@@ -277,13 +277,13 @@ def test_cross_modal_guidance_is_equation_9_with_its_sign_corrected():
 def test_cross_modal_guidance_against_either_null_is_classifier_free_guidance_and_against_both_their_sum():
     x, t, phi, scale = random_pair(), AV(torch.ones(5), torch.ones(5)), AV(4.0, 1.0), AV(2.0, 3.0)
     told, modality, context = linear(0.5, 0.3), linear(0.7, -0.2), linear(0.1, 0.0)
-    first = classifier_free(told, modality, phi)(x, t)
-    second = classifier_free(told, context, scale)(x, t)
-    alone = cross_modal(told, phi, without_given=modality)(x, t)
-    released = cross_modal(told, scale, without_context=context)(x, t)
-    both = cross_modal(told, phi, without_given=modality, without_context=context, scale=scale)(x, t)
-    alike = cross_modal(told, phi, without_given=modality, without_context=context)(x, t)
-    third = classifier_free(told, context, phi)(x, t)
+    first = classifier_free_guidance(told, modality, phi)(x, t)
+    second = classifier_free_guidance(told, context, scale)(x, t)
+    alone = cross_modal_guidance(told, phi, without_given=modality)(x, t)
+    released = cross_modal_guidance(told, scale, without_context=context)(x, t)
+    both = cross_modal_guidance(told, phi, without_given=modality, without_context=context, scale=scale)(x, t)
+    alike = cross_modal_guidance(told, phi, without_given=modality, without_context=context)(x, t)
+    third = classifier_free_guidance(told, context, phi)(x, t)
     for i in range(2):
         plain = told(x, t)[i]
         torch.testing.assert_close(alone[i], first[i])
@@ -304,8 +304,8 @@ def test_cross_modal_guidance_of_a_known_pair_leans_on_the_given_stream():
     for phi in (0.0, 1.0, 2.0):
         video, noise_v, noise_a = basis(3)
         given, noise = AV(video, None), AV(noise_v, noise_a)
-        guided = cross_modal(perfect, AV(1.0, phi), without_given=apart)
-        end = sample(given_replaced(guided, given, schedule, noise), noise, schedule, times(50))
+        guided = cross_modal_guidance(perfect, AV(1.0, phi), without_given=apart)
+        end = sample(replacement_conditioning(guided, given, schedule, noise), noise, schedule, times(50))
         found.append((end.video.T @ end.audio).item())
     assert found[0] == pytest.approx(0, abs=1e-9)
     assert found[0] < found[1] < found[2]
@@ -317,12 +317,12 @@ def test_cross_modal_guidance_asks_only_what_it_needs():
 
     x, t, told = random_pair(), AV(torch.ones(5), torch.ones(5)), linear(0.5, 0.3)
     one = AV(1.0, 1.0)
-    assert torch.equal(cross_modal(told, one, without_given=refuse, without_context=refuse)(x, t).video, told(x, t).video)
-    cross_modal(told, AV(1.0, 2.0), without_given=told, without_context=refuse, scale=one)(x, t)
+    assert torch.equal(cross_modal_guidance(told, one, without_given=refuse, without_context=refuse)(x, t).video, told(x, t).video)
+    cross_modal_guidance(told, AV(1.0, 2.0), without_given=told, without_context=refuse, scale=one)(x, t)
     with pytest.raises(ValueError, match="nothing to guide against"):
-        cross_modal(told, one)
+        cross_modal_guidance(told, one)
     with pytest.raises(ValueError, match="a null context that is not there"):
-        cross_modal(told, one, without_given=told, scale=one)
+        cross_modal_guidance(told, one, without_given=told, scale=one)
 
 
 def test_known_frames_enter_noised_where_they_are_replaced_and_the_others_are_left():
@@ -336,7 +336,7 @@ def test_known_frames_enter_noised_where_they_are_replaced_and_the_others_are_le
         seen.append((x, t))
         return x0
 
-    held = given_replaced(denoise, AV(given.video, None), schedule, noise, known)
+    held = replacement_conditioning(denoise, AV(given.video, None), schedule, noise, known)
     out = held(noise, AV(torch.full((3,), 0.25), torch.full((3,), 0.25)), None)
     ((x, t),) = seen
     assert t.video.shape == (3,)
@@ -357,7 +357,7 @@ def test_reconstruction_of_known_frames_looks_at_no_others():
         return AV(torch.einsum("ij,bcjhw->bcihw", mix, x.video), x.audio)
 
     plain = denoise(x, t)
-    found = reconstruction(denoise, given, SCHEDULES["straight"], 0.5, known)(x, t)
+    found = reconstruction_guidance(denoise, given, SCHEDULES["straight"], 0.5, known)(x, t)
     missed = torch.where(known.video[:, None, :, None, None], given.video - plain.video, 0.0)
     by_hand = plain.video - 0.5 * 0.6 * torch.einsum("ij,bcihw->bcjhw", mix, -2 * missed)
     torch.testing.assert_close(found.video, by_hand)

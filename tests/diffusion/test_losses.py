@@ -8,13 +8,13 @@ from torch.distributions import Normal, kl_divergence
 from sonovid.diffusion.losses import (
     gaussian_kl,
     gaussian_nll,
-    mean_square,
-    min_snr,
-    posterior,
+    mean_squared_error,
+    min_snr_weights,
+    posterior_coefficients,
     reverse_log_variance,
     variational_bound,
 )
-from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Tabulated, diffuse
+from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Tabulated, add_noise
 
 
 def double(*values):
@@ -25,8 +25,8 @@ def test_mean_square_is_per_sample_and_in_the_targets_precision():
     wanted = torch.randn(3, 4, 5)
     prediction = wanted.clone()
     prediction[1] += 2
-    torch.testing.assert_close(mean_square(prediction, wanted), torch.tensor([0.0, 4.0, 0.0]))
-    assert mean_square(prediction.bfloat16(), wanted).dtype == torch.float32
+    torch.testing.assert_close(mean_squared_error(prediction, wanted), torch.tensor([0.0, 4.0, 0.0]))
+    assert mean_squared_error(prediction.bfloat16(), wanted).dtype == torch.float32
 
 
 def test_min_snr_weights_are_the_papers():
@@ -36,9 +36,9 @@ def test_min_snr_weights_are_the_papers():
     least = snr.clamp(max=5)
     assert (snr > 5).any()
     assert (snr < 5).any()
-    torch.testing.assert_close(min_snr(Cosine(), "x0", t), least)
-    torch.testing.assert_close(min_snr(Cosine(), "eps", t), least / snr)
-    torch.testing.assert_close(min_snr(Cosine(), "v", t), least / (snr + 1))
+    torch.testing.assert_close(min_snr_weights(Cosine(), "x0", t), least)
+    torch.testing.assert_close(min_snr_weights(Cosine(), "eps", t), least / snr)
+    torch.testing.assert_close(min_snr_weights(Cosine(), "v", t), least / (snr + 1))
 
 
 def test_the_posterior_is_that_of_the_table():
@@ -47,7 +47,7 @@ def test_the_posterior_is_that_of_the_table():
     before = torch.cat([double(1.0), bar[:-1]])
     beta = 1 - bar / before
     t = torch.arange(1, 1001, dtype=torch.float64) / 1000
-    of_x, of_x0, variance, largest = posterior(Tabulated(), t, (t - 1e-3).clamp(min=0))
+    of_x, of_x0, variance, largest = posterior_coefficients(Tabulated(), t, (t - 1e-3).clamp(min=0))
     close = {"rtol": 3e-3, "atol": 1e-7}  # the table of diffusers has single precision, and beta is a difference of its entries
     torch.testing.assert_close(largest, beta, **close)
     torch.testing.assert_close(variance, beta * (1 - before) / (1 - bar), **close)
@@ -61,7 +61,7 @@ def test_the_posterior_is_gaussian_conditioning(schedule):
     t, s = double(0.7), double(0.4)
     (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.coefficients(t), schedule.coefficients(s)
     slope = (alpha_t / alpha_s) * sigma_s**2 / sigma_t**2
-    of_x, of_x0, variance, largest = posterior(schedule, t, s)
+    of_x, of_x0, variance, largest = posterior_coefficients(schedule, t, s)
     torch.testing.assert_close(of_x, slope)
     torch.testing.assert_close(of_x0, alpha_s - slope * alpha_t)
     torch.testing.assert_close(variance, sigma_s**2 - slope**2 * sigma_t**2)
@@ -77,8 +77,8 @@ def test_kl_and_nll_are_those_of_torch():
 
 def test_the_learnt_variance_runs_between_its_limits():
     t, s = double(0.5, 0.001, 1.0), double(0.499, 0.0, 0.999)
-    *_, lower, upper = posterior(Tabulated(), t, s)
-    lower[1] = posterior(Tabulated(), double(0.002), double(0.001))[2][
+    *_, lower, upper = posterior_coefficients(Tabulated(), t, s)
+    lower[1] = posterior_coefficients(Tabulated(), double(0.002), double(0.001))[2][
         0
     ]  # where the step ends at zero, the step before stands in
     for learnt, wanted in ((-1.0, lower.log()), (1.0, upper.log()), (0.0, (lower * upper).sqrt().log())):
@@ -95,7 +95,7 @@ def test_the_bound_of_a_perfect_model_is_the_entropy_of_the_data():
     t = (torch.arange(1, steps, dtype=torch.float64) / steps).repeat_interleave(4)  # time 1 has no signal at all
     signs = double(1, 1, -1, -1), double(1, -1, 1, -1)
     x0, eps = (sign.repeat(steps - 1)[:, None] for sign in signs)
-    x = diffuse(schedule, x0, eps, t)
+    x = add_noise(schedule, x0, eps, t)
     estimate = schedule.coefficients(t)[0][:, None] * x
     terms = variational_bound(schedule, x0, estimate, torch.ones_like(x), x, t, num_steps=steps)
     last_sigma = schedule.coefficients(t[-1:])[1]
@@ -109,7 +109,7 @@ def test_the_bound_teaches_the_variance_and_leaves_the_mean():
     x0, eps, estimate = torch.randn(3, 6, 4)
     learnt = torch.zeros(6, 4, requires_grad=True)
     estimate.requires_grad_()
-    bound = variational_bound(Tabulated(), x0, estimate, learnt, diffuse(Tabulated(), x0, eps, t), t)
+    bound = variational_bound(Tabulated(), x0, estimate, learnt, add_noise(Tabulated(), x0, eps, t), t)
     bound.sum().backward()
     assert bound.isfinite().all()
     assert estimate.grad is None
@@ -120,7 +120,7 @@ def test_the_bound_teaches_the_variance_and_leaves_the_mean():
 def test_the_bound_wants_the_wider_variance_where_the_estimate_is_poor():
     t = torch.tensor([0.3])
     x0, eps = torch.randn(2, 1, 64)
-    x = diffuse(Tabulated(), x0, eps, t)
+    x = add_noise(Tabulated(), x0, eps, t)
 
     def bound(estimate, learnt):
         return variational_bound(Tabulated(), x0, estimate, torch.full_like(x, learnt), x, t)

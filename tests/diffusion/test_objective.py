@@ -7,10 +7,10 @@ from gaussian import CORRELATION, COVARIANCE, Answer, condition, gain
 from torch import nn
 
 from sonovid.core.av import AV, Task
-from sonovid.diffusion.guidance import given_clean
-from sonovid.diffusion.objective import Draw, LogitNormal, MultiTask, Scored, Shifted, Uniform, total
-from sonovid.diffusion.sampler import denoiser, dpm_solver, sample, uniform
-from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Tabulated, error_gain, like, target
+from sonovid.diffusion.guidance import clean_conditioning
+from sonovid.diffusion.objective import RandomDraw, LogitNormal, MultiTaskObjective, LossOutput, Shifted, Uniform, total_loss
+from sonovid.diffusion.sampler import build_denoiser, dpm_solver, sample, uniform_times
+from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Tabulated, error_gain, broadcast_like, training_target
 
 STRAIGHT, ROUND = RectifiedFlow(), Cosine()
 
@@ -45,7 +45,7 @@ class Halves(nn.Module):
 
 def test_given_streams_are_shown_clean_at_time_zero_and_are_not_scored():
     network, x0 = Halves(), latents(60)
-    objective = MultiTask(schedule=AV(STRAIGHT, ROUND), predict="v")
+    objective = MultiTaskObjective(schedule=AV(STRAIGHT, ROUND), predict="v")
     scored = objective(network, {"x0": x0, "condition": condition(60)}, generator())
     ((x, t, told, previous),) = network.seen
     assert previous is None
@@ -62,19 +62,19 @@ def test_given_streams_are_shown_clean_at_time_zero_and_are_not_scored():
 
 def test_tasks_are_drawn_as_often_as_asked_and_sample_by_sample():
     shares = {Task.JOINT: 1, Task.VIDEO_TO_AUDIO: 3.0, Task.AUDIO_TO_VIDEO: 0}
-    drawn = MultiTask(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", tasks=shares).draw(
+    drawn = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", tasks=shares).draw(
         AV(*torch.zeros(2, 4000, 1)), generator()
     )
     assert drawn.generated.audio.all()
     assert abs(drawn.generated.video.float().mean() - 0.25) < 0.03
-    only = MultiTask(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", tasks={Task.AUDIO_TO_VIDEO: 1.0})
+    only = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", tasks={Task.AUDIO_TO_VIDEO: 1.0})
     assert not only.draw(AV(*torch.zeros(2, 100, 1)), generator()).generated.audio.any()
 
 
 @pytest.mark.parametrize(("rate", "b"), [(0.5, 2000), (0.1, 2000), (1.0, 1), (0.0, 1)])
 def test_text_is_dropped_at_the_stated_rate(rate, b):
     network = Halves()
-    objective = MultiTask(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", text_dropout=rate)
+    objective = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", text_dropout=rate)
     objective(network, {"x0": AV(*torch.zeros(2, b, 1)), "condition": condition(b)}, generator())
     mask = network.seen[0][2].text_mask
     assert torch.equal(mask.all(1), mask.any(1))
@@ -83,7 +83,7 @@ def test_text_is_dropped_at_the_stated_rate(rate, b):
 
 def test_text_is_dropped_at_batch_one_too():
     network, random = Halves(), generator()
-    objective = MultiTask(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", text_dropout=0.5)
+    objective = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", text_dropout=0.5)
     for _ in range(60):
         objective(network, {"x0": AV(*torch.zeros(2, 1, 1)), "condition": condition(1)}, random)
     assert 15 < sum(not told.text_mask.any() for _, _, told, _ in network.seen) < 45
@@ -92,7 +92,7 @@ def test_text_is_dropped_at_batch_one_too():
 def test_times_are_shared_or_independent():
     x0 = AV(*torch.zeros(2, 2000, 1))
     for times, correlated in (("shared", True), ("independent", False)):
-        drawn = MultiTask(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", tasks={Task.JOINT: 1.0}, times=times).draw(
+        drawn = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", tasks={Task.JOINT: 1.0}, times=times).draw(
             x0, generator()
         )
         correlation = torch.corrcoef(torch.stack(drawn.times))[0, 1]
@@ -102,7 +102,7 @@ def test_times_are_shared_or_independent():
 
 def test_a_task_may_have_times_of_its_own():
     late = AV(Uniform(), LogitNormal(3.0, 0.1))
-    objective = MultiTask(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", law_for={Task.VIDEO_TO_AUDIO: late})
+    objective = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", law_for={Task.VIDEO_TO_AUDIO: late})
     drawn = objective.draw(AV(*torch.zeros(2, 3000, 1)), generator())
     hearing = ~drawn.generated.video
     assert (drawn.times.audio[hearing] > 0.9).all()
@@ -141,7 +141,7 @@ def exact_draw(task, t):
     x0, noise = (AV(pair[:, :1], pair[:, 1:]) for pair in (clean, eps))
     generated = task.value.map(lambda g: torch.full((8,), g))
     times = task.value.map(lambda g, u: torch.full((8,), u * g, dtype=torch.float64), t)
-    return x0, Draw(generated, times, noise, torch.zeros(8, dtype=torch.bool), torch.zeros(8, dtype=torch.bool))
+    return x0, RandomDraw(generated, times, noise, torch.zeros(8, dtype=torch.bool), torch.zeros(8, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("task", Task, ids=lambda task: task.name)
@@ -158,13 +158,13 @@ def test_a_perfect_denoiser_has_the_least_loss_that_there_is(task, predict, t):
         clean = torch.cat(x, dim=1) @ matrix.T
         predictions = []
         for i, (sch, xi, ti) in enumerate(zip(schedule, x, times, strict=True)):
-            alpha, sigma = sch.coefficients(like(ti, xi))
+            alpha, sigma = sch.coefficients(broadcast_like(ti, xi))
             estimate = clean[:, i : i + 1]
             eps = (xi - alpha * estimate) / torch.where(sigma > 0, sigma, 1.0)
-            predictions.append(target(sch, predict, estimate, eps, ti))
+            predictions.append(training_target(sch, predict, estimate, eps, ti))
         return Answer(AV(*predictions))
 
-    scored = MultiTask(schedule=schedule, predict=predict).at(drawn, perfect, x0, condition(8))
+    scored = MultiTaskObjective(schedule=schedule, predict=predict).at(drawn, perfect, x0, condition(8))
     a = torch.diag(
         torch.cat([sch.coefficients(torch.tensor([u], dtype=torch.float64))[0] for sch, u in zip(schedule, now, strict=True)])
     )
@@ -197,7 +197,7 @@ class Pointwise(nn.Module):
 
 
 def test_shuffled_pairs_cost_more_exactly_where_the_streams_inform_each_other():
-    objective = MultiTask(schedule=AV(STRAIGHT, STRAIGHT), predict="x0", law=AV(LogitNormal(1.0), LogitNormal(1.0)))
+    objective = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="x0", law=AV(LogitNormal(1.0), LogitNormal(1.0)))
     for correlation, informed in ((0.8, True), (0.0, False)):
         batch = Batch(gaussian_pairs(3000, correlation, generator(1)), condition(3000))
         true, shuffled = objective.paired_and_shuffled(Pointwise(correlation), batch, generator(2))
@@ -213,7 +213,7 @@ def test_shuffled_pairs_cost_more_exactly_where_the_streams_inform_each_other():
 
 
 def test_one_sample_cannot_be_shuffled():
-    objective = MultiTask(schedule=AV(STRAIGHT, STRAIGHT), predict="x0")
+    objective = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="x0")
     with pytest.raises(ValueError, match="at least 2"):
         objective.paired_and_shuffled(Halves(), Batch(AV(*torch.zeros(2, 1, 1)), condition(1)), generator())
 
@@ -222,19 +222,19 @@ def test_one_sample_cannot_be_shuffled():
     ("schedule", "predict"), [(STRAIGHT, "flow"), (ROUND, "v"), (Tabulated(), "eps")], ids=lambda value: str(value)[:9]
 )
 def test_gradients_are_finite_with_every_extra_and_whatever_is_given(schedule, predict):
-    objective = MultiTask(schedule=AV(schedule, schedule), predict=predict, bound=1.0, snr_gamma=5.0, self_conditioning=0.5)
+    objective = MultiTaskObjective(schedule=AV(schedule, schedule), predict=predict, bound=1.0, snr_gamma=5.0, self_conditioning=0.5)
     network = Halves()
     scored = objective(network, {"x0": latents(30), "condition": condition(30)}, generator())
     assert set(scored.losses) == {"video", "audio", "video_bound", "audio_bound"}
-    total(scored, {"audio": 2.0, "video_bound": 0.1}).backward()
+    total_loss(scored, {"audio": 2.0, "video_bound": 0.1}).backward()
     assert network.scale.grad.isfinite().all()
     assert (network.scale.grad != 0).all()
 
 
 def test_a_stream_that_is_never_generated_has_gradient_zero_and_not_none():
-    objective = MultiTask(schedule=AV(ROUND, ROUND), predict="v", tasks={Task.VIDEO_TO_AUDIO: 1.0}, snr_gamma=5.0)
+    objective = MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", tasks={Task.VIDEO_TO_AUDIO: 1.0}, snr_gamma=5.0)
     network = Halves()
-    value = total(objective(network, {"x0": latents(4), "condition": condition(4)}, generator()))
+    value = total_loss(objective(network, {"x0": latents(4), "condition": condition(4)}, generator()))
     value.backward()
     assert value.isfinite()
     assert network.scale.grad[0] == 0
@@ -243,15 +243,15 @@ def test_a_stream_that_is_never_generated_has_gradient_zero_and_not_none():
 
 def test_the_total_is_the_weighted_sum_of_means_over_what_was_scored():
     nan = float("nan")
-    scored = Scored({"video": torch.tensor([1.0, nan, 3.0]), "audio": torch.tensor([nan, 5.0, nan])}, AV(None, None))
-    assert total(scored) == 7
-    assert total(scored, {"audio": 0.1}) == 2.5
+    scored = LossOutput({"video": torch.tensor([1.0, nan, 3.0]), "audio": torch.tensor([nan, 5.0, nan])}, AV(None, None))
+    assert total_loss(scored) == 7
+    assert total_loss(scored, {"audio": 0.1}) == 2.5
     with pytest.raises(ValueError, match="weights"):
-        total(scored, {"sound": 1.0})
+        total_loss(scored, {"sound": 1.0})
 
 
 def test_everything_follows_from_the_generator():
-    objective = MultiTask(schedule=AV(ROUND, ROUND), predict="v", text_dropout=0.5, times="independent")
+    objective = MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", text_dropout=0.5, times="independent")
     batch = {"x0": latents(6), "condition": condition(6)}
     first, again, other = (objective(Halves(), batch, generator(seed)).losses["video"].nan_to_num() for seed in (3, 3, 4))
     assert torch.equal(first, again)
@@ -260,7 +260,7 @@ def test_everything_follows_from_the_generator():
 
 def test_self_conditioning_shows_the_first_estimate_to_some_and_zeros_to_the_rest():
     network = Halves()
-    objective = MultiTask(schedule=AV(STRAIGHT, STRAIGHT), predict="x0", self_conditioning=0.5)
+    objective = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="x0", self_conditioning=0.5)
     objective(network, {"x0": latents(40), "condition": condition(40)}, generator())
     (x, _, _, first), (_, _, _, second) = network.seen
     assert not first.video.any()
@@ -276,9 +276,9 @@ def test_self_conditioning_shows_the_first_estimate_to_some_and_zeros_to_the_res
 def test_nonsense_is_refused():
     for wrong in ({"tasks": {}}, {"tasks": {Task.JOINT: 0.0}}, {"text_dropout": 1.5}, {"self_conditioning": -0.1}):
         with pytest.raises(ValueError, match="expected"):
-            MultiTask(schedule=AV(ROUND, ROUND), predict="v", **wrong)
+            MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", **wrong)
     with pytest.raises(ValueError, match="variance"):
-        MultiTask(schedule=AV(ROUND, ROUND), predict="v", bound=1.0)(
+        MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", bound=1.0)(
             lambda x, t, condition, previous: Answer(x), {"x0": latents(2), "condition": condition(2)}, generator()
         )
 
@@ -297,20 +297,20 @@ class Toy(nn.Module):
 @pytest.mark.parametrize(("schedule", "predict"), [(STRAIGHT, "flow"), (ROUND, "v")], ids=["flow", "v"])
 def test_one_objective_trains_all_three_tasks_at_once(schedule, predict):
     pair, network, random = AV(schedule, schedule), Toy(), generator(0)
-    objective, told, steps = MultiTask(schedule=pair, predict=predict), condition(1024), 300
+    objective, told, steps = MultiTaskObjective(schedule=pair, predict=predict), condition(1024), 300
     optimiser = torch.optim.Adam(network.parameters())
     pace = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=steps, pct_start=0.1)
     for _ in range(steps):
-        loss = total(objective(network, {"x0": gaussian_pairs(1024, CORRELATION, random), "condition": told}, random))
+        loss = total_loss(objective(network, {"x0": gaussian_pairs(1024, CORRELATION, random), "condition": told}, random))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         pace.step()
-    denoise = denoiser(network, pair, predict, None)
-    noise, times = AV(*torch.randn(2, 8000, 1, generator=random)), AV(uniform(20, 0.999), uniform(20, 0.999))
+    denoise = build_denoiser(network, pair, predict, None)
+    noise, times = AV(*torch.randn(2, 8000, 1, generator=random)), AV(uniform_times(20, 0.999), uniform_times(20, 0.999))
     truth = gaussian_pairs(8000, CORRELATION, random)
     for task in Task:
         given = truth.map(lambda clean, generated: None if generated else clean, task.value)
-        end = sample(given_clean(denoise, given), noise, pair, times, dpm_solver)
+        end = sample(clean_conditioning(denoise, given), noise, pair, times, dpm_solver)
         found = torch.cov(torch.cat(end, 1).T)
         assert (found - COVARIANCE.float()).abs().max() < 0.12, (task, found)

@@ -6,19 +6,19 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteS
 from gaussian import COVARIANCE, Answer, basis, perfect_denoiser
 
 from sonovid.core.av import AV
-from sonovid.diffusion.guidance import given_clean
-from sonovid.diffusion.noise import draw_pair, generators
+from sonovid.diffusion.guidance import clean_conditioning
+from sonovid.diffusion.noise import draw_noise_pair, seeded_generators
 from sonovid.diffusion.sampler import (
     Ancestral,
     ddim,
-    denoiser,
+    build_denoiser,
     dpm_solver,
     from_diffusers,
     sample,
-    shifted,
-    tabulated_pair,
-    uniform,
-    warped,
+    shifted_times,
+    table_times_pair,
+    uniform_times,
+    warp_times,
 )
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Tabulated
 
@@ -38,13 +38,13 @@ def joint_covariance(schedule, times, step=ddim):
 
 def covariance_for_a_clean_video(schedule, times, step=ddim):
     video, noise_v, noise_a = basis(3)
-    denoise = given_clean(perfect_denoiser(schedule), AV(video, None))
+    denoise = clean_conditioning(perfect_denoiser(schedule), AV(video, None))
     m = torch.cat(sample(denoise, AV(noise_v, noise_a), schedule, times, step), dim=1)
     return m.T @ m
 
 
 def errors(covariance, schedule, gamma, step, counts):
-    return [(covariance(schedule, warped(uniform(n), gamma), step) - COVARIANCE).abs().max() for n in counts]
+    return [(covariance(schedule, warp_times(uniform_times(n), gamma), step) - COVARIANCE).abs().max() for n in counts]
 
 
 @EVERY_WARP
@@ -66,7 +66,7 @@ def test_dpm_solver_converges_at_second_order(name):
     exact = axes @ torch.diag(deviations[1] / deviations[0]) @ axes.T
 
     def error(steps):
-        times = uniform(steps, start, end)
+        times = uniform_times(steps, start, end)
         found = sample(perfect_denoiser(schedule), AV(*basis(2)), schedule, AV(times, times), dpm_solver)
         return (torch.cat(found, dim=1).T - exact).abs().max()
 
@@ -121,7 +121,7 @@ def test_a_scheduler_of_diffusers_can_be_the_step_time_and_again():
     m = torch.cat(first, dim=1)
     assert (m.T @ m - COVARIANCE).abs().max() < 0.06  # a table's last entry is not all noise
     given = AV(torch.randn(2, 1, dtype=torch.float64), None)
-    end = sample(given_clean(perfect_denoiser(TABLES), given), AV(*basis(2)), TABLES, times, steps)
+    end = sample(clean_conditioning(perfect_denoiser(TABLES), given), AV(*basis(2)), TABLES, times, steps)
     assert torch.equal(end.video, given.video)
 
 
@@ -143,13 +143,13 @@ def test_schedulers_that_would_do_something_else_are_refused(scheduler, complain
 def test_the_ancestral_chain_has_the_variance_that_its_steps_add_up_to(learnt):
     """Unit-variance data: x_s = alpha_t / alpha_s x_t + noise, so variances follow a recursion; its fixed point for beta is 1."""
     noise = AV(*torch.randn(2, 2, 20000, dtype=torch.float64))
-    schedule, times = AV(ROUND, ROUND), uniform(6, 0.99)
+    schedule, times = AV(ROUND, ROUND), uniform_times(6, 0.99)
 
     def denoise(x, t, previous):
         return schedule.map(lambda sch, xi, ti: sch.coefficients(ti)[0][:, None] * xi, x, t)
 
     said = None if learnt is None else lambda: torch.full((2, 20000), learnt)
-    steps = AV(*(Ancestral(generators([1, 2], name), said) for name in AV._fields))
+    steps = AV(*(Ancestral(seeded_generators([1, 2], name), said) for name in AV._fields))
     wanted = 1.0
     alphas, sigmas = ROUND.coefficients(torch.tensor(times, dtype=torch.float64))
     for i in range(5):
@@ -165,11 +165,11 @@ def test_the_ancestral_chain_has_the_variance_that_its_steps_add_up_to(learnt):
 
 
 def test_ancestral_samples_do_not_depend_on_their_neighbours():
-    schedule, times = AV(ROUND, ROUND), uniform(4, 0.99)
+    schedule, times = AV(ROUND, ROUND), uniform_times(4, 0.99)
 
     def run(seeds):
-        steps = AV(*(Ancestral(generators(seeds, f"{name} steps")) for name in AV._fields))
-        noise = draw_pair(seeds, AV((3,), (3,)))
+        steps = AV(*(Ancestral(seeded_generators(seeds, f"{name} steps")) for name in AV._fields))
+        noise = draw_noise_pair(seeds, AV((3,), (3,)))
         return sample(lambda x, t, previous: x.map(torch.tanh), noise, schedule, AV(times, times), steps)
 
     for together, alone in zip(run([4, 5, 6]), run([5]), strict=True):
@@ -184,9 +184,9 @@ def test_a_network_is_asked_in_its_own_type_and_shown_its_last_estimate():
         return Answer(x.map(lambda u: u / 2), AV(t.video, t.audio))
 
     seen = []
-    denoise = denoiser(network, SCHEDULES["straight"], "flow", "told", dtype=torch.bfloat16, observe=seen.append)
-    noise = draw_pair([1], AV((2,), (2,)))
-    end = sample(denoise, noise, SCHEDULES["straight"], AV(uniform(2), uniform(2)))
+    denoise = build_denoiser(network, SCHEDULES["straight"], "flow", "told", dtype=torch.bfloat16, observe=seen.append)
+    noise = draw_noise_pair([1], AV((2,), (2,)))
+    end = sample(denoise, noise, SCHEDULES["straight"], AV(uniform_times(2), uniform_times(2)))
     assert end.video.dtype == torch.float32
     assert [(a[0], a[1], a[2]) for a in asked] == [(torch.bfloat16, torch.float32, "told")] * 2
     assert asked[0][3] is None
@@ -204,27 +204,27 @@ def test_the_callback_sees_every_step_and_may_change_the_pair():
     def denoise(x, t, previous):
         return x.map(lambda u: u + 1)
 
-    end = sample(denoise, AV(*torch.ones(2, 1, 1)), SCHEDULES["straight"], AV(uniform(3), uniform(3)), callback=callback)
+    end = sample(denoise, AV(*torch.ones(2, 1, 1)), SCHEDULES["straight"], AV(uniform_times(3), uniform_times(3)), callback=callback)
     assert [index for index, _ in seen] == [0, 1, 2]
     assert end.video.item() == 1  # zero after the second step, and one more in the last estimate
 
 
 def test_warped_times_are_those_of_the_paper():
     """SVG, eq. 9, 25 steps, gamma 1.5, in thousandths."""
-    video, audio = warped(uniform(25), 1.5)
+    video, audio = warp_times(uniform_times(25), 1.5)
     assert [round(1000 * t) for t in video[:4] + video[-3:]] == [1000, 951, 903, 855, 45, 19, 0]
     assert [round(1000 * t) for t in audio[:4] + audio[-3:]] == [1000, 967, 934, 901, 127, 72, 0]
-    same = warped(uniform(7), 1.0)
-    assert same.video == same.audio == uniform(7)
+    same = warp_times(uniform_times(7), 1.0)
+    assert same.video == same.audio == uniform_times(7)
 
 
 def test_times_begin_and_end_where_asked():
-    assert uniform(4, 0.8, 0.4) == pytest.approx([0.8, 0.7, 0.6, 0.5, 0.4])
+    assert uniform_times(4, 0.8, 0.4) == pytest.approx([0.8, 0.7, 0.6, 0.5, 0.4])
     for by in (0.5, 3.0):
-        times = shifted(5, by, 0.9, 0.1)
+        times = shifted_times(5, by, 0.9, 0.1)
         assert (times[0], times[-1], len(times)) == (0.9, 0.1, 6)
-    assert shifted(2, 3.0)[1] == pytest.approx(0.75)
-    assert shifted(4, 1.0) == pytest.approx(uniform(4))
+    assert shifted_times(2, 3.0)[1] == pytest.approx(0.75)
+    assert shifted_times(4, 1.0) == pytest.approx(uniform_times(4))
 
 
 @pytest.mark.parametrize(
@@ -237,9 +237,9 @@ def test_times_that_do_not_fall_together_are_refused(times):
 
 def test_nonsense_is_refused():
     with pytest.raises(ValueError, match="steps=0"):
-        uniform(0)
+        uniform_times(0)
     with pytest.raises(ValueError, match="gamma"):
-        warped([1.0, 0.0], 0.0)
+        warp_times([1.0, 0.0], 0.0)
 
 
 # Timesteps of the released code's schedulers at 25 steps, by gamma: facts of its output.
@@ -313,12 +313,12 @@ GOLDEN = {
 
 @pytest.mark.parametrize("gamma", GOLDEN)
 def test_the_released_lists_of_25_steps(gamma):
-    times = tabulated_pair(25, AV("linspace", "leading"), gamma)
+    times = table_times_pair(25, AV("linspace", "leading"), gamma)
     assert times.map(lambda stream: [round(1000 * t) - 1 for t in stream]) == AV(*([*one, 0] for one in GOLDEN[gamma]))
 
 
 def test_lists_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="spacing 'trailing': expected one of linspace, leading"):
-        tabulated_pair(25, AV("linspace", "trailing"), 1.0)
+        table_times_pair(25, AV("linspace", "trailing"), 1.0)
     with pytest.raises(ValueError, match="gamma=0"):
-        tabulated_pair(25, AV("linspace", "leading"), 0)
+        table_times_pair(25, AV("linspace", "leading"), 0)

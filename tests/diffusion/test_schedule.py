@@ -3,15 +3,15 @@ import torch
 from diffusers import DDPMScheduler
 
 from sonovid.diffusion.schedule import (
-    PREDICTIONS,
+    PREDICTION_TYPES,
     Cosine,
     RectifiedFlow,
     Schedule,
     Tabulated,
-    diffuse,
+    add_noise,
     error_gain,
-    like,
-    target,
+    broadcast_like,
+    training_target,
     to_x0,
 )
 
@@ -69,38 +69,38 @@ def test_noise_grows_from_nothing(schedule):
 @EVERY_SCHEDULE
 def test_time_zero_is_clean_to_the_bit(schedule):
     x0, eps, t = torch.randn(3, 4, 5), torch.randn(3, 4, 5), torch.tensor([0.0, 0.5, 0.0])
-    x = diffuse(schedule, x0, eps, t)
+    x = add_noise(schedule, x0, eps, t)
     assert torch.equal(x[::2], x0[::2])
-    for predict in PREDICTIONS[1:]:
+    for predict in PREDICTION_TYPES[1:]:
         if offers(schedule, predict):
             torch.testing.assert_close(to_x0(schedule, predict, eps, x, t)[::2], x0[::2])
 
 
 @EVERY_SCHEDULE
-@pytest.mark.parametrize("predict", PREDICTIONS)
+@pytest.mark.parametrize("predict", PREDICTION_TYPES)
 @pytest.mark.parametrize("per_frame", [False, True])
 def test_every_prediction_recovers_x0(schedule, predict, per_frame):
     if not offers(schedule, predict):
         with pytest.raises(ValueError, match="predict"):
-            target(schedule, predict, torch.zeros(1, 1), torch.zeros(1, 1), torch.zeros(1))
+            training_target(schedule, predict, torch.zeros(1, 1), torch.zeros(1, 1), torch.zeros(1))
         return
     x0, eps = torch.randn(2, 4, 3, 5, 2, dtype=torch.float64)
     t = torch.rand(4, 5, dtype=torch.float64) * 0.9 if per_frame else torch.rand(4, dtype=torch.float64) * 0.9
-    x = diffuse(schedule, x0, eps, t)
-    torch.testing.assert_close(to_x0(schedule, predict, target(schedule, predict, x0, eps, t), x, t), x0)
+    x = add_noise(schedule, x0, eps, t)
+    torch.testing.assert_close(to_x0(schedule, predict, training_target(schedule, predict, x0, eps, t), x, t), x0)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 2, 2), (2, 3, 4, 1)])
 def test_a_time_per_frame_is_each_frame_at_its_own_time(shape):
     x0, eps, t = torch.randn(shape), torch.randn(shape), torch.rand(2, 4)
-    whole = diffuse(Cosine(), x0, eps, t)
+    whole = add_noise(Cosine(), x0, eps, t)
     for i in range(4):
-        assert torch.equal(whole[:, :, i], diffuse(Cosine(), x0[:, :, i], eps[:, :, i], t[:, i]))
+        assert torch.equal(whole[:, :, i], add_noise(Cosine(), x0[:, :, i], eps[:, :, i], t[:, i]))
 
 
 def test_times_for_other_frames_are_refused():
     with pytest.raises(ValueError, match="axis 2"):
-        like(torch.rand(2, 5), torch.randn(2, 3, 4, 1))
+        broadcast_like(torch.rand(2, 5), torch.randn(2, 3, 4, 1))
 
 
 @pytest.mark.parametrize("schedule", [RectifiedFlow(), Cosine()])
@@ -111,7 +111,7 @@ def test_derivatives_are_those_of_the_coefficients(schedule):
 
 
 @EVERY_SCHEDULE
-@pytest.mark.parametrize("predict", PREDICTIONS)
+@pytest.mark.parametrize("predict", PREDICTION_TYPES)
 def test_error_gain_is_how_errors_of_x0_appear_in_the_prediction(schedule, predict):
     if not offers(schedule, predict):
         return
@@ -123,7 +123,7 @@ def test_error_gain_is_how_errors_of_x0_appear_in_the_prediction(schedule, predi
 
 @pytest.mark.parametrize("schedule", [RectifiedFlow(), Cosine(), Cosine(0.008)])
 def test_a_sampler_starts_where_an_error_of_the_network_stays_small(schedule):
-    for predict in PREDICTIONS:
+    for predict in PREDICTION_TYPES:
         if offers(schedule, predict):
             start = torch.tensor([schedule.start(predict)])
             assert 1 / error_gain(schedule, predict, start) < 25

@@ -11,8 +11,8 @@ import torch
 from gaussian import COVARIANCE, basis, gain, perfect_denoiser
 
 from sonovid.core.av import AV
-from sonovid.diffusion.losses import posterior
-from sonovid.diffusion.sampler import Ancestral, ddim, dpm_solver, sample, shifted
+from sonovid.diffusion.losses import posterior_coefficients
+from sonovid.diffusion.sampler import Ancestral, ddim, dpm_solver, sample, shifted_times
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow
 
 FLOW = AV(RectifiedFlow(), RectifiedFlow())
@@ -20,7 +20,7 @@ SHIFTS = AV(12.0, 3.0)
 
 
 def clocks(steps, start=1.0):
-    return SHIFTS.map(lambda shift: shifted(steps, shift, start))
+    return SHIFTS.map(lambda shift: shifted_times(steps, shift, start))
 
 
 def covariance_of(pair):
@@ -92,7 +92,7 @@ def test_random_steps_are_sized_by_each_stream_s_own_clock(steps):
     covariance = torch.eye(2, dtype=torch.float64)
     for i in range(steps):
         now, then = (times.map(lambda stream, j=j: torch.tensor([stream[j]], dtype=torch.float64)) for j in (i, i + 1))
-        of_x, of_x0, variance, _ = zip(*schedule.map(posterior, now, then), strict=True)
+        of_x, of_x0, variance, _ = zip(*schedule.map(posterior_coefficients, now, then), strict=True)
         step = torch.diag(torch.cat(of_x)) + torch.diag(torch.cat(of_x0)) @ gain(schedule, now.map(lambda t: float(t[0])))
         added = torch.diag(torch.cat(variance)) if i + 1 < steps else torch.zeros(2, 2, dtype=torch.float64)
         if i + 1 == steps:

@@ -7,7 +7,7 @@ import torch
 
 from sonovid.core.av import AV
 from sonovid.core.condition import Condition
-from sonovid.diffusion.schedule import Tabulated, diffuse
+from sonovid.diffusion.schedule import Tabulated, add_noise
 from sonovid.pipelines.denoising import NOTHING, Denoising
 
 SCHEDULE = AV(Tabulated(), Tabulated())
@@ -75,5 +75,5 @@ def test_a_shown_stream_enters_noised_by_its_own_noise():
     found = denoise(AV(torch.full((1, 2), 9.0), torch.zeros(1, 3)), t, None)
     told, x = network.calls[0]
     assert told == 1 + 10 * 0.5
-    torch.testing.assert_close(x.video, diffuse(SCHEDULE.video, given.video, noises.video, t.video))
+    torch.testing.assert_close(x.video, add_noise(SCHEDULE.video, given.video, noises.video, t.video))
     assert torch.equal(found.video, given.video)

@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 import torch
 
-from sonovid.training.biquads import KINDS, biquad, coloured, filtered
+from sonovid.training.biquads import KINDS, biquad, apply_random_biquad, apply_biquad
 
 RATE = 16000
 
@@ -28,7 +28,7 @@ def test_filtering_is_the_recursion(kind):
     wave = torch.randn(1, 3000, generator=torch.Generator().manual_seed(0))
     b, a = one(kind)
     expected = scipy.signal.lfilter(b[0].double().numpy(), a[0].double().numpy(), wave[0].double().numpy())
-    np.testing.assert_allclose(filtered(wave, b, a)[0].numpy(), expected, atol=1e-4)
+    np.testing.assert_allclose(apply_biquad(wave, b, a)[0].numpy(), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -54,17 +54,17 @@ def test_each_kind_has_its_known_gains(kind, low, centre, high):
 def test_a_gain_of_nothing_changes_nothing():
     wave = torch.randn(1, 500, generator=torch.Generator().manual_seed(0))
     for kind in ("peak", "low_shelf", "high_shelf"):
-        assert torch.allclose(filtered(wave, *one(kind, gain=0.0)), wave, atol=1e-5)
+        assert torch.allclose(apply_biquad(wave, *one(kind, gain=0.0)), wave, atol=1e-5)
 
 
 def test_colouring_stays_in_bounds_and_is_drawn_for_each_sound():
     wave = 0.9 * torch.sign(torch.randn(64, 2000, generator=torch.Generator().manual_seed(0)))
-    made = coloured(wave, RATE, torch.Generator().manual_seed(1))
+    made = apply_random_biquad(wave, RATE, torch.Generator().manual_seed(1))
     assert made.abs().max() <= 1
     assert made.isfinite().all()
     assert not torch.allclose(made[:1].expand(64, -1), made, atol=0.05)
-    assert torch.equal(made, coloured(wave, RATE, torch.Generator().manual_seed(1)))
-    assert not torch.equal(made, coloured(wave, RATE, torch.Generator().manual_seed(2)))
+    assert torch.equal(made, apply_random_biquad(wave, RATE, torch.Generator().manual_seed(1)))
+    assert not torch.equal(made, apply_random_biquad(wave, RATE, torch.Generator().manual_seed(2)))
 
 
 def test_an_unknown_kind_is_refused():

@@ -27,7 +27,7 @@ def test_tensors_and_state_come_back(tmp_path):
 def test_only_the_last_are_kept_and_nothing_aside_is_left(tmp_path):
     for step in (5, 10, 100):
         save(tmp_path, step, keep=2)
-    assert [path.name for path in checkpoint.listed(tmp_path)] == ["checkpoint-000010", "checkpoint-000100"]
+    assert [path.name for path in checkpoint.list_checkpoints(tmp_path)] == ["checkpoint-000010", "checkpoint-000100"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-000010", "checkpoint-000100"]
 
 
@@ -47,7 +47,7 @@ def test_the_last_whole_one_is_found_and_damage_is_named(tmp_path, harm, caplog)
         (bad / "state.json").write_text("{")
     else:
         bad.rename(tmp_path / "checkpoint-000010.tmp")
-    assert checkpoint.latest(tmp_path) == good
+    assert checkpoint.find_latest(tmp_path) == good
     if harm != "half":
         assert "passing over" in caplog.text
         with pytest.raises(ValueError, match="not a whole checkpoint"):
@@ -55,7 +55,7 @@ def test_the_last_whole_one_is_found_and_damage_is_named(tmp_path, harm, caplog)
 
 
 def test_there_may_be_none(tmp_path):
-    assert checkpoint.latest(tmp_path / "nowhere") is None
+    assert checkpoint.find_latest(tmp_path / "nowhere") is None
 
 
 def test_an_optimiser_goes_on_as_if_nothing_had_happened(tmp_path):

@@ -12,18 +12,18 @@ from torch import nn
 from sonovid.codecs.hierarchical import Discriminator
 from sonovid.codecs.hierarchical.autoencoder import SCHEDULE
 from sonovid.codecs.hierarchical.discriminator import small
-from sonovid.codecs.hierarchical.layers import zeroed
+from sonovid.codecs.hierarchical.layers import zero_module
 from sonovid.core.av import AV
-from sonovid.diffusion.objective import Scored, total
+from sonovid.diffusion.objective import LossOutput, total_loss
 from sonovid.training import hierarchical
 from sonovid.training.hierarchical import (
-    HierarchicalLosses,
-    contrast,
+    HierarchicalObjective,
+    contrastive_loss,
     draw_frames,
-    fakes,
-    hinge,
+    fake_triples,
+    hinge_loss,
     kl_divergence,
-    picked,
+    select_frames,
 )
 
 
@@ -40,7 +40,7 @@ def judge():
 
 def batch(model, b=3, labels=(0, 2, -1)):
     frames, sound = window(b)
-    seen = model.perceive(frames, sound)
+    seen = model.encode_signal(frames, sound)
     return {
         "video": seen.video,
         "audio": seen.audio,
@@ -56,7 +56,7 @@ def seeded(seed=0):
 
 def losses(model=None, seed=0, given=None, **options):
     model = model or autoencoder()
-    objective = HierarchicalLosses(**{"dropout": 0.0, "adversary": judge(), **options})
+    objective = HierarchicalObjective(**{"dropout": 0.0, "adversary": judge(), **options})
     return objective(model, batch(model) if given is None else given, seeded(seed))
 
 
@@ -79,12 +79,12 @@ def test_contrast_is_equation_one_written_out():
             ahead = [math.exp(forth * float(vectors.video[i] @ vectors.audio[j])) for j in range(4)]
             aback = [math.exp(back * float(vectors.audio[i] @ vectors.video[j])) for j in range(4)]
             wanted -= 0.5 * math.log(ahead[i] / sum(ahead)) + 0.5 * math.log(aback[i] / sum(aback))
-        found = contrast(vectors, AV(torch.tensor(forth), torch.tensor(back)))
+        found = contrastive_loss(vectors, AV(torch.tensor(forth), torch.tensor(back)))
         assert found.sum().item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_the_hinge_is_bounded_below_and_asks_for_real_above_one_and_fake_below_minus_one():
-    found = hinge(torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0]), torch.tensor([-1.0, 1.0]))
+    found = hinge_loss(torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0]), torch.tensor([-1.0, 1.0]))
     assert found["real"].tolist() == [0.0, 0.5]
     assert found["fake"].tolist() == [0.0, 1.5]
 
@@ -92,7 +92,7 @@ def test_the_hinge_is_bounded_below_and_asks_for_real_above_one_and_fake_below_m
 def test_the_four_fakes_of_equation_two():
     # Slots: sound, frame i, frame j; made ones are negative.
     real = torch.tensor([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1, 1).expand(-1, 3, -1, -1, -1)
-    found = [f[0, 0].flatten().tolist() for f in fakes(real, -real)]
+    found = [f[0, 0].flatten().tolist() for f in fake_triples(real, -real)]
     assert found == [[-1, -2, -3], [-1, -2, 3], [-1, 2, -3], [-1, -3, -2]]
 
 
@@ -103,7 +103,7 @@ def test_frames_differ_and_rise_and_all_are_drawn():
     with pytest.raises(ValueError, match="5 frames drawn of 4"):
         draw_frames(4, 1, 5, None)
     clips = torch.arange(8.0).reshape(2, 1, 4, 1, 1)
-    assert picked(clips, torch.tensor([[0, 3], [1, 2]])).flatten().tolist() == [0, 3, 5, 6]
+    assert select_frames(clips, torch.tensor([[0, 3], [1, 2]])).flatten().tolist() == [0, 3, 5, 6]
 
 
 # --- the whole -------------------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_one_value_per_sample_weighted_by_lambda():
 
 def test_a_network_that_says_zero_errs_by_the_noise_itself():
     model = autoencoder()
-    zeroed(model.network.decoder.unet.conv_out)
+    zero_module(model.network.decoder.unet.conv_out)
     found = losses(model, adversary=None).losses
     # Mean squares of standard normal noise: 4 x 4 x 4 numbers an image.
     assert all(0.5 < float(loss.mean()) < 1.6 for loss in (found["video"], found["audio"]))
@@ -138,13 +138,13 @@ def test_the_judged_pixels_are_those_of_one_step_back_to_clean_latents():
             return (x - alpha * told["x0"]) / sigma
 
     numbers = draw_frames(4, 3, 2, _after_latents(model, given))
-    told["x0"] = torch.cat([picked(given["video"], numbers).movedim(1, 2).flatten(0, 1), given["audio"]])
+    told["x0"] = torch.cat([select_frames(given["video"], numbers).movedim(1, 2).flatten(0, 1), given["audio"]])
     model.network.decoder.forward = Knowing().forward
     real, made = losses(model, given=given).made
     assert torch.equal(real[:, :, 0], given["picture"])
-    assert torch.equal(real[:, :, 1:], picked(given["frames"], numbers))
-    assert torch.allclose(made[:, :, 0], model.render(given["audio"]), atol=5e-2)
-    assert torch.allclose(made[:, :, 1], model.render(picked(given["video"], numbers)[:, :, 0]), atol=5e-2)
+    assert torch.equal(real[:, :, 1:], select_frames(given["frames"], numbers))
+    assert torch.allclose(made[:, :, 0], model.decode_signal(given["audio"]), atol=5e-2)
+    assert torch.allclose(made[:, :, 1], model.decode_signal(select_frames(given["video"], numbers)[:, :, 0]), atol=5e-2)
 
 
 @pytest.mark.parametrize("predict", ["eps", "x0", "v"])
@@ -152,7 +152,7 @@ def test_a_decoder_that_says_what_is_asked_for_has_no_loss(predict):
     model = autoencoder(predict=predict)
     given = batch(model)
     numbers = draw_frames(4, 3, 2, _after_latents(model, given))
-    x0 = torch.cat([picked(given["video"], numbers).movedim(1, 2).flatten(0, 1), given["audio"]])
+    x0 = torch.cat([select_frames(given["video"], numbers).movedim(1, 2).flatten(0, 1), given["audio"]])
 
     def says(x, t, told):
         alpha, sigma = (c[:, None, None, None] for c in SCHEDULE.coefficients(t))
@@ -189,7 +189,7 @@ def test_missing_labels_are_noticed_and_the_loss_is_left_out(caplog):
         losses(model, given=given)
     assert [r.message for r in caplog.records] == ["the data carry no labels: the classification loss is skipped"]
     assert found.losses["classes"].isnan().all()
-    assert total(Scored(found.losses, AV(None, None))).isfinite()
+    assert total_loss(LossOutput(found.losses, AV(None, None))).isfinite()
 
 
 def test_labels_outside_the_set_and_missing_pixels_are_refused():
@@ -201,7 +201,7 @@ def test_labels_outside_the_set_and_missing_pixels_are_refused():
     with pytest.raises(ValueError, match="needs `frames` and `picture`"):
         losses(model, given=given)
     with pytest.raises(ValueError, match="frames=1"):
-        HierarchicalLosses(frames=1, adversary=judge())
+        HierarchicalObjective(frames=1, adversary=judge())
 
 
 def test_a_model_without_a_semantic_space_has_no_semantic_losses():
@@ -278,7 +278,7 @@ def test_the_adversarys_loss_trains_the_adversary_and_nothing_of_the_autoencoder
     model, adversary = autoencoder(), judge()
     result = losses(model)
     # Each by itself: inside the margin both pull the last bias alike, and in their sum it stands still.
-    for loss in HierarchicalLosses(adversary=adversary).discriminate(adversary, result.made).values():
+    for loss in HierarchicalObjective(adversary=adversary).discriminate(adversary, result.made).values():
         for parameter in [*model.parameters(), *adversary.parameters()]:
             parameter.grad = None
         loss.sum().backward()
@@ -288,14 +288,14 @@ def test_the_adversarys_loss_trains_the_adversary_and_nothing_of_the_autoencoder
 
 def test_the_frame_codec_and_the_vocoder_are_frozen():
     model = autoencoder()
-    total(Scored(losses(model).losses, AV(None, None))).backward()
+    total_loss(LossOutput(losses(model).losses, AV(None, None))).backward()
     frozen = [p for n, p in model.named_parameters() if n.startswith(("frame_codec.", "vocoder."))]
     assert frozen
     assert all(p.grad is None and not p.requires_grad for p in frozen)
 
 
 def step(model, optimiser, seed, **options):
-    loss = total(Scored(losses(model, seed, **options).losses, AV(None, None)))
+    loss = total_loss(LossOutput(losses(model, seed, **options).losses, AV(None, None)))
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     dead = {n for n, p in model.network.named_parameters() if p.grad is None or not p.grad.any()}
@@ -317,7 +317,7 @@ def test_perceptrons_zeroed_throughout_as_released_stay_dead():
     model = autoencoder(fresh=True)
     perceptrons = [*model.network.decoder.content.values(), model.network.decoder.meaning]
     for one in perceptrons:
-        zeroed(one)
+        zero_module(one)
     optimiser = torch.optim.AdamW(model.network.parameters(), lr=1e-3)
     for seed in range(3):
         dead = step(model, optimiser, seed, adversary=None)

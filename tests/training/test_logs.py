@@ -8,11 +8,11 @@ import torch
 
 from sonovid.core.av import AV
 from sonovid.training import logs
-from sonovid.training.logs import Log, Meter
+from sonovid.training.logs import TrainingLog, LossMeter
 
 
 def test_means_are_told_apart_by_stream_noise_level_and_what_was_given():
-    meter = Meter(torch.device("cpu"))
+    meter = LossMeter(torch.device("cpu"))
     nan = math.nan
     times = AV(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.9, 0.5, 0.0]))
     meter.add({"video": torch.tensor([nan, 2.0, 4.0]), "audio": torch.tensor([1.0, 3.0, nan])}, times)
@@ -30,7 +30,7 @@ def test_means_are_told_apart_by_stream_noise_level_and_what_was_given():
 
 
 def test_times_of_single_frames_and_losses_without_times_are_taken():
-    meter = Meter(torch.device("cpu"))
+    meter = LossMeter(torch.device("cpu"))
     meter.add({"audio": torch.tensor([1.0])}, AV(torch.zeros(1, 4), torch.tensor([[0.0, 0.3]])))
     meter.add({"pixels": torch.tensor([0.5, 1.5])}, None)
     found = meter.take()
@@ -39,36 +39,36 @@ def test_times_of_single_frames_and_losses_without_times_are_taken():
 
 
 def test_an_infinite_loss_is_seen_and_not_taken_for_unscored():
-    meter = Meter(torch.device("cpu"))
+    meter = LossMeter(torch.device("cpu"))
     meter.add({"pixels": torch.tensor([math.inf, 1.0])}, None)
     assert math.isinf(meter.take()["loss/pixels"])
 
 
 def test_means_over_processes_are_those_of_all_samples():
-    a, b = Meter(torch.device("cpu")), Meter(torch.device("cpu"))
+    a, b = LossMeter(torch.device("cpu")), LossMeter(torch.device("cpu"))
     a.add({"pixels": torch.tensor([1.0, 2.0, 3.0])}, None)
     b.add({"pixels": torch.tensor([10.0])}, None)
     assert a.take(lambda x: x + b.sums["pixels"])["loss/pixels"] == 4.0
 
 
 def test_a_resumed_log_loses_what_was_written_beyond_the_checkpoint(tmp_path):
-    first = Log(tmp_path)
+    first = TrainingLog(tmp_path)
     for step in (3, 6, 9):
         first.write("train", step, {"loss/video": 1.0 / step})
     first.close()
     with open(tmp_path / "log.jsonl", "a") as file:
         file.write('{"kind": "train", "st')
-    again = Log(tmp_path, step=6)
+    again = TrainingLog(tmp_path, step=6)
     again.write("train", 7, {"loss/video": 0.5})
     again.write("validation", 7, {"loss/video": 0.25})
     again.close()
-    assert [line["step"] for line in logs.read(tmp_path / "log.jsonl")] == [3, 6, 7]
-    assert [line["loss/video"] for line in logs.read(tmp_path / "log.jsonl", "validation")] == [0.25]
+    assert [line["step"] for line in logs.read_log(tmp_path / "log.jsonl")] == [3, 6, 7]
+    assert [line["loss/video"] for line in logs.read_log(tmp_path / "log.jsonl", "validation")] == [0.25]
 
 
 def test_tensorboard_holds_the_same_numbers(tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    log = Log(tmp_path)
+    log = TrainingLog(tmp_path)
     log.write("train", 4, {"loss/video": 0.75, "note": "words are for the file alone"})
     log.close()
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))

@@ -17,10 +17,10 @@ from torch import nn
 
 from sonovid.core import atomic
 from sonovid.training import checkpoint, logs
-from sonovid.training.loop import Order, learning_rate, seed_of, train
+from sonovid.training.loop import SampleOrder, learning_rate, derive_seed, train
 from sonovid.training.preemption import Preempted
-from sonovid.training.run import for_processes
-from sonovid.training.settings import Settings
+from sonovid.training.run import resolve_accumulation
+from sonovid.training.config import TrainingConfig
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
 
@@ -67,7 +67,7 @@ def test_a_killed_run_resumed_is_the_run_that_was_not_killed_bit_for_bit(tmp_pat
     # Two calls of the objective a step, and two more in the validation of step 10: this is the second batch of step 14.
     killed = run(tmp_path / "killed", "--accumulate", 2, "--kill-in-call", 30)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert checkpoint.latest(tmp_path / "killed").name == "checkpoint-000010"
+    assert checkpoint.find_latest(tmp_path / "killed").name == "checkpoint-000010"
     resumed = run(tmp_path / "killed", "--accumulate", 2, "--resume", "latest")
     assert resumed.returncode == 0, resumed.stderr
     same(tmp_path / "whole" / "checkpoint-000020", tmp_path / "killed" / "checkpoint-000020")
@@ -83,7 +83,7 @@ def test_two_processes_train_what_one_trains_in_two_accumulated_batches(launcher
     ours, theirs = (load_file(tmp_path / name / "checkpoint-000020" / "model.safetensors") for name in ("one", "two"))
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name], rtol=1e-4, atol=1e-5)
-    for a, b in zip(logs.read(tmp_path / "one" / "log.jsonl"), logs.read(tmp_path / "two" / "log.jsonl"), strict=True):
+    for a, b in zip(logs.read_log(tmp_path / "one" / "log.jsonl"), logs.read_log(tmp_path / "two" / "log.jsonl"), strict=True):
         assert a["loss/audio"] == pytest.approx(b["loss/audio"], rel=1e-4)
 
 
@@ -94,7 +94,7 @@ def test_sigterm_writes_a_checkpoint_and_the_resumed_run_is_exact(tmp_path):
         train(job(27, accumulate=2, by=signal.SIGTERM), tmp_path / "stopped")
     assert raised.value.exit_code == 75
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    assert checkpoint.latest(tmp_path / "stopped").name == "checkpoint-000013"
+    assert checkpoint.find_latest(tmp_path / "stopped").name == "checkpoint-000013"
     train(job(accumulate=2), tmp_path / "stopped", resume="latest")
     same(tmp_path / "whole" / "checkpoint-000020", tmp_path / "stopped" / "checkpoint-000020")
     same(tmp_path / "whole" / "model", tmp_path / "stopped" / "model")
@@ -121,7 +121,7 @@ def test_a_branch_is_a_run_of_its_own_which_the_same_command_continues(tmp_path,
     train(job(decay="constant"), tmp_path / "run")
     before, start = everything(tmp_path / "run"), tmp_path / "run" / "checkpoint-000010"
     train(job(steps=15, decay="constant"), tmp_path / "branch", resume=start)
-    assert [path.name for path in checkpoint.listed(tmp_path / "branch")] == ["checkpoint-000015"]
+    assert [path.name for path in checkpoint.list_checkpoints(tmp_path / "branch")] == ["checkpoint-000015"]
     # As a requeued job does: the same words again.
     with caplog.at_level("INFO"):
         train(job(decay="constant"), tmp_path / "branch", resume=start)
@@ -132,7 +132,7 @@ def test_a_branch_is_a_run_of_its_own_which_the_same_command_continues(tmp_path,
 
 def test_milestones_are_written_and_outlive_keep(tmp_path):
     train(job(steps=12, checkpoint_every=4, keep=1, milestones=(3, 8)), tmp_path)
-    assert [path.name for path in checkpoint.listed(tmp_path)] == ["checkpoint-000003", "checkpoint-000008", "checkpoint-000012"]
+    assert [path.name for path in checkpoint.list_checkpoints(tmp_path)] == ["checkpoint-000003", "checkpoint-000008", "checkpoint-000012"]
 
 
 def test_a_second_training_in_one_folder_is_refused_and_a_dead_one_holds_nothing(tmp_path):
@@ -151,7 +151,7 @@ def test_a_second_training_in_one_folder_is_refused_and_a_dead_one_holds_nothing
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
     train(job(steps=5), tmp_path)
-    assert checkpoint.latest(tmp_path).name == "checkpoint-000005"
+    assert checkpoint.find_latest(tmp_path).name == "checkpoint-000005"
 
 
 class Halved(Tiny):
@@ -184,14 +184,14 @@ def test_frozen_weights_are_written_once_and_neither_averaged_nor_optimised(tmp_
 
 
 def test_a_global_batch_is_split_into_passes(tmp_path):
-    assert for_processes(Settings(batch_size=4, global_batch=32), 2).accumulate == 4
-    assert for_processes(Settings(batch_size=4), 2).accumulate == 1
+    assert resolve_accumulation(TrainingConfig(batch_size=4, global_batch=32), 2).accumulate == 4
+    assert resolve_accumulation(TrainingConfig(batch_size=4), 2).accumulate == 1
     with pytest.raises(ValueError, match="global_batch=6: is no multiple of batch_size=4 in 1 processes"):
-        for_processes(Settings(batch_size=4, global_batch=6), 1)
+        resolve_accumulation(TrainingConfig(batch_size=4, global_batch=6), 1)
     train(job(accumulate=2), tmp_path / "two")
     train(job(global_batch=12), tmp_path / "global")
     same(tmp_path / "two" / "checkpoint-000020", tmp_path / "global" / "checkpoint-000020")
-    assert logs.read(tmp_path / "global" / "log.jsonl")[-1]["global_batch"] == 12
+    assert logs.read_log(tmp_path / "global" / "log.jsonl")[-1]["global_batch"] == 12
 
 
 def test_a_full_disk_loses_no_checkpoint_and_is_said_in_one_line(tmp_path):
@@ -214,7 +214,7 @@ def test_a_full_disk_loses_no_checkpoint_and_is_said_in_one_line(tmp_path):
     assert after.pop("log.jsonl").startswith(before.pop("log.jsonl"))
     assert after == before
     train(large(), tmp_path, resume="latest")
-    assert checkpoint.latest(tmp_path).name == "checkpoint-000020"
+    assert checkpoint.find_latest(tmp_path).name == "checkpoint-000020"
 
 
 def test_runs_of_one_process_may_differ_in_precision(tmp_path):
@@ -233,9 +233,9 @@ def test_a_configuration_that_asks_for_sharding_is_refused_not_ignored(tmp_path,
 def test_training_lowers_the_loss_and_true_pairs_come_out_below_shuffled_ones(tmp_path):
     often = {"log_every": 50, "checkpoint_every": 400, "validate_every": 400}
     train(job(dropout=0.0, steps=400, batch_size=32, learning_rate=1e-2, **often), tmp_path)
-    lines = logs.read(tmp_path / "log.jsonl")
+    lines = logs.read_log(tmp_path / "log.jsonl")
     assert lines[-1]["loss/audio"] < 0.8 * lines[0]["loss/audio"]
-    held_out = logs.read(tmp_path / "log.jsonl", "validation")[-1]
+    held_out = logs.read_log(tmp_path / "log.jsonl", "validation")[-1]
     assert held_out["true/loss/audio"] < held_out["shuffled/loss/audio"]
     assert any(name.startswith("loss_given_at/audio/") for name in lines[-1])
     assert "loss_given/video" not in lines[-1]
@@ -291,11 +291,11 @@ def test_an_adversary_is_trained_and_resumed_with_the_model(tmp_path):
     trained = with_adversary().adversary
     trained.load_state_dict(load_file(tmp_path / "whole" / "checkpoint-000020" / "adversary.safetensors"))
     assert not torch.equal(before, trained(torch.ones(1, 4)))
-    assert "loss/adversary_fake" in logs.read(tmp_path / "whole" / "log.jsonl")[-1]
+    assert "loss/adversary_fake" in logs.read_log(tmp_path / "whole" / "log.jsonl")[-1]
 
 
 def stop_after(steps: int, indices, interrupted):
-    order = Order(50, 0)
+    order = SampleOrder(50, 0)
     if list(indices) == order(steps * 6, 6):
         raise KeyboardInterrupt
     return interrupted.batch(indices)
@@ -303,7 +303,7 @@ def stop_after(steps: int, indices, interrupted):
 
 def test_a_run_of_given_minutes_ends_with_a_checkpoint(tmp_path):
     train(job(steps=100_000, max_minutes=0.02, checkpoint_every=100_000, validate_every=100_000), tmp_path)
-    assert 0 < checkpoint.load(checkpoint.latest(tmp_path))[1]["step"] < 100_000
+    assert 0 < checkpoint.load(checkpoint.find_latest(tmp_path))[1]["step"] < 100_000
 
 
 def test_an_earlier_run_is_not_written_over(tmp_path):
@@ -330,21 +330,21 @@ def test_a_diverged_loss_is_said(tmp_path):
 
 
 def test_every_epoch_takes_every_sample_once_in_an_order_of_its_own():
-    order = Order(10, seed=3)
+    order = SampleOrder(10, seed=3)
     first, second = order(0, 10), order(10, 10)
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
     assert order(5, 10) == first[5:] + second[:5]
-    assert Order(10, seed=4)(0, 10) != first
+    assert SampleOrder(10, seed=4)(0, 10) != first
 
 
 def test_seeds_count_every_key():
-    assert len({seed_of(0, "noise", step, slot) for step in range(50) for slot in range(4)}) == 200
-    assert seed_of(1, "a") == seed_of(1, "a")
+    assert len({derive_seed(0, "noise", step, slot) for step in range(50) for slot in range(4)}) == 200
+    assert derive_seed(1, "a") == derive_seed(1, "a")
 
 
 def test_the_rate_rises_and_falls():
-    settings = Settings(warm_up=10, final_rate=0.1)
+    settings = TrainingConfig(warm_up=10, final_rate=0.1)
     assert learning_rate(settings, 4, 0.0) == pytest.approx(0.5)
     assert learning_rate(settings, 100, 0.5) == pytest.approx(0.55)
     assert learning_rate(settings, 100, 1.0) == pytest.approx(0.1)
@@ -356,6 +356,6 @@ def test_the_rate_rises_and_falls():
 
 def test_settings_say_what_they_allow():
     with pytest.raises(ValueError, match="batch_size=0"):
-        Settings(batch_size=0)
+        TrainingConfig(batch_size=0)
     with pytest.raises(ValueError, match="average"):
-        Settings(average=1.0)
+        TrainingConfig(average=1.0)

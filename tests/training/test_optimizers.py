@@ -2,8 +2,8 @@ import torch
 from torch import nn
 
 from sonovid.training import checkpoint
-from sonovid.training.optimizers import MuonWithAdamW, optimizer
-from sonovid.training.settings import Settings
+from sonovid.training.optimizers import MuonWithAdamW, build_optimizer
+from sonovid.training.config import TrainingConfig
 
 
 class Network(nn.Module):
@@ -23,8 +23,8 @@ class Network(nn.Module):
 def made(kind):
     torch.manual_seed(0)
     network = Network()
-    settings = Settings(optimizer=kind, learning_rate=1e-2, weight_decay=0.0)
-    return network, optimizer(network, settings.learning_rate, settings, torch.device("cpu"))
+    settings = TrainingConfig(optimizer=kind, learning_rate=1e-2, weight_decay=0.0)
+    return network, build_optimizer(network, settings.learning_rate, settings, torch.device("cpu"))
 
 
 def steps(network, opt, count, first=0):
@@ -97,7 +97,7 @@ class Convolutions(nn.Module):
 def test_muon_moves_kernels_inside_blocks_through_their_views():
     torch.manual_seed(0)
     network = Convolutions()
-    opt = optimizer(network, 1e-2, Settings(optimizer="muon_kernels", weight_decay=0.0), torch.device("cpu"))
+    opt = build_optimizer(network, 1e-2, TrainingConfig(optimizer="muon_kernels", weight_decay=0.0), torch.device("cpu"))
     inner = [network.chain[1][0].weight, network.chain[1][2].weight]
     assert [p for p, _ in opt.kernels] == inner
     before = [p.detach().clone() for p in network.parameters()]
@@ -116,7 +116,7 @@ def test_muon_moves_kernels_inside_blocks_through_their_views():
     loss.backward()
     alone.grad = again.chain[1][0].weight.grad.flatten(1)
     torch.optim.Muon([alone], lr=2.5e-2, weight_decay=0.0, adjust_lr_fn="match_rms_adamw").step()
-    fresh = optimizer(again, 1e-2, Settings(optimizer="muon_kernels", weight_decay=0.0), torch.device("cpu"))
+    fresh = build_optimizer(again, 1e-2, TrainingConfig(optimizer="muon_kernels", weight_decay=0.0), torch.device("cpu"))
     fresh.step()
     torch.testing.assert_close(again.chain[1][0].weight.flatten(1), alone)
     assert moved.shape == (4, 4, 3, 3)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from sonovid.training.perceptual import PerceptualDistance
+from sonovid.training.perceptual import LPIPS
 
 # VGG16 as published: 13 convolutions at these places among activations and poolings.
 PLACES = {0: (3, 64), 2: (64, 64), 5: (64, 128), 7: (128, 128), 10: (128, 256), 12: (256, 256), 14: (256, 256)}
@@ -26,7 +26,7 @@ def weights():
 
 def test_the_distance_is_that_of_the_definition(tmp_path, weights):
     save_file(weights, tmp_path / "lpips.safetensors")
-    distance = PerceptualDistance.from_file(tmp_path / "lpips.safetensors")
+    distance = LPIPS.from_file(tmp_path / "lpips.safetensors")
     made, true = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(1)).unbind(0)
 
     def features(x):
@@ -55,6 +55,6 @@ def test_files_that_do_not_fit_are_refused(tmp_path, weights):
     path = tmp_path / "lpips.safetensors"
     save_file({name: x for name, x in weights.items() if name != "lin3.model.1.weight"}, path)
     with pytest.raises(ValueError, match=r"lin3\.model\.1\.weight of shape \(1, 512, 1, 1\) is not in it"):
-        PerceptualDistance.from_file(path)
+        LPIPS.from_file(path)
     with pytest.raises(ValueError, match=r"expected a \.safetensors file"):
-        PerceptualDistance.from_file(tmp_path / "vgg.pth")
+        LPIPS.from_file(tmp_path / "vgg.pth")

@@ -10,12 +10,12 @@ from sonovid.codecs.vocoder import SpectralVocoder
 from sonovid.training.reconstruction import (
     FrameReconstruction,
     MelReconstruction,
-    SpectrogramJudge,
+    SpectrogramDiscriminator,
     VideoReconstruction,
-    Vocoding,
+    VocoderObjective,
     kl_to_standard_normal,
-    moving,
-    multi_resolution_distance,
+    motion_mask,
+    multi_resolution_stft_loss,
     psnr,
     psnr_moving,
 )
@@ -32,8 +32,8 @@ def test_divergence_is_that_of_torch_distributions():
 
 def test_equal_waves_are_no_distance_apart_and_scaled_ones_are():
     wave = torch.randn(2, 8000) * 0.1
-    torch.testing.assert_close(multi_resolution_distance(wave, wave), torch.zeros(2))
-    halved = multi_resolution_distance(wave / 2, wave)
+    torch.testing.assert_close(multi_resolution_stft_loss(wave, wave), torch.zeros(2))
+    halved = multi_resolution_stft_loss(wave / 2, wave)
     # Half the amplitude is a convergence of one half and log 2 in the logarithm, wherever it is above the floor.
     torch.testing.assert_close(halved, torch.full((2,), 0.5 + math.log(2)), atol=0.03, rtol=0)
 
@@ -66,7 +66,7 @@ def test_a_few_steps_reduce_the_loss(kind):
     objective, model, batch = {
         "frames": (FrameReconstruction(), FrameAutoencoder(4, 4, (8, 16), 1), {"frames": frames}),
         "mel": (MelReconstruction(SETTINGS), MelAutoencoder(width=16, blocks=1), {"waveform": wave}),
-        "vocoder": (Vocoding(SETTINGS), SpectralVocoder(width=16, depth=1), {"waveform": wave}),
+        "vocoder": (VocoderObjective(SETTINGS), SpectralVocoder(width=16, depth=1), {"waveform": wave}),
     }[kind]
     history, _ = trained(objective, model, batch)
     assert history[-1] < 0.9 * history[0]
@@ -74,8 +74,8 @@ def test_a_few_steps_reduce_the_loss(kind):
 
 def test_the_adversary_learns_to_tell_and_the_vocoder_is_told():
     torch.manual_seed(0)
-    judge, vocoder = SpectrogramJudge((128, 256), 8), SpectralVocoder(width=16, depth=1)
-    objective = Vocoding(SETTINGS, adversary=judge)
+    judge, vocoder = SpectrogramDiscriminator((128, 256), 8), SpectralVocoder(width=16, depth=1)
+    objective = VocoderObjective(SETTINGS, adversary=judge)
     batch = {"waveform": torch.randn(2, 8000) * 0.1}
     scored = objective(vocoder, batch)
     assert {"verdict", "features"} <= set(scored.losses)
@@ -103,7 +103,7 @@ def test_half_of_the_frames_go_through_the_autoencoder_first():
             return super().forward(log_mel)
 
     wave = torch.randn(8, 8000) * 0.1
-    Vocoding(SETTINGS, through=autoencoder)(Listening(width=16, depth=1), {"waveform": wave}, torch.Generator().manual_seed(0))
+    VocoderObjective(SETTINGS, through=autoencoder)(Listening(width=16, depth=1), {"waveform": wave}, torch.Generator().manual_seed(0))
     plain = [torch.equal(a, b) for a, b in zip(seen[0], SETTINGS(wave), strict=True)]
     assert 0 < sum(plain) < 8
 
@@ -116,17 +116,17 @@ def square_that_moves() -> torch.Tensor:
 
 
 def test_moving_pixels_are_those_that_leave_the_median():
-    found = moving(square_that_moves())
+    found = motion_mask(square_that_moves())
     assert found.sum() == 8 * 4 * 2
     assert found[0, 0, 3, 5, 6] == 1
-    assert moving(torch.zeros(1, 3, 4, 4, 4)).sum() == 0
+    assert motion_mask(torch.zeros(1, 3, 4, 4, 4)).sum() == 0
 
 
 def test_psnr_of_moving_pixels_sees_them_alone():
     true = square_that_moves()
-    made = torch.where(moving(true).bool(), true + 0.2 * -true.sign(), true - 0.0)
+    made = torch.where(motion_mask(true).bool(), true + 0.2 * -true.sign(), true - 0.0)
     torch.testing.assert_close(psnr_moving(made, true), torch.tensor(20.0), atol=1e-3, rtol=0)
-    still = torch.where(moving(true).bool(), true, true + 0.2)
+    still = torch.where(motion_mask(true).bool(), true, true + 0.2)
     assert psnr_moving(still, true) > 60
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sonovid.core.av import AV
 from sonovid.training.loop import Job, train
-from sonovid.training.settings import Settings
+from sonovid.training.config import TrainingConfig
 
 
 class Tiny(ModelMixin, ConfigMixin):
@@ -85,7 +85,7 @@ def vectors(indices) -> dict:
 
 def job(kill_in_call: int = 0, dropout: float = 0.1, by: int = signal.SIGKILL, **settings) -> Job:
     torch.manual_seed(7)
-    common = Settings(
+    common = TrainingConfig(
         steps=20,
         batch_size=6,
         warm_up=4,

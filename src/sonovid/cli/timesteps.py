@@ -44,24 +44,24 @@ def run(args: argparse.Namespace) -> None:
 
     from sonovid.core import atomic
     from sonovid.core.av import AV
-    from sonovid.diffusion.adjustment import choice, curve, gap
+    from sonovid.diffusion.timestep_adjustment import estimate_gamma, loss_curve, curve_gap
 
     if args.clips < 1 or args.draws < 1 or args.gamma <= 0:
         raise ValueError("timesteps: --clips and --draws have to be at least 1, and --gamma above zero")
     if args.save and (args.model is None or not Path(args.model).is_dir()):
         raise ValueError(f"timesteps --save: {args.model or 'the packaged model'} is no folder to be changed; copy it first")
     losses = measure(args.model, args.data, args.clips, args.draws, args.seed)
-    curves = AV(*(curve(*pair[:2]) for pair in losses))
+    curves = AV(*(loss_curve(*pair[:2]) for pair in losses))
     refused, chosen = "", None
     try:
-        chosen = choice(losses, args.draws, seed=args.seed)
+        chosen = estimate_gamma(losses, args.draws, seed=args.seed)
     except ValueError as error:
         refused = str(error)
     best = None if chosen is None else chosen.gamma
     print(f"{'time':>6}  {'video':>6}  {'audio':>6}   loss of the noise, over its value at the smallest time")
     for t in (0.1, 0.3, 0.5, 0.7, 0.9):
         print(f"{t:6.1f}  {float(curves.video(t)):6.3f}  {float(curves.audio(t)):6.3f}")
-    gaps = {gamma: gap(curves, gamma) for gamma in dict.fromkeys([1.0, args.gamma, *([] if best is None else [best])])}
+    gaps = {gamma: curve_gap(curves, gamma) for gamma in dict.fromkeys([1.0, args.gamma, *([] if best is None else [best])])}
     for gamma, value in gaps.items():
         nearest = "" if chosen is None or gamma != best else f"  <- the nearest; 95 % [{chosen.low:.2f}, {chosen.high:.2f}]"
         print(f"gamma {gamma:5.2f}: the curves are {value:.3f} apart on average{nearest}")
@@ -89,7 +89,7 @@ def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int
     from sonovid.core import progress
     from sonovid.core.av import AV, Task
     from sonovid.data import clips, manifest
-    from sonovid.diffusion.adjustment import losses_over_time, uninformed
+    from sonovid.diffusion.timestep_adjustment import measure_losses, uninformed_losses
     from sonovid.pipelines.pipeline import SoundingVideoPipeline
     from sonovid.recipes.latent_training import encoded
 
@@ -109,8 +109,8 @@ def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int
         shuffled = spread[1][torch.randperm(draws, generator=generator)]
         times.append(AV(*(t.clamp(min=1e-3).to(pipe.device) for t in (spread[0], shuffled))))
     seen = progress.bar(pairs, desc="clips")
-    found = losses_over_time(pipe.denoiser, pipe.schedule, pipe.config.predict, seen, times, generator)
-    return found.map(lambda pair, schedule: (*pair, uninformed(schedule, pair[0])), pipe.schedule)
+    found = measure_losses(pipe.denoiser, pipe.schedule, pipe.config.predict, seen, times, generator)
+    return found.map(lambda pair, schedule: (*pair, uninformed_losses(schedule, pair[0])), pipe.schedule)
 
 
 def save(model: Path, gamma: float) -> None:
@@ -136,7 +136,7 @@ def draw(curves: Any, gammas: list[float], path: Path) -> None:
     import numpy as np
 
     from sonovid.core import atomic
-    from sonovid.diffusion.adjustment import gap
+    from sonovid.diffusion.timestep_adjustment import curve_gap
 
     figure = Figure(figsize=(3.4 * len(gammas), 3), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(gammas), sharey=True))
@@ -144,7 +144,7 @@ def draw(curves: Any, gammas: list[float], path: Path) -> None:
     for axis, gamma in zip(axes, gammas, strict=True):
         axis.plot(t, curves.video(t**gamma**0.5), label="video")
         axis.plot(t, curves.audio(t**gamma**-0.5), label="audio")
-        axis.set(title=f"gamma {gamma:.2f}, {gap(curves, gamma):.3f} apart", xlabel="global time", xlim=(0, 1), ylim=(0, None))
+        axis.set(title=f"gamma {gamma:.2f}, {curve_gap(curves, gamma):.3f} apart", xlabel="global time", xlim=(0, 1), ylim=(0, None))
     axes[0].set_ylabel("loss / loss at 0")
     axes[0].legend()
     with atomic.new_file(path) as aside:

@@ -3,6 +3,7 @@
 import importlib
 import sys
 import warnings
+from collections.abc import Callable
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -33,6 +34,7 @@ MODULES = {name: f"{package}.{name}" for package, names in _PACKAGES.items() for
     "denoisers.svg.joint": "models.svg.model",
     "denoisers.uniform": "models.uniform.transformer",
     "denoisers.uniform_sequence": "models.uniform.sequence",
+    "diffusion.adjustment": "diffusion.timestep_adjustment",
     "extent": "pipelines.duration",
     "folders": "pipelines.loading",
     "given": "pipelines.inputs",
@@ -52,6 +54,14 @@ MODULES = {name: f"{package}.{name}" for package, names in _PACKAGES.items() for
     "recipes.svg_training": "recipes.svg.train",
     "recipes.uniform_training": "recipes.uniform.train",
     "shipped": "pipelines.packaged",
+    "training.activations": "training.gradient_checkpointing",
+    "training.adversarial_vocoding": "training.melgan",
+    "training.average": "training.ema",
+    "training.fine_tuning": "training.decoder_fine_tuning",
+    "training.frozen": "training.frozen_weights",
+    "training.initial": "training.initialization",
+    "training.ranks": "training.distributed",
+    "training.settings": "training.config",
 }
 
 
@@ -70,6 +80,23 @@ def current(module: str) -> str:
         if new:
             return ".".join([package, new, *parts[count:]])
     return module
+
+
+def attributes(module: str, names: dict[str, str]) -> Callable[[str], Any]:
+    """A module-level `__getattr__` under which the old names of a module's attributes work with a DeprecationWarning.
+
+    Args:
+        module: the module's `__name__`.
+        names: old name to new name.
+    """
+
+    def __getattr__(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        warnings.warn(f"{module}.{name} is now {names[name]}; the old name will be removed", DeprecationWarning, stacklevel=2)
+        return getattr(sys.modules[module], names[name])
+
+    return __getattr__
 
 
 class _Forwarding(Loader):

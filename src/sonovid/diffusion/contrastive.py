@@ -12,13 +12,13 @@ from torch import Tensor
 from sonovid.core.av import AV
 from sonovid.core.condition import Condition
 from sonovid.core.geometry import count
-from sonovid.diffusion.objective import Draw, MultiTask, Pairing, Scored, read_batch
+from sonovid.diffusion.objective import RandomDraw, MultiTaskObjective, PairComparison, LossOutput, unpack_batch
 
-KINDS = ("shift", "segment", "swap")
+NEGATIVE_KINDS = ("shift", "segment", "swap")
 
 
 @dataclass(frozen=True)
-class Middle:
+class CropWindow:
     """Where a clip lies in the longer crop that its latents were made of.
 
     start, length: latent steps of each stream (axis 2) before the clip, and in it. rate: latent steps per second.
@@ -33,14 +33,14 @@ class Middle:
         return crop.map(lambda x, first, count: x[:, :, first : first + count], self.start, self.length)
 
 
-def windows(x: Float[Tensor, "b c l *rest"], start: Int[Tensor, "b"], length: int) -> Float[Tensor, "b c length *rest"]:
+def gather_windows(x: Float[Tensor, "b c l *rest"], start: Int[Tensor, "b"], length: int) -> Float[Tensor, "b c length *rest"]:
     """From each sample the `length` steps of axis 2 that begin at its own start; nothing wraps round."""
     steps = start[:, None] + torch.arange(length, device=x.device)
     steps = steps.reshape(len(x), 1, length, *[1] * (x.ndim - 3)).expand(-1, x.shape[1], -1, *x.shape[3:])
     return x.gather(2, steps)
 
 
-def spliced(
+def splice(
     own: Float[Tensor, "b c l *rest"], other: Float[Tensor, "b c l *rest"], split: Int[Tensor, "b"], other_first: Tensor
 ) -> Float[Tensor, "b c l *rest"]:
     """The beginning of one and the rest of the other, from step `split` on; `other_first` [b] says which begins."""
@@ -57,7 +57,7 @@ class Negatives(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contrastive:
+class ContrastiveObjective:
     """L(a, v) - eta E L(a-, v) - eta E L(a, v-), with L the plain loss of a pair, both streams (CMMD, eq. 9, algorithm 1).
 
     A negative has a noise of its own and the time of its pair; the stream it is put beside keeps its noise. What a negative's
@@ -76,16 +76,16 @@ class Contrastive:
     The loss is bounded by nothing from below: it is for small eta only, and for networks that are trained already.
     """
 
-    plain: MultiTask
-    middle: Middle
+    plain: MultiTaskObjective
+    middle: CropWindow
     kinds: Mapping[str, float | int] = field(default_factory=lambda: {"shift": 1.0})
     seconds: tuple[float | int, float | int] = (0.2, 0.4)
     count: int = 1
     eta: float | int = 5e-5
 
     def __post_init__(self) -> None:
-        if not set(self.kinds) <= set(KINDS) or min(self.kinds.values(), default=-1) < 0 or sum(self.kinds.values()) <= 0:
-            raise ValueError(f"kinds={dict(self.kinds)}: expected shares of {', '.join(KINDS)}, at least 0 and not all of them 0")
+        if not set(self.kinds) <= set(NEGATIVE_KINDS) or min(self.kinds.values(), default=-1) < 0 or sum(self.kinds.values()) <= 0:
+            raise ValueError(f"kinds={dict(self.kinds)}: expected shares of {', '.join(NEGATIVE_KINDS)}, at least 0 and not all of them 0")
         if self.count < 1:
             raise ValueError(f"count={self.count}: expected at least one negative of each stream")
         if not 0 < self.seconds[0] <= self.seconds[1]:
@@ -104,7 +104,7 @@ class Contrastive:
         """What the named losses weigh in the sum that is trained on."""
         return {"negative_video": -float(self.eta), "negative_audio": -float(self.eta)}
 
-    def __call__(self, model: Callable[..., Any], batch: Any, generator: torch.Generator) -> Scored:
+    def __call__(self, model: Callable[..., Any], batch: Any, generator: torch.Generator) -> LossOutput:
         """Losses of one batch whose `x0` holds crops, an AV of final latents longer than the clip on both sides.
 
         "video" and "audio" are those of the true pairs, "negative_video" and "negative_audio" L(a, v-) and L(a-, v), each the sum
@@ -113,7 +113,7 @@ class Contrastive:
         Raises:
             ValueError: the crop's margin is shorter than a shift, or there is no other sample to take a part from.
         """
-        crop, condition = read_batch(batch)
+        crop, condition = unpack_batch(batch)
         x0 = self.middle(crop)
         drawn, negatives = self.plain.draw(x0, generator), self.draw(crop, generator)
         return self.at(drawn, negatives, model, x0, condition)
@@ -124,7 +124,7 @@ class Contrastive:
         eps = [torch.randn(x.shape, generator=generator, device=generator.device).to(x) for x in made]
         return Negatives(AV(*made), AV(*eps))
 
-    def at(self, drawn: Draw, negatives: Negatives, model: Callable[..., Any], x0: AV, condition: Condition) -> Scored:
+    def at(self, drawn: RandomDraw, negatives: Negatives, model: Callable[..., Any], x0: AV, condition: Condition) -> LossOutput:
         """Losses with everything random drawn already."""
         b, k = len(x0.video), self.count
         parts = 1 + 2 * k
@@ -134,7 +134,7 @@ class Contrastive:
             video = torch.cat([own.video, *[own.video] * k, *other.video])
             return AV(video, torch.cat([own.audio, *other.audio, *[own.audio] * k]))
 
-        many = Draw(
+        many = RandomDraw(
             generated=drawn.generated.map(lambda g: g.repeat(parts)),
             times=drawn.times.map(lambda t: t.repeat(parts)),
             eps=beside(drawn.eps, negatives.eps),
@@ -145,12 +145,12 @@ class Contrastive:
         losses = {name: loss[:b] for name, loss in scored.losses.items()}
         # A stream that is given is not scored, and adds nothing to the loss of its pair.
         pairs = torch.stack([scored.losses[name] for name in AV._fields]).nansum(0)[b:].reshape(2, k, b).mean(1)
-        return Scored({**losses, "negative_audio": pairs[0], "negative_video": pairs[1]}, drawn.times)
+        return LossOutput({**losses, "negative_audio": pairs[0], "negative_video": pairs[1]}, drawn.times)
 
     @torch.no_grad()
-    def paired_and_shuffled(self, model: Callable[..., Any], batch: Any, generator: torch.Generator) -> Pairing:
+    def paired_and_shuffled(self, model: Callable[..., Any], batch: Any, generator: torch.Generator) -> PairComparison:
         """The plain loss of true pairs beside that of shuffled ones, see `MultiTask.paired_and_shuffled`."""
-        crop, condition = read_batch(batch)
+        crop, condition = unpack_batch(batch)
         return self.plain.paired_and_shuffled(model, {"x0": self.middle(crop), "condition": condition}, generator)
 
     def _negatives(self, i: int, crop: Tensor, generator: torch.Generator) -> Tensor:
@@ -176,8 +176,8 @@ class Contrastive:
         own = crop[:, :, start : start + length]
         other = own[(torch.arange(b, device=device) + 1 + whole(u[2], b - 1)) % b]
         makers: dict[str, Callable[[], Tensor]] = {
-            "shift": lambda: windows(crop, start + steps, length),
-            "segment": lambda: spliced(own, other, 1 + whole(u[3], length - 1), u[4] < 0.5),
+            "shift": lambda: gather_windows(crop, start + steps, length),
+            "segment": lambda: splice(own, other, 1 + whole(u[3], length - 1), u[4] < 0.5),
             "swap": lambda: other,
         }
         shares = torch.tensor(list(self.kinds.values()), dtype=torch.float64).cumsum(0)

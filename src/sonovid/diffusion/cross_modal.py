@@ -9,9 +9,9 @@ import torch
 
 from sonovid.core.av import AV, Task
 from sonovid.core.condition import Condition
-from sonovid.diffusion.losses import mean_square
-from sonovid.diffusion.objective import Draw, MultiTask, Pairing, Scored, read_batch
-from sonovid.diffusion.schedule import diffuse, target
+from sonovid.diffusion.losses import mean_squared_error
+from sonovid.diffusion.objective import RandomDraw, MultiTaskObjective, PairComparison, LossOutput, unpack_batch
+from sonovid.diffusion.schedule import add_noise, training_target
 
 
 def _mostly_joint() -> dict[Task, float]:
@@ -19,7 +19,7 @@ def _mostly_joint() -> dict[Task, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossModal(MultiTask):
+class CrossModalObjective(MultiTaskObjective):
     """Regress `predict` in both streams, noised at one time; beside a given stream its clean latents are shown, else zeros.
 
     tasks: 5 % of the samples for each direction. text_dropout: how often the context, of whichever kind, is taken away. The
@@ -41,21 +41,21 @@ class CrossModal(MultiTask):
         if self.times != "shared" or self.law.video != self.law.audio or self.law_for:
             raise ValueError("CrossModal: both streams share one time: leave times, law_for, and a law for each stream out")
 
-    def at(self, drawn: Draw, model: Callable[..., Any], x0: AV, condition: Condition) -> Scored:
+    def at(self, drawn: RandomDraw, model: Callable[..., Any], x0: AV, condition: Condition) -> LossOutput:
         """Losses with everything random drawn already."""
         # A given stream was drawn at time zero; it goes with the generated one.
         time = torch.maximum(drawn.times.video, drawn.times.audio)
         times = AV(time, time)
-        x = self.schedule.map(diffuse, x0, drawn.eps, times)
+        x = self.schedule.map(add_noise, x0, drawn.eps, times)
         given = x0.map(lambda z, g: z.masked_fill(g.reshape(-1, *[1] * (z.ndim - 1)), 0.0), drawn.generated)
         condition = replace(condition, generated=drawn.generated)
         found = model(x, times, condition, None, given=given, dropped=drawn.without_text).prediction
-        wanted = self.schedule.map(lambda sch, *rest: target(sch, self.predict, *rest), x0, drawn.eps, times)
-        return Scored(found.map(mean_square, wanted)._asdict(), times)
+        wanted = self.schedule.map(lambda sch, *rest: training_target(sch, self.predict, *rest), x0, drawn.eps, times)
+        return LossOutput(found.map(mean_squared_error, wanted)._asdict(), times)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FollowingCrossModal(CrossModal):
+class ContinuationObjective(CrossModalObjective):
     """The same for the second of two consecutive windows, the first being shown (MM-LDM, section 4.4, long video).
 
     The network takes `before` too: clean latents of the first window, zeros for what is not shown. without_video, without_audio:
@@ -79,17 +79,17 @@ class FollowingCrossModal(CrossModal):
                 "in all"
             )
 
-    def __call__(self, model: Callable[..., Any], batch: Any, generator: torch.Generator) -> Scored:
+    def __call__(self, model: Callable[..., Any], batch: Any, generator: torch.Generator) -> LossOutput:
         """Losses of one batch with `x0` and `condition`, of second windows, and `before`, an AV of final latents of the first."""
         return super().__call__(self._following(model, batch, generator), batch, generator)
 
-    def paired_and_shuffled(self, model: Callable[..., Any], batch: Any, generator: torch.Generator) -> Pairing:
+    def paired_and_shuffled(self, model: Callable[..., Any], batch: Any, generator: torch.Generator) -> PairComparison:
         """As for single windows; what came before stays that of the sample whose noise it is."""
         return super().paired_and_shuffled(self._following(model, batch, generator), batch, generator)
 
     def _following(self, model: Callable[..., Any], batch: Any, generator: torch.Generator) -> Callable[..., Any]:
         """The network with what it is shown of the windows before."""
-        x0, _ = read_batch(batch)
+        x0, _ = unpack_batch(batch)
         before = batch["before"] if isinstance(batch, Mapping) else batch.before
         kept = self.kept(len(x0.video), generator)
         shown = before.map(lambda z, k: z.masked_fill(~k.to(z.device).reshape(-1, *[1] * (z.ndim - 1)), 0.0), kept)

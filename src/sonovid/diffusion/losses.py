@@ -7,15 +7,15 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 
-from sonovid.diffusion.schedule import Predict, Schedule, error_gain, like
+from sonovid.diffusion.schedule import PredictionType, Schedule, error_gain, broadcast_like
 
 
-def mean_square(prediction: Float[Tensor, "b *axes"], wanted: Float[Tensor, "b *axes"]) -> Float[Tensor, "b"]:
+def mean_squared_error(prediction: Float[Tensor, "b *axes"], wanted: Float[Tensor, "b *axes"]) -> Float[Tensor, "b"]:
     """Mean squared error of each sample, in single precision at least."""
     return reduce((prediction.to(wanted.dtype) - wanted).square(), "b ... -> b", "mean")
 
 
-def min_snr(schedule: Schedule, predict: Predict, t: Float[Tensor, "b"], gamma: float | int = 5.0) -> Float[Tensor, "b"]:
+def min_snr_weights(schedule: Schedule, predict: PredictionType, t: Float[Tensor, "b"], gamma: float | int = 5.0) -> Float[Tensor, "b"]:
     """Weights of the squared error that make it min(SNR, gamma) in units of x_0 (Hang et al. 2023, section 3.4).
 
     t: times above zero. For x0 that is the paper's weight; for the other predictions it is divided by the square of their gain,
@@ -25,7 +25,7 @@ def min_snr(schedule: Schedule, predict: Predict, t: Float[Tensor, "b"], gamma: 
     return (alpha / sigma).square().clamp(max=gamma) / error_gain(schedule, predict, t).square()
 
 
-def posterior(
+def posterior_coefficients(
     schedule: Schedule, t: Float[Tensor, "b *frames"], s: Float[Tensor, "b *frames"]
 ) -> tuple[Float[Tensor, "b *frames"], Float[Tensor, "b *frames"], Float[Tensor, "b *frames"], Float[Tensor, "b *frames"]]:
     """q(x_s | x_t, x_0) for s < t: the weights of x_t and x_0 in its mean, its variance, and beta, the variance of q(x_t | x_s).
@@ -52,10 +52,10 @@ def reverse_log_variance(
     """
     floor = torch.where(s > 0, s, t - s)
     ceiling = torch.where(s > 0, t, 2 * (t - s)).clamp(max=1)
-    lower = posterior(schedule, ceiling, floor)[2].log()
-    upper = posterior(schedule, t, s)[3].log()
+    lower = posterior_coefficients(schedule, ceiling, floor)[2].log()
+    upper = posterior_coefficients(schedule, t, s)[3].log()
     v = (learnt.to(upper.dtype) + 1) / 2
-    return v * like(upper, learnt) + (1 - v) * like(lower, learnt)
+    return v * broadcast_like(upper, learnt) + (1 - v) * broadcast_like(lower, learnt)
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log_variance: Tensor) -> Tensor:
@@ -88,13 +88,13 @@ def variational_bound(
     """
     # Between the table's entries a step would end at just above zero, where the limits of the variance fly apart.
     s = torch.where(t < 1.5 / num_steps, 0.0, t - 1 / num_steps)
-    of_x, of_x0, variance, _ = posterior(schedule, t, s)
-    mean = like(of_x, x) * x + like(of_x0, x) * x0
-    model_mean = like(of_x, x) * x + like(of_x0, x) * estimate.detach()
+    of_x, of_x0, variance, _ = posterior_coefficients(schedule, t, s)
+    mean = broadcast_like(of_x, x) * x + broadcast_like(of_x0, x) * x0
+    model_mean = broadcast_like(of_x, x) * x + broadcast_like(of_x0, x) * estimate.detach()
     log_variance = reverse_log_variance(schedule, learnt, t, s)
-    last = like(s, x) <= 0
+    last = broadcast_like(s, x) <= 0
     # Where the posterior has no width its logarithm is replaced before it is taken, so that no infinity enters the unused branch.
-    true_log_variance = like(torch.where(s > 0, variance, 1.0).log(), x).expand_as(x)
+    true_log_variance = broadcast_like(torch.where(s > 0, variance, 1.0).log(), x).expand_as(x)
     term = torch.where(
         last, gaussian_nll(x0, model_mean, log_variance), gaussian_kl(mean, true_log_variance, model_mean, log_variance)
     )

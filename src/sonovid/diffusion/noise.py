@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from sonovid.core.av import AV
 
 
-def generators(seeds: Sequence[int], purpose: str) -> list[Generator]:
+def seeded_generators(seeds: Sequence[int], purpose: str) -> list[Generator]:
     """One generator per seed. Different purposes ("video", "audio", ...) of one seed do not disturb each other.
 
     The sub-seed is a hash, since neighbouring seeds or small offsets of one would meet again in other samples.
@@ -21,12 +21,12 @@ def generators(seeds: Sequence[int], purpose: str) -> list[Generator]:
     return [torch.Generator().manual_seed(_digest(f"{seed}/{purpose}")) for seed in seeds]
 
 
-def seeds_of(source: Sequence[int | Generator]) -> list[int]:
+def resolve_seeds(source: Sequence[int | Generator]) -> list[int]:
     """Seeds as they are; for a generator, one whole number drawn from it, whatever shapes are asked for later."""
     return [s if isinstance(s, int) else int(torch.randint(2**62, (), generator=s, device=s.device)) for s in source]
 
 
-def draw(source: Sequence[int | Generator], shape: Sequence[int]) -> Float[Tensor, "b *axes"]:
+def draw_noise(source: Sequence[int | Generator], shape: Sequence[int]) -> Float[Tensor, "b *axes"]:
     """Standard normal noise, [b *shape], each sample's from its own seed or generator; a generator is moved on.
 
     Raises:
@@ -40,10 +40,10 @@ def draw(source: Sequence[int | Generator], shape: Sequence[int]) -> Float[Tenso
     return torch.stack([_normal(torch.Generator().manual_seed(s) if isinstance(s, int) else s, shape) for s in source])
 
 
-def draw_pair(source: Sequence[int | Generator], shapes: AV) -> AV:
+def draw_noise_pair(source: Sequence[int | Generator], shapes: AV) -> AV:
     """Noise for both streams, [b *shape] each; the shape of one stream leaves the other's noise as it is."""
-    seeds = seeds_of(source)
-    return shapes.map(lambda shape, name: draw(generators(seeds, name), shape), AV("video", "audio"))
+    seeds = resolve_seeds(source)
+    return shapes.map(lambda shape, name: draw_noise(seeded_generators(seeds, name), shape), AV("video", "audio"))
 
 
 def _normal(generator: Generator, shape: Sequence[int]) -> Tensor:

@@ -35,7 +35,7 @@ class Denoising:
 
     def guided(
         self, condition: Condition, null: Condition | None, given: AV, scale: AV, against: str = "modality"
-    ) -> sampler.Denoise:
+    ) -> sampler.Denoiser:
         """The network under its condition for one sampling of a batch, guided where that changes anything.
 
         null: what guidance leads away from; None: there are no words to guide by. given: clean latents of the given streams, None
@@ -47,16 +47,16 @@ class Denoising:
             return self._shown(condition, null, given, scale, against)
         if null is None or all(s == 1 for s in scale):
             return self._under(self.network, condition)
-        return guidance.classifier_free_at_once(self._under(self.network, condition.beside(null)), scale)
+        return guidance.batched_classifier_free_guidance(self._under(self.network, condition.beside(null)), scale)
 
-    def _under(self, network: Any, condition: Condition | None = None) -> sampler.Denoise:
-        return sampler.denoiser(network, self.schedule, self.predict, condition, dtype=self.dtype)
+    def _under(self, network: Any, condition: Condition | None = None) -> sampler.Denoiser:
+        return sampler.build_denoiser(network, self.schedule, self.predict, condition, dtype=self.dtype)
 
-    def _shown(self, condition: Condition, null: Condition | None, given: AV, scale: AV, against: str) -> sampler.Denoise:
+    def _shown(self, condition: Condition, null: Condition | None, given: AV, scale: AV, against: str) -> sampler.Denoiser:
         """The given stream's clean latents beside the noisy pair, the context embedded once for all steps (MM-LDM, eq. 9)."""
         shown = given if self.dtype is None else given.map(lambda g: None if g is None else g.to(self.dtype))
 
-        def under(context: Tensor, shown: AV) -> sampler.Denoise:
+        def under(context: Tensor, shown: AV) -> sampler.Denoiser:
             return self._under(partial(self.network, given=shown, context=context))
 
         b = len(condition.text_mask)
@@ -70,9 +70,9 @@ class Denoising:
             without = self.network.embed_context(condition if null is None else null, b, dropped)
             if not torch.equal(without, context):
                 nulls["without_context"] = under(without, shown)
-        return guidance.cross_modal(told, scale, **nulls) if nulls else told
+        return guidance.cross_modal_guidance(told, scale, **nulls) if nulls else told
 
-    def held(self, denoise: sampler.Denoise, given: AV, noises: AV, pull: float | int = 0.0) -> sampler.Denoise:
+    def held(self, denoise: sampler.Denoiser, given: AV, noises: AV, pull: float | int = 0.0) -> sampler.Denoiser:
         """With the given stream held: clean, or noised by the noise that its place in the loop began with.
 
         pull: the scale of reconstruction guidance.
@@ -80,9 +80,9 @@ class Denoising:
         if given == NOTHING:
             return denoise
         if self.conditioning == "clean":
-            return guidance.given_clean(denoise, given)
-        pulled = guidance.reconstruction(denoise, given, self.schedule, pull)
-        return guidance.given_replaced(pulled, given, self.schedule, noises)
+            return guidance.clean_conditioning(denoise, given)
+        pulled = guidance.reconstruction_guidance(denoise, given, self.schedule, pull)
+        return guidance.replacement_conditioning(pulled, given, self.schedule, noises)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor
 
 from sonovid.codecs.base import PairCodec
-from sonovid.codecs.separate import Apart
+from sonovid.codecs.separate import SeparateCodecs
 from sonovid.core.av import AV, Task
 from sonovid.core.condition import Condition
 from sonovid.core.geometry import Geometry
@@ -115,8 +115,8 @@ class Generation:
             raise ValueError("SoundingVideoPipeline: geometry is needed: what the model was trained on")
         self.geometry = geometry if isinstance(geometry, Geometry) else Geometry.from_config(dict(geometry))
         self.schedule = arguments.read_schedule(settings["schedule"])
-        if predict not in schedules.PREDICTIONS or step not in STEPS:
-            raise ValueError(f"{predict=} {step=}: expected one of {schedules.PREDICTIONS} and of {tuple(STEPS)}")
+        if predict not in schedules.PREDICTION_TYPES or step not in STEPS:
+            raise ValueError(f"{predict=} {step=}: expected one of {schedules.PREDICTION_TYPES} and of {tuple(STEPS)}")
         self.options = {**DEFAULTS, **(settings["options"] or {})}
         if unknown := set(self.options) - set(DEFAULTS):
             raise ValueError(f"options {sorted(unknown)}: expected {sorted(DEFAULTS)}")
@@ -171,7 +171,7 @@ class Generation:
     @property
     def codec(self) -> PairCodec:
         """The codec of the pair: the joint one, or the two of the streams as one."""
-        return self.joint_codec if self.joint_codec is not None else Apart(self.video_codec, self.audio_codec)
+        return self.joint_codec if self.joint_codec is not None else SeparateCodecs(self.video_codec, self.audio_codec)
 
     @property
     def denoising(self) -> Denoising:
@@ -270,9 +270,9 @@ class Generation:
     def sampling_times(self, steps: int, gamma: float | int) -> AV:
         """The sampling times of both streams, from where their schedules can begin down to clean, bent apart by gamma."""
         if self.options["spacing"] is not None:
-            return sampler.tabulated_pair(steps, AV(*self.options["spacing"]), gamma)
-        times = self.schedule.map(lambda one: sampler.shifted(steps, self.options["shift"], one.start(self.config.predict)))
-        return AV(*(sampler.warped(stream, gamma)[i] for i, stream in enumerate(times)))
+            return sampler.table_times_pair(steps, AV(*self.options["spacing"]), gamma)
+        times = self.schedule.map(lambda one: sampler.shifted_times(steps, self.options["shift"], one.start(self.config.predict)))
+        return AV(*(sampler.warp_times(stream, gamma)[i] for i, stream in enumerate(times)))
 
     def _steps(self, steps: int, gamma: float | int) -> tuple[Any, AV]:
         """The rules and the times of sampling: the model's own, or those of a scheduler that was put in their place."""
@@ -290,7 +290,7 @@ class Generation:
         shapes = self.codec.latent_shapes(geometry or self.geometry)
         # A stream that is not made is carried along without a single step.
         shapes = shapes.map(lambda s, there: s if there else (s[0], 0, *s[2:]), self.makes)
-        return noise.draw_pair([draw], shapes).map(lambda x: x.to(self._execution_device))
+        return noise.draw_noise_pair([draw], shapes).map(lambda x: x.to(self._execution_device))
 
     def encoded(self, frames: np.ndarray | None, sound: np.ndarray | None) -> AV:
         """Final latents of a window's pictures [t h w 3], bytes, or sound [n], or of both; None for what was not given."""
@@ -426,7 +426,7 @@ class Generation:
         denoise = self._denoise(plan, job)
         return batching.automatic(self.denoiser, lambda: denoise(x, t, None), self._execution_device)
 
-    def _denoise(self, plan: Plan, job: Job) -> sampler.Denoise:
+    def _denoise(self, plan: Plan, job: Job) -> sampler.Denoiser:
         """The network as the sampler calls it for one batch."""
         denoising = self.denoising
         guided = denoising.guided(job.condition, job.null, job.given, plan.scale, plan.against)

@@ -34,7 +34,7 @@ def biquad(
     return torch.stack(b, -1), torch.stack([more + side, sign * -2 * ((a - 1) + sign * (a + 1) * cos), more - side], -1)
 
 
-def filtered(wave: Float[Tensor, "b n"], b: Float[Tensor, "b 3"], a: Float[Tensor, "b 3"]) -> Float[Tensor, "b n"]:
+def apply_biquad(wave: Float[Tensor, "b n"], b: Float[Tensor, "b 3"], a: Float[Tensor, "b 3"]) -> Float[Tensor, "b n"]:
     """Each waveform through its filter, at rest before it.
 
     In the frequency domain, as a recursion has no batch; twice the length leaves room for the response to fade.
@@ -46,7 +46,7 @@ def filtered(wave: Float[Tensor, "b n"], b: Float[Tensor, "b 3"], a: Float[Tenso
     return torch.fft.irfft(torch.fft.rfft(wave, size) * response, size)[:, : wave.shape[1]]
 
 
-def coloured(wave: Float[Tensor, "b n"], sample_rate: int, generator: torch.Generator | None = None) -> Float[Tensor, "b n"]:
+def apply_random_biquad(wave: Float[Tensor, "b n"], sample_rate: int, generator: torch.Generator | None = None) -> Float[Tensor, "b n"]:
     """Each waveform through one filter of a random kind, centre, sharpness and gain, and brought back to [-1, 1] where it leaves.
 
     Deviation: the paper says random biquads and no more. All kinds alike often; centres from 60 Hz to 0.45 of the rate, evenly
@@ -59,5 +59,5 @@ def coloured(wave: Float[Tensor, "b n"], sample_rate: int, generator: torch.Gene
     designed = [biquad(kind, hz, quality, gain, sample_rate) for kind in KINDS]
     rows = torch.arange(len(wave), device=wave.device)
     b, a = (torch.stack([pair[side] for pair in designed])[kinds, rows] for side in (0, 1))
-    y = filtered(wave, b, a)
+    y = apply_biquad(wave, b, a)
     return y / y.abs().amax(1, keepdim=True).clamp(min=1.0)

@@ -72,7 +72,7 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
 
 def prune(out: Path, step: int, *, keep: int, milestones: Container[int] = ()) -> None:
     """Remove the checkpoints before `step` but for the last `keep` - 1 of them and those at `milestones`; keep = 0 keeps all."""
-    older = [path for path in listed(out) if step_of(path) < step and step_of(path) not in milestones]
+    older = [path for path in list_checkpoints(out) if step_of(path) < step and step_of(path) not in milestones]
     for path in older[: max(0, len(older) - (keep - 1))] if keep else []:
         shutil.rmtree(path)
 
@@ -97,23 +97,23 @@ def _seal(path: Path) -> dict[str, int]:
     return {"bytes": path.stat().st_size, "crc32": _crc32(path)}
 
 
-def listed(out: Path) -> list[Path]:
+def list_checkpoints(out: Path) -> list[Path]:
     """The checkpoints of a run in the order of their steps, whole or not."""
     found = [path for path in Path(out).glob("checkpoint-*") if _NAME.fullmatch(path.name) and path.is_dir()]
     return sorted(found, key=step_of)
 
 
-def latest(out: Path) -> Path | None:
+def find_latest(out: Path) -> Path | None:
     """The last whole checkpoint of a run; those after it that are truncated or damaged are named in the log and passed over."""
-    for path in reversed(listed(out)):
-        fault = damage(path)
+    for path in reversed(list_checkpoints(out)):
+        fault = find_damage(path)
         if fault is None:
             return path
         log.warning("passing over %s: %s", path, fault)
     return None
 
 
-def damage(path: Path) -> str | None:
+def find_damage(path: Path) -> str | None:
     """What is wrong with a checkpoint, or None where it is whole."""
     try:
         state = json.loads((path / _STATE).read_text())
@@ -140,19 +140,19 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     path = Path(path)
     if not path.is_dir():
         raise ValueError(f"resume: no checkpoint folder at {path}; give 'latest', or a folder checkpoint-<step>")
-    if fault := damage(path):
+    if fault := find_damage(path):
         raise ValueError(f"resume: {path} is not a whole checkpoint: {fault}; 'latest' takes the last whole one")
     state = json.loads((path / _STATE).read_text())
     return {Path(name).stem: load_file(path / name) for name in state["files"]}, state
 
 
-def identity(path: Path) -> dict[str, Any]:
+def checkpoint_identity(path: Path) -> dict[str, Any]:
     """What tells a whole checkpoint from all others: its step and the seals of its files."""
     state = json.loads((Path(path) / _STATE).read_text())
     return {"step": state["step"], "files": state["files"]}
 
 
-def start_of(out: Path, resume: "str | Path | None") -> Path | None:
+def find_start(out: Path, resume: "str | Path | None") -> Path | None:
     """The checkpoint from which a run in `out` continues, or None where it begins anew; nothing is ever written over.
 
     Args:
@@ -162,7 +162,7 @@ def start_of(out: Path, resume: "str | Path | None") -> Path | None:
     Raises:
         ValueError: `out` holds a run that was not asked to be resumed, or checkpoints after the given one, or a model alone.
     """
-    last = latest(out)
+    last = find_latest(out)
     if last is None and (out / "model").exists():
         raise ValueError(f"out={out}: holds a model but no whole checkpoint, so nothing can be resumed; give another folder")
     if resume is None and last is not None:
@@ -180,7 +180,7 @@ def start_of(out: Path, resume: "str | Path | None") -> Path | None:
             f"resume={resume}: out={out} already holds {last.name}, which is newer and would be lost; give resume=latest to "
             f"continue it, or out=ANOTHER_FOLDER to branch from {given.name}"
         )
-    if damage(given) is None and json.loads((last / _STATE).read_text()).get("branched_from") == identity(given):
+    if find_damage(given) is None and json.loads((last / _STATE).read_text()).get("branched_from") == checkpoint_identity(given):
         log.info("out=%s was branched from %s before; it continues from %s", out, given, last.name)
         return last
     raise ValueError(

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from sonovid.codecs.hierarchical.autoencoder import SCHEDULE
 from sonovid.core.av import AV
-from sonovid.diffusion.losses import mean_square
-from sonovid.diffusion.schedule import diffuse, target, to_x0
-from sonovid.training.reconstruction import Rebuilt, draw_latents
+from sonovid.diffusion.losses import mean_squared_error
+from sonovid.diffusion.schedule import add_noise, training_target, to_x0
+from sonovid.training.reconstruction import ReconstructionOutput, sample_posterior
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def kl_divergence(mean: Float[Tensor, "b *x"], log_variance: Float[Tensor, "b *x
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1)
 
 
-def contrast(vectors: AV, scales: AV) -> Float[Tensor, "b"]:
+def contrastive_loss(vectors: AV, scales: AV) -> Float[Tensor, "b"]:
     """Half the cross-entropy of finding one's own sound among all, and half that of one's own pictures (Eq. 1), by sample.
 
     vectors: of unit length, [b e] each. scales: the multipliers tau, video to audio and back. With several processes the
@@ -33,7 +33,7 @@ def contrast(vectors: AV, scales: AV) -> Float[Tensor, "b"]:
 
     Deviation: Eq. 1 sums over the batch; this is one term of it for each sample, whose mean is trained on.
     """
-    video, audio = (gathered(v) for v in vectors)
+    video, audio = (gather_across_processes(v) for v in vectors)
     rank = torch.distributed.get_rank() if video is not vectors.video else 0
     own = torch.arange(len(vectors.video), device=video.device) + rank * len(vectors.video)
     forth = F.cross_entropy(scales.video * vectors.video @ audio.T, own, reduction="none")
@@ -41,7 +41,7 @@ def contrast(vectors: AV, scales: AV) -> Float[Tensor, "b"]:
     return (forth + back) / 2
 
 
-def gathered(x: Float[Tensor, "b e"]) -> Float[Tensor, "n e"]:
+def gather_across_processes(x: Float[Tensor, "b e"]) -> Float[Tensor, "n e"]:
     """The rows of all processes, with gradients; the same tensor where there is one process."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
         return x
@@ -50,7 +50,7 @@ def gathered(x: Float[Tensor, "b e"]) -> Float[Tensor, "n e"]:
     return torch.cat(all_gather(x))
 
 
-def hinge(real: Float[Tensor, "b"], *fakes: Float[Tensor, "b"]) -> dict[str, Tensor]:
+def hinge_loss(real: Float[Tensor, "b"], *fakes: Float[Tensor, "b"]) -> dict[str, Tensor]:
     """The discriminator's loss, bounded below: relu(1 - D) of real triples and the mean of relu(1 + D) over the kinds of fakes.
 
     Deviation: Eq. 2 is written as logarithms of an unbounded D, with signs that reward it for being wrong; as in the release,
@@ -60,7 +60,7 @@ def hinge(real: Float[Tensor, "b"], *fakes: Float[Tensor, "b"]) -> dict[str, Ten
     return {"real": F.relu(1 - real), "fake": torch.stack([F.relu(1 + fake) for fake in fakes]).mean(0)}
 
 
-def fakes(real: Float[Tensor, "b 3 s h w"], made: Float[Tensor, "b 3 s h w"]) -> tuple[Tensor, ...]:
+def fake_triples(real: Float[Tensor, "b 3 s h w"], made: Float[Tensor, "b 3 s h w"]) -> tuple[Tensor, ...]:
     """The four fake triples of Eq. 2: all made; the second frame true; the first true; the made frames in the wrong order."""
     a, i, j = (made[:, :, s : s + 1] for s in range(3))
     true_i, true_j = real[:, :, 1:2], real[:, :, 2:3]
@@ -68,7 +68,7 @@ def fakes(real: Float[Tensor, "b 3 s h w"], made: Float[Tensor, "b 3 s h w"]) ->
 
 
 @dataclass(frozen=True, kw_only=True)
-class HierarchicalLosses:
+class HierarchicalObjective:
     """The autoencoder's loss (Eq. 3), as an objective of the training loop; the model is a `HierarchicalAutoencoder`.
 
     A batch is a mapping with
@@ -101,54 +101,54 @@ class HierarchicalLosses:
         if self.frames < (1 if self.adversary is None else 2):
             raise ValueError(f"HierarchicalLosses: frames={self.frames}; expected at least 1, and 2 with an adversary")
 
-    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Rebuilt:
+    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
         """The autoencoder's losses, and for the adversary the true and the made triples."""
         network, perceived = model.network, AV(batch["video"], batch["audio"])
         posterior = network.posterior(perceived)
-        latents = posterior.map(lambda found: draw_latents(found[0], found[1], generator))
+        latents = posterior.map(lambda found: sample_posterior(found[0], found[1], generator))
         divergence = posterior.map(lambda found: kl_divergence(*found))
         losses = {"kl": self.kl * (divergence.video + divergence.audio)}
-        meaning = network.meaning(latents)
+        meaning = network.encode_semantics(latents)
         labels = batch.get("labels")
         if meaning is not None:
             losses |= self._semantic(meaning, labels)
         numbers = draw_frames(perceived.video.shape[2], len(perceived.video), self.frames, generator).to(perceived.video.device)
-        present = latents.map(lambda z: uniform_numbers(len(z), generator, z.device) >= self.dropout)
-        told = network.told(
+        present = latents.map(lambda z: draw_uniform(len(z), generator, z.device) >= self.dropout)
+        told = network.make_condition(
             latents,
             numbers,
             features=None if meaning is None else meaning.features,
             labels=labels,
             present=present,
-            nothing=network.nothing(),
+            null_latents=network.null_latents(),
         )
-        x0 = torch.cat([rearrange(picked(perceived.video, numbers), "b c k h w -> (b k) c h w"), perceived.audio])
-        t = (uniform_numbers(len(x0), generator, x0.device) * 1000).floor().add(1) / 1000
+        x0 = torch.cat([rearrange(select_frames(perceived.video, numbers), "b c k h w -> (b k) c h w"), perceived.audio])
+        t = (draw_uniform(len(x0), generator, x0.device) * 1000).floor().add(1) / 1000
         eps = torch.randn(x0.shape, generator=generator, device=x0.device).to(x0)
-        noisy = diffuse(SCHEDULE, x0, eps, t)
+        noisy = add_noise(SCHEDULE, x0, eps, t)
         found, predict = network(noisy, t, told), network.config.predict
-        wanted = target(SCHEDULE, predict, x0, eps, t)
-        video, audio = mean_square(found, wanted).split([numbers.numel(), len(perceived.audio)])
+        wanted = training_target(SCHEDULE, predict, x0, eps, t)
+        video, audio = mean_squared_error(found, wanted).split([numbers.numel(), len(perceived.audio)])
         losses |= {"video": video.reshape(len(numbers), -1).mean(1), "audio": audio}
         if self.adversary is None:
-            return Rebuilt(losses)
+            return ReconstructionOutput(losses)
         some = len(numbers) if self.judged is None else self.judged
         made = self._triples(model, to_x0(SCHEDULE, predict, found.to(noisy.dtype), noisy, t), numbers, some)
         verdict = self.adversarial * F.relu(1 - self.adversary(made))
         losses["adversarial"] = F.pad(verdict, (0, len(numbers) - len(verdict)), value=torch.nan)
-        return Rebuilt(losses, (true_triples(batch, numbers[:some]), made.detach()))
+        return ReconstructionOutput(losses, (true_triples(batch, numbers[:some]), made.detach()))
 
     def discriminate(self, adversary: nn.Module, made: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """The adversary's own losses, from the true and the made triples: it is given nothing that leads to the autoencoder."""
         real, false = (triples.detach() for triples in made)
-        return hinge(adversary(real), *(adversary(fake) for fake in fakes(real, false)))
+        return hinge_loss(adversary(real), *(adversary(fake) for fake in fake_triples(real, false)))
 
     def _semantic(self, meaning: Any, labels: Int[Tensor, "b"] | None) -> dict[str, Tensor]:
-        found = {"contrast": self.contrast * contrast(meaning.vectors, meaning.scales)}
+        found = {"contrast": self.contrast * contrastive_loss(meaning.vectors, meaning.scales)}
         if meaning.logits is None:
             return found
         if labels is None or not bool((labels >= 0).any()):
-            notice("the data carry no labels: the classification loss is skipped")
+            warn_once("the data carry no labels: the classification loss is skipped")
             labels = torch.full((len(meaning.logits),), -1, device=meaning.logits.device)
         if int(labels.max()) >= meaning.logits.shape[1]:
             raise ValueError(f"label {int(labels.max())}: this autoencoder knows classes 0 to {meaning.logits.shape[1] - 1}")
@@ -163,7 +163,7 @@ class HierarchicalLosses:
         """Audio image and two frames in pixels, of the clean latents that one step of the decoder arrives at."""
         b, k = numbers.shape
         video = rearrange(x0[: b * k], "(b k) c h w -> b k c h w", k=k)[:some, :2]
-        pictures = model.render(torch.cat([x0[b * k :, None][:some], video], 1).flatten(0, 1))
+        pictures = model.decode_signal(torch.cat([x0[b * k :, None][:some], video], 1).flatten(0, 1))
         return rearrange(pictures.float(), "(b s) c h w -> b c s h w", s=3)
 
 
@@ -172,10 +172,10 @@ def true_triples(batch: Mapping[str, Tensor], numbers: Int[Tensor, "b k"]) -> Fl
     if "frames" not in batch or "picture" not in batch:
         raise ValueError("HierarchicalLosses: an adversary judges pixels; the batch needs `frames` and `picture`")
     some = len(numbers)
-    return torch.cat([batch["picture"][:some, :, None], picked(batch["frames"][:some], numbers[:, :2])], 2)
+    return torch.cat([batch["picture"][:some, :, None], select_frames(batch["frames"][:some], numbers[:, :2])], 2)
 
 
-def picked(frames: Float[Tensor, "b c t h w"], numbers: Int[Tensor, "b k"]) -> Float[Tensor, "b c k h w"]:
+def select_frames(frames: Float[Tensor, "b c t h w"], numbers: Int[Tensor, "b k"]) -> Float[Tensor, "b c k h w"]:
     """Of each clip the frames of these numbers."""
     return torch.stack([clip[:, own] for clip, own in zip(frames, numbers, strict=True)])
 
@@ -191,14 +191,14 @@ def draw_frames(total: int, b: int, count: int, generator: torch.Generator | Non
     return torch.rand(b, total, generator=generator, device=device).argsort(1)[:, :count].sort(1).values
 
 
-def uniform_numbers(count: int, generator: torch.Generator | None, device: torch.device) -> Float[Tensor, "n"]:
+def draw_uniform(count: int, generator: torch.Generator | None, device: torch.device) -> Float[Tensor, "n"]:
     return torch.rand(count, generator=generator, device="cpu" if generator is None else generator.device).to(device)
 
 
 _NOTICED: set[str] = set()
 
 
-def notice(text: str) -> None:
+def warn_once(text: str) -> None:
     """A warning, once in a process."""
     if text not in _NOTICED:
         _NOTICED.add(text)

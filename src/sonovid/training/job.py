@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from sonovid.training.settings import Settings
+from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Job:
     size: int
     validation: Callable[[Sequence[int]], Any] | None = None
     validation_size: int = 0
-    settings: Settings = field(default_factory=Settings)
+    settings: TrainingConfig = field(default_factory=TrainingConfig)
     weights: dict[str, float] = field(default_factory=dict)
     adversary: nn.Module | None = None
     pairs: Callable[..., Any] | None = None
@@ -42,6 +42,6 @@ class Job:
     recipe: dict[str, Any] = field(default_factory=dict)
 
 
-def seed_of(*keys: int | str) -> int:
+def derive_seed(*keys: int | str) -> int:
     """A seed of 63 bits from anything that counts: the same keys, the same seed, on every machine."""
     return int.from_bytes(hashlib.blake2b(repr(keys).encode(), digest_size=8).digest(), "little") >> 1

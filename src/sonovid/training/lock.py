@@ -11,14 +11,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sonovid.core import atomic
-from sonovid.training.ranks import Ranks
+from sonovid.training.distributed import World
 
 LOCK, HOLDER = ".lock", ".lock.json"
 _held: set[Path] = set()
 
 
 @contextmanager
-def held(out: "str | os.PathLike") -> Iterator[None]:
+def lock_folder(out: "str | os.PathLike") -> Iterator[None]:
     """Within the block, no other process trains in the folder `out`, which is created; the processes of one run share the lock.
 
     A second `held` of the same folder in the same process, inside the first, does nothing.
@@ -30,7 +30,7 @@ def held(out: "str | os.PathLike") -> Iterator[None]:
     if out in _held:
         yield
         return
-    ranks = Ranks.of_this_run()
+    ranks = World.of_this_run()
     lock = FileLock(out / LOCK, is_singleton=False)
     fault = None
     if ranks.main:

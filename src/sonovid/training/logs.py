@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 BINS = 8
 
 
-class Meter:
+class LossMeter:
     """Sums of per-sample losses, on the device, until they are asked for: nothing waits for a step to end.
 
     A loss named "video" or "audio", or beginning so ("audio_bound"), is also told apart by its stream's noise time, in eight
@@ -65,7 +65,7 @@ def _mean(total: Tensor, count: Tensor) -> float | None:
     return float(total / count) if count > 0 else None
 
 
-class Log:
+class TrainingLog:
     """`log.jsonl`, one object a line, and TensorBoard's files where that is installed.
 
     Lines after `step`, which a killed run had written beyond its last checkpoint, are taken out before the first new one.
@@ -111,6 +111,6 @@ def _board(folder: Path, step: int) -> Any:
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
 
-def read(path: Path, kind: str = "train") -> list[dict[str, Any]]:
+def read_log(path: Path, kind: str = "train") -> list[dict[str, Any]]:
     """The lines of one kind in a `log.jsonl`, in order."""
     return [entry for entry in map(json.loads, Path(path).read_text().splitlines()) if entry["kind"] == kind]

@@ -22,20 +22,20 @@ from torch import Tensor, nn
 
 from sonovid.core import atomic, progress
 from sonovid.training import checkpoint
-from sonovid.training.job import Job, seed_of
-from sonovid.training.lock import held
-from sonovid.training.logs import Log, Meter
-from sonovid.training.preemption import Preempted, Watch
-from sonovid.training.ranks import Ranks
-from sonovid.training.run import Order, Run
-from sonovid.training.settings import Settings
+from sonovid.training.job import Job, derive_seed
+from sonovid.training.lock import lock_folder
+from sonovid.training.logs import TrainingLog, LossMeter
+from sonovid.training.preemption import Preempted, SigtermWatch
+from sonovid.training.distributed import World
+from sonovid.training.run import SampleOrder, TrainingRun
+from sonovid.training.config import TrainingConfig
 
 __all__ = ["Job", "Order", "drawn_from", "learning_rate", "seed_of", "train", "validate"]
 
 log = logging.getLogger(__name__)
 
 
-def learning_rate(settings: Settings, step: int, progress: float) -> float:
+def learning_rate(settings: TrainingConfig, step: int, progress: float) -> float:
     """The share of the full rate at a step: a linear rise, then the decay, at `progress` in [0, 1] of the run or in stairs."""
     rise = min(1.0, (step + 1) / settings.warm_up) if settings.warm_up else 1.0
     if settings.decay == "constant":
@@ -75,9 +75,9 @@ def train(job: Job, out: Path | str, *, resume: str | Path | None = None) -> Pat
         DiskFullError: there is no room for a checkpoint; the earlier ones are whole.
     """
     out = Path(out)
-    with held(out):
+    with lock_folder(out):
         found = _start(out, resume)
-        run = Run(job, out, resumed=found is not None)
+        run = TrainingRun(job, out, resumed=found is not None)
         if found is not None:
             run.load(found)
             log.info("resuming from %s", found)
@@ -86,18 +86,18 @@ def train(job: Job, out: Path | str, *, resume: str | Path | None = None) -> Pat
             log.info("%d samples a step: %s", run.global_batch, _batches(run))
         # Dropout alone draws from the global state, which is set anew for each pass and put back in the end.
         devices = [run.device] if run.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), Watch() as watch:
+        with torch.random.fork_rng(devices=devices), SigtermWatch() as watch:
             _loop(run, watch)
     return out / "model"
 
 
 def _start(out: Path, resume: "str | Path | None") -> Path | None:
     """Where the run continues, found by the main process alone, since looking for damage reads whole checkpoints."""
-    ranks = Ranks.of_this_run()
+    ranks = World.of_this_run()
     found, fault = None, None
     if ranks.main:
         try:
-            found = checkpoint.start_of(out, resume)
+            found = checkpoint.find_start(out, resume)
         except ValueError as error:
             fault = error
     found, fault = ranks.told((found, fault))
@@ -106,15 +106,15 @@ def _start(out: Path, resume: "str | Path | None") -> Path | None:
     return found
 
 
-def _batches(run: Run) -> str:
+def _batches(run: TrainingRun) -> str:
     """How a step's samples come about, for the log."""
     own = run.settings
     return f"batch_size {own.batch_size} x accumulate {own.accumulate} x {run.ranks.count} processes"
 
 
-def _loop(run: Run, watch: Watch) -> None:
+def _loop(run: TrainingRun, watch: SigtermWatch) -> None:
     settings = run.settings
-    lines = Log(run.out, step=run.step) if run.main else None
+    lines = TrainingLog(run.out, step=run.step) if run.main else None
     bar = progress.bar(total=settings.steps, initial=run.step, desc="train", unit="step", quiet=not run.main)
     since, clips, saved = time.monotonic(), 0, -1
     with ThreadPoolExecutor(settings.ahead) as pool:
@@ -158,7 +158,7 @@ def _loop(run: Run, watch: Watch) -> None:
         lines.close()
 
 
-def _prefetch(run: Run, pool: ThreadPoolExecutor) -> Callable[[], tuple[Any, int, int]]:
+def _prefetch(run: TrainingRun, pool: ThreadPoolExecutor) -> Callable[[], tuple[Any, int, int]]:
     """The batches in order, with the next few being prepared in threads."""
     turns = ((step, turn) for step in range(run.step, run.settings.steps) for turn in range(run.settings.accumulate))
     waiting: list = []
@@ -179,13 +179,13 @@ def _prefetch(run: Run, pool: ThreadPoolExecutor) -> Callable[[], tuple[Any, int
     return take
 
 
-def _step(run: Run, queue: Callable, rate: float) -> Tensor:
+def _step(run: TrainingRun, queue: Callable, rate: float) -> Tensor:
     """One step of the model, and of its adversary where there is one; returns the norm of the gradient."""
     settings, accelerator = run.settings, run.accelerator
     made = []
     for turn in range(settings.accumulate):
         batch, slot, _ = queue()
-        seed = seed_of(settings.seed, "noise", run.step, slot)
+        seed = derive_seed(settings.seed, "noise", run.step, slot)
         generator = torch.Generator(run.device).manual_seed(seed)
         _for_dropout(generator)
         if run.adversary is not None:
@@ -208,7 +208,7 @@ def _step(run: Run, queue: Callable, rate: float) -> Tensor:
 
 
 @contextmanager
-def drawn_from(seed: int) -> Iterator[None]:
+def seeded_init(seed: int) -> Iterator[None]:
     """Within, networks are initialised from a seed; the global random state comes back afterwards."""
     with torch.random.fork_rng(devices=[]):
         _for_dropout(torch.Generator().manual_seed(seed))
@@ -223,7 +223,7 @@ def _for_dropout(generator: torch.Generator) -> None:
         torch.set_rng_state(generator.get_state())
 
 
-def _update(run: Run, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> Tensor:
+def _update(run: TrainingRun, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> Tensor:
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("scale", 1.0)
     norm = torch.nn.utils.clip_grad_norm_(module.parameters(), run.settings.clip or math.inf)
@@ -232,7 +232,7 @@ def _update(run: Run, module: nn.Module, optimizer: torch.optim.Optimizer, rate:
     return norm
 
 
-def _reducer(run: Run) -> Callable[[Tensor], Tensor]:
+def _reducer(run: TrainingRun) -> Callable[[Tensor], Tensor]:
     return lambda x: run.accelerator.reduce(x, "sum")
 
 
@@ -248,7 +248,7 @@ def _brief(values: dict[str, float]) -> str:
     return " ".join(f"{name[5:]} {value:.4f}" for name, value in values.items() if name.startswith("loss/"))
 
 
-def _validate(run: Run, lines: Log | None) -> None:
+def _validate(run: TrainingRun, lines: TrainingLog | None) -> None:
     """Losses of the averaged weights on held-out samples, of true against shuffled pairs, and the recipe's samples."""
     with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []), run.accelerator.autocast():
         values = run.averaged(lambda model: validate(model, run.job, run.device)) if run.job.validation_size else {}
@@ -265,11 +265,11 @@ def _validate(run: Run, lines: Log | None) -> None:
 def validate(model: nn.Module, job: Job, device: torch.device) -> dict[str, float]:
     """The mean losses on the held-out samples, each batch with a noise of its own that is the same at every validation."""
     assert job.validation is not None
-    settings, losses, true, shuffled = job.settings, Meter(device), Meter(device), Meter(device)
+    settings, losses, true, shuffled = job.settings, LossMeter(device), LossMeter(device), LossMeter(device)
     count = min(settings.validate_size, job.validation_size)
     for i, first in enumerate(range(0, count, settings.batch_size)):
         batch = _to(job.validation(range(first, min(count, first + settings.batch_size))), device)
-        seed = seed_of(settings.seed, "validation", i)
+        seed = derive_seed(settings.seed, "validation", i)
         scored = job.objective(model, batch, torch.Generator(device).manual_seed(seed))
         losses.add(scored.losses, getattr(scored, "times", None))
         if job.pairs is not None and len(next(iter(scored.losses.values()))) > 1:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sonovid.training.settings import Settings
+from sonovid.training.config import TrainingConfig
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
@@ -17,7 +17,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
     all that a place sees to the channels that it gives.
     """
 
-    def __init__(self, matrices: Iterable[Tensor], rest: list[dict[str, Any]], *, rate: float, decay: float, settings: Settings):
+    def __init__(self, matrices: Iterable[Tensor], rest: list[dict[str, Any]], *, rate: float, decay: float, settings: TrainingConfig):
         scale = settings.matrix_rate
         matrices = list(matrices)
         # A copy where the kernel is not contiguous (channels last), so that a checkpoint has one form whatever the memory's.
@@ -61,7 +61,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self.adamw.step()
 
 
-def optimizer(model: nn.Module, rate: float, settings: Settings, device: torch.device) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, rate: float, settings: TrainingConfig, device: torch.device) -> torch.optim.Optimizer:
     """The optimiser that the settings name; matrices and kernels decay, biases, norms and embeddings of one axis do not.
 
     Muon takes the weights of linear maps in lists of blocks, and with "muon_kernels" those of all convolutions inside blocks

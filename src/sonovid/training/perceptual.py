@@ -14,7 +14,7 @@ STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
 
-class PerceptualDistance(nn.Module):
+class LPIPS(nn.Module):
     """Differences of normalised features after each of five stages, weighed by channel, averaged over places and summed.
 
     The weights' names are the published ones: `features.N.weight` and `.bias` of VGG16's convolutions, and `linI.model.1.weight`

@@ -15,7 +15,7 @@ class Preempted(RuntimeError):
     exit_code = RESUMABLE
 
 
-class Watch:
+class SigtermWatch:
     """Within the block, SIGTERM does not end the process but sets `asked`. A second SIGTERM ends it.
 
     Signals reach the main thread only; in another thread nothing is watched.

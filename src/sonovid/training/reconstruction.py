@@ -13,7 +13,7 @@ from sonovid.codecs.mel import LogMel
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class ReconstructionOutput:
     """Losses of one batch, one value per sample, and what an adversary is to judge: the true and the made one."""
 
     losses: dict[str, Tensor]
@@ -30,13 +30,13 @@ def kl_to_standard_normal(mean: Float[Tensor, "b *x"], log_variance: Float[Tenso
     return per_sample(0.5 * (mean**2 + log_variance.exp() - 1 - log_variance))
 
 
-def draw_latents(mean: Tensor, log_variance: Tensor, generator: torch.Generator | None) -> Tensor:
+def sample_posterior(mean: Tensor, log_variance: Tensor, generator: torch.Generator | None) -> Tensor:
     """A sample of the posterior, by the reparameterisation."""
     noise = torch.randn(mean.shape, generator=generator, device=mean.device)
     return mean + (0.5 * log_variance).exp() * noise
 
 
-def edges(frames: Float[Tensor, "b c *t h w"]) -> tuple[Tensor, Tensor]:
+def pixel_differences(frames: Float[Tensor, "b c *t h w"]) -> tuple[Tensor, Tensor]:
     """Differences of neighbouring pixels, across and down."""
     return frames.diff(dim=-1), frames.diff(dim=-2)
 
@@ -51,20 +51,20 @@ class FrameReconstruction:
     kl: float = 1e-4
     edge: float = 1.0
 
-    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Rebuilt:
+    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
         frames = batch["frames"]
         mean, log_variance = model.posterior(frames)
-        made = model.decode(draw_latents(mean, log_variance, generator)).float()
-        sharp = torch.stack([per_sample((a - b).abs()) for a, b in zip(edges(made), edges(frames), strict=True)]).sum(0)
+        made = model.decode(sample_posterior(mean, log_variance, generator)).float()
+        sharp = torch.stack([per_sample((a - b).abs()) for a, b in zip(pixel_differences(made), pixel_differences(frames), strict=True)]).sum(0)
         losses = {
             "pixels": per_sample((made - frames).abs()),
             "edges": self.edge * sharp,
             "kl": self.kl * kl_to_standard_normal(mean, log_variance),
         }
-        return Rebuilt(losses)
+        return ReconstructionOutput(losses)
 
 
-def moving(frames: Float[Tensor, "b c t h w"], threshold: float = 0.12) -> Float[Tensor, "b 1 t h w"]:
+def motion_mask(frames: Float[Tensor, "b c t h w"], threshold: float = 0.12) -> Float[Tensor, "b 1 t h w"]:
     """One where any channel differs from the clip's median over time by more than `threshold` of the full range, else zero."""
     still = frames.median(dim=2, keepdim=True).values
     return ((frames - still).abs().amax(1, keepdim=True) > 2 * threshold).to(frames.dtype)
@@ -85,14 +85,14 @@ class VideoReconstruction:
     motion: float = 6.0
     square: float = 2.0
 
-    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Rebuilt:
+    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
         frames = batch["frames"]
         mean, log_variance = model.posterior(frames)
-        made = model.decode(draw_latents(mean, log_variance, generator)).float()
-        near = F.max_pool3d(moving(frames), (1, 5, 5), 1, (0, 2, 2))
+        made = model.decode(sample_posterior(mean, log_variance, generator)).float()
+        near = F.max_pool3d(motion_mask(frames), (1, 5, 5), 1, (0, 2, 2))
         weight = 1 + self.motion * near
         error = made - frames
-        across, down = edges(error)
+        across, down = pixel_differences(error)
         small = F.avg_pool3d(error, (1, 4, 4))
         losses = {
             "pixels": per_sample(weight * error.abs()),
@@ -101,7 +101,7 @@ class VideoReconstruction:
             "coarse": self.coarse * per_sample(F.avg_pool3d(weight, (1, 4, 4)) * small.abs()),
             "kl": self.kl * kl_to_standard_normal(mean, log_variance),
         }
-        return Rebuilt(losses)
+        return ReconstructionOutput(losses)
 
 
 @dataclass(frozen=True)
@@ -115,17 +115,17 @@ class MelReconstruction:
     kl: float = 1e-3
     rise: float = 0.5
 
-    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Rebuilt:
+    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
         with torch.no_grad(), torch.autocast(batch["waveform"].device.type, enabled=False):
             mel = self.log_mel(batch["waveform"].float())
         mean, log_variance = model.posterior(mel)
-        made = model.decode(draw_latents(mean, log_variance, generator)).float()
+        made = model.decode(sample_posterior(mean, log_variance, generator)).float()
         losses = {
             "levels": per_sample((made - mel).abs()),
             "rise": self.rise * per_sample((made.diff(dim=-1) - mel.diff(dim=-1)).abs()),
             "kl": self.kl * kl_to_standard_normal(mean, log_variance),
         }
-        return Rebuilt(losses)
+        return ReconstructionOutput(losses)
 
 
 def spectral_magnitudes(wave: Float[Tensor, "b n"], n_fft: int) -> Float[Tensor, "b f l"]:
@@ -134,7 +134,7 @@ def spectral_magnitudes(wave: Float[Tensor, "b n"], n_fft: int) -> Float[Tensor,
     return (spectrum.real.square() + spectrum.imag.square() + 1e-8).sqrt()
 
 
-def multi_resolution_distance(
+def multi_resolution_stft_loss(
     made: Float[Tensor, "b n"], true: Float[Tensor, "b n"], sizes: Sequence[int] = (128, 512, 2048)
 ) -> Float[Tensor, "b"]:
     """Spectral convergence and log-magnitude distance over several windows (Yamamoto et al. 2020, eqs. 4-6), without unit."""
@@ -148,7 +148,7 @@ def multi_resolution_distance(
     return torch.stack(parts).mean(0)
 
 
-class SpectrogramJudge(nn.Module):
+class SpectrogramDiscriminator(nn.Module):
     """One discriminator per resolution on magnitudes of the transform (Jang et al. 2021, UnivNet, in a small size)."""
 
     def __init__(self, sizes: Sequence[int] = (256, 512, 1024), width: int = 24):
@@ -183,7 +183,7 @@ class SpectrogramJudge(nn.Module):
 
 
 @dataclass(frozen=True)
-class Vocoding:
+class VocoderObjective:
     """Waveforms from their log-mel frames: mel and multi-resolution distances, and an adversary where one is given.
 
     batch: a mapping with `waveform`, float [b n] in [-1, 1]. The adversary's part is least-squares with feature matching
@@ -192,13 +192,13 @@ class Vocoding:
     """
 
     log_mel: LogMel = field(default_factory=LogMel)
-    adversary: SpectrogramJudge | None = None
+    adversary: SpectrogramDiscriminator | None = None
     through: Any = None
     mel: float = 1.0
     adversarial: float = 0.1
     matching: float = 0.2
 
-    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Rebuilt:
+    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
         true = batch["waveform"].float()
         with torch.autocast(true.device.type, enabled=False), torch.no_grad():
             mel = self.log_mel(true)
@@ -214,11 +214,11 @@ class Vocoding:
             made = made.float()
             losses = {
                 "mel": self.mel * per_sample((self.log_mel(made) - mel).abs()),
-                "spectrum": multi_resolution_distance(made, true),
+                "spectrum": multi_resolution_stft_loss(made, true),
             }
         if self.adversary is not None:
             losses |= self._adversarial(made, true)
-        return Rebuilt(losses, (true, made.detach()))
+        return ReconstructionOutput(losses, (true, made.detach()))
 
     def _adversarial(self, made: Tensor, true: Tensor) -> dict[str, Tensor]:
         assert self.adversary is not None
@@ -241,7 +241,7 @@ class Vocoding:
 
 def psnr_moving(made: Float[Tensor, "b c t h w"], true: Float[Tensor, "b c t h w"]) -> Tensor:
     """Peak signal-to-noise ratio in dB over all pixels that move in the true clips; NaN where none does."""
-    mask = moving(true).expand_as(true)
+    mask = motion_mask(true).expand_as(true)
     return 10 * torch.log10(4 * mask.sum() / (mask * (made.clamp(-1, 1) - true) ** 2).sum())
 
 

@@ -16,20 +16,20 @@ from torch import Tensor, nn
 
 from sonovid.core import atomic
 from sonovid.core.av import AV
-from sonovid.diffusion.objective import Scored, total
-from sonovid.training import checkpoint, frozen, optimizers
-from sonovid.training.activations import recompute
-from sonovid.training.average import Average, trained
-from sonovid.training.initial import initialise, train_only
-from sonovid.training.job import Job, seed_of
-from sonovid.training.logs import Meter
-from sonovid.training.ranks import Ranks
-from sonovid.training.settings import Settings
+from sonovid.diffusion.objective import LossOutput, total_loss
+from sonovid.training import checkpoint, frozen_weights, optimizers
+from sonovid.training.gradient_checkpointing import enable_gradient_checkpointing
+from sonovid.training.ema import EMA, trainable_parameters
+from sonovid.training.initialization import initialize_from, freeze_other_stream
+from sonovid.training.job import Job, derive_seed
+from sonovid.training.logs import LossMeter
+from sonovid.training.distributed import World
+from sonovid.training.config import TrainingConfig
 
 log = logging.getLogger(__name__)
 
 
-class Order:
+class SampleOrder:
     """Which samples a step takes: position after position through one permutation per epoch, drawn from (seed, epoch)."""
 
     def __init__(self, size: int, seed: int) -> None:
@@ -45,12 +45,12 @@ class Order:
     def _epoch(self, epoch: int) -> Tensor:
         if epoch not in self._epochs:
             self._epochs = {e: p for e, p in self._epochs.items() if e >= epoch - 1}
-            generator = torch.Generator().manual_seed(seed_of(self.seed, "order", epoch))
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
             self._epochs[epoch] = torch.randperm(self.size, generator=generator)
         return self._epochs[epoch]
 
 
-class Scoring(nn.Module):
+class LossModule(nn.Module):
     """A model with its objective as one module, so that distribution and precision wrap whatever methods the objective calls."""
 
     def __init__(self, model: nn.Module, objective: Callable, weights: dict[str, float], streams: str = "both") -> None:
@@ -64,11 +64,11 @@ class Scoring(nn.Module):
         times = getattr(scored, "times", None)
         # Losses of a stream that is not trained are still logged ("video", "video_bound").
         silent = {name: 0.0 for name in scored.losses if name.split("_")[0] in self.left_out}
-        loss = total(Scored(scored.losses, times or AV(None, None)), {**self.weights, **silent})
+        loss = total_loss(LossOutput(scored.losses, times or AV(None, None)), {**self.weights, **silent})
         return loss, scored.losses, times, getattr(scored, "made", None)
 
 
-class Judging(nn.Module):
+class AdversaryLossModule(nn.Module):
     """An adversary with its losses as one module."""
 
     def __init__(self, adversary: nn.Module, objective: Any) -> None:
@@ -81,7 +81,7 @@ class Judging(nn.Module):
         return torch.stack([loss.float().mean() for loss in losses.values()]).sum(), losses
 
 
-def for_processes(settings: Settings, processes: int) -> Settings:
+def resolve_accumulation(settings: TrainingConfig, processes: int) -> TrainingConfig:
     """The settings with `accumulate` set so that one step of so many processes takes `global_batch` samples.
 
     Raises:
@@ -108,12 +108,12 @@ def _refuse_foreign_sharding() -> None:
             )
 
 
-class Run:
+class TrainingRun:
     """The state of one run: everything that a checkpoint holds."""
 
     def __init__(self, job: Job, out: Path, *, resumed: bool = False) -> None:
-        self.job, self.out, self.ranks = job, out, Ranks.of_this_run()
-        self.settings = settings = for_processes(job.settings, self.ranks.count)
+        self.job, self.out, self.ranks = job, out, World.of_this_run()
+        self.settings = settings = resolve_accumulation(job.settings, self.ranks.count)
         # Accelerate keeps the precision of a process's first run; a second one in it may have another.
         AcceleratorState._reset_state()
         self.accelerator = Accelerator(
@@ -124,12 +124,12 @@ class Run:
         self.device = self.accelerator.device
         _refuse_foreign_sharding()
         if settings.init and not resumed:
-            initialise(job.model, settings.init)
+            initialize_from(job.model, settings.init)
         self.model, self.adversary = job.model.to(self.device), job.adversary
         if settings.streams != "both":
-            train_only(self.model, settings.streams)
+            freeze_other_stream(self.model, settings.streams)
         if settings.gradient_checkpointing:
-            recompute(self.model)
+            enable_gradient_checkpointing(self.model)
         if settings.compile:
             if self.device.type == "cpu":
                 # Fusing the foreach loops of bf16 kernels crashes Inductor's C++ compiler (torch 2.13).
@@ -138,21 +138,21 @@ class Run:
                 inductor.cpp.max_horizontal_fusion_size = 1
             self.model.compile()
         self.model.train()
-        self.optimizer = optimizers.optimizer(self.model, settings.learning_rate, settings, self.device)
+        self.optimizer = optimizers.build_optimizer(self.model, settings.learning_rate, settings, self.device)
         prepare = self.accelerator.prepare
-        self.scoring = prepare(Scoring(self.model, job.objective, job.weights, settings.streams))
-        self.average = Average(trained(self.model), settings.average)
+        self.scoring = prepare(LossModule(self.model, job.objective, job.weights, settings.streams))
+        self.average = EMA(trainable_parameters(self.model), settings.average)
         if self.adversary is not None:
             self.adversary = self.adversary.to(self.device).train()
-            self.judging = prepare(Judging(self.adversary, job.objective))
-            self.adversary_optimizer = optimizers.optimizer(
+            self.judging = prepare(AdversaryLossModule(self.adversary, job.objective))
+            self.adversary_optimizer = optimizers.build_optimizer(
                 self.adversary, settings.adversary_learning_rate, settings, self.device
             )
-        self.order = Order(job.size, settings.seed)
+        self.order = SampleOrder(job.size, settings.seed)
         self.step, self.minutes_before, self.began = 0, 0.0, time.monotonic()
         self.branched_from: dict[str, Any] | None = None
-        self.frozen = frozen.fingerprint(frozen.frozen(self.model)) if self.main else ""
-        self.meter = Meter(self.device)
+        self.frozen = frozen_weights.fingerprint(frozen_weights.frozen_parameters(self.model)) if self.main else ""
+        self.meter = LossMeter(self.device)
 
     @property
     def minutes(self) -> float:
@@ -186,9 +186,9 @@ class Run:
         """A checkpoint and the exported model, by the main process."""
         self.ranks.wait()
         if self.main:
-            apart = frozen.frozen(self.model)
+            apart = frozen_weights.frozen_parameters(self.model)
             weights = {name: value for name, value in self.model.state_dict().items() if name not in apart}
-            frozen.write(self.out, apart, self.frozen)
+            frozen_weights.save(self.out, apart, self.frozen)
             tensors = {"model": weights, "average": self.average.values}
             state: dict[str, Any] = {"minutes": self.minutes, "settings": asdict(self.settings), "frozen": self.frozen}
             state |= {"average_steps": self.average.steps, "processes": self.ranks.count, "branched_from": self.branched_from}
@@ -218,13 +218,13 @@ class Run:
         """
         tensors, state = checkpoint.load(path)
         if path.absolute().parent != self.out.absolute():
-            self.branched_from = checkpoint.identity(path)
+            self.branched_from = checkpoint.checkpoint_identity(path)
         else:
             self.branched_from = state.get("branched_from")
         apart = state.get("frozen", "")
         self._load_weights(path, tensors["model"], beside=bool(apart))
         if apart:
-            frozen.restore(self.model, path, apart)
+            frozen_weights.restore(self.model, path, apart)
             self.frozen = apart
         checkpoint.restore_optimizer(self.optimizer, tensors["optimizer"], state["optimizer"])
         self._load_average(tensors["average"], state)
@@ -240,7 +240,7 @@ class Run:
 
     def _load_weights(self, path: Path, weights: dict[str, Tensor], *, beside: bool) -> None:
         """The model's weights of a checkpoint; `beside`: the frozen ones are not among them."""
-        left_out = set(frozen.frozen(self.model)) if beside else set()
+        left_out = set(frozen_weights.frozen_parameters(self.model)) if beside else set()
         try:
             known = self.model.load_state_dict(weights, strict=not beside)
         except RuntimeError as error:

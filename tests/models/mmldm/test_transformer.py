@@ -9,8 +9,8 @@ from torch import nn
 
 from sonovid.core.av import AV
 from sonovid.core.condition import Condition
-from sonovid.diffusion.guidance import cross_modal, given_replaced
-from sonovid.diffusion.sampler import denoiser, sample, uniform
+from sonovid.diffusion.guidance import cross_modal_guidance, replacement_conditioning
+from sonovid.diffusion.sampler import build_denoiser, sample, uniform_times
 from sonovid.diffusion.schedule import Tabulated
 from sonovid.models.base import Denoiser
 from sonovid.models.mmldm import MMLDM
@@ -222,16 +222,16 @@ def test_sound_is_sampled_for_given_pictures(against):
     given = AV(clean.video, None)
 
     def told(given, dropped=None):
-        return denoiser(partial(model, given=given, context=model.embed_context(None, 2, dropped)), schedule, "eps")
+        return build_denoiser(partial(model, given=given, context=model.embed_context(None, 2, dropped)), schedule, "eps")
 
     nulls = {"without_given": told(None), "without_context": told(given, torch.ones(2, dtype=torch.bool))}
     nulls = {name: null for name, null in nulls.items() if name in against}
     ends = []
     for phi in (1.0, 4.0):
-        guided = cross_modal(told(given), AV(1.0, phi), **nulls)
+        guided = cross_modal_guidance(told(given), AV(1.0, phi), **nulls)
         with torch.no_grad():
-            times = uniform(3)
-            ends.append(sample(given_replaced(guided, given, schedule, noise), noise, schedule, AV(times, times)))
+            times = uniform_times(3)
+            ends.append(sample(replacement_conditioning(guided, given, schedule, noise), noise, schedule, AV(times, times)))
     assert all(torch.equal(end.video, clean.video) for end in ends)
     assert all(end.audio.isfinite().all() for end in ends)
     assert not torch.allclose(ends[0].audio, ends[1].audio)

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from sonovid.core.av import AV
 from sonovid.core.condition import Condition
-from sonovid.diffusion.guidance import classifier_free
-from sonovid.diffusion.sampler import denoiser, sample, tabulated
+from sonovid.diffusion.guidance import classifier_free_guidance
+from sonovid.diffusion.sampler import build_denoiser, sample, table_times
 from sonovid.diffusion.schedule import Tabulated
 from sonovid.models.svg import SVG, released
 
@@ -105,7 +105,7 @@ def test_connectors_and_joins_agree(case):
 def test_the_sampler_goes_the_released_way(case, run, steps, gamma, scales):
     wanted = {key.removeprefix(f"{run}."): v for key, v in tensors(case, "sampler_trajectory").items() if key.startswith(run)}
     model = imported(case)
-    times = AV(tabulated(steps, spacing="linspace", bend=gamma**0.5), tabulated(steps, spacing="leading", bend=gamma**-0.5))
+    times = AV(table_times(steps, spacing="linspace", bend=gamma**0.5), table_times(steps, spacing="leading", bend=gamma**-0.5))
     for index in range(steps):
         assert [round(1000 * times.video[index]) - 1] == wanted[f"step{index}.t_video"].tolist()
         assert [round(1000 * times.audio[index]) - 1] == wanted[f"step{index}.t_audio"].tolist()
@@ -113,11 +113,11 @@ def test_the_sampler_goes_the_released_way(case, run, steps, gamma, scales):
 
     def half(index):
         text, pooled = wanted["text_video_uncond_cond"][[index]], wanted["text_audio_uncond_cond"][[index]]
-        return denoiser(model, schedule, "eps", told({"text_video": text, "text_audio": pooled}))
+        return build_denoiser(model, schedule, "eps", told({"text_video": text, "text_audio": pooled}))
 
     path = []
     final = sample(
-        classifier_free(half(1), half(0), AV(*scales)),
+        classifier_free_guidance(half(1), half(0), AV(*scales)),
         streams(wanted, "init"),
         schedule,
         times,

@@ -23,9 +23,9 @@ from sonovid.codecs.vocoder import GriffinLim
 from sonovid.codecs.whitening import unwhiten, whiten
 from sonovid.core.av import AV
 from sonovid.core.geometry import Geometry
-from sonovid.diffusion.guidance import classifier_free
-from sonovid.diffusion.noise import draw, generators
-from sonovid.diffusion.sampler import Denoise, denoiser, sample, uniform
+from sonovid.diffusion.guidance import classifier_free_guidance
+from sonovid.diffusion.noise import draw_noise, seeded_generators
+from sonovid.diffusion.sampler import Denoiser, build_denoiser, sample, uniform_times
 from sonovid.diffusion.schedule import Tabulated
 
 FRAME_CODECS = {"FrameAutoencoder": "sonovid.codecs.video", "PretrainedVideo": "sonovid.codecs.pretrained"}
@@ -101,7 +101,7 @@ class HierarchicalAutoencoder(nn.Module):
             )
         # Spectrograms are laid out for other rates than the sound's too, see `released_mel`.
         self.mel_frames = replace(log_mel, sample_rate=geometry.sample_rate).num_frames(geometry)
-        own, wanted = tuple(frame_codec.latent_shape(geometry)), network.perceived_shapes.video
+        own, wanted = tuple(frame_codec.latent_shape(geometry)), network.signal_shapes.video
         if own != wanted:
             raise ValueError(
                 f"HierarchicalAutoencoder: the frame codec gives latents {own} of {geometry}, the network was made for {wanted}"
@@ -148,7 +148,7 @@ class HierarchicalAutoencoder(nn.Module):
         return self.picture.encode(self.log_mel(waveform.float()))
 
     @torch.no_grad()
-    def perceive(self, frames: Float[Tensor, "b 3 t h w"] | None, waveform: Float[Tensor, "b n"] | None) -> AV:
+    def encode_signal(self, frames: Float[Tensor, "b 3 t h w"] | None, waveform: Float[Tensor, "b n"] | None) -> AV:
         """The frame codec's latents, final ones: video [b c t h w], audio [b c h w]. What training may cache.
 
         Raises:
@@ -159,16 +159,16 @@ class HierarchicalAutoencoder(nn.Module):
             raise ValueError(
                 f"frames {tuple(frames.shape)}; a window of this autoencoder has {g.num_frames} of {g.height}x{g.width}"
             )
-        video = None if frames is None else self._level_one(frames)
-        audio = None if waveform is None else self._level_one(self.audio_image(waveform)[:, :, None])[:, :, 0]
+        video = None if frames is None else self._encode_frames(frames)
+        audio = None if waveform is None else self._encode_frames(self.audio_image(waveform)[:, :, None])[:, :, 0]
         return AV(video, audio)
 
-    def _level_one(self, frames: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c t h2 w2"]:
+    def _encode_frames(self, frames: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c t h2 w2"]:
         return self.frame_codec.whiten(self.frame_codec.encode(frames.to(self.dtype)))
 
-    def render(self, perceived: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h2 w2"]:
+    def decode_signal(self, signal_latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h2 w2"]:
         """Pictures of the frame codec's final latents; gradients pass."""
-        raw = self.frame_codec.unwhiten(perceived[:, :, None])
+        raw = self.frame_codec.unwhiten(signal_latents[:, :, None])
         return self.frame_codec.decode(raw)[:, :, 0]
 
     # --- level two: perceptual latents -----------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ class HierarchicalAutoencoder(nn.Module):
         Raises:
             ValueError: a window of another length or size.
         """
-        found = self.network.posterior(self.perceive(frames, waveform))
+        found = self.network.posterior(self.encode_signal(frames, waveform))
         return AV(
             None if found.video is None else found.video[0][:, :, None],
             None if found.audio is None else rearrange(found.audio[0], "b c f l -> b c l f"),
@@ -211,35 +211,35 @@ class HierarchicalAutoencoder(nn.Module):
             None if latents.video is None else latents.video[:, :, 0].to(self.dtype),
             None if latents.audio is None else rearrange(latents.audio, "b c l f -> b c f l").to(self.dtype),
         )
-        meaning = network.meaning(z) if all(x is not None for x in z) else None
+        meaning = network.encode_semantics(z) if all(x is not None for x in z) else None
         labels = None if meaning is None or meaning.logits is None else meaning.logits.argmax(1)
         frames = torch.arange(t, device=self.device)[None]
         features = None if meaning is None else meaning.features
-        there = self._denoise(network.told(z, frames, features=features, labels=labels), z)
-        nothing = network.nothing()
+        there = self._denoise(network.make_condition(z, frames, features=features, labels=labels), z)
+        null_latents = network.null_latents()
         absent = z.map(lambda x: None if x is None else torch.zeros(1, dtype=torch.bool, device=self.device))
-        without = self._denoise(network.told(z, frames, features=features, labels=labels, present=absent, nothing=nothing), z)
+        without = self._denoise(network.make_condition(z, frames, features=features, labels=labels, present=absent, null_latents=null_latents), z)
         scale = AV(self.decoding.video_scale, self.decoding.audio_scale)
         counts = AV(0 if z.video is None else t, 0 if z.audio is None else 1)
         x = counts.map(lambda n, name: self._noise(name).expand(n, -1, -1, -1), AV(*AV._fields))
-        times = uniform(self.decoding.steps)
-        made = sample(classifier_free(there, without, scale), x, AV(SCHEDULE, SCHEDULE), AV(times, times))
-        pictures = made.map(lambda p: self.render(p.to(self.dtype)).float() if len(p) else None)
+        times = uniform_times(self.decoding.steps)
+        made = sample(classifier_free_guidance(there, without, scale), x, AV(SCHEDULE, SCHEDULE), AV(times, times))
+        pictures = made.map(lambda p: self.decode_signal(p.to(self.dtype)).float() if len(p) else None)
         video = None if pictures.video is None else rearrange(pictures.video, "t c h w -> 1 c t h w")
         return AV(video, pictures.audio)
 
-    def _denoise(self, told: Any, latents: AV) -> Denoise:
+    def _denoise(self, told: Any, latents: AV) -> Denoiser:
         """The signal decoder under one condition, as the sampler calls it: frames and audio image as one batch."""
 
         def model(x: AV, t: AV, condition: Any, previous: AV | None) -> Any:
             out = self.network(torch.cat([*x]).to(self.dtype), torch.cat([*t]), told)
-            return _Predicted(AV(*out.split([len(x.video), len(x.audio)])))
+            return _NetworkOutput(AV(*out.split([len(x.video), len(x.audio)])))
 
-        return denoiser(model, AV(SCHEDULE, SCHEDULE), self.network.config.predict)
+        return build_denoiser(model, AV(SCHEDULE, SCHEDULE), self.network.config.predict)
 
     def _noise(self, name: str) -> Float[Tensor, "1 c h w"]:
-        shape = self.network.perceived_shapes.audio
-        return draw(generators([NOISE_SEED], name), shape).to(self.device)
+        shape = self.network.signal_shapes.audio
+        return draw_noise(seeded_generators([NOISE_SEED], name), shape).to(self.device)
 
     def waveform(self, pictures: Float[Tensor, "b 3 h w"], num_samples: int) -> Float[Tensor, "b n"]:
         """Audio images to sound."""
@@ -297,17 +297,17 @@ class HierarchicalAutoencoder(nn.Module):
         )
         return model.to(dtype or torch.float32).eval()
 
-    def whitened_by(self, statistics: AV) -> None:
+    def set_whitening(self, statistics: AV) -> None:
         """Give each stream the whitening of its latents' statistics: mappings with `mean` and `std`, one value per channel."""
         self.whitening = statistics.map(lambda own: Whitening(tuple(own["mean"]), tuple(own["std"])))
 
-    def drawn(self, **changes: Any) -> None:
+    def set_decoding(self, **changes: Any) -> None:
         """Change how pictures are drawn, see `Decoding`."""
         self.decoding = replace(self.decoding, **changes)
 
 
 @dataclass(frozen=True)
-class _Predicted:
+class _NetworkOutput:
     """What the sampler reads from a network."""
 
     prediction: AV

@@ -11,10 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sonovid.codecs.hierarchical.encoders import AudioEncoder, VideoEncoder
-from sonovid.codecs.hierarchical.semantics import Meaning, Semantics
-from sonovid.codecs.hierarchical.signal_decoder import Draft, SignalDecoder, Told, unet_config
+from sonovid.codecs.hierarchical.semantics import SemanticOutput, Semantics
+from sonovid.codecs.hierarchical.signal_decoder import DraftPredictor, SignalDecoder, DecoderCondition, unet_config
 from sonovid.core.av import AV
-from sonovid.diffusion.schedule import Predict
+from sonovid.diffusion.schedule import PredictionType
 
 
 class HierarchicalNetwork(ModelMixin, ConfigMixin):
@@ -98,7 +98,7 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
             lengths = AV(num_frames, 1)
             self.drafts = nn.ModuleDict(
                 {
-                    name: Draft(latent_channels, channels, length, factor)
+                    name: DraftPredictor(latent_channels, channels, length, factor)
                     for name, length, factor in zip(AV._fields, lengths, factors, strict=True)
                 }
             )
@@ -112,26 +112,26 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         )
 
     @property
-    def perceived_shapes(self) -> AV:
+    def signal_shapes(self) -> AV:
         """The shapes of what one window's encoders take: (c, t, h, w) and (c, h, w)."""
         c, size = self.config.channels, tuple(self.config.size)
         return AV((c, self.config.num_frames, *size), (c, *size))
 
-    def posterior(self, perceived: AV) -> AV:
+    def posterior(self, signal_latents: AV) -> AV:
         """For each stream (mean, log-variance) of its latents, or None where nothing was perceived."""
-        return AV(*(None if x is None else self.encoders[name](x) for name, x in zip(AV._fields, perceived, strict=True)))
+        return AV(*(None if x is None else self.encoders[name](x) for name, x in zip(AV._fields, signal_latents, strict=True)))
 
-    def nothing(self) -> AV:
+    def null_latents(self) -> AV:
         """The latents of nothing, which the decoder is guided against: those of an input of zeros, [1 C h w]."""
         like = next(self.parameters())
-        zeros = self.perceived_shapes.map(lambda shape: torch.zeros(1, *shape, device=like.device, dtype=like.dtype))
+        zeros = self.signal_shapes.map(lambda shape: torch.zeros(1, *shape, device=like.device, dtype=like.dtype))
         return self.posterior(zeros).map(lambda found: found[0])
 
-    def meaning(self, latents: AV) -> Meaning | None:
+    def encode_semantics(self, latents: AV) -> SemanticOutput | None:
         """What a pair of latents means; None without a semantic space."""
         return None if self.semantics is None else self.semantics(latents)
 
-    def told(
+    def make_condition(
         self,
         latents: AV,
         frames: Int[Tensor, "b k"],
@@ -139,8 +139,8 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         features: AV | None = None,
         labels: Int[Tensor, "b"] | None = None,
         present: AV | None = None,
-        nothing: AV | None = None,
-    ) -> Told:
+        null_latents: AV | None = None,
+    ) -> DecoderCondition:
         """What the decoder is told of k frames and the audio image of each clip: all frames of the first clip, of the second ...,
         then the audio images.
 
@@ -157,19 +157,19 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
             times = k if name == "video" else 1
             own = None if present is None else present[i]
             if own is not None:
-                assert nothing is not None
-                z = torch.where(own[:, None, None, None], z, nothing[i].to(z.dtype))
+                assert null_latents is not None
+                z = torch.where(own[:, None, None, None], z, null_latents[i].to(z.dtype))
             other = None if features is None else features[1 - i]
             repeat: list[Any] = [None if x is None else x.repeat_interleave(times, 0) for x in (z, other, labels, own)]
             place = frames.flatten().float() / self.config.num_frames if name == "video" else None
-            part = self.decoder.told(name, repeat[0], size, place=place, meaning=repeat[1], labels=repeat[2], present=repeat[3])
+            part = self.decoder.make_condition(name, repeat[0], size, place=place, meaning=repeat[1], labels=repeat[2], present=repeat[3])
             if self.drafts is not None:
                 numbers = frames if name == "video" else torch.zeros_like(frames[:, :1])
                 part = replace(part, draft=self.drafts[name](z, numbers))
             parts.append(part)
-        return Told.joined(parts)
+        return DecoderCondition.concat(parts)
 
-    def forward(self, x: Float[Tensor, "n c h w"], t: Float[Tensor, "n"], told: Told) -> Float[Tensor, "n c h w"]:
+    def forward(self, x: Float[Tensor, "n c h w"], t: Float[Tensor, "n"], told: DecoderCondition) -> Float[Tensor, "n c h w"]:
         """What `predict` names, of noisy pictures' latents; see `SignalDecoder`."""
         return self.decoder(x, t, told)
 

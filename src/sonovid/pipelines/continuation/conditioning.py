@@ -32,7 +32,7 @@ class Asked:
     noises: AV
     against: str = "modality"
 
-    def denoise(self, denoising: Denoising) -> sampler.Denoise:
+    def denoise(self, denoising: Denoising) -> sampler.Denoiser:
         """The network as a sampler calls it, of one window that follows none."""
         told = denoising.guided(self.condition, self.null, self.given, self.scale, self.against)
         return denoising.held(told, self.given, self.noises)
@@ -45,7 +45,7 @@ class Way(Protocol):
     @property
     def overlap(self) -> int: ...
 
-    def denoise(self, denoising: Denoising, asked: Asked, before: AV | None) -> sampler.Denoise:
+    def denoise(self, denoising: Denoising, asked: Asked, before: AV | None) -> sampler.Denoiser:
         """The network as a sampler calls it. before: final latents of the window before, None at the first."""
         ...
 
@@ -63,7 +63,7 @@ class KnownFrames:
     window: int
     pull: float | int | None = None
 
-    def denoise(self, denoising: Denoising, asked: Asked, before: AV | None) -> sampler.Denoise:
+    def denoise(self, denoising: Denoising, asked: Asked, before: AV | None) -> sampler.Denoiser:
         denoise = asked.denoise(denoising)
         if before is None:
             return denoise
@@ -81,10 +81,10 @@ class KnownFrames:
 
         shared, places = before.map(first), before.map(known, asked.given)
         if self.pull is None:
-            return guidance.given_frames(denoise, shared, places)
+            return guidance.frame_conditioning(denoise, shared, places)
         shared = shared.map(lambda x, place: None if place is None else x, places)
-        pulled = guidance.reconstruction(denoise, shared, denoising.schedule, self.pull, places)
-        return guidance.given_replaced(pulled, shared, denoising.schedule, asked.noises, places)
+        pulled = guidance.reconstruction_guidance(denoise, shared, denoising.schedule, self.pull, places)
+        return guidance.replacement_conditioning(pulled, shared, denoising.schedule, asked.noises, places)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class ShownBefore:
 
     overlap: int = 0
 
-    def denoise(self, denoising: Denoising, asked: Asked, before: AV | None) -> sampler.Denoise:
+    def denoise(self, denoising: Denoising, asked: Asked, before: AV | None) -> sampler.Denoiser:
         return asked.denoise(replace(denoising, network=Following(denoising.network, before)))
 
 

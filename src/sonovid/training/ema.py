@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 
-def trained(model: nn.Module) -> dict[str, nn.Parameter]:
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters that ask for gradients, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-class Average:
+class EMA:
     """The averaged values of some parameters; frozen ones are never given to it and so cost nothing.
 
     Args:

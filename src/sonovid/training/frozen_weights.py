@@ -13,7 +13,7 @@ from sonovid.core import atomic
 log = logging.getLogger(__name__)
 
 
-def frozen(model: nn.Module) -> dict[str, Tensor]:
+def frozen_parameters(model: nn.Module) -> dict[str, Tensor]:
     """The parameters that ask for no gradients, by name; those that the model's state does not hold are left out."""
     held = model.state_dict()
     return {name: held[name] for name, p in model.named_parameters() if not p.requires_grad and name in held}
@@ -28,14 +28,14 @@ def fingerprint(tensors: dict[str, Tensor]) -> str:
     return f"{crc:08x}" if tensors else ""
 
 
-def name_of(mark: str) -> str:
+def file_name(mark: str) -> str:
     """The file of the frozen weights that have this fingerprint."""
     return f"frozen-{mark}.safetensors"
 
 
-def write(out: Path, tensors: dict[str, Tensor], mark: str) -> None:
+def save(out: Path, tensors: dict[str, Tensor], mark: str) -> None:
     """Write frozen weights into a run's folder, unless they are there."""
-    path = out / name_of(mark)
+    path = out / file_name(mark)
     if mark and not path.is_file():
         with atomic.new_file(path) as aside:
             save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, aside)
@@ -50,10 +50,10 @@ def restore(model: nn.Module, checkpoint: Path, mark: str) -> None:
     Raises:
         ValueError: the model's are others, and the file beside the checkpoint is missing or not what was written.
     """
-    own = frozen(model)
+    own = frozen_parameters(model)
     if fingerprint(own) == mark:
         return
-    path = checkpoint.absolute().parent / name_of(mark)
+    path = checkpoint.absolute().parent / file_name(mark)
     if not path.is_file():
         raise ValueError(
             f"resume: {checkpoint} was trained beside other frozen weights than this recipe loads, and {path.name} is not beside "

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid.training.reconstruction import Rebuilt, edges, per_sample
+from sonovid.training.reconstruction import ReconstructionOutput, pixel_differences, per_sample
 
 # A gradient that all but vanishes would weigh the verdict without bound.
 HEAVIEST, SMALLEST = 1e4, 1e-4
 
 
-class PatchJudge(nn.Module):
+class PatchDiscriminator(nn.Module):
     """A discriminator that says of each patch how real it is (Isola et al. 2017, as Esser et al. 2021 have it).
 
     width: channels of the first layer, doubled after each stride of two, eight times as many at most. layers: strides.
@@ -56,7 +56,7 @@ class PatchJudge(nn.Module):
 
 
 @dataclass(frozen=True)
-class DecoderTuning:
+class DecoderFineTuning:
     """Pictures through a frozen encoder and the decoder that learns: absolute error, perceived distance, the judge's verdict.
 
     batch: a mapping with `pictures`, float [b 3 1 h w] in [-1, 1], and `sound`, True [b] where one is an audio image. The codec
@@ -68,13 +68,13 @@ class DecoderTuning:
     of the pixels there: it scales all of the rest alike, which the verdict's weight undoes.
     """
 
-    adversary: PatchJudge | None = None
+    adversary: PatchDiscriminator | None = None
     adversarial: float = 0.5
     perceived: nn.Module | None = None
     perceptual: float = 1.0
     edge: float = 0.0
 
-    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Rebuilt:
+    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
         true, sound = batch["pictures"], batch["sound"]
         with torch.no_grad():
             latents = model.encode(true)
@@ -83,7 +83,7 @@ class DecoderTuning:
             made, flat = made[:, :, 0].float(), true[:, :, 0].float()
             error = per_sample((made - flat).abs())
             if self.edge:
-                sides = zip(edges(made), edges(flat), strict=True)
+                sides = zip(pixel_differences(made), pixel_differences(flat), strict=True)
                 error = error + self.edge * torch.stack([per_sample((a - b).abs()) for a, b in sides]).sum(0)
             if self.perceived is not None:
                 # The training's loop moves the model and the judge alone.
@@ -93,13 +93,13 @@ class DecoderTuning:
             if self.adversary is not None and self.adversary.awake:
                 verdict = -self.adversary(made)
                 losses["verdict"] = self.adversarial * self._balance(model, error, verdict) * verdict
-        return Rebuilt(losses, (flat, made.detach()))
+        return ReconstructionOutput(losses, (flat, made.detach()))
 
     def _balance(self, model: Any, error: Tensor, verdict: Tensor) -> Tensor | float:
         """How much stronger the error's gradient is than the verdict's, at the last layer of the decoder."""
         if not torch.is_grad_enabled():
             return 1.0
-        last = last_layer(model)
+        last = last_decoder_weight(model)
         pulls = [torch.autograd.grad(loss.mean(), last, retain_graph=True)[0].norm() for loss in (error, verdict)]
         return (pulls[0] / (pulls[1] + SMALLEST)).clamp(0, HEAVIEST).detach()
 
@@ -115,7 +115,7 @@ class DecoderTuning:
         return {"true": 0.5 * per_sample(F.relu(1 - true)), "made": 0.5 * per_sample(F.relu(1 + false))}
 
 
-def decoder_of(model: Any) -> list[nn.Module]:
+def decoder_modules(model: Any) -> list[nn.Module]:
     """The modules of a frame autoencoder that decode: those of `FrameAutoencoder`, or of an `AutoencoderKL` in its codec.
 
     Raises:
@@ -129,13 +129,13 @@ def decoder_of(model: Any) -> list[nn.Module]:
     return [part for part in (getattr(own, "post_quant_conv", None), own.decoder) if part is not None]
 
 
-def last_layer(model: Any) -> Tensor:
+def last_decoder_weight(model: Any) -> Tensor:
     """The weights of a decoder's last convolution."""
-    return [layer for layer in decoder_of(model)[-1].modules() if isinstance(layer, nn.Conv2d)][-1].weight
+    return [layer for layer in decoder_modules(model)[-1].modules() if isinstance(layer, nn.Conv2d)][-1].weight
 
 
 def freeze_all_but_decoder(model: nn.Module) -> None:
     """Leave nothing to learn but what turns latents into pictures."""
     model.requires_grad_(False)
-    for part in decoder_of(model):
+    for part in decoder_modules(model):
         part.requires_grad_(True)

@@ -11,12 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonovid.codecs.mel import LogMel
-from sonovid.codecs.melgan import SLOPE, normed
-from sonovid.training.biquads import coloured
-from sonovid.training.reconstruction import Rebuilt, multi_resolution_distance, per_sample
+from sonovid.codecs.melgan import SLOPE, apply_weight_norm
+from sonovid.training.biquads import apply_random_biquad
+from sonovid.training.reconstruction import ReconstructionOutput, multi_resolution_stft_loss, per_sample
 
 
-class WaveformJudge(nn.Module):
+class WaveformDiscriminator(nn.Module):
     """Discriminators of one form on the waveform at its rate, at half and at a quarter of it (Kumar et al. 2019, section 2.2).
 
     width: channels of the first layer, four times as many after each stride of four, at most `widest`.
@@ -26,14 +26,14 @@ class WaveformJudge(nn.Module):
         super().__init__()
 
         def network() -> nn.ModuleList:
-            layers, at = [normed(nn.Conv1d(1, width, 15, padding=7, padding_mode="reflect"))], width
+            layers, at = [apply_weight_norm(nn.Conv1d(1, width, 15, padding=7, padding_mode="reflect"))], width
             for _ in range(4):
                 wider = min(4 * at, widest)
-                layers.append(normed(nn.Conv1d(at, wider, 41, stride=4, padding=20, groups=at // 4)))
+                layers.append(apply_weight_norm(nn.Conv1d(at, wider, 41, stride=4, padding=20, groups=at // 4)))
                 at = wider
             wider = min(2 * at, widest)
-            layers.append(normed(nn.Conv1d(at, wider, 5, padding=2)))
-            layers.append(normed(nn.Conv1d(wider, 1, 3, padding=1)))
+            layers.append(apply_weight_norm(nn.Conv1d(at, wider, 5, padding=2)))
+            layers.append(apply_weight_norm(nn.Conv1d(wider, 1, 3, padding=1)))
             return nn.ModuleList(layers)
 
         self.networks = nn.ModuleList(network() for _ in range(scales))
@@ -54,7 +54,7 @@ class WaveformJudge(nn.Module):
 
 
 @dataclass(frozen=True)
-class MelGANVocoding:
+class MelGANObjective:
     """Waveforms from their log-mel frames: the mel's distance, and what the judge says of them (Kong et al. 2020, eqs. 1-6).
 
     batch: a mapping with `waveform`, float [b n] in [-1, 1]. mel, adversarial, matching: weights, the paper's; the verdicts are
@@ -67,7 +67,7 @@ class MelGANVocoding:
     """
 
     log_mel: LogMel = field(default_factory=lambda: LogMel(bins=80, n_fft=512, window=512, hop=256))
-    adversary: WaveformJudge | None = None
+    adversary: WaveformDiscriminator | None = None
     mel: float = 10.0
     adversarial: float = 1.0
     matching: float = 2.0
@@ -75,11 +75,11 @@ class MelGANVocoding:
     filters: bool = True
     floor: float = 1e-5
 
-    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> Rebuilt:
+    def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
         true = batch["waveform"].float()
         with torch.autocast(true.device.type, enabled=False), torch.no_grad():
             if self.filters and model.training:
-                true = coloured(true, self.log_mel.sample_rate, generator)
+                true = apply_random_biquad(true, self.log_mel.sample_rate, generator)
             mel = self.log_mel(true)
         made = model(mel)
         with torch.autocast(true.device.type, enabled=False):
@@ -88,25 +88,25 @@ class MelGANVocoding:
             levels = self.log_mel(made).clamp(min=low) - mel.clamp(min=low)
             losses = {"mel": self.mel * per_sample(levels.abs())}
             if self.spectrum:
-                losses["spectrum"] = self.spectrum * multi_resolution_distance(made, true)
+                losses["spectrum"] = self.spectrum * multi_resolution_stft_loss(made, true)
         if self.adversary is not None:
             judged = self.adversary(made)
             with torch.no_grad():
                 reference = self.adversary(true)
-            losses["verdict"] = self.adversarial * total(per_sample((r[-1].float() - 1) ** 2) for r in judged)
+            losses["verdict"] = self.adversarial * sum_losses(per_sample((r[-1].float() - 1) ** 2) for r in judged)
             pairs = [(a, b) for r, s in zip(judged, reference, strict=True) for a, b in zip(r[:-1], s[:-1], strict=True)]
-            losses["features"] = self.matching * total(per_sample((a - b).abs().float()) for a, b in pairs)
-        return Rebuilt(losses, (true, made.detach()))
+            losses["features"] = self.matching * sum_losses(per_sample((a - b).abs().float()) for a, b in pairs)
+        return ReconstructionOutput(losses, (true, made.detach()))
 
     def discriminate(self, adversary: nn.Module, made: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """What the judge regresses: one for the true sounds, zero for the made ones (Mao et al. 2017)."""
         true, false = (adversary(wave) for wave in made)
         return {
-            "true": total(per_sample((r[-1].float() - 1) ** 2) for r in true),
-            "made": total(per_sample(r[-1].float() ** 2) for r in false),
+            "true": sum_losses(per_sample((r[-1].float() - 1) ** 2) for r in true),
+            "made": sum_losses(per_sample(r[-1].float() ** 2) for r in false),
         }
 
 
-def total(values: Any) -> Float[Tensor, "b"]:
+def sum_losses(values: Any) -> Float[Tensor, "b"]:
     """The sum of several losses, by sample."""
     return torch.stack(list(values)).sum(0)

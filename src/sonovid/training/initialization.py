@@ -12,7 +12,7 @@ from sonovid.pipelines import loading as folders
 PACKAGED = "packaged"
 
 
-def initialise(model: nn.Module, source: str) -> None:
+def initialize_from(model: nn.Module, source: str) -> None:
     """Give a network all of its weights from a trained model: fine-tuning, with a new optimiser and a step count of zero.
 
     Args:
@@ -43,24 +43,24 @@ def initialise(model: nn.Module, source: str) -> None:
         model.load_state_dict(found)
 
 
-def of_stream(name: str) -> str | None:
+def stream_of(name: str) -> str | None:
     """The stream that a parameter serves alone, by a part of its dotted name ("embed_video", "unets.audio"), or None."""
     parts = re.split(r"[._]", name)
     streams = [stream for stream in ("video", "audio") if stream in parts]
     return streams[0] if len(streams) == 1 else None
 
 
-def train_only(model: nn.Module, stream: str) -> None:
+def freeze_other_stream(model: nn.Module, stream: str) -> None:
     """Freeze what serves the other stream alone; what both share is trained.
 
     Raises:
         ValueError: nothing of the network serves this stream alone.
     """
     named = list(model.named_parameters())
-    if not any(of_stream(name) == stream for name, _ in named):
+    if not any(stream_of(name) == stream for name, _ in named):
         raise ValueError(
             f"streams={stream}: no weights of a {type(model).__name__} belong to this stream alone; give streams=both"
         )
     for name, parameter in named:
-        if of_stream(name) not in (stream, None):
+        if stream_of(name) not in (stream, None):
             parameter.requires_grad_(False)

@@ -17,18 +17,18 @@ from torch import Tensor
 
 from sonovid.core.av import AV
 from sonovid.core.condition import Condition
-from sonovid.diffusion.schedule import Predict, Schedule, diffuse, like, to_x0
+from sonovid.diffusion.schedule import PredictionType, Schedule, add_noise, broadcast_like, to_x0
 
 # The range in which gamma is sought: beyond, the times of one stream crowd at one end.
-LEAST, MOST = 1 / 4, 4.0
+GAMMA_MIN, GAMMA_MAX = 1 / 4, 4.0
 GRID = np.linspace(0, 1, 201)
 # A model that has learnt its noise errs less in it the more of it there is: by this much at least, from the first fifth of the
 # time to the last.
-LEAST_FALL = 0.2
+MIN_DECREASE = 0.2
 
 
 @dataclass(frozen=True)
-class Curve:
+class LossCurve:
     """Loss over time, divided by its value at the smallest time: times rise in [0, 1]."""
 
     times: np.ndarray
@@ -39,7 +39,7 @@ class Curve:
         return np.asarray(np.interp(t, self.times, self.loss))
 
 
-def curve(times: Float[np.ndarray, "n"], losses: Float[np.ndarray, "n"], bins: int = 20) -> Curve:
+def loss_curve(times: Float[np.ndarray, "n"], losses: Float[np.ndarray, "n"], bins: int = 20) -> LossCurve:
     """The mean loss in each of `bins` equal stretches of time; stretches without a sample are left out.
 
     Raises:
@@ -55,16 +55,16 @@ def curve(times: Float[np.ndarray, "n"], losses: Float[np.ndarray, "n"], bins: i
     mean = np.array([losses[which == b].mean() for b in filled])
     if mean[0] <= 0:
         raise ValueError("loss curve: the loss vanishes at the smallest times, so that nothing can be divided by it")
-    return Curve(centre, mean / mean[0])
+    return LossCurve(centre, mean / mean[0])
 
 
-def gap(curves: AV, gamma: float | int) -> float:
+def curve_gap(curves: AV, gamma: float | int) -> float:
     """Mean distance of the two curves over the global time, each at its local time (eq. 9)."""
     return float(np.abs(curves.video(GRID**gamma**0.5) - curves.audio(GRID**gamma**-0.5)).mean())
 
 
 @dataclass(frozen=True)
-class Choice:
+class GammaEstimate:
     """A gamma that was chosen: with its 95 % interval over clips, and how far apart the curves are there."""
 
     gamma: float
@@ -73,19 +73,19 @@ class Choice:
     gap: float
 
 
-def choose_gamma(curves: AV) -> float:
+def minimize_gap(curves: AV) -> float:
     """The gamma in [1/4, 4] that brings the curves nearest to each other, whatever the curves are; see `choice`.
 
     The gap may have several minima where curves are noisy: the best of a grid is refined.
     """
-    grid = np.linspace(np.log(LEAST), np.log(MOST), 81)
-    best = int(np.argmin([gap(curves, float(np.exp(g))) for g in grid]))
+    grid = np.linspace(np.log(GAMMA_MIN), np.log(GAMMA_MAX), 81)
+    best = int(np.argmin([curve_gap(curves, float(np.exp(g))) for g in grid]))
     bounds = float(grid[max(0, best - 1)]), float(grid[min(len(grid) - 1, best + 1)])
-    found = minimize_scalar(lambda g: gap(curves, float(np.exp(g))), bounds=bounds, method="bounded", options={"xatol": 1e-3})
+    found = minimize_scalar(lambda g: curve_gap(curves, float(np.exp(g))), bounds=bounds, method="bounded", options={"xatol": 1e-3})
     return float(np.exp(found.x))
 
 
-def choice(losses: AV, draws: int, *, resamples: int = 200, seed: int = 0) -> Choice:
+def estimate_gamma(losses: AV, draws: int, *, resamples: int = 200, seed: int = 0) -> GammaEstimate:
     """The gamma that losses ask for, where they ask for one.
 
     Args:
@@ -104,50 +104,50 @@ def choice(losses: AV, draws: int, *, resamples: int = 200, seed: int = 0) -> Ch
                 f"{one[1].mean():.2f}, by the level {one[2].mean():.2f}): train longer, or set gamma by hand"
             )
     losses = losses.map(lambda one: one[:2])
-    curves = AV(*(curve(*pair) for pair in losses))
+    curves = AV(*(loss_curve(*pair) for pair in losses))
     for name, one in zip(AV._fields, curves, strict=True):
-        if not (fall := fall_of(one)) >= LEAST_FALL:
+        if not (fall := relative_decrease(one)) >= MIN_DECREASE:
             raise ValueError(
                 f"no gamma can be chosen: the loss of the noise of {name} falls by {fall:.2f} of its beginning over the time, "
-                f"and that of a trained model by at least {LEAST_FALL}; train longer, or set gamma by hand"
+                f"and that of a trained model by at least {MIN_DECREASE}; train longer, or set gamma by hand"
             )
-    best = choose_gamma(curves)
-    if at_an_end(best):
+    best = minimize_gap(curves)
+    if at_range_end(best):
         raise ValueError(
-            f"no gamma can be chosen: the curves come nearer to each other up to {best:.2f}, an end of the range from {LEAST:g} "
-            f"to {MOST:g}; set gamma by hand, and look at the curves (--figure)"
+            f"no gamma can be chosen: the curves come nearer to each other up to {best:.2f}, an end of the range from {GAMMA_MIN:g} "
+            f"to {GAMMA_MAX:g}; set gamma by hand, and look at the curves (--figure)"
         )
     clips, rng = len(losses.video[0]) // draws, np.random.default_rng(seed)
     found = []
     for _ in range(resamples if clips > 1 else 0):
         chosen = (rng.integers(0, clips, clips)[:, None] * draws + np.arange(draws)).ravel()
-        found.append(choose_gamma(AV(*(curve(times[chosen], values[chosen]) for times, values in losses))))
-    low, high = np.percentile(found, [2.5, 97.5]) if found else (LEAST, MOST)
-    return Choice(best, min(float(low), best), max(float(high), best), gap(curves, best))
+        found.append(minimize_gap(AV(*(loss_curve(times[chosen], values[chosen]) for times, values in losses))))
+    low, high = np.percentile(found, [2.5, 97.5]) if found else (GAMMA_MIN, GAMMA_MAX)
+    return GammaEstimate(best, min(float(low), best), max(float(high), best), curve_gap(curves, best))
 
 
-def uninformed(schedule: Schedule, times: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+def uninformed_losses(schedule: Schedule, times: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
     """The loss of the noise of unit data under the best guess that knows its level alone: alpha^2 / (alpha^2 + sigma^2)."""
     alpha, sigma = schedule.coefficients(torch.from_numpy(times).double())
     return (alpha**2 / (alpha**2 + sigma**2)).numpy()
 
 
-def fall_of(one: Curve) -> float:
+def relative_decrease(one: LossCurve) -> float:
     """By how much of its first fifth a curve falls to its last fifth."""
     first, last = (float(one(part).mean()) for part in (GRID[GRID <= 0.2], GRID[GRID >= 0.8]))
     return (first - last) / first
 
 
-def at_an_end(gamma: float) -> bool:
+def at_range_end(gamma: float) -> bool:
     """Whether a gamma is as good as an end of the range."""
-    return gamma < LEAST * 1.03 or gamma > MOST / 1.03
+    return gamma < GAMMA_MIN * 1.03 or gamma > GAMMA_MAX / 1.03
 
 
 @torch.no_grad()
-def losses_over_time(
+def measure_losses(
     model: Callable[..., Any],
     schedule: AV,
-    predict: Predict,
+    predict: PredictionType,
     batches: Iterable[tuple[AV, Condition]],
     times: Iterable[AV],
     generator: torch.Generator,
@@ -160,17 +160,17 @@ def losses_over_time(
     found: AV = AV(([], []), ([], []))
     for (x0, condition), t in zip(batches, times, strict=True):
         eps = x0.map(lambda x: torch.randn(x.shape, generator=generator, device=generator.device).to(x))
-        x = schedule.map(diffuse, x0, eps, t)
+        x = schedule.map(add_noise, x0, eps, t)
         output = model(x, t, condition, x.map(torch.zeros_like)).prediction
         for i in range(2):
             estimate = to_x0(schedule[i], predict, output[i].to(x[i].dtype), x[i], t[i])
-            error = (noise_of(schedule[i], x[i], estimate, t[i]) - eps[i]).square().flatten(1).mean(1)
+            error = (to_eps(schedule[i], x[i], estimate, t[i]) - eps[i]).square().flatten(1).mean(1)
             found[i][0].append(t[i].cpu().numpy())
             found[i][1].append(error.float().cpu().numpy())
     return found.map(lambda pair: tuple(np.concatenate(part) for part in pair))
 
 
-def noise_of(schedule: Schedule, x: Tensor, x0: Tensor, t: Float[Tensor, "b"]) -> Tensor:
+def to_eps(schedule: Schedule, x: Tensor, x0: Tensor, t: Float[Tensor, "b"]) -> Tensor:
     """The noise in x if its data are x0; t is above zero."""
-    alpha, sigma = schedule.coefficients(like(t, x))
+    alpha, sigma = schedule.coefficients(broadcast_like(t, x))
     return (x - alpha * x0) / sigma

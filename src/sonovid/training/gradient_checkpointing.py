@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 
-def recompute(model: nn.Module) -> int:
+def enable_gradient_checkpointing(model: nn.Module) -> int:
     """Turn gradient checkpointing on, and return in how many places.
 
     Networks of diffusers' kind that support it do it in their own way. Of all other parts, each block of each outermost list of
@@ -20,7 +20,7 @@ def recompute(model: nn.Module) -> int:
     if isinstance(model, nn.ModuleList | nn.Sequential):
         blocks = [block for block in model if list(block.children())]
         return sum(_recompute_block(block) for block in blocks)
-    return sum(recompute(child) for child in model.children())
+    return sum(enable_gradient_checkpointing(child) for child in model.children())
 
 
 def _has_its_own_way(model: nn.Module) -> bool:
@@ -31,7 +31,7 @@ def _has_its_own_way(model: nn.Module) -> bool:
 def _recompute_block(block: nn.Module) -> int:
     """One block as one piece, unless it holds a network that has its own way."""
     if any(_has_its_own_way(part) for part in block.modules()):
-        return recompute(block)
+        return enable_gradient_checkpointing(block)
     if not any(parameter.requires_grad for parameter in block.parameters()):
         return 0
     # The instance's own attribute: the state's names, and the class that is saved, stay what they are.

@@ -16,7 +16,7 @@ Value = TypeVar("Value")
 PATIENCE = timedelta(days=7)
 
 
-class Ranks:
+class World:
     """This process among those of its run. Every method but the properties is called by all of them, in the same order."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Ranks:
     @cache
     def of_this_run() -> "Ranks":
         """The one of this process."""
-        return Ranks()
+        return World()
 
     @property
     def main(self) -> bool:

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from tiny_run import Tiny, job
 from torch import nn
 
-from sonovid.training.initial import initialise, of_stream, train_only
+from sonovid.training.initialization import initialize_from, stream_of, freeze_other_stream
 from sonovid.training.loop import train
 
 
@@ -25,12 +25,12 @@ def test_a_run_begins_with_the_weights_of_a_model_folder_and_its_own_steps(tmp_p
 def test_another_network_is_refused_by_its_first_difference(tmp_path):
     folder = train(job(steps=2), tmp_path)
     with pytest.raises(ValueError, match=r"layers\.0\.weight is \(16, 10\) there and \(8, 10\) here"):
-        initialise(Tiny(width=8), str(folder))
+        initialize_from(Tiny(width=8), str(folder))
     with pytest.raises(ValueError, match="it has no weight, so it is another network"):
-        initialise(nn.Linear(2, 2), str(folder))
+        initialize_from(nn.Linear(2, 2), str(folder))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no safetensors in"):
-        initialise(Tiny(), str(tmp_path / "empty"))
+        initialize_from(Tiny(), str(tmp_path / "empty"))
 
 
 class TwoStreams(Tiny):
@@ -56,9 +56,9 @@ def test_one_stream_alone_is_trained(tmp_path):
 
 
 def test_names_tell_the_stream():
-    assert of_stream("unets.video.conv_in.weight") == of_stream("grid.embed_video.bias") == "video"
-    assert of_stream("audio_out.time.weight") == "audio"
-    assert of_stream("blocks.0.attention.weight") is None
-    assert of_stream("joins.video.to_audio.weight") is None
+    assert stream_of("unets.video.conv_in.weight") == stream_of("grid.embed_video.bias") == "video"
+    assert stream_of("audio_out.time.weight") == "audio"
+    assert stream_of("blocks.0.attention.weight") is None
+    assert stream_of("joins.video.to_audio.weight") is None
     with pytest.raises(ValueError, match="streams=audio: no weights of a Linear"):
-        train_only(nn.Linear(2, 2), "audio")
+        freeze_other_stream(nn.Linear(2, 2), "audio")

@@ -10,7 +10,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from sonovid.codecs.audio import MelAutoencoder
 from sonovid.codecs.video import FrameAutoencoder
 from sonovid.models.uniform.transformer import UniForm
-from sonovid.training.activations import recompute
+from sonovid.training.gradient_checkpointing import enable_gradient_checkpointing
 
 MODELS = {
     "frames": (lambda: FrameAutoencoder(widths=(16, 16), blocks=2), lambda m: m.decode(m.encode(torch.ones(1, 3, 2, 16, 16)))),
@@ -39,7 +39,7 @@ def test_the_gradients_are_the_same(name):
     plain = make().train()
     again = copy.deepcopy(plain)
     names = list(plain.state_dict())
-    assert recompute(again) > 0
+    assert enable_gradient_checkpointing(again) > 0
     assert list(again.state_dict()) == names
     (ours, _), (theirs, _) = backward(plain, work), backward(again, work)
     assert ours.keys() == theirs.keys()
@@ -64,12 +64,12 @@ def test_blocks_of_a_list_keep_nothing_inside():
 
     plain, x = Deep().train(), torch.randn(256, 8)
     again = copy.deepcopy(plain)
-    assert recompute(again) == 4
+    assert enable_gradient_checkpointing(again) == 4
     (_, all_kept), (_, kept) = backward(plain, lambda m: m(x)), backward(again, lambda m: m(x))
     assert kept < 0.2 * all_kept
 
 
 def test_a_network_that_knows_how_does_it_itself():
     model = UniForm(depth=1, width=16, heads=2, patch_size=(2, 2, 2), video=(4, 8, 8), audio=(4, 1, 2), text_width=32)
-    assert recompute(nn.ModuleDict({"network": model})) == 1
+    assert enable_gradient_checkpointing(nn.ModuleDict({"network": model})) == 1
     assert model.gradient_checkpointing

@@ -7,9 +7,9 @@ from gaussian import COVARIANCE, basis, perfect_denoiser
 
 from sonovid.core.av import AV
 from sonovid.core.condition import Condition
-from sonovid.diffusion.adjustment import Curve, choice, choose_gamma, curve, gap, losses_over_time
-from sonovid.diffusion.sampler import sample, uniform, warped
-from sonovid.diffusion.schedule import RectifiedFlow, Tabulated, like
+from sonovid.diffusion.timestep_adjustment import LossCurve, estimate_gamma, minimize_gap, loss_curve, curve_gap, measure_losses
+from sonovid.diffusion.sampler import sample, uniform_times, warp_times
+from sonovid.diffusion.schedule import RectifiedFlow, Tabulated, broadcast_like
 from sonovid.models.base import Output
 
 SHAPE = lambda u: np.exp(-3 * u)  # noqa: E731
@@ -18,20 +18,20 @@ SHAPE = lambda u: np.exp(-3 * u)  # noqa: E731
 def apart(gamma):
     """Two curves that are one and the same when their times are bent by `gamma`."""
     t = np.linspace(0, 1, 400)
-    return AV(Curve(t, SHAPE(t**gamma**-0.5)), Curve(t, SHAPE(t**gamma**0.5)))
+    return AV(LossCurve(t, SHAPE(t**gamma**-0.5)), LossCurve(t, SHAPE(t**gamma**0.5)))
 
 
 @pytest.mark.parametrize("gamma", [0.4, 0.8, 1.0, 1.5, 3.0])
 def test_the_gamma_that_bent_the_curves_is_found(gamma):
     curves = apart(gamma)
-    assert gap(curves, gamma) < 2e-3
-    assert choose_gamma(curves) == pytest.approx(gamma, rel=0.02)
-    assert gap(curves, choose_gamma(curves)) <= gap(curves, 1.0) + 1e-9
+    assert curve_gap(curves, gamma) < 2e-3
+    assert minimize_gap(curves) == pytest.approx(gamma, rel=0.02)
+    assert curve_gap(curves, minimize_gap(curves)) <= curve_gap(curves, 1.0) + 1e-9
 
 
 def test_a_curve_is_the_mean_of_each_stretch_over_that_of_the_first():
     times = np.array([0.05, 0.06, 0.45, 0.95, 0.96])
-    found = curve(times, np.array([1.0, 3.0, 1.0, 0.5, 0.7]), bins=10)
+    found = loss_curve(times, np.array([1.0, 3.0, 1.0, 0.5, 0.7]), bins=10)
     np.testing.assert_allclose(found.times, [0.055, 0.45, 0.955])
     np.testing.assert_allclose(found.loss, [1.0, 0.5, 0.3])
     assert found(np.array([0.0, 1.0])).tolist() == [1.0, pytest.approx(0.3)]
@@ -39,9 +39,9 @@ def test_a_curve_is_the_mean_of_each_stretch_over_that_of_the_first():
 
 def test_a_curve_needs_losses_at_several_times():
     with pytest.raises(ValueError, match="fall into 1 of 20"):
-        curve(np.array([0.5, 0.5]), np.ones(2))
+        loss_curve(np.array([0.5, 0.5]), np.ones(2))
     with pytest.raises(ValueError, match="vanishes"):
-        curve(np.array([0.1, 0.9]), np.array([0.0, 1.0]))
+        loss_curve(np.array([0.1, 0.9]), np.array([0.0, 1.0]))
 
 
 @pytest.mark.parametrize("schedule", [RectifiedFlow(), Tabulated("linear", 0.00085, 0.012)])
@@ -52,7 +52,7 @@ def test_losses_of_the_perfect_denoiser_of_unit_noise(schedule):
 
     def model(x, t, condition, previous):
         def guess(xi, ti):
-            alpha, sigma = schedule.coefficients(like(ti, xi))
+            alpha, sigma = schedule.coefficients(broadcast_like(ti, xi))
             return sigma / (alpha**2 + sigma**2) * xi
 
         return Output(x.map(guess, t))
@@ -65,7 +65,7 @@ def test_losses_of_the_perfect_denoiser_of_unit_noise(schedule):
     times = [
         AV(0.02 + 0.98 * torch.rand(32, generator=generator), 0.02 + 0.98 * torch.rand(32, generator=generator)) for _ in range(8)
     ]
-    for t, loss in losses_over_time(model, AV(schedule, schedule), predict, batches(), times, generator):
+    for t, loss in measure_losses(model, AV(schedule, schedule), predict, batches(), times, generator):
         assert t.shape == loss.shape == (256,)
         alpha, sigma = (value.numpy() for value in schedule.coefficients(torch.from_numpy(t)))
         wanted = alpha**2 / (alpha**2 + sigma**2)
@@ -77,7 +77,7 @@ def smooth(gamma):
     """The same of a shape that begins level, as losses do: what is divided by the first stretch of time is then not far off."""
     t = np.linspace(0, 1, 400)
     shape = lambda u: np.exp(-4 * u**2)  # noqa: E731
-    return AV(Curve(t, shape(t**gamma**-0.5)), Curve(t, shape(t**gamma**0.5)))
+    return AV(LossCurve(t, shape(t**gamma**-0.5)), LossCurve(t, shape(t**gamma**0.5)))
 
 
 def losses_of(curves, clips=24, draws=8, spread=0.1, seed=0):
@@ -89,29 +89,29 @@ def losses_of(curves, clips=24, draws=8, spread=0.1, seed=0):
 
 
 def test_the_interval_holds_the_gamma_and_narrows_with_clips():
-    few, many = (choice(losses_of(smooth(1.5), clips=clips), 8, resamples=60) for clips in (6, 60))
+    few, many = (estimate_gamma(losses_of(smooth(1.5), clips=clips), 8, resamples=60) for clips in (6, 60))
     for found in (few, many):
         assert found.low <= found.gamma <= found.high
         assert found.low < 1.5 < found.high or found.gamma == pytest.approx(1.5, rel=0.05)
     assert many.high - many.low < few.high - few.low
-    assert choice(losses_of(smooth(1.5)), 8, resamples=20) == choice(losses_of(smooth(1.5)), 8, resamples=20)
+    assert estimate_gamma(losses_of(smooth(1.5)), 8, resamples=20) == estimate_gamma(losses_of(smooth(1.5)), 8, resamples=20)
 
 
 def test_no_gamma_is_given_where_the_losses_ask_for_none():
     t = np.linspace(0, 1, 100)
-    flat, falling = Curve(t, np.ones(100)), Curve(t, SHAPE(t))
+    flat, falling = LossCurve(t, np.ones(100)), LossCurve(t, SHAPE(t))
     with pytest.raises(ValueError, match=r"the loss of the noise of audio falls by -?0\.0\d of its beginning"):
-        choice(losses_of(AV(falling, flat)), 8)
+        estimate_gamma(losses_of(AV(falling, flat)), 8)
     # An untrained model: the loss rises with the time.
     with pytest.raises(ValueError, match="the noise of video falls by -"):
-        choice(losses_of(AV(Curve(t, 1 + t), falling)), 8)
+        estimate_gamma(losses_of(AV(LossCurve(t, 1 + t), falling)), 8)
     with pytest.raises(ValueError, match=r"nearer to each other up to (3\.9|4\.0)\d, an end of the range"):
-        choice(losses_of(apart(16.0), spread=0.0), 8)
+        estimate_gamma(losses_of(apart(16.0), spread=0.0), 8)
 
 
 def error_of(schedule, gamma, steps=25):
     """How far the covariance of what is sampled by a perfect denoiser is from the true one: exact, no draw."""
-    made = sample(perfect_denoiser(schedule), AV(*basis(2)), schedule, warped(uniform(steps, 0.999), gamma))
+    made = sample(perfect_denoiser(schedule), AV(*basis(2)), schedule, warp_times(uniform_times(steps, 0.999), gamma))
     matrix = torch.cat(made, dim=1)
     return float((matrix.T @ matrix - COVARIANCE).abs().max())
 
@@ -119,13 +119,13 @@ def error_of(schedule, gamma, steps=25):
 def ideal_curves(schedule):
     """The loss of the noise of unit data under the best guess: alpha^2 where variance is preserved."""
     t = np.linspace(0.001, 1, 400)
-    return schedule.map(lambda one: Curve(t, one.coefficients(torch.from_numpy(t))[0].square().numpy()))
+    return schedule.map(lambda one: LossCurve(t, one.coefficients(torch.from_numpy(t))[0].square().numpy()))
 
 
 def test_gamma_matters_where_schedules_truly_differ():
     """With a perfect joint denoiser and 25 steps the gamma read from the losses leaves the smallest error of those compared."""
     far = AV(Tabulated("linear", 0.004, 0.06), Tabulated("linear", 1e-4, 0.02))
-    best = choose_gamma(ideal_curves(far))
+    best = minimize_gap(ideal_curves(far))
     assert best == pytest.approx(1.735, abs=0.03)
     errors = {gamma: error_of(far, gamma) for gamma in (1.0, 1.5, 2.0, best, 1 / best)}
     assert errors[1.0] == pytest.approx(0.250, abs=0.01)
@@ -135,7 +135,7 @@ def test_gamma_matters_where_schedules_truly_differ():
 
 def test_gamma_hardly_matters_between_the_published_schedules():
     published = AV(Tabulated("linear", 0.00085, 0.012), Tabulated("scaled_linear", 0.0015, 0.0195))
-    best = choose_gamma(ideal_curves(published))
+    best = minimize_gap(ideal_curves(published))
     assert best == pytest.approx(0.91, abs=0.02)
     errors = [error_of(published, gamma) for gamma in (best, 1.0, 1.5, 2.0)]
     assert errors == sorted(errors)

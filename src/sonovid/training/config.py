@@ -5,7 +5,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingConfig:
     """How a run is trained.
 
     batch_size: samples of one process in one pass; `accumulate` passes make one step. global_batch: samples of one step of all

@@ -6,21 +6,21 @@ import torch.nn.functional as F
 
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.melgan import MelGAN
-from sonovid.training.adversarial_vocoding import MelGANVocoding, WaveformJudge
+from sonovid.training.melgan import MelGANObjective, WaveformDiscriminator
 
 LOG_MEL = LogMel(16000, 10, 64, 64, 16, 0.0, 8000.0, 1e-5)
 
 
-def parts() -> tuple[MelGAN, WaveformJudge, dict[str, torch.Tensor]]:
+def parts() -> tuple[MelGAN, WaveformDiscriminator, dict[str, torch.Tensor]]:
     torch.manual_seed(0)
     wave = 0.3 * torch.randn(3, 1600, generator=torch.Generator().manual_seed(0))
-    return MelGAN(bins=10, ratios=(4, 4), width=4, blocks=1), WaveformJudge(4, widest=16), {"waveform": wave}
+    return MelGAN(bins=10, ratios=(4, 4), width=4, blocks=1), WaveformDiscriminator(4, widest=16), {"waveform": wave}
 
 
 def test_the_published_judge():
     """Strides of four to the n-th part, 1024 channels at most, three rates; as many parameters as its layers have."""
     with torch.device("meta"):
-        judge, wave = WaveformJudge(), torch.empty(2, 8192)
+        judge, wave = WaveformDiscriminator(), torch.empty(2, 8192)
         found = judge(wave)
     assert [[tuple(f.shape[1:]) for f in rate] for rate in found] == [
         [(16, n), (64, n // 4), (256, n // 16), (1024, n // 64), (1024, n // 256), (1024, n // 256), (1, n // 256)]
@@ -40,7 +40,7 @@ def test_lower_rates_hear_the_mean_of_neighbours():
 
 def test_losses_by_hand():
     model, judge, batch = parts()
-    objective = MelGANVocoding(LOG_MEL, judge, mel=10.0, adversarial=1.0, matching=2.0)
+    objective = MelGANObjective(LOG_MEL, judge, mel=10.0, adversarial=1.0, matching=2.0)
     rebuilt = objective(model.eval(), batch)
     true = batch["waveform"]
     made = model(LOG_MEL(true))
@@ -61,8 +61,8 @@ def test_losses_by_hand():
 
 def test_without_a_judge_distances_alone():
     model, _, batch = parts()
-    assert set(MelGANVocoding(LOG_MEL)(model, batch).losses) == {"mel"}
-    assert set(MelGANVocoding(LOG_MEL, spectrum=1.0)(model, batch).losses) == {"mel", "spectrum"}
+    assert set(MelGANObjective(LOG_MEL)(model, batch).losses) == {"mel"}
+    assert set(MelGANObjective(LOG_MEL, spectrum=1.0)(model, batch).losses) == {"mel", "spectrum"}
 
 
 def test_levels_below_the_floor_count_as_alike():
@@ -78,9 +78,9 @@ def test_levels_below_the_floor_count_as_alike():
             return self.level * wave.expand(len(mel), -1)
 
     model, batch = Quiet().eval(), {"waveform": torch.zeros(2, 1600)}
-    (heard,) = MelGANVocoding(LOG_MEL)(model, batch).losses.values()
+    (heard,) = MelGANObjective(LOG_MEL)(model, batch).losses.values()
     assert (heard > 1).all()
-    (unheard,) = MelGANVocoding(LOG_MEL, floor=1.0)(model, batch).losses.values()
+    (unheard,) = MelGANObjective(LOG_MEL, floor=1.0)(model, batch).losses.values()
     assert not unheard.any()
     unheard.sum().backward()
     assert model.level.grad == 0
@@ -88,17 +88,17 @@ def test_levels_below_the_floor_count_as_alike():
 
 def test_sounds_are_coloured_in_training_alone():
     model, _, batch = parts()
-    objective = MelGANVocoding(LOG_MEL)
+    objective = MelGANObjective(LOG_MEL)
     seen = objective(model.train(), batch, torch.Generator().manual_seed(0)).made[0]
     assert not torch.allclose(seen, batch["waveform"], atol=1e-3)
     assert torch.equal(objective(model.eval(), batch, torch.Generator().manual_seed(0)).made[0], batch["waveform"])
-    plain = MelGANVocoding(LOG_MEL, filters=False)(model.train(), batch, torch.Generator().manual_seed(0)).made[0]
+    plain = MelGANObjective(LOG_MEL, filters=False)(model.train(), batch, torch.Generator().manual_seed(0)).made[0]
     assert torch.equal(plain, batch["waveform"])
 
 
 def test_the_judge_learns_to_tell_and_the_generator_to_please():
     model, judge, batch = parts()
-    objective = MelGANVocoding(LOG_MEL, judge, filters=False)
+    objective = MelGANObjective(LOG_MEL, judge, filters=False)
     tell = torch.optim.Adam(judge.parameters(), 3e-3)
     made = objective(model, batch).made
     before = sum(v.mean() for v in objective.discriminate(judge, made).values())
@@ -123,6 +123,6 @@ def test_the_judge_learns_to_tell_and_the_generator_to_please():
 @pytest.mark.parametrize("judged", [True, False])
 def test_gradient_reaches_every_parameter(judged):
     model, judge, batch = parts()
-    losses = MelGANVocoding(LOG_MEL, judge if judged else None)(model, batch).losses
+    losses = MelGANObjective(LOG_MEL, judge if judged else None)(model, batch).losses
     sum(v.mean() for v in losses.values()).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []

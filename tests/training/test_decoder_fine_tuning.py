@@ -6,9 +6,9 @@ from diffusers import AutoencoderKL, AutoencoderKLCogVideoX
 
 from sonovid.codecs.pretrained import PretrainedVideo
 from sonovid.codecs.video import FrameAutoencoder
-from sonovid.training import fine_tuning
-from sonovid.training.fine_tuning import DecoderTuning, PatchJudge
-from sonovid.training.perceptual import PerceptualDistance
+from sonovid.training import decoder_fine_tuning
+from sonovid.training.decoder_fine_tuning import DecoderFineTuning, PatchDiscriminator
+from sonovid.training.perceptual import LPIPS
 
 
 def light():
@@ -29,9 +29,9 @@ def shown(b=4):
 @pytest.mark.parametrize("make", [light, released])
 def test_the_decoder_learns_and_nothing_else(make):
     torch.manual_seed(0)
-    model, judge = make(), PatchJudge(8)
-    fine_tuning.freeze_all_but_decoder(model)
-    rebuilt = DecoderTuning(judge, perceived=None)(model, shown())
+    model, judge = make(), PatchDiscriminator(8)
+    decoder_fine_tuning.freeze_all_but_decoder(model)
+    rebuilt = DecoderFineTuning(judge, perceived=None)(model, shown())
     torch.stack([loss.nan_to_num().sum() for loss in rebuilt.losses.values()]).sum().backward()
     learning = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     own = {name for name, p in model.named_parameters() if "decoder" in name or "post_quant_conv" in name}
@@ -39,12 +39,12 @@ def test_the_decoder_learns_and_nothing_else(make):
     assert learning <= own
     assert {name for name in own if name.endswith("weight")} <= learning
     last = "decoder.head.weight" if make is light else "autoencoder.decoder.conv_out.weight"
-    assert fine_tuning.last_layer(model) is model.get_parameter(last)
+    assert decoder_fine_tuning.last_decoder_weight(model) is model.get_parameter(last)
 
 
 def test_frames_and_audio_images_are_scored_apart():
     model = light()
-    losses = DecoderTuning(edge=1.0)(model, shown()).losses
+    losses = DecoderFineTuning(edge=1.0)(model, shown()).losses
     assert losses["frames"].isnan().tolist() == [False, True, False, True]
     assert losses["sounds"].isnan().tolist() == [True, False, True, False]
     assert set(losses) == {"frames", "sounds"}
@@ -52,22 +52,22 @@ def test_frames_and_audio_images_are_scored_apart():
 
 def test_the_verdict_weighs_half_of_the_rest_s_gradient():
     torch.manual_seed(0)
-    model, judge = light(), PatchJudge(8)
-    losses = DecoderTuning(judge)(model, shown()).losses
-    last = fine_tuning.last_layer(model)
+    model, judge = light(), PatchDiscriminator(8)
+    losses = DecoderFineTuning(judge)(model, shown()).losses
+    last = decoder_fine_tuning.last_decoder_weight(model)
     error = torch.stack([losses[name].nan_to_num() for name in ("frames", "sounds")]).sum(0).mean()
     pulls = [torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (error, losses["verdict"].mean())]
     assert float(pulls[1] / pulls[0]) == pytest.approx(0.5, rel=0.02)
     with torch.no_grad():
-        rebuilt = DecoderTuning(judge)(model, shown())
+        rebuilt = DecoderFineTuning(judge)(model, shown())
         made = judge(rebuilt.made[1])
     torch.testing.assert_close(rebuilt.losses["verdict"], -0.5 * made)
 
 
 def test_the_judge_begins_at_its_step_and_keeps_count():
     torch.manual_seed(0)
-    model, judge = light(), PatchJudge(8, begins=2)
-    objective, optimizer = DecoderTuning(judge), torch.optim.Adam(judge.parameters(), 1e-2)
+    model, judge = light(), PatchDiscriminator(8, begins=2)
+    objective, optimizer = DecoderFineTuning(judge), torch.optim.Adam(judge.parameters(), 1e-2)
     weights = []
     for _ in range(4):
         rebuilt = objective(model, shown())
@@ -78,7 +78,7 @@ def test_the_judge_begins_at_its_step_and_keeps_count():
     assert [had for had, _ in weights] == [False, False, True, True]
     assert torch.equal(weights[0][1], weights[2][1])
     assert not torch.equal(weights[2][1], weights[3][1])
-    again = PatchJudge(8, begins=2)
+    again = PatchDiscriminator(8, begins=2)
     again.load_state_dict(judge.state_dict())
     assert again.awake
     judge.eval()
@@ -88,11 +88,11 @@ def test_the_judge_begins_at_its_step_and_keeps_count():
 
 def test_the_judge_learns_to_tell_pictures_apart():
     torch.manual_seed(0)
-    judge, true, made = PatchJudge(8), torch.rand(8, 3, 32, 32), -torch.rand(8, 3, 32, 32)
+    judge, true, made = PatchDiscriminator(8), torch.rand(8, 3, 32, 32), -torch.rand(8, 3, 32, 32)
     optimizer = torch.optim.Adam(judge.parameters(), 1e-3)
     for _ in range(30):
         optimizer.zero_grad()
-        torch.stack([x.mean() for x in DecoderTuning(judge).discriminate(judge, (true, made)).values()]).sum().backward()
+        torch.stack([x.mean() for x in DecoderFineTuning(judge).discriminate(judge, (true, made)).values()]).sum().backward()
         optimizer.step()
     assert float(judge(true).min()) > float(judge(made).max())
     # What it says of a picture depends on no other.
@@ -101,10 +101,10 @@ def test_the_judge_learns_to_tell_pictures_apart():
 
 def test_the_perceived_distance_is_added():
     torch.manual_seed(0)
-    model, perceived = light(), PerceptualDistance().requires_grad_(False)
+    model, perceived = light(), LPIPS().requires_grad_(False)
     with torch.no_grad():
-        plain = DecoderTuning()(model, shown()).losses["frames"]
-        both = DecoderTuning(perceived=perceived, perceptual=2.0)(model, shown())
+        plain = DecoderFineTuning()(model, shown()).losses["frames"]
+        both = DecoderFineTuning(perceived=perceived, perceptual=2.0)(model, shown())
     torch.testing.assert_close((both.losses["frames"] - plain)[::2], 2 * perceived(both.made[1], both.made[0])[::2])
 
 
@@ -118,4 +118,4 @@ def test_a_codec_of_several_frames_is_refused():
         layers_per_block=1,
     )
     with pytest.raises(ValueError, match="AutoencoderKLCogVideoX: works on several frames at once"):
-        fine_tuning.freeze_all_but_decoder(PretrainedVideo(model))
+        decoder_fine_tuning.freeze_all_but_decoder(PretrainedVideo(model))
