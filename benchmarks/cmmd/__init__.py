@@ -1,0 +1,1 @@
+"""CMMD: what it costs, and what the paper claims of it."""

@@ -1,0 +1,1 @@
+"""Data: start-up over large manifests, and windows of long files."""

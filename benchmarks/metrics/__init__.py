@@ -1,0 +1,1 @@
+"""Metrics: speed, memory, and what some of them are tuned on."""

@@ -1,0 +1,1 @@
+"""MM-LDM: what it costs, and how it aligns its streams."""

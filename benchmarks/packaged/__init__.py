@@ -1,0 +1,1 @@
+"""The packaged model: how well, how whole, how fast."""

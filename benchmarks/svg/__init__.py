@@ -1,0 +1,1 @@
+"""The SVG baseline: what joining two U-Nets costs, and what it brings."""
