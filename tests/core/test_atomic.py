@@ -20,7 +20,7 @@ def names(folder):
 
 def test_a_file_appears_when_its_block_ends(tmp_path):
     path = tmp_path / "clip.mp4"
-    with atomic.new_file(path) as aside:
+    with atomic.atomic_file(path) as aside:
         assert aside.suffix == ".mp4"
         assert aside.parent == tmp_path
         aside.write_text("whole")
@@ -32,7 +32,7 @@ def test_a_file_appears_when_its_block_ends(tmp_path):
 def test_a_fault_leaves_the_file_that_was_there_and_nothing_else(tmp_path):
     path = tmp_path / "a.json"
     atomic.write_text(path, "before")
-    with pytest.raises(RuntimeError), atomic.new_file(path) as aside:  # noqa: PT012
+    with pytest.raises(RuntimeError), atomic.atomic_file(path) as aside:  # noqa: PT012
         aside.write_text("half")
         raise RuntimeError
     assert path.read_text() == "before"
@@ -41,7 +41,7 @@ def test_a_fault_leaves_the_file_that_was_there_and_nothing_else(tmp_path):
 
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
     path = tmp_path / "a"
-    with atomic.new_file(path) as one, atomic.new_file(path) as other:
+    with atomic.atomic_file(path) as one, atomic.atomic_file(path) as other:
         assert one != other
         one.write_text("one")
         other.write_text("other")
@@ -83,7 +83,7 @@ def killed_while_writing(folder, call):
 
 
 KILLED = {
-    "file": "with atomic.new_file(folder / 'a.json') as aside:\n    os.kill(os.getpid(), signal.SIGKILL)",
+    "file": "with atomic.atomic_file(folder / 'a.json') as aside:\n    os.kill(os.getpid(), signal.SIGKILL)",
     "folder": "atomic.replace_folder(folder / 'model', lambda aside: os.kill(os.getpid(), signal.SIGKILL))",
 }
 
@@ -100,17 +100,17 @@ def test_the_next_writer_removes_what_a_killed_process_left(tmp_path, kind):
 
 
 def test_what_a_running_process_writes_is_left_alone(tmp_path):
-    with atomic.new_file(tmp_path / "a") as aside:
-        atomic.sweep(tmp_path)
-        atomic.sweep(tmp_path, all_dead=True)
+    with atomic.atomic_file(tmp_path / "a") as aside:
+        atomic.remove_leftovers(tmp_path)
+        atomic.remove_leftovers(tmp_path, exclusive=True)
         assert aside.exists()
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    left = tmp_path / f".a.aside-{atomic._machine()}-{other.pid}-00000000"
+    left = tmp_path / f".a.aside-{atomic._machine_id()}-{other.pid}-00000000"
     left.touch()
-    atomic.sweep(tmp_path)
+    atomic.remove_leftovers(tmp_path)
     assert left.exists()
     other.communicate(b"\n")
-    atomic.sweep(tmp_path)
+    atomic.remove_leftovers(tmp_path)
     assert not left.exists()
 
 
@@ -118,10 +118,10 @@ def test_another_machine_s_leftovers_go_after_a_day_or_when_it_is_known_to_be_go
     fresh, stale = (tmp_path / f".model.aside-0123abcd-1-{token}" for token in ("00000000", "11111111"))
     for left in (fresh, stale):
         left.mkdir()
-    os.utime(stale, (time.time() - atomic.STALE - 60,) * 2)
-    atomic.sweep(tmp_path)
+    os.utime(stale, (time.time() - atomic.STALE_SECONDS - 60,) * 2)
+    atomic.remove_leftovers(tmp_path)
     assert names(tmp_path) == [fresh.name]
-    atomic.sweep(tmp_path, all_dead=True)
+    atomic.remove_leftovers(tmp_path, exclusive=True)
     assert names(tmp_path) == []
 
 
@@ -129,7 +129,7 @@ def test_a_folder_moved_away_by_a_killed_process_comes_back(tmp_path):
     moved = tmp_path / ".model.before-0123abcd-1-00000000"
     moved.mkdir()
     (moved / "a").write_text("1")
-    os.utime(moved, (time.time() - atomic.STALE - 60,) * 2)
+    os.utime(moved, (time.time() - atomic.STALE_SECONDS - 60,) * 2)
     final = tmp_path / "model"
 
     def failing(folder):
@@ -150,7 +150,7 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_what_was_there(tmp_path):
     atomic.write_text(path, "before")
     with (
         pytest.raises(atomic.DiskFullError, match=FULL) as raised,
-        atomic.new_file(path),
+        atomic.atomic_file(path),
         open("/dev/full", "w") as device,
     ):
         device.write("no room")
@@ -180,11 +180,11 @@ def test_a_library_that_says_it_in_its_own_way_is_understood(tmp_path):
     assert (folder / "w").read_text() == "before"
     assert names(tmp_path) == ["a"]
     full = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
-    assert atomic.out_of_room(full) == errno.ENOSPC
+    assert atomic.disk_full_errno(full) == errno.ENOSPC
 
 
 def test_another_error_is_not_taken_for_a_full_disk(tmp_path):
-    assert atomic.out_of_room(ValueError("os error 2")) is None
-    assert atomic.out_of_room(FileNotFoundError(2, "no such file")) is None
-    with pytest.raises(ValueError, match="other"), atomic.room_for(tmp_path / "a"):
+    assert atomic.disk_full_errno(ValueError("os error 2")) is None
+    assert atomic.disk_full_errno(FileNotFoundError(2, "no such file")) is None
+    with pytest.raises(ValueError, match="other"), atomic.disk_full_errors(tmp_path / "a"):
         raise ValueError("other")

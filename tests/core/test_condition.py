@@ -25,7 +25,7 @@ def test_two_conditions_side_by_side():
     on = torch.ones(1, dtype=torch.bool)
     one = Condition(torch.ones(1, 2, 4), torch.ones(1, 2, dtype=torch.bool), AV(on, ~on), torch.ones(1, 3))
     other = Condition(2 * torch.ones(1, 1, 4), torch.ones(1, 1, dtype=torch.bool), AV(on, on), 2 * torch.ones(1, 3))
-    both = one.beside(other)
+    both = one.concat(other)
     assert both.text[:, :, 0].tolist() == [[1, 1], [2, 0]]
     assert both.text_mask.tolist() == [[True, True], [True, False]]
     assert both.generated.audio.tolist() == [False, True]
@@ -36,12 +36,12 @@ def test_some_samples_alone():
     text, mask = torch.randn(3, 2, 4), torch.tensor([[True, True], [True, False], [False, False]])
     generated = AV(torch.tensor([True, False, True]), torch.ones(3, dtype=torch.bool))
     chosen = torch.tensor([True, False, True])
-    some = Condition(text, mask, generated, torch.arange(6.0).reshape(3, 2), torch.tensor([4, -1, 2])).of(chosen)
+    some = Condition(text, mask, generated, torch.arange(6.0).reshape(3, 2), torch.tensor([4, -1, 2])).select(chosen)
     assert torch.equal(some.text, text[[0, 2]])
     assert torch.equal(some.text_mask, mask[[0, 2]])
     assert some.generated.video.tolist() == [True, True]
     assert some.pooled.tolist() == [[0, 1], [4, 5]]
     assert some.labels.tolist() == [4, 2]
-    bare = Condition(text, mask, generated).of(chosen)
+    bare = Condition(text, mask, generated).select(chosen)
     assert bare.pooled is None
     assert bare.labels is None

@@ -50,8 +50,8 @@ def test_a_geometry_knows_its_length_and_survives_json():
 
 def test_lasting_rounds_to_whole_frames_and_keeps_one():
     geometry = Geometry(16, Fraction(8), 64, 64, 16000)
-    assert geometry.lasting(1.5).num_frames == 12
-    assert geometry.lasting(0.001).num_frames == 1
+    assert geometry.with_duration(1.5).num_frames == 12
+    assert geometry.with_duration(0.001).num_frames == 1
 
 
 def test_nothing_is_of_size_nought():

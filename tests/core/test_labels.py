@@ -2,14 +2,14 @@
 
 import pytest
 
-from sonovid.core.labels import Classes
+from sonovid.core.labels import ClassLabels
 
 
 def test_classes_of_labels_are_numbered_in_one_order():
-    first, second = Classes.among(["rain", "", "fire", "rain"]), Classes.among(["fire", "rain"])
-    assert first == second == Classes(["fire", "rain"])
-    assert first.numbers(["rain", "", "fire", "rain"]).tolist() == [1, -1, 0, 1]
-    assert len(Classes.among(["", ""])) == 0
+    first, second = ClassLabels.from_labels(["rain", "", "fire", "rain"]), ClassLabels.from_labels(["fire", "rain"])
+    assert first == second == ClassLabels(["fire", "rain"])
+    assert first.indices(["rain", "", "fire", "rain"]).tolist() == [1, -1, 0, 1]
+    assert len(ClassLabels.from_labels(["", ""])) == 0
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ def test_classes_of_labels_are_numbered_in_one_order():
 )
 def test_labels_outside_the_set_are_refused(names, label, said):
     with pytest.raises(ValueError, match=said):
-        Classes(names).numbers(["", label])
+        ClassLabels(names).indices(["", label])
 
 
 @pytest.mark.parametrize("names", [("a", "a"), ("a", "")])
 def test_a_set_of_classes_has_no_name_twice_and_none_empty(names):
     with pytest.raises(ValueError, match="names that differ"):
-        Classes(names)
+        ClassLabels(names)

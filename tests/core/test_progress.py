@@ -56,5 +56,5 @@ def test_quiet_writes_nothing_and_a_terminal_gets_a_bar(clock, capsys, monkeypat
     for _ in progress.bar(range(100), quiet=True):
         clock[0] += 10
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(progress, "watched", lambda: True)
+    monkeypatch.setattr(progress, "is_interactive", lambda: True)
     assert type(progress.bar(range(3))).__name__ in ("tqdm", "tqdm_asyncio", "std_tqdm")

@@ -6,7 +6,7 @@ import pytest
 
 from sonovid.core import text_files
 from sonovid.data import manifest
-from sonovid.data.sources import layout
+from sonovid.data.datasets import layout
 from sonovid.metrics import sets
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-le-marked")
@@ -36,7 +36,7 @@ def test_every_reader_of_lists_takes_every_mark_and_line_end(tmp_path, encoding,
         assert sets.read_captions(listed) == {"b": "ein Ball hüpft"}
     given = save(tmp_path / "captions.json", json.dumps({"b": "ein Ball hüpft"}), encoding)
     assert sets.read_captions(given) == {"b": "ein Ball hüpft"}
-    assert layout.lines(save(tmp_path / "list.txt", f"b{end}{end}c{end}", encoding)) == ["b", "c"]
+    assert layout.read_lines(save(tmp_path / "list.txt", f"b{end}{end}c{end}", encoding)) == ["b", "c"]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -70,24 +70,24 @@ def test_control_characters_become_spaces_and_half_surrogates_are_refused_by_lin
         manifest.read(tmp_path / "m.jsonl")
     with pytest.raises(ValueError, match=r"m\.jsonl line 2: caption: half of a surrogate"):
         sets.read_captions(tmp_path / "m.jsonl")
-    assert text_files.one_line("😀 whole") == "😀 whole"
+    assert text_files.to_one_line("😀 whole") == "😀 whole"
 
 
 def test_what_is_no_text_is_refused_by_name(tmp_path):
     path = tmp_path / "m.csv"
     path.write_bytes(b"path,caption\nb.mp4,\xff\xff\n")
-    for read in (manifest.read, sets.read_captions, text_files.read, layout.lines):
+    for read in (manifest.read, sets.read_captions, text_files.read_text, layout.read_lines):
         with pytest.raises(ValueError, match=r"m\.csv: not UTF-8 text"):
             read(path)
     path.write_text("path,caption\nb.mp4," + "a" * 200_000 + "\n")
     with pytest.raises(ValueError, match=r"m\.csv"):
-        list(text_files.table(path))
+        list(text_files.read_table(path))
 
 
 def test_rows_are_read_as_they_are_asked_for(tmp_path):
     path = tmp_path / "m.jsonl"
     path.write_text('{"path": "a"}\n{"path": "b"}\nnot json\n')
-    rows = text_files.json_lines(path)
+    rows = text_files.read_json_lines(path)
     assert [next(rows), next(rows)] == [(1, {"path": "a"}), (2, {"path": "b"})]
     with pytest.raises(ValueError, match="line 3: not JSON"):
         next(rows)

@@ -9,7 +9,16 @@ import torch
 from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.core.condition import Condition
-from sonovid.pipelines.batching import Job, automatic, batches, check_size, codec_size, halving, joined, largest_layer
+from sonovid.pipelines.batching import (
+    WindowJob,
+    check_batch_size,
+    codec_batch_size,
+    concat_jobs,
+    find_batch_size,
+    group_jobs,
+    largest_layer_bytes,
+    split_on_oom,
+)
 
 ONE = torch.ones(1, dtype=torch.bool)
 WORDS = ["a hit", "a red ball bounces on a floor of stone", "", "rain", "a hit"]
@@ -18,11 +27,11 @@ WORDS = ["a hit", "a red ball bounces on a floor of stone", "", "rain", "a hit"]
 def job(number, words=1, guided=True):
     condition = Condition(torch.full((1, words, 2), float(number)), torch.ones(1, words, dtype=torch.bool), AV(ONE, ONE))
     null = condition.without_text() if guided else None
-    return Job((number,), (0,), condition, null, AV(torch.full((1, 3), float(number)), torch.zeros(1, 2)))
+    return WindowJob((number,), (0,), condition, null, AV(torch.full((1, 3), float(number)), torch.zeros(1, 2)))
 
 
 def test_jobs_are_joined_in_order_and_shorter_words_filled_up():
-    batch = joined([job(0, words=3), job(1), job(2, words=2)])
+    batch = concat_jobs([job(0, words=3), job(1), job(2, words=2)])
     assert (batch.clip, len(batch), batch.given) == ((0, 1, 2), 3, AV(None, None))
     assert batch.condition.text_mask.sum(1).tolist() == [3, 1, 2]
     assert batch.null.text_mask.sum() == 0
@@ -31,7 +40,7 @@ def test_jobs_are_joined_in_order_and_shorter_words_filled_up():
 
 def test_guided_and_unguided_jobs_do_not_mix():
     jobs = [job(0), job(1), job(2), job(3, guided=False), job(4)]
-    assert [[one.clip[0] for one in part] for part in batches(jobs, 2)] == [[0, 1], [2], [3], [4]]
+    assert [[one.clip[0] for one in part] for part in group_jobs(jobs, 2)] == [[0, 1], [2], [3], [4]]
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does():
@@ -43,28 +52,28 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does():
             raise torch.OutOfMemoryError("no memory")
         return [2 * item for item in items]
 
-    assert halving(run, list(range(7))) == [0, 2, 4, 6, 8, 10, 12]
+    assert split_on_oom(run, list(range(7))) == [0, 2, 4, 6, 8, 10, 12]
     assert sizes == [7, 3, 1, 2, 4, 2, 2]
     with pytest.raises(torch.OutOfMemoryError):
-        halving(lambda items: (_ for _ in ()).throw(torch.OutOfMemoryError("none at all")), [1, 2])
+        split_on_oom(lambda items: (_ for _ in ()).throw(torch.OutOfMemoryError("none at all")), [1, 2])
 
 
 def test_the_size_follows_memory(monkeypatch):
     network = torch.nn.Sequential(torch.nn.Linear(1000, 4000), torch.nn.Linear(4000, 10))
     evaluate = lambda: network(torch.zeros(1, 1000))  # noqa: E731
-    assert largest_layer(network, evaluate) == 4 * 5000
+    assert largest_layer_bytes(network, evaluate) == 4 * 5000
     assert not any(module._forward_hooks for module in network)
     for free, wanted in ((10**12, 16), (10**6, 4), (1, 1)):
         monkeypatch.setattr("sonovid.pipelines.batching.free_memory", lambda device, free=free: free)
-        assert automatic(network, evaluate, torch.device("cpu")) == wanted
-        assert codec_size(16 * 64 * 64, 2, torch.device("cpu")) == min(2, wanted if free > 10**6 else 1)
+        assert find_batch_size(network, evaluate, torch.device("cpu")) == wanted
+        assert codec_batch_size(16 * 64 * 64, 2, torch.device("cpu")) == min(2, wanted if free > 10**6 else 1)
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, "many", True, None])
 def test_sizes_that_are_none_are_refused(tiny_pipeline, size):
     with pytest.raises(ValueError, match="batch_size="):
         tiny_pipeline("a hit", batch_size=size)
-    assert check_size(np.int64(3)) == 3
+    assert check_batch_size(np.int64(3)) == 3
 
 
 def difference(a, b):
@@ -141,6 +150,6 @@ def test_a_shared_generator_draws_in_the_order_of_the_clips(tiny_pipeline):
 def test_a_joined_job_keeps_what_is_given():
     first = dataclasses.replace(job(0), given=AV(torch.zeros(1, 3), None))
     second = dataclasses.replace(job(1), given=AV(torch.ones(1, 3), None))
-    batch = joined([first, second])
+    batch = concat_jobs([first, second])
     assert batch.given.audio is None
     assert batch.given.video[:, 0].tolist() == [0, 1]

@@ -8,11 +8,11 @@ import torch
 from sonovid.core.av import AV
 from sonovid.core.condition import Condition
 from sonovid.diffusion.schedule import Tabulated, add_noise
-from sonovid.pipelines.denoising import NOTHING, Denoising
+from sonovid.pipelines.denoising import NO_STREAMS, GuidedDenoiser
 
 SCHEDULE = AV(Tabulated(), Tabulated())
 ONE = torch.ones(1, dtype=torch.bool)
-CONDITION = Condition.wordless(AV(ONE, ONE))
+CONDITION = Condition.empty(AV(ONE, ONE))
 
 
 class Shown:
@@ -25,14 +25,16 @@ class Shown:
         self.embedded += 1
         return torch.full((b, 1), 0.0 if dropped is not None else self.context)
 
-    def __call__(self, x, t, condition, previous, *, given, context):
-        told = float(context.sum()) + sum(n * float(g.mean()) for n, g in zip((10, 100), given, strict=True) if g is not None)
+    def __call__(self, x, t, condition, previous, *, conditioning, context):
+        told = float(context.sum()) + sum(
+            n * float(g.mean()) for n, g in zip((10, 100), conditioning, strict=True) if g is not None
+        )
         self.calls.append((told, x))
         return SimpleNamespace(prediction=x.map(lambda xi: torch.full_like(xi, told)))
 
 
 def evaluated(network, given, scale, against="modality"):
-    way = Denoising(network, SCHEDULE, "x0", "shown")
+    way = GuidedDenoiser(network, SCHEDULE, "x0", "shown")
     denoise = way.guided(CONDITION, None, given, scale, against)
     x, t = AV(torch.zeros(1, 2), torch.zeros(1, 3)), AV(torch.full((1,), 0.5), torch.full((1,), 0.5))
     for _ in range(2):
@@ -44,8 +46,8 @@ def evaluated(network, given, scale, against="modality"):
     ("given", "against", "wanted"),
     [
         # Nothing is given: 1 + (s - 1) (1 - 0), whatever guidance is against.
-        (NOTHING, "modality", AV(3.0, 5.0)),
-        (NOTHING, "both", AV(3.0, 5.0)),
+        (NO_STREAMS, "modality", AV(3.0, 5.0)),
+        (NO_STREAMS, "both", AV(3.0, 5.0)),
         # Pictures are given, and all that is told is 11; the scale of the pictures is idle.
         (AV(torch.ones(1, 2), None), "modality", AV(11.0, 11 + 4 * 10.0)),
         (AV(torch.ones(1, 2), None), "context", AV(11.0, 11 + 4 * 1.0)),
@@ -57,18 +59,18 @@ def test_a_network_is_guided_against_what_is_named(given, against, wanted):
     network = Shown()
     assert evaluated(network, given, AV(3.0, 5.0), against) == wanted
     # Once for all steps: the context, and where guidance needs it the null one.
-    assert network.embedded == (1 if given != NOTHING and against == "modality" else 2)
+    assert network.embedded == (1 if given != NO_STREAMS and against == "modality" else 2)
 
 
 def test_evaluations_that_change_nothing_are_left_out():
     for network, scale in ((Shown(), AV(1.0, 1.0)), (Shown(context=0.0), AV(3.0, 5.0))):
-        evaluated(network, NOTHING, scale)
+        evaluated(network, NO_STREAMS, scale)
         assert len(network.calls) == 2
 
 
 def test_a_shown_stream_enters_noised_by_its_own_noise():
     network, given = Shown(), AV(torch.full((1, 2), 0.5), None)
-    way = Denoising(network, SCHEDULE, "x0", "shown")
+    way = GuidedDenoiser(network, SCHEDULE, "x0", "shown")
     noises = AV(torch.tensor([[1.0, -1.0]]), torch.zeros(1, 3))
     denoise = way.held(way.guided(CONDITION, None, given, AV(1.0, 1.0)), given, noises)
     t = AV(torch.full((1,), 0.7), torch.full((1,), 0.7))

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from sonovid.core.clip import Clip
-from sonovid.pipelines.inputs import as_audio, as_video, several
+from sonovid.pipelines.inputs import as_audio, as_video, to_list
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), dtype=np.uint8)
 WAVE = np.random.default_rng(1).normal(0, 0.1, 800).astype(np.float32)
@@ -53,7 +53,7 @@ def test_a_sound_of_any_kind_is_the_same_clip(given):
         (lambda: as_audio(WAVE), "give sample_rate="),
         (lambda: as_audio(WAVE[:, None], 8000), "transpose"),
         (lambda: as_audio(WAVE.astype(np.int64), 8000), "int16"),
-        (lambda: several(3), "type int"),
+        (lambda: to_list(3), "type int"),
         (lambda: as_video(FRAMES, 0), "above zero"),
     ],
 )
@@ -64,14 +64,14 @@ def test_what_is_neither_is_said(call, says):
 
 def test_one_or_several():
     clip = Clip(FRAMES, None, fps=Fraction(8))
-    assert several(None) == [None]
-    assert several("a.mp4") == ["a.mp4"]
-    assert several(clip) == [clip]
-    assert several(["a.mp4", clip]) == ["a.mp4", clip]
-    assert len(several(FRAMES)) == 1
-    assert len(several([FRAMES, FRAMES])) == 2
-    assert len(several(np.stack([FRAMES, FRAMES]))) == 2
-    assert len(several([Image.fromarray(one) for one in FRAMES])) == 1
+    assert to_list(None) == [None]
+    assert to_list("a.mp4") == ["a.mp4"]
+    assert to_list(clip) == [clip]
+    assert to_list(["a.mp4", clip]) == ["a.mp4", clip]
+    assert len(to_list(FRAMES)) == 1
+    assert len(to_list([FRAMES, FRAMES])) == 2
+    assert len(to_list(np.stack([FRAMES, FRAMES]))) == 2
+    assert len(to_list([Image.fromarray(one) for one in FRAMES])) == 1
 
 
 def test_rates_of_clips_become_fractions():

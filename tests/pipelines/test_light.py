@@ -22,7 +22,7 @@ def test_it_makes_what_the_pipeline_makes(tiny_pipeline, tiny_folder):
     light.set_progress_bar_config(disable=True)
     ours, theirs = (one("a hit", generator=0, output_type="latent").latents for one in (light, tiny_pipeline))
     assert all(torch.equal(x, y) for x, y in zip(ours, theirs, strict=True))
-    assert (light.dtype, light.takes_words, light.geometry) == (torch.float32, True, tiny_pipeline.geometry)
+    assert (light.dtype, light.accepts_text, light.geometry) == (torch.float32, True, tiny_pipeline.geometry)
 
 
 def test_the_packaged_model_runs_on_few_modules(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from sonovid import SoundingVideoPipeline
-from sonovid.pipelines import loading as folders
+from sonovid.pipelines import loading
 from sonovid.pipelines.light import LightPipeline
 
 RAN = "ran.txt"
@@ -112,7 +112,7 @@ def nested_too_deep(folder):
 
 
 def endless(folder):
-    (folder / "model_index.json").write_text("{}" + " " * folders.LONGEST_INDEX)
+    (folder / "model_index.json").write_text("{}" + " " * loading.MAX_INDEX_BYTES)
 
 
 def not_text(folder):
@@ -197,7 +197,7 @@ def test_a_hostile_folder_is_refused_and_nothing_in_it_is_run(tiny_folder, tmp_p
 def test_a_folder_that_links_into_itself_is_walked_once(tiny_folder, tmp_path):
     folder = shutil.copytree(tiny_folder, tmp_path / "model")
     (folder / "again").symlink_to(folder, target_is_directory=True)
-    assert len(list(folders.files_of(folder))) == len(list(folders.files_of(tiny_folder)))
+    assert len(list(loading.list_files(folder))) == len(list(loading.list_files(tiny_folder)))
     assert LightPipeline.from_pretrained(folder).geometry.num_frames == 8
 
 
@@ -264,7 +264,7 @@ def fetched(folder):
 
 
 def test_only_what_the_index_names_is_fetched(hub):
-    assert fetched(folders.locate("somebody/model")) == {
+    assert fetched(loading.locate("somebody/model")) == {
         "model_index.json",
         "README.md",
         "vae/config.json",
@@ -276,7 +276,7 @@ def test_only_what_the_index_names_is_fetched(hub):
 
 
 def test_what_describes_a_model_is_fetched_without_weights(hub):
-    assert fetched(folders.locate("somebody/model", weights=False)) == {
+    assert fetched(loading.locate("somebody/model", weights=False)) == {
         "model_index.json",
         "README.md",
         "vae/config.json",
@@ -290,12 +290,12 @@ def test_h3_is_fetched_without_its_second_network(hub):
     parts = {name: ["diffusers", "M", {}] for name in ("vae", "transformer", "transformer_ref")}
     hub["modular_model_index.json"] = json.dumps({"_class_name": "MiniMaxH3ModularPipeline", **parts})
     hub["transformer_ref/diffusion_pytorch_model.safetensors"] = ""
-    folder = folders.locate("somebody/model")
+    folder = loading.locate("somebody/model")
     assert "transformer_ref/diffusion_pytorch_model.safetensors" not in fetched(folder)
-    assert folders.read_index(folder)["_class_name"] == "MiniMaxH3ModularPipeline"
+    assert loading.read_index(folder)["_class_name"] == "MiniMaxH3ModularPipeline"
 
 
 def test_a_repository_without_an_index_is_fetched_whole(hub):
     del hub["model_index.json"]
-    assert "ltx-2-19b-dev.safetensors" in fetched(folders.locate("somebody/model"))
-    assert "transformer/code.py" not in fetched(folders.locate("somebody/model"))
+    assert "ltx-2-19b-dev.safetensors" in fetched(loading.locate("somebody/model"))
+    assert "transformer/code.py" not in fetched(loading.locate("somebody/model"))

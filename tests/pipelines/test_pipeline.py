@@ -15,8 +15,7 @@ from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow
 from sonovid.models.cmmd.unet import CMMD
-from sonovid.pipelines import packaged as shipped
-from sonovid.pipelines.arguments import MAX_PROMPT, read_schedule
+from sonovid.pipelines.arguments import MAX_PROMPT_LENGTH, parse_schedules
 
 
 def same(a: AV, b: AV) -> bool:
@@ -217,7 +216,7 @@ def test_half_precision_runs_and_codecs_stay_in_single(tiny_folder):
         ({"num_inference_steps": 0}, "whole number above zero"),
         ({"guidance_scale": -1}, "from 0 to 100"),
         ({"output_type": "gif"}, "'latent'"),
-        ({"prompt": "x" * 10_000}, str(MAX_PROMPT)),
+        ({"prompt": "x" * 10_000}, str(MAX_PROMPT_LENGTH)),
         ({"prompt": []}, "empty list"),
         ({"generator": [1, 2]}, "2 for 1 clips"),
         ({"num_outputs_per_prompt": 0}, "whole number above zero"),
@@ -358,10 +357,10 @@ def test_no_such_model(tmp_path):
 
 
 def test_schedules_are_pairs_however_they_are_written():
-    assert read_schedule(None) == AV(RectifiedFlow(), RectifiedFlow())
-    assert read_schedule(["Cosine", {"offset": 0.008}]) == AV(Cosine(0.008), Cosine(0.008))
-    assert read_schedule([["Cosine", {"offset": 0.0}], ["RectifiedFlow", {}]]) == AV(Cosine(), RectifiedFlow())
-    assert read_schedule(AV(Cosine(), RectifiedFlow())) == AV(Cosine(), RectifiedFlow())
+    assert parse_schedules(None) == AV(RectifiedFlow(), RectifiedFlow())
+    assert parse_schedules(["Cosine", {"offset": 0.008}]) == AV(Cosine(0.008), Cosine(0.008))
+    assert parse_schedules([["Cosine", {"offset": 0.0}], ["RectifiedFlow", {}]]) == AV(Cosine(), RectifiedFlow())
+    assert parse_schedules(AV(Cosine(), RectifiedFlow())) == AV(Cosine(), RectifiedFlow())
 
 
 def test_a_saved_folder_does_not_say_where_its_parts_came_from(tiny_folder, tmp_path):
@@ -374,7 +373,7 @@ def test_a_saved_folder_does_not_say_where_its_parts_came_from(tiny_folder, tmp_
 def test_the_packaged_model_loads_and_names_no_place():
     packaged = SoundingVideoPipeline.from_pretrained()
     assert packaged.geometry.seconds == 2
-    folder = shipped.folder()
+    folder = packaged.folder()
     assert not [path for path in folder.rglob("*.json") if "_name_or_path" in path.read_text()]
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 60e6
 
@@ -404,7 +403,7 @@ def test_a_model_without_words_is_saved_loaded_and_sampled(wordless, clip, tmp_p
     wordless.save_pretrained(tmp_path / "model")
     again = SoundingVideoPipeline.from_pretrained(tmp_path / "model")
     again.set_progress_bar_config(disable=True)
-    assert (again.takes_words, again.config.conditioning, again.text_encoder) == (False, "replaced", None)
+    assert (again.accepts_text, again.config.conditioning, again.text_encoder) == (False, "replaced", None)
     for given in ({}, {"video": clip}, {"audio": clip}):
         options = {"generator": 0, "seconds": 1, "output_type": "latent", **given}
         for before, after in zip(wordless(**options).latents, again(**options).latents, strict=True):

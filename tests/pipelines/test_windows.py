@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sonovid.media import MediaInfo
-from sonovid.pipelines.windows import film_length, join, num_frames, starts
+from sonovid.pipelines.windows import audio_duration, crossfade_windows, num_frames_for, window_starts
 
 
 @pytest.mark.parametrize(
@@ -21,23 +21,23 @@ from sonovid.pipelines.windows import film_length, join, num_frames, starts
 )
 def test_the_sound_of_a_film_ends_with_its_pictures_where_both_are_meant_to(sound, pictures, expected):
     film = MediaInfo(pictures, Fraction(8), (16, 16), 16, 16000, 1, True, True, 0)
-    assert film_length(sound, film) == expected
+    assert audio_duration(sound, film) == expected
 
 
 def test_a_sound_alone_lasts_as_long_as_it_does():
-    assert film_length(Fraction(2048, 1000), MediaInfo(Fraction(2), None, None, 0, 16000, 1, False, True, 0)) == Fraction(
+    assert audio_duration(Fraction(2048, 1000), MediaInfo(Fraction(2), None, None, 0, 16000, 1, False, True, 0)) == Fraction(
         2048, 1000
     )
 
 
 @pytest.mark.parametrize(("seconds", "frames"), [(Fraction(2), 16), (2.001, 16), (2.01, 17), (0.001, 1)])
 def test_frames_last_at_least_as_long_but_for_a_hundredth(seconds, frames):
-    assert num_frames(seconds, Fraction(8)) == frames
+    assert num_frames_for(seconds, Fraction(8)) == frames
 
 
 @pytest.mark.parametrize("total", [1, 16, 17, 30, 100])
 def test_windows_cover_everything_and_overlap(total):
-    begins = starts(total, 16)
+    begins = window_starts(total, 16)
     assert begins[0] == 0
     assert max(begins) + 16 >= total
     assert all(later - begin <= 14 for begin, later in pairwise(begins))
@@ -45,7 +45,7 @@ def test_windows_cover_everything_and_overlap(total):
 
 @pytest.mark.parametrize("equal_power", [False, True])
 def test_joined_pieces_fade_over_once(equal_power):
-    joined = join([torch.ones(16), torch.zeros(16)], [0, 12], axis=0, equal_power=equal_power)
+    joined = crossfade_windows([torch.ones(16), torch.zeros(16)], [0, 12], axis=0, equal_power=equal_power)
     assert len(joined) == 28
     # An eighth of a piece is two samples long; the rest of the overlap is the second piece's alone.
     middle = (torch.tensor([0.25, 0.75]) * torch.pi / 2).cos() if equal_power else torch.tensor([0.75, 0.25])

@@ -26,12 +26,12 @@ class Condition:
     labels: Int[Tensor, "b"] | None = None
 
     @classmethod
-    def wordless(cls, generated: AV) -> "Condition":
+    def empty(cls, generated: AV) -> "Condition":
         """Conditions for a network that takes no words: one place in which none stands."""
         mask = torch.zeros_like(generated.video[:, None])
         return cls(torch.zeros(*mask.shape, 1, device=mask.device), mask, generated)
 
-    def beside(self, other: "Condition") -> "Condition":
+    def concat(self, other: "Condition") -> "Condition":
         """Both as one batch, this one first; the shorter text is filled up with places in which no word stands."""
         longest = max(self.text.shape[1], other.text.shape[1])
         texts, masks = [], []
@@ -49,7 +49,7 @@ class Condition:
             return self.labels
         return torch.full_like(self.text_mask[:, 0], -1, dtype=torch.long)
 
-    def of(self, chosen: Bool[Tensor, "b"]) -> "Condition":
+    def select(self, chosen: Bool[Tensor, "b"]) -> "Condition":
         """The same for the chosen samples alone."""
         pooled, labels = (None if value is None else value[chosen] for value in (self.pooled, self.labels))
         return Condition(self.text[chosen], self.text_mask[chosen], self.generated.map(lambda g: g[chosen]), pooled, labels)

@@ -89,7 +89,7 @@ class Geometry:
     def num_samples(self) -> int:
         return count(self.seconds, self.sample_rate)
 
-    def lasting(self, seconds: "Fraction | float | int") -> "Geometry":
+    def with_duration(self, seconds: "Fraction | float | int") -> "Geometry":
         """The same rates and size, with the number of frames nearest to `seconds`, at least one."""
         return replace(self, num_frames=max(1, count(seconds, self.fps)))
 

@@ -9,11 +9,11 @@ from jaxtyping import Int
 from torch import Tensor
 
 # A sample that has no class.
-NONE = -1
+NO_LABEL = -1
 
 
 @dataclass(frozen=True)
-class Classes:
+class ClassLabels:
     """Names in the order of their numbers; `list(classes.names)` is what a model's settings keep of it.
 
     Raises:
@@ -28,21 +28,21 @@ class Classes:
             raise ValueError(f"classes {', '.join(map(repr, self.names))}: expected names that differ, none of them empty")
 
     @classmethod
-    def among(cls, labels: Iterable[str]) -> "Classes":
+    def from_labels(cls, labels: Iterable[str]) -> "Classes":
         """The classes that occur, in the order of the alphabet; an empty label is none."""
         return cls(tuple(sorted(set(labels) - {""})))
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def number(self, label: str) -> int:
+    def index(self, label: str) -> int:
         """The number of a class, and -1 for the empty label.
 
         Raises:
             ValueError: a label outside the set, or any at all where the set is empty.
         """
         if label == "":
-            return NONE
+            return NO_LABEL
         if label in self.names:
             return self.names.index(label)
         if not self.names:
@@ -52,12 +52,12 @@ class Classes:
         shown = ", ".join(self.names[:12]) + (f" and {len(self.names) - 12} more" if len(self.names) > 12 else "")
         raise ValueError(f"label {label!r}: not one of this model's classes, which are {shown}{hint}")
 
-    def numbers(self, labels: Iterable[str]) -> Int[Tensor, "b"]:
+    def indices(self, labels: Iterable[str]) -> Int[Tensor, "b"]:
         """The numbers of several labels, as `Condition.labels` holds them.
 
         Raises:
             ValueError: a label outside the set.
         """
         labels = list(labels)
-        known = {label: self.number(label) for label in set(labels)}
+        known = {label: self.index(label) for label in set(labels)}
         return torch.tensor([known[label] for label in labels], dtype=torch.long)

@@ -14,7 +14,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV
 
 
 @contextmanager
-def pool(workers: int) -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]]:
+def process_pool(workers: int) -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]]:
     """A `map` that keeps order and never holds more than a few results per process; in this process for no workers.
 
     Processes are spawned, never forked: a fork of a process with threads may hang. Each has one thread.
@@ -26,7 +26,7 @@ def pool(workers: int) -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any]
     os.environ.update(dict.fromkeys(before, "1"))
     executor = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
     try:
-        yield partial(_ordered, executor, 4 * workers)
+        yield partial(_map_in_order, executor, 4 * workers)
     except BrokenProcessPool:
         raise ValueError("a process that was reading files ended suddenly (short of memory?); try with fewer workers") from None
     finally:
@@ -35,7 +35,7 @@ def pool(workers: int) -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any]
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
-def _ordered(executor: ProcessPoolExecutor, ahead: int, function: Any, items: Sequence[Any]) -> Iterator[Any]:
+def _map_in_order(executor: ProcessPoolExecutor, ahead: int, function: Any, items: Sequence[Any]) -> Iterator[Any]:
     waiting: list[Any] = []
     for item in items:
         waiting.append(executor.submit(function, item))

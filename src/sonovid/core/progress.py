@@ -7,10 +7,10 @@ from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 # Where nobody watches, a line is written at each of so many equal parts of the work, but never more often than this.
-PARTS, SECONDS = 10, 10.0
+NUM_LINES, MIN_SECONDS = 10, 10.0
 
 
-class Lines(Generic[Item]):
+class TextProgress(Generic[Item]):
     """Progress as lines of text, with the methods of tqdm that this package uses.
 
     A line is written when a tenth of the work has been done since the last one and ten seconds have passed, and at the end of
@@ -45,8 +45,8 @@ class Lines(Generic[Item]):
         """Count so much as done."""
         self.n += n
         now = time.monotonic()
-        waits = SECONDS if self.total else max(SECONDS, self._said - self.began)
-        if now - self._said >= waits and (not self.total or self.n - self._last >= self.total / PARTS):
+        waits = MIN_SECONDS if self.total else max(MIN_SECONDS, self._said - self.began)
+        if now - self._said >= waits and (not self.total or self.n - self._last >= self.total / NUM_LINES):
             self._say(now)
 
     def set_postfix_str(self, text: str, refresh: bool = True) -> None:
@@ -60,7 +60,7 @@ class Lines(Generic[Item]):
     def close(self) -> None:
         """Write the last line, where any was worth writing."""
         now = time.monotonic()
-        if self.n != self._last and now - self.began >= SECONDS:
+        if self.n != self._last and now - self.began >= MIN_SECONDS:
             self._say(now)
 
     def _say(self, now: float) -> None:
@@ -68,19 +68,23 @@ class Lines(Generic[Item]):
         took = now - self.began
         of = f" of {self.total:g} {self.unit} ({self.n / self.total:.0%})" if self.total else f" {self.unit}"
         rate = (self.n - self.first) / max(took, 1e-9)
-        left = f", about {_span((self.total - self.n) / rate)} left" if self.total and rate > 0 and self.n < self.total else ""
+        left = (
+            f", about {_format_seconds((self.total - self.n) / rate)} left"
+            if self.total and rate > 0 and self.n < self.total
+            else ""
+        )
         beside = f"; {self._beside}" if self._beside else ""
-        self.file.write(f"{self.desc}: {self.n:g}{of} in {_span(took)}{left}{beside}\n")
+        self.file.write(f"{self.desc}: {self.n:g}{of} in {_format_seconds(took)}{left}{beside}\n")
         self.file.flush()
 
 
-def _span(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def watched() -> bool:
+def is_interactive() -> bool:
     """Whether somebody may be looking: stderr is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()
 
@@ -104,8 +108,8 @@ def bar(
     Returns:
         tqdm's bar on a terminal, `Lines` elsewhere; both are iterated over, or used as a context with `update`.
     """
-    if not quiet and not watched():
-        return Lines(iterable, total=total, initial=initial, desc=desc, unit=unit, file=sys.stderr)
+    if not quiet and not is_interactive():
+        return TextProgress(iterable, total=total, initial=initial, desc=desc, unit=unit, file=sys.stderr)
     from tqdm.auto import tqdm
 
     return tqdm(iterable, total=total, initial=initial, desc=desc, unit=unit, disable=quiet, dynamic_ncols=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @contextmanager
-def started(missing: type[ValueError] = ValueError) -> Iterator[Any]:
+def open_ray(missing: type[ValueError] = ValueError) -> Iterator[Any]:
     """Ray, started on this machine, or joined at RAY_ADDRESS, if it is not yet; without bars and calls home.
 
     Args:

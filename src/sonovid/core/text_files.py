@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
-MARKS = {
+BYTE_ORDER_MARKS = {
     BOM_UTF8: "utf-8-sig",
     BOM_UTF32_LE: "utf-32",
     BOM_UTF32_BE: "utf-32",
@@ -28,40 +28,40 @@ CONTROLS, SURROGATES = re.compile(r"[\x00-\x1f\x7f-\x9f]"), re.compile(r"[\ud800
 AnyPath = str | os.PathLike
 
 
-def encoding_of(path: AnyPath) -> str:
+def detect_encoding(path: AnyPath) -> str:
     """The encoding that a file's byte-order mark names; UTF-8 without one."""
     with open(path, "rb") as file:
         begin = file.read(4)
-    return next((name for mark, name in MARKS.items() if begin.startswith(mark)), "utf-8")
+    return next((name for mark, name in BYTE_ORDER_MARKS.items() if begin.startswith(mark)), "utf-8")
 
 
 @contextmanager
-def _opened(path: AnyPath, newline: "str | None" = None) -> Iterator[IO[str]]:
+def _open_text(path: AnyPath, newline: "str | None" = None) -> Iterator[IO[str]]:
     try:
-        with open(path, encoding=encoding_of(path), newline=newline) as file:
+        with open(path, encoding=detect_encoding(path), newline=newline) as file:
             yield file
     except UnicodeError:
         raise ValueError(f"{path}: not UTF-8 text; save it as UTF-8") from None
 
 
-def read(path: AnyPath) -> str:
+def read_text(path: AnyPath) -> str:
     """The whole text, without its byte-order mark.
 
     Raises:
         ValueError: neither UTF-8 nor marked as UTF-16 or UTF-32.
         OSError: no such file, or no permission to read it.
     """
-    with _opened(path) as file:
+    with _open_text(path) as file:
         return file.read()
 
 
-def lines(path: AnyPath) -> Iterator[tuple[int, str]]:
+def read_lines(path: AnyPath) -> Iterator[tuple[int, str]]:
     """Number, from 1, and text of each line that is not blank, without white space at its ends; read as they are asked for.
 
     Raises:
         ValueError: see `read`.
     """
-    with _opened(path) as file:
+    with _open_text(path) as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 yield number, line.strip()
@@ -74,18 +74,18 @@ def read_json(path: AnyPath) -> Any:
         ValueError: not text, or not JSON.
     """
     try:
-        return json.loads(read(path))
+        return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON ({error.msg} at line {error.lineno}, column {error.colno})") from None
 
 
-def json_lines(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_json_lines(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and object of each line of a JSON-lines file.
 
     Raises:
         ValueError: not text, or a line that is not a JSON object.
     """
-    for number, line in lines(path):
+    for number, line in read_lines(path):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
@@ -95,7 +95,7 @@ def json_lines(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def csv_rows(path: AnyPath, **options: Any) -> Iterator[tuple[int, list[str]]]:
+def read_csv_rows(path: AnyPath, **options: Any) -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of each row of a CSV file that is not empty.
 
     options: of `csv.reader`.
@@ -103,7 +103,7 @@ def csv_rows(path: AnyPath, **options: Any) -> Iterator[tuple[int, list[str]]]:
     Raises:
         ValueError: not text, or not CSV.
     """
-    with _opened(path, newline="") as file:
+    with _open_text(path, newline="") as file:
         reader = csv.reader(file, **options)
         try:
             for row in reader:
@@ -113,7 +113,7 @@ def csv_rows(path: AnyPath, **options: Any) -> Iterator[tuple[int, list[str]]]:
             raise ValueError(f"{path} line {reader.line_num}: not CSV ({error})") from None
 
 
-def table(path: AnyPath, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+def read_table(path: AnyPath, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and row, by column, of a CSV file whose first line names the columns.
 
     columns: those that must be there.
@@ -121,7 +121,7 @@ def table(path: AnyPath, columns: Sequence[str] = ()) -> Iterator[tuple[int, dic
     Raises:
         ValueError: not text, no first line, a column that is missing, or a row of another number of fields.
     """
-    rows = csv_rows(path)
+    rows = read_csv_rows(path)
     _, names = next(rows, (0, []))
     if not names:
         raise ValueError(f"{path}: empty; expected a first line that names columns")
@@ -133,7 +133,7 @@ def table(path: AnyPath, columns: Sequence[str] = ()) -> Iterator[tuple[int, dic
         yield number, dict(zip(names, row, strict=True))
 
 
-def one_line(text: Any) -> str:
+def to_one_line(text: Any) -> str:
     """A caption or a label as one line: white space and control characters (NUL among them) become single spaces.
 
     Raises:
@@ -145,13 +145,13 @@ def one_line(text: Any) -> str:
     return " ".join(CONTROLS.sub(" ", text).split())
 
 
-def caption_of(path: AnyPath) -> str:
+def read_caption(path: AnyPath) -> str:
     """The caption that a text file holds, as one line.
 
     Raises:
         ValueError: not text, or not characters.
     """
     try:
-        return one_line(read(path))
+        return to_one_line(read_text(path))
     except ValueError as error:
         raise ValueError(str(error) if str(path) in str(error) else f"{Path(path)}: {error}") from None

@@ -9,20 +9,20 @@ from typing import Any, SupportsIndex
 import torch
 
 from sonovid.core.av import AV, Task
-from sonovid.core.labels import Classes
+from sonovid.core.labels import ClassLabels
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Schedule, Tabulated
-from sonovid.pipelines.denoising import AGAINST
+from sonovid.pipelines.denoising import GUIDANCE_AGAINST
 
 SCHEDULES = {kind.__name__: kind for kind in (RectifiedFlow, Cosine, Tabulated)}
 CONDITIONINGS = ("clean", "replaced", "shown")
 # A sentence or ten; what is longer is a file that was taken for a prompt.
-MAX_PROMPT = 2000
-BOTH = AV(True, True)
+MAX_PROMPT_LENGTH = 2000
+BOTH_STREAMS = AV(True, True)
 
 Generators = SupportsIndex | torch.Generator | Sequence[SupportsIndex | torch.Generator] | None
 
 
-def read_schedule(given: Any) -> AV:
+def parse_schedules(given: Any) -> AV:
     """A pair of schedules from one schedule, a pair, or their configs [name, arguments].
 
     Raises:
@@ -46,7 +46,7 @@ def read_schedule(given: Any) -> AV:
     return AV(one(given), one(given))
 
 
-def which_task(video: Any, audio: Any, makes: AV = BOTH) -> Task:
+def infer_task(video: Any, audio: Any, makes: AV = BOTH_STREAMS) -> Task:
     """The task that the given streams ask for, of a model that makes both streams or one.
 
     Raises:
@@ -63,7 +63,7 @@ def which_task(video: Any, audio: Any, makes: AV = BOTH) -> Task:
 
 
 def check_prompts(
-    prompt: "str | Sequence[str] | None", negative: "str | Sequence[str | None] | None" = None, takes_words: bool = True
+    prompt: "str | Sequence[str] | None", negative: "str | Sequence[str | None] | None" = None, accepts_text: bool = True
 ) -> list[str]:
     """Prompts as a list, without a prompt that holds no words.
 
@@ -77,9 +77,9 @@ def check_prompts(
     negatives = [negative or ""] if negative is None or isinstance(negative, str) else list(negative)
     for name, words in [*(("prompt", one) for one in prompts), *(("negative_prompt", one or "") for one in negatives)]:
         check_text(name, words)
-        if len(words) > MAX_PROMPT:
-            raise ValueError(f"{name} of {len(words)} characters: expected at most {MAX_PROMPT}")
-        if words.strip() and not takes_words:
+        if len(words) > MAX_PROMPT_LENGTH:
+            raise ValueError(f"{name} of {len(words)} characters: expected at most {MAX_PROMPT_LENGTH}")
+        if words.strip() and not accepts_text:
             raise ValueError(f"{name} {words[:40]!r}: this model takes no words: give it a video or a sound, or nothing")
     return [words.strip() for words in prompts]
 
@@ -96,7 +96,7 @@ def check_text(name: str, words: Any) -> str:
     return words
 
 
-def check_negatives(negative: "str | Sequence[str | None] | None", number: int, each: int) -> list[str | None]:
+def expand_negative_prompts(negative: "str | Sequence[str | None] | None", number: int, each: int) -> list[str | None]:
     """The negative prompt of every clip, one for all of them or one for each prompt.
 
     Raises:
@@ -110,7 +110,7 @@ def check_negatives(negative: "str | Sequence[str | None] | None", number: int, 
     return [one for one in listed for _ in range(each)]
 
 
-def check_labels(label: "str | Sequence[str] | None", classes: Classes) -> list[int]:
+def labels_to_indices(label: "str | Sequence[str] | None", classes: ClassLabels) -> list[int]:
     """Classes by name as a list of numbers, -1 for none.
 
     Raises:
@@ -119,10 +119,10 @@ def check_labels(label: "str | Sequence[str] | None", classes: Classes) -> list[
     labels = [label or ""] if label is None or isinstance(label, str) else list(label)
     if not labels:
         raise ValueError("label is an empty list: expected one class at least, or None")
-    return [classes.number(str(one)) for one in labels]
+    return [classes.index(str(one)) for one in labels]
 
 
-def beside(each: int, **lists: Sequence[Any]) -> list[tuple]:
+def broadcast_inputs(each: int, **lists: Sequence[Any]) -> list[tuple]:
     """What every clip is made from, `each` clips after another of the same; a list of one goes with all of the others.
 
     Args:
@@ -139,14 +139,14 @@ def beside(each: int, **lists: Sequence[Any]) -> list[tuple]:
     return [row for row in zip(*full, strict=True) for _ in range(each)]
 
 
-def check_against(against: str) -> str:
+def check_guidance_against(against: str) -> str:
     """What guidance leads away from, or a ValueError."""
-    if against not in AGAINST:
-        raise ValueError(f"guidance_against={against!r}: expected one of {', '.join(AGAINST)}")
+    if against not in GUIDANCE_AGAINST:
+        raise ValueError(f"guidance_against={against!r}: expected one of {', '.join(GUIDANCE_AGAINST)}")
     return against
 
 
-def check_reconstruction(scale: float | int, conditioning: str) -> None:
+def check_reconstruction_guidance(scale: float | int, conditioning: str) -> None:
     """Whether given streams can enter so, and be reconstructed at this scale.
 
     Raises:
@@ -162,14 +162,14 @@ def check_reconstruction(scale: float | int, conditioning: str) -> None:
         raise ValueError(f"reconstruction_scale={scale}: this model is shown the given stream, so it has to be 0")
 
 
-def positive(name: str, value: Any) -> int:
+def positive_int(name: str, value: Any) -> int:
     """A whole number above zero, of Python or NumPy, or a ValueError."""
-    if (number := _whole(value)) is None or number < 1:
+    if (number := _to_int(value)) is None or number < 1:
         raise ValueError(f"{name}={value!r}: expected a whole number above zero")
     return number
 
 
-def _whole(value: Any) -> int | None:
+def _to_int(value: Any) -> int | None:
     """A whole number of any kind as Python's; None where it is not one."""
     try:
         return None if isinstance(value, bool) else operator.index(value)
@@ -177,7 +177,7 @@ def _whole(value: Any) -> int | None:
         return None
 
 
-def generators(given: Generators, number: int) -> tuple[list[torch.Generator], list[int | None]]:
+def make_generators(given: Generators, number: int) -> tuple[list[torch.Generator], list[int | None]]:
     """One source of randomness for each clip, and the seeds that are known.
 
     Raises:
@@ -187,20 +187,20 @@ def generators(given: Generators, number: int) -> tuple[list[torch.Generator], l
         given = secrets.randbits(31)
     if isinstance(given, torch.Generator):
         return [given] * number, [None] * number
-    if (seed := _whole(given)) is not None:
-        return _seeded([seed + i for i in range(number)])
+    if (seed := _to_int(given)) is not None:
+        return _split_seeds([seed + i for i in range(number)])
     if not isinstance(given, Iterable):
         raise ValueError(f"generator={given!r}: expected a seed, a torch.Generator, or one of either for each clip")
     listed: Any = given
-    each = [one if isinstance(one, torch.Generator) else _whole(one) for one in listed]
+    each = [one if isinstance(one, torch.Generator) else _to_int(one) for one in listed]
     if len(each) != number:
         raise ValueError(f"generator: {len(each)} for {number} clips: give one for each, a single one, or a seed")
     if None in each:
         raise ValueError("generator: a list of something else than seeds and torch.Generators")
-    return _seeded(each)
+    return _split_seeds(each)
 
 
-def _seeded(each: Sequence[Any]) -> tuple[list[torch.Generator], list[int | None]]:
+def _split_seeds(each: Sequence[Any]) -> tuple[list[torch.Generator], list[int | None]]:
     """A generator for each seed, and the seeds; a generator stays what it is."""
     made = [torch.Generator().manual_seed(one % 2**63) if isinstance(one, int) else one for one in each]
     return made, [one if isinstance(one, int) else None for one in each]

@@ -12,21 +12,21 @@ from sonovid.core.av import AV
 from sonovid.core.condition import Condition
 
 # More clips at once are no faster: on a CPU their activations no longer fit into its caches, a GPU is busy with these.
-MOST_ON_CPU, MOST_ELSEWHERE = 16, 32
+MAX_BATCH_ON_CPU, MAX_BATCH_ELSEWHERE = 16, 32
 # What a network holds at one moment, in largest layers: measured, 2 to 4 for the networks of this package.
-LAYERS_HELD = 6
+LAYERS_IN_MEMORY = 6
 # What decoding holds of a clip, in sizes of its frames as floats: 64 channels at full size, four times.
-FRAMES_HELD = 256
+FRAMES_IN_MEMORY = 256
 # The share of free memory that may be used.
-SHARE = 0.5
+MEMORY_SHARE = 0.5
 
-NOTHING = AV(None, None)
+NO_STREAMS = AV(None, None)
 Value = TypeVar("Value")
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Job:
+class WindowJob:
     """One window of one clip, or several as one batch.
 
     clip, window: their numbers, one entry for each sample. condition: what the network is told. null: what guidance leads away
@@ -39,35 +39,35 @@ class Job:
     condition: Condition
     null: Condition | None
     noises: AV
-    given: AV = NOTHING
+    given: AV = NO_STREAMS
 
     def __len__(self) -> int:
         return len(self.clip)
 
 
-def together(pairs: Iterable[AV]) -> AV:
+def cat_pairs(pairs: Iterable[AV]) -> AV:
     """Pairs of tensors as one pair of batches; a stream that is None is so in all of them."""
     return AV(*(None if streams[0] is None else torch.cat(streams) for streams in zip(*pairs, strict=True)))
 
 
-def joined(jobs: list[Job]) -> Job:
+def concat_jobs(jobs: list[WindowJob]) -> WindowJob:
     """Several jobs as one."""
     if len(jobs) == 1:
         return jobs[0]
     nulls = [job.null for job in jobs if job.null is not None]
-    return Job(
+    return WindowJob(
         sum((job.clip for job in jobs), ()),
         sum((job.window for job in jobs), ()),
-        reduce(Condition.beside, (job.condition for job in jobs)),
-        reduce(Condition.beside, nulls) if nulls else None,
-        together(job.noises for job in jobs),
-        together(job.given for job in jobs),
+        reduce(Condition.concat, (job.condition for job in jobs)),
+        reduce(Condition.concat, nulls) if nulls else None,
+        cat_pairs(job.noises for job in jobs),
+        cat_pairs(job.given for job in jobs),
     )
 
 
-def batches(jobs: Iterable[Job], size: int) -> Iterator[list[Job]]:
+def group_jobs(jobs: Iterable[WindowJob], size: int) -> Iterator[list[WindowJob]]:
     """Jobs in their order, at most `size` at once; those that are guided and those that are not do not mix."""
-    held: list[Job] = []
+    held: list[WindowJob] = []
     for job in jobs:
         if held and (len(held) == size or (held[0].null is None) != (job.null is None)):
             yield held
@@ -77,7 +77,7 @@ def batches(jobs: Iterable[Job], size: int) -> Iterator[list[Job]]:
         yield held
 
 
-def halving(run: Callable[[list[Item]], list[Value]], items: list[Item]) -> list[Value]:
+def split_on_oom(run: Callable[[list[Item]], list[Value]], items: list[Item]) -> list[Value]:
     """What `run` makes of the items, in halves where a GPU has no memory for all of them at once.
 
     Raises:
@@ -91,10 +91,10 @@ def halving(run: Callable[[list[Item]], list[Value]], items: list[Item]) -> list
     # Outside the handler, where the error no longer holds what was computed.
     torch.cuda.empty_cache()
     middle = len(items) // 2
-    return [*halving(run, items[:middle]), *halving(run, items[middle:])]
+    return [*split_on_oom(run, items[:middle]), *split_on_oom(run, items[middle:])]
 
 
-def check_size(size: Any) -> "int | str":
+def check_batch_size(size: Any) -> "int | str":
     """A batch size, or "auto".
 
     Raises:
@@ -107,7 +107,7 @@ def check_size(size: Any) -> "int | str":
     return int(size)
 
 
-def automatic(network: torch.nn.Module, evaluate: Callable[[], Any], device: torch.device) -> int:
+def find_batch_size(network: torch.nn.Module, evaluate: Callable[[], Any], device: torch.device) -> int:
     """How many clips fit into memory at once, by what one of them takes: the most that is any faster, or fewer.
 
     Args:
@@ -118,19 +118,19 @@ def automatic(network: torch.nn.Module, evaluate: Callable[[], Any], device: tor
         before = torch.cuda.memory_allocated(device)
         evaluate()
         each = torch.cuda.max_memory_allocated(device) - before
-        return _fitting(free_memory(device), each, MOST_ELSEWHERE)
-    each = LAYERS_HELD * largest_layer(network, evaluate)
-    return _fitting(free_memory(device), each, MOST_ON_CPU if device.type == "cpu" else MOST_ELSEWHERE)
+        return _num_fitting(free_memory(device), each, MAX_BATCH_ELSEWHERE)
+    each = LAYERS_IN_MEMORY * largest_layer_bytes(network, evaluate)
+    return _num_fitting(free_memory(device), each, MAX_BATCH_ON_CPU if device.type == "cpu" else MAX_BATCH_ELSEWHERE)
 
 
-def codec_size(pixels: int, batch: int, device: torch.device) -> int:
+def codec_batch_size(pixels: int, batch: int, device: torch.device) -> int:
     """How many windows run through a codec at once. pixels: of all frames of one window together."""
     most = min(batch, 4) if device.type == "cpu" else batch
-    return _fitting(free_memory(device), 3 * 4 * pixels * FRAMES_HELD, most)
+    return _num_fitting(free_memory(device), 3 * 4 * pixels * FRAMES_IN_MEMORY, most)
 
 
-def _fitting(free: int, each: int, most: int) -> int:
-    return max(1, min(most, int(SHARE * free / max(1, each))))
+def _num_fitting(free: int, each: int, most: int) -> int:
+    return max(1, min(most, int(MEMORY_SHARE * free / max(1, each))))
 
 
 def free_memory(device: torch.device) -> int:
@@ -143,7 +143,7 @@ def free_memory(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def largest_layer(network: torch.nn.Module, evaluate: Callable[[], Any]) -> int:
+def largest_layer_bytes(network: torch.nn.Module, evaluate: Callable[[], Any]) -> int:
     """The most bytes that go into and come out of one layer of a network in an evaluation."""
     most = 0
 

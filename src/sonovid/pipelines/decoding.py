@@ -12,13 +12,13 @@ from torch import Tensor
 from sonovid.core.av import AV, Task
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry, count, duration
-from sonovid.core.labels import NONE
+from sonovid.core.labels import NO_LABEL
 from sonovid.pipelines import batching, windows
-from sonovid.pipelines.duration import Extent
+from sonovid.pipelines.timeline import Timeline
 
 
 @dataclass
-class Result:
+class GenerationResult:
     """What a request leads to.
 
     clips: pictures and sound of each clip; what was given is in them as it was given. frames: float [b t h w 3] in [0, 1] as
@@ -46,26 +46,26 @@ class Result:
         return self.latents.video, self.latents.audio
 
 
-def decoded(pipe: Any, plan: Any, latents: list[list[AV]], size: int) -> Result:
+def decode_results(pipe: Any, plan: Any, latents: list[list[AV]], size: int) -> GenerationResult:
     """Latents of each window of each clip to what was asked for. size: windows that a codec takes at once.
 
     Raises:
         ValueError: arrays are asked for, and clips are of different lengths.
     """
     own, kind = plan.geometry, plan.request.output_type
-    result = Result(_all(latents), plan.seeds, own.sample_rate, own.fps)
+    result = GenerationResult(_concat_latents(latents), plan.seeds, own.sample_rate, own.fps)
     if kind == "latent":
         if result.latents is None:
             raise ValueError('output_type="latent": the clips have different numbers of windows; ask for one of them at a time')
         return result
-    pieces = _pieces(pipe, own, [window for clip in latents for window in clip], size)
+    pieces = _decode_windows(pipe, own, [window for clip in latents for window in clip], size)
     made, first = [], 0
     for one, clip in zip(plan.asked, latents, strict=True):
         extent = plan.extents[one.given]
-        made.append(joined(extent, own, pieces[first : first + len(clip)]))
+        made.append(join_windows(extent, own, pieces[first : first + len(clip)]))
         first += len(clip)
     if kind == "clip":
-        result.clips = [as_clip(pipe, plan, one, pair) for one, pair in zip(plan.asked, made, strict=True)]
+        result.clips = [to_clip(pipe, plan, one, pair) for one, pair in zip(plan.asked, made, strict=True)]
         return result
     try:
         frames, audio = (None if streams[0] is None else torch.stack(streams) for streams in zip(*made, strict=True))
@@ -85,19 +85,19 @@ def decoded(pipe: Any, plan: Any, latents: list[list[AV]], size: int) -> Result:
     return result
 
 
-def _all(latents: list[list[AV]]) -> AV | None:
+def _concat_latents(latents: list[list[AV]]) -> AV | None:
     """Latents of all clips as one pair of tensors; None where they do not have one shape."""
     if len({len(clip) for clip in latents}) > 1:
         return None
     return AV(*(torch.cat([torch.cat([x[i] for x in clip], dim=2) for clip in latents]) for i in range(2)))
 
 
-def _pieces(pipe: Any, own: Geometry, latents: list[AV], size: int) -> list[AV]:
+def _decode_windows(pipe: Any, own: Geometry, latents: list[AV], size: int) -> list[AV]:
     """Pictures [t h w 3] in [0, 1] and sound [n] in [-1, 1] of each window; None for a stream that the model does not make."""
-    there = [one.map(lambda z, made: z if made else None, pipe.makes) for one in latents]
+    there = [one.map(lambda z, made: z if made else None, pipe.generated_streams) for one in latents]
 
     def run(part: list[AV]) -> list[AV]:
-        found = pipe.codec.decode(pipe.codec.unwhiten(batching.together(part)), own.num_samples)
+        found = pipe.codec.decode(pipe.codec.unwhiten(batching.cat_pairs(part)), own.num_samples)
         frames = sound = [None] * len(part)
         if found.video is not None:
             cut = found.video[:, :, : own.num_frames].float().clamp(-1, 1) * 0.5 + 0.5
@@ -107,24 +107,26 @@ def _pieces(pipe: Any, own: Geometry, latents: list[AV], size: int) -> list[AV]:
         return [AV(*pair) for pair in zip(frames, sound, strict=True)]
 
     parts = [there[first : first + size] for first in range(0, len(there), size)]
-    return [piece for part in parts for piece in batching.halving(run, part)]
+    return [piece for part in parts for piece in batching.split_on_oom(run, part)]
 
 
-def joined(extent: Extent, own: Geometry, pieces: list[AV]) -> AV:
+def join_windows(extent: Timeline, own: Geometry, pieces: list[AV]) -> AV:
     """The windows of one clip joined and cut to its length."""
     frames = sound = None
     if pieces[0].video is not None:
-        frames = windows.join([one.video for one in pieces], extent.starts, axis=0, equal_power=False)[: extent.num_frames]
+        frames = windows.crossfade_windows([one.video for one in pieces], extent.starts, axis=0, equal_power=False)[
+            : extent.num_frames
+        ]
         frames = torch.cat([frames, frames[-1:].expand(extent.num_frames - len(frames), -1, -1, -1)])
     if pieces[0].audio is not None:
         at = [count(duration(begin, own.fps), own.sample_rate) for begin in extent.starts]
-        sound = windows.join([one.audio for one in pieces], at, axis=0, equal_power=True)
+        sound = windows.crossfade_windows([one.audio for one in pieces], at, axis=0, equal_power=True)
         sound = sound[: extent.num_samples(own)].clamp(-1, 1)
         sound = torch.nn.functional.pad(sound, (0, extent.num_samples(own) - len(sound)))
     return AV(frames, sound)
 
 
-def as_clip(pipe: Any, plan: Any, asked: Any, made: AV) -> Clip:
+def to_clip(pipe: Any, plan: Any, asked: Any, made: AV) -> Clip:
     """One result as a Clip, with the given stream as it was given."""
     own, extent = plan.geometry, plan.extents[asked.given]
     frames: Tensor | None = made.video
@@ -133,9 +135,9 @@ def as_clip(pipe: Any, plan: Any, asked: Any, made: AV) -> Clip:
     source = extent.source
     if source is not None and plan.task is Task.VIDEO_TO_AUDIO:
         fps = source.fps
-        pictures = source.frames[: windows.num_frames(extent.seconds or source.seconds, fps)]
+        pictures = source.frames[: windows.num_frames_for(extent.seconds or source.seconds, fps)]
     if source is not None and plan.task is Task.AUDIO_TO_VIDEO:
         rate = source.sample_rate
         waveform = source.waveform[:, : count(extent.seconds or source.seconds, rate)]
-    label = "" if asked.label == NONE else pipe.classes.names[asked.label]
+    label = "" if asked.label == NO_LABEL else pipe.classes.names[asked.label]
     return Clip(pictures, waveform, fps=fps, sample_rate=rate, caption=asked.prompt, label=label)

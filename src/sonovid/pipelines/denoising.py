@@ -14,12 +14,12 @@ from sonovid.core.condition import Condition
 from sonovid.diffusion import guidance, sampler
 
 # What guidance leads away from where a stream is given and shown to the network: its absence, that of the context, or both.
-AGAINST = ("modality", "context", "both")
-NOTHING = AV(None, None)
+GUIDANCE_AGAINST = ("modality", "context", "both")
+NO_STREAMS = AV(None, None)
 
 
 @dataclass(frozen=True)
-class Denoising:
+class GuidedDenoiser:
     """A network with all that a pipeline knows of it.
 
     network: as in models/base; for the conditioning "shown" it has `embed_context` and takes `given` and `context`, as `MMLDM`
@@ -47,7 +47,7 @@ class Denoising:
             return self._shown(condition, null, given, scale, against)
         if null is None or all(s == 1 for s in scale):
             return self._under(self.network, condition)
-        return guidance.batched_classifier_free_guidance(self._under(self.network, condition.beside(null)), scale)
+        return guidance.batched_classifier_free_guidance(self._under(self.network, condition.concat(null)), scale)
 
     def _under(self, network: Any, condition: Condition | None = None) -> sampler.Denoiser:
         return sampler.build_denoiser(network, self.schedule, self.predict, condition, dtype=self.dtype)
@@ -57,36 +57,36 @@ class Denoising:
         shown = given if self.dtype is None else given.map(lambda g: None if g is None else g.to(self.dtype))
 
         def under(context: Tensor, shown: AV) -> sampler.Denoiser:
-            return self._under(partial(self.network, given=shown, context=context))
+            return self._under(partial(self.network, conditioning=shown, context=context))
 
         b = len(condition.text_mask)
         context = self.network.embed_context(condition, b)
         told = under(context, shown)
         nulls: dict[str, Any] = {}
-        if given != NOTHING and against != "context":
-            nulls["without_given"] = under(context, NOTHING)
-        if given == NOTHING or against != "modality":
+        if given != NO_STREAMS and against != "context":
+            nulls["without_modality"] = under(context, NO_STREAMS)
+        if given == NO_STREAMS or against != "modality":
             dropped = None if null is not None else torch.ones(b, dtype=torch.bool, device=context.device)
             without = self.network.embed_context(condition if null is None else null, b, dropped)
             if not torch.equal(without, context):
                 nulls["without_context"] = under(without, shown)
         return guidance.cross_modal_guidance(told, scale, **nulls) if nulls else told
 
-    def held(self, denoise: sampler.Denoiser, given: AV, noises: AV, pull: float | int = 0.0) -> sampler.Denoiser:
+    def held(self, denoise: sampler.Denoiser, given: AV, noises: AV, reconstruction_scale: float | int = 0.0) -> sampler.Denoiser:
         """With the given stream held: clean, or noised by the noise that its place in the loop began with.
 
-        pull: the scale of reconstruction guidance.
+        reconstruction_scale: the scale of reconstruction guidance.
         """
-        if given == NOTHING:
+        if given == NO_STREAMS:
             return denoise
         if self.conditioning == "clean":
             return guidance.clean_conditioning(denoise, given)
-        pulled = guidance.reconstruction_guidance(denoise, given, self.schedule, pull)
-        return guidance.replacement_conditioning(pulled, given, self.schedule, noises)
+        reconstructed = guidance.reconstruction_guidance(denoise, given, self.schedule, reconstruction_scale)
+        return guidance.replacement_conditioning(reconstructed, given, self.schedule, noises)
 
 
 @contextmanager
-def frozen(network: Any) -> Iterator[None]:
+def freeze_weights(network: Any) -> Iterator[None]:
     """A network none of whose weights asks for a gradient: on a CPU, matrix products round otherwise where one does."""
     asking = [weight for weight in network.parameters() if weight.requires_grad]
     for weight in asking:

@@ -16,24 +16,23 @@ from sonovid.codecs.separate import SeparateCodecs
 from sonovid.core.av import AV, Task
 from sonovid.core.condition import Condition
 from sonovid.core.geometry import Geometry
-from sonovid.core.labels import NONE, Classes
+from sonovid.core.labels import NO_LABEL, ClassLabels
 from sonovid.diffusion import noise, sampler
 from sonovid.diffusion import schedule as schedules
-from sonovid.pipelines import arguments, batching
-from sonovid.pipelines import loading as folders
-from sonovid.pipelines.arguments import check_reconstruction, generators, positive
-from sonovid.pipelines.batching import Job
-from sonovid.pipelines.decoding import Result, decoded
-from sonovid.pipelines.denoising import Denoising, frozen
-from sonovid.pipelines.duration import Cut, Extent, extent_of
-from sonovid.pipelines.inputs import as_audio, as_video, several
+from sonovid.pipelines import arguments, batching, loading
+from sonovid.pipelines.arguments import check_reconstruction_guidance, make_generators, positive_int
+from sonovid.pipelines.batching import WindowJob
+from sonovid.pipelines.decoding import GenerationResult, decode_results
+from sonovid.pipelines.denoising import GuidedDenoiser, freeze_weights
+from sonovid.pipelines.inputs import as_audio, as_video, to_list
 from sonovid.pipelines.request import Request
+from sonovid.pipelines.timeline import ConditioningWindows, Timeline, plan_timeline
 
 COMPONENTS = ("denoiser", "video_codec", "audio_codec", "text_encoder", "joint_codec")
-OPTIONAL = COMPONENTS[1:]
+OPTIONAL_COMPONENTS = COMPONENTS[1:]
 SETTINGS = ("geometry", "schedule", "predict", "step", "options", "system", "conditioning", "labels")
-STEPS = {"ddim": sampler.ddim, "dpm_solver": sampler.dpm_solver}
-DEFAULTS = {
+SOLVERS = {"ddim": sampler.ddim, "dpm_solver": sampler.dpm_solver}
+DEFAULT_OPTIONS = {
     "num_inference_steps": 25,
     "guidance_scale": 3.0,
     "audio_guidance_scale": 3.0,
@@ -47,7 +46,7 @@ DEFAULTS = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class ClipRequest:
     """What one clip is made from: words, the number of its class, which of the given clips, and what guidance leads away from."""
 
     prompt: str
@@ -61,19 +60,19 @@ class Plan:
     """A request, checked, with all that follows from it.
 
     asked: one for each clip. extents: one for each given clip, or a single one where there is none. times: of sampling, for each
-    stream. step: a rule for each stream. scale: of guidance. pull: of reconstruction guidance. draws, seeds: for each clip. each:
+    stream. step: a rule for each stream. scale: of guidance. reconstruction_scale: of reconstruction guidance. draws, seeds: for each clip. each:
     clips of one prompt.
     """
 
     request: Request
     geometry: Geometry
     task: Task
-    asked: list[Asked]
-    extents: list[Extent]
+    asked: list[ClipRequest]
+    extents: list[Timeline]
     times: AV
     step: Any
     scale: AV
-    pull: float | int
+    reconstruction_scale: float | int
     against: str
     draws: list[torch.Generator]
     seeds: list[int | None]
@@ -114,16 +113,16 @@ class Generation:
         if geometry is None:
             raise ValueError("SoundingVideoPipeline: geometry is needed: what the model was trained on")
         self.geometry = geometry if isinstance(geometry, Geometry) else Geometry.from_config(dict(geometry))
-        self.schedule = arguments.read_schedule(settings["schedule"])
-        if predict not in schedules.PREDICTION_TYPES or step not in STEPS:
-            raise ValueError(f"{predict=} {step=}: expected one of {schedules.PREDICTION_TYPES} and of {tuple(STEPS)}")
-        self.options = {**DEFAULTS, **(settings["options"] or {})}
-        if unknown := set(self.options) - set(DEFAULTS):
-            raise ValueError(f"options {sorted(unknown)}: expected {sorted(DEFAULTS)}")
-        check_reconstruction(self.options["reconstruction_scale"], settings["conditioning"])
-        arguments.check_against(self.options["guidance_against"])
+        self.schedule = arguments.parse_schedules(settings["schedule"])
+        if predict not in schedules.PREDICTION_TYPES or step not in SOLVERS:
+            raise ValueError(f"{predict=} {step=}: expected one of {schedules.PREDICTION_TYPES} and of {tuple(SOLVERS)}")
+        self.options = {**DEFAULT_OPTIONS, **(settings["options"] or {})}
+        if unknown := set(self.options) - set(DEFAULT_OPTIONS):
+            raise ValueError(f"options {sorted(unknown)}: expected {sorted(DEFAULT_OPTIONS)}")
+        check_reconstruction_guidance(self.options["reconstruction_scale"], settings["conditioning"])
+        arguments.check_guidance_against(self.options["guidance_against"])
         labels, num_classes = settings["labels"], getattr(components["denoiser"].config, "num_classes", 0)
-        self.classes = Classes(tuple(labels or map(str, range(num_classes))))
+        self.classes = ClassLabels(tuple(labels or map(str, range(num_classes))))
         if len(self.classes) != num_classes:
             raise ValueError(f"SoundingVideoPipeline: {len(labels)} labels for a network of {num_classes} classes")
         apart = (components["video_codec"], components["audio_codec"])
@@ -174,17 +173,17 @@ class Generation:
         return self.joint_codec if self.joint_codec is not None else SeparateCodecs(self.video_codec, self.audio_codec)
 
     @property
-    def denoising(self) -> Denoising:
+    def guided_denoiser(self) -> GuidedDenoiser:
         """The network with what is known of it, as samplers need it."""
-        return Denoising(self.denoiser, self.schedule, self.config.predict, self.config.conditioning, self.dtype)
+        return GuidedDenoiser(self.denoiser, self.schedule, self.config.predict, self.config.conditioning, self.dtype)
 
     @property
-    def takes_words(self) -> bool:
+    def accepts_text(self) -> bool:
         """Whether prompts mean anything to this model."""
         return self.text_encoder is not None
 
     @property
-    def makes(self) -> AV:
+    def generated_streams(self) -> AV:
         """Which streams the network makes: both, unless it was made for one alone (MM-LDM-v, MM-LDM-a)."""
         return getattr(self.denoiser, "makes", AV(True, True))
 
@@ -197,31 +196,35 @@ class Generation:
             ValueError: options that contradict each other or that the model cannot satisfy.
         """
         own = self._geometry(request)
-        videos = [one if one is None else as_video(one, request.fps) for one in several(request.video)]
-        audios = [one if one is None else as_audio(one, request.sample_rate) for one in several(request.audio)]
-        task = arguments.which_task(videos[0], audios[0], self.makes)
+        videos = [one if one is None else as_video(one, request.fps) for one in to_list(request.video)]
+        audios = [one if one is None else as_audio(one, request.sample_rate) for one in to_list(request.audio)]
+        task = arguments.infer_task(videos[0], audios[0], self.generated_streams)
         given = videos if task is Task.VIDEO_TO_AUDIO else audios
-        each = positive("num_outputs_per_prompt", request.num_outputs_per_prompt)
+        each = positive_int("num_outputs_per_prompt", request.num_outputs_per_prompt)
         if request.prompt_embeds is None:
-            prompts = arguments.check_prompts(request.prompt, request.negative_prompt, self.takes_words)
+            prompts = arguments.check_prompts(request.prompt, request.negative_prompt, self.accepts_text)
         else:
             prompts = [""] * len(request.prompt_embeds)
-        labels = arguments.check_labels(request.label, self.classes)
-        rows = arguments.beside(each, prompts=prompts, labels=labels, given=range(len(given)))
-        negatives = arguments.check_negatives(request.negative_prompt, len(rows), each)
-        asked = [Asked(row[0], row[1], row[2], one) for row, one in zip(rows, negatives, strict=True)]
+        labels = arguments.labels_to_indices(request.label, self.classes)
+        rows = arguments.broadcast_inputs(each, prompts=prompts, labels=labels, given=range(len(given)))
+        negatives = arguments.expand_negative_prompts(request.negative_prompt, len(rows), each)
+        asked = [ClipRequest(row[0], row[1], row[2], one) for row, one in zip(rows, negatives, strict=True)]
         own_steps = self.options["num_inference_steps"]
-        steps = positive("num_inference_steps", own_steps if request.num_inference_steps is None else request.num_inference_steps)
-        pull = self.options["reconstruction_scale"] if request.reconstruction_scale is None else request.reconstruction_scale
-        check_reconstruction(pull, self.config.conditioning)
-        batching.check_size(request.batch_size)
+        steps = positive_int(
+            "num_inference_steps", own_steps if request.num_inference_steps is None else request.num_inference_steps
+        )
+        reconstruction_scale = (
+            self.options["reconstruction_scale"] if request.reconstruction_scale is None else request.reconstruction_scale
+        )
+        check_reconstruction_guidance(reconstruction_scale, self.config.conditioning)
+        batching.check_batch_size(request.batch_size)
         gamma = self.options["gamma"] if request.gamma is None else request.gamma
         step, times = self._steps(steps, gamma)
         scale = self.guidance_scales(request.guidance_scale, request.audio_guidance_scale)
-        against = arguments.check_against(request.guidance_against or self.options["guidance_against"])
-        draws, seeds = generators(request.generator, len(asked))
-        extents = [extent_of(task, video, audio, request.seconds, own) for video, audio in _beside(videos, audios)]
-        return Plan(request, own, task, asked, extents, times, step, scale, pull, against, draws, seeds, each)
+        against = arguments.check_guidance_against(request.guidance_against or self.options["guidance_against"])
+        draws, seeds = make_generators(request.generator, len(asked))
+        extents = [plan_timeline(task, video, audio, request.seconds, own) for video, audio in _beside(videos, audios)]
+        return Plan(request, own, task, asked, extents, times, step, scale, reconstruction_scale, against, draws, seeds, each)
 
     def _geometry(self, request: Request) -> Geometry:
         """What the clips are to be: the model's own, or what is asked, where codecs and network take it.
@@ -232,7 +235,7 @@ class Generation:
         own = self.geometry
         wanted = {name: getattr(request, name) for name in ("height", "width", "num_frames")}
         changed: dict[str, Any] = {
-            name: positive(name, value) for name, value in wanted.items() if value not in (None, getattr(own, name))
+            name: positive_int(name, value) for name, value in wanted.items() if value not in (None, getattr(own, name))
         }
         if not changed:
             return own
@@ -243,7 +246,7 @@ class Generation:
         except (ValueError, RuntimeError) as error:
             what = ", ".join(f"{name}={value}" for name, value in changed.items())
             raise ValueError(
-                f"{what}: this model makes {own.num_frames} frames of {own.width}x{own.height} ({folders.first_line(error)})"
+                f"{what}: this model makes {own.num_frames} frames of {own.width}x{own.height} ({loading.short_message(error)})"
             ) from None
         return asked
 
@@ -254,7 +257,7 @@ class Generation:
             return
         x = shapes.map(lambda shape: torch.zeros(1, *shape, device=self._execution_device, dtype=self.dtype))
         t = x.map(lambda one: torch.ones(1, device=one.device))
-        condition = self.conditions("", None, Task.JOINT)[0]
+        condition = self.guidance_conditions("", None, Task.JOINT)[0]
         self.denoiser(x, t, condition, None)
 
     def guidance_scales(self, video: float | int | None, audio: float | int | None) -> AV:
@@ -277,7 +280,7 @@ class Generation:
     def _steps(self, steps: int, gamma: float | int) -> tuple[Any, AV]:
         """The rules and the times of sampling: the model's own, or those of a scheduler that was put in their place."""
         if self._scheduler is None:
-            return STEPS[self.config.step], self.sampling_times(steps, gamma)
+            return SOLVERS[self.config.step], self.sampling_times(steps, gamma)
         if gamma != 1:
             raise ValueError(f"gamma={gamma}: a scheduler of diffusers has times of its own, so it has to be 1")
         pairs = self.schedule.map(lambda schedule, scheduler: sampler.from_diffusers(scheduler, schedule, steps), self._scheduler)
@@ -289,14 +292,14 @@ class Generation:
         """Unit noise for one clip and window."""
         shapes = self.codec.latent_shapes(geometry or self.geometry)
         # A stream that is not made is carried along without a single step.
-        shapes = shapes.map(lambda s, there: s if there else (s[0], 0, *s[2:]), self.makes)
+        shapes = shapes.map(lambda s, there: s if there else (s[0], 0, *s[2:]), self.generated_streams)
         return noise.draw_noise_pair([draw], shapes).map(lambda x: x.to(self._execution_device))
 
-    def encoded(self, frames: np.ndarray | None, sound: np.ndarray | None) -> AV:
+    def encode_window(self, frames: np.ndarray | None, sound: np.ndarray | None) -> AV:
         """Final latents of a window's pictures [t h w 3], bytes, or sound [n], or of both; None for what was not given."""
-        return self.encoded_together([AV(frames, sound)])
+        return self.encode_windows([AV(frames, sound)])
 
-    def encoded_together(self, given: Sequence[AV]) -> AV:
+    def encode_windows(self, given: Sequence[AV]) -> AV:
         """Final latents [b ...] of several windows, as `encoded` gives them of one."""
         x = y = None
         device = self._execution_device
@@ -307,19 +310,21 @@ class Generation:
             y = torch.from_numpy(np.stack([one.audio for one in given])).to(device)
         return self.codec.whiten(self.codec.encode(x, y)).map(lambda z: None if z is None else z.float())
 
-    def conditions(self, words: str, negative: str | None, task: Task, label: int = NONE) -> tuple[Condition, Condition | None]:
+    def guidance_conditions(
+        self, words: str, negative: str | None, task: Task, label: int = NO_LABEL
+    ) -> tuple[Condition, Condition | None]:
         """What the network is told, and what guidance leads away from: None where there are no words to guide by."""
-        if not self.takes_words:
+        if not self.accepts_text:
             device = self._execution_device
-            told = Condition.wordless(task.value.map(lambda g: torch.full((1,), g, device=device)))
-            return told if label == NONE else dataclasses.replace(told, labels=torch.tensor([label], device=device)), None
-        condition = self.told(words, task)
+            told = Condition.empty(task.value.map(lambda g: torch.full((1,), g, device=device)))
+            return told if label == NO_LABEL else dataclasses.replace(told, labels=torch.tensor([label], device=device)), None
+        condition = self.prompt_condition(words, task)
         negative = self.options["negative_prompt"] if negative is None else negative
         if not words and not negative:
             return condition, None
-        return condition, self.told(negative, task) if negative else condition.without_text()
+        return condition, self.prompt_condition(negative, task) if negative else condition.without_text()
 
-    def told(self, words: str, task: Task) -> Condition:
+    def prompt_condition(self, words: str, task: Task) -> Condition:
         """The condition of one prompt, with a vector of it all where the text encoder gives one."""
         device = self._execution_device
         text, mask = self.text_encoder([words])
@@ -347,7 +352,7 @@ class Generation:
     # --- sampling ------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def generate(self, request: Request) -> Result:
+    def generate(self, request: Request) -> GenerationResult:
         """What was asked, and how it came about.
 
         Raises:
@@ -355,28 +360,28 @@ class Generation:
         """
         self._interrupt = False
         plan = self.plan(request)
-        latents = self.sampled(plan)
-        size = self._codec_batch or batching.codec_size(_pixels(plan.geometry), self._most(plan), self._execution_device)
-        return decoded(self, plan, latents, size)
+        latents = self.sample_latents(plan)
+        size = self._codec_batch or batching.codec_batch_size(_pixels(plan.geometry), self._most(plan), self._execution_device)
+        return decode_results(self, plan, latents, size)
 
     def _most(self, plan: Plan) -> int:
         """The most windows that a codec may take at once."""
         size = plan.request.batch_size
-        return batching.MOST_ELSEWHERE if size == "auto" else int(size)
+        return batching.MAX_BATCH_ELSEWHERE if size == "auto" else int(size)
 
-    def sampled(self, plan: Plan) -> list[list[AV]]:
+    def sample_latents(self, plan: Plan) -> list[list[AV]]:
         """Final latents [1 ...] of each window of each clip."""
         results: list[list[Any]] = [[None] * len(plan.extents[one.given].starts) for one in plan.asked]
         steps = len(plan.times.video) - 1
-        with frozen(self.denoiser), self.progress_bar(total=plan.num_windows * steps) as bar:
+        with freeze_weights(self.denoiser), self.progress_bar(total=plan.num_windows * steps) as bar:
             known = self._known(plan)
             size = self._batch_size(plan, known)
-            for jobs in batching.batches(self._jobs(plan), size):
-                for job, latents in zip(jobs, batching.halving(partial(self._run, plan, known, bar), jobs), strict=True):
+            for jobs in batching.group_jobs(self._jobs(plan), size):
+                for job, latents in zip(jobs, batching.split_on_oom(partial(self._run, plan, known, bar), jobs), strict=True):
                     results[job.clip[0]][job.window[0]] = latents
         return results
 
-    def _jobs(self, plan: Plan) -> Iterator[Job]:
+    def _jobs(self, plan: Plan) -> Iterator[WindowJob]:
         """Every window of every clip, in order: a generator that serves several draws for them in turn."""
         kept: dict[Any, tuple[Condition, Condition | None]] = {}
         noises = _noises(plan.request.latents, plan, self._execution_device)
@@ -387,32 +392,32 @@ class Generation:
                 if plan.request.prompt_embeds is not None:
                     kept[key] = self._embedded(plan.request, number // each, plan.task)
                 else:
-                    kept[key] = self.conditions(one.prompt, one.negative, plan.task, one.label)
+                    kept[key] = self.guidance_conditions(one.prompt, one.negative, plan.task, one.label)
             for window in range(len(plan.extents[one.given].starts)):
                 unit = self.unit_noise(draw, plan.geometry) if noises is None else noises[number]
-                yield Job((number,), (window,), *kept[key], unit)
+                yield WindowJob((number,), (window,), *kept[key], unit)
 
-    def _known(self, plan: Plan) -> Callable[[Sequence[Job]], list[AV]]:
+    def _known(self, plan: Plan) -> Callable[[Sequence[WindowJob]], list[AV]]:
         """A function from jobs to the latents of what is given to each; a window that several share is encoded once."""
         kept: dict[tuple[int, int], AV] = {}
-        cuts = [Cut(extent, plan.task, plan.geometry) for extent in plan.extents]
-        size = self._codec_batch or batching.codec_size(_pixels(plan.geometry), self._most(plan), self._execution_device)
+        cuts = [ConditioningWindows(extent, plan.task, plan.geometry) for extent in plan.extents]
+        size = self._codec_batch or batching.codec_batch_size(_pixels(plan.geometry), self._most(plan), self._execution_device)
 
-        def known(jobs: Sequence[Job]) -> list[AV]:
+        def known(jobs: Sequence[WindowJob]) -> list[AV]:
             if plan.task is Task.JOINT:
                 return [AV(None, None)] * len(jobs)
             places = [(plan.asked[job.clip[0]].given, job.window[0]) for job in jobs]
             missing = list(dict.fromkeys(place for place in places if place not in kept))
             for first in range(0, len(missing), size):
                 part = missing[first : first + size]
-                latents = self.encoded_together([cuts[number].window(window) for number, window in part])
+                latents = self.encode_windows([cuts[number].window(window) for number, window in part])
                 for row, place in enumerate(part):
                     kept[place] = latents.map(lambda z, row=row: None if z is None else z[row : row + 1])
             return [kept[place] for place in places]
 
         return known
 
-    def _batch_size(self, plan: Plan, known: Callable[[Sequence[Job]], list[AV]]) -> int:
+    def _batch_size(self, plan: Plan, known: Callable[[Sequence[WindowJob]], list[AV]]) -> int:
         """How many windows run at once."""
         if plan.request.batch_size != "auto":
             return int(plan.request.batch_size)
@@ -424,24 +429,24 @@ class Generation:
         job = dataclasses.replace(job, given=known([job])[0])
         x, t = job.noises, job.noises.map(lambda z: torch.ones(1, device=z.device))
         denoise = self._denoise(plan, job)
-        return batching.automatic(self.denoiser, lambda: denoise(x, t, None), self._execution_device)
+        return batching.find_batch_size(self.denoiser, lambda: denoise(x, t, None), self._execution_device)
 
-    def _denoise(self, plan: Plan, job: Job) -> sampler.Denoiser:
+    def _denoise(self, plan: Plan, job: WindowJob) -> sampler.Denoiser:
         """The network as the sampler calls it for one batch."""
-        denoising = self.denoising
+        denoising = self.guided_denoiser
         guided = denoising.guided(job.condition, job.null, job.given, plan.scale, plan.against)
-        return denoising.held(guided, job.given, job.noises, plan.pull)
+        return denoising.held(guided, job.given, job.noises, plan.reconstruction_scale)
 
-    def _run(self, plan: Plan, known: Callable[[Sequence[Job]], list[AV]], bar: Any, jobs: list[Job]) -> list[AV]:
+    def _run(self, plan: Plan, known: Callable[[Sequence[WindowJob]], list[AV]], bar: Any, jobs: list[WindowJob]) -> list[AV]:
         """Final latents [1 ...] of some windows, sampled as one batch."""
         full = [dataclasses.replace(job, given=given) for job, given in zip(jobs, known(jobs), strict=True)]
-        batch = batching.joined(full)
+        batch = batching.concat_jobs(full)
         after = self._after_step(bar, plan, batch)
         rules = (plan.step, after, lambda: self._interrupt)
         latents = sampler.sample(self._denoise(plan, batch), batch.noises, self.schedule, plan.times, *rules)
         return [latents.map(lambda z, row=row: z[row : row + 1]) for row in range(len(jobs))]
 
-    def _after_step(self, bar: Any, plan: Plan, batch: Job) -> sampler.Callback:
+    def _after_step(self, bar: Any, plan: Plan, batch: WindowJob) -> sampler.Callback:
         """What happens after each step: the bar moves on, and the caller's function may change the latents of each clip."""
         callback, shown = plan.request.callback_on_step_end, plan.request.callback_on_step_end_tensor_inputs
 
@@ -456,7 +461,7 @@ class Generation:
                 seen: dict[str, Any] = {name: here[name].map(lambda z, row=row: z[row : row + 1]) for name in shown}
                 answer = callback(self, index, times, {**seen, "clip": clip, "window": window}) or {}
                 parts.append(answer.get("latents", x.map(lambda z, row=row: z[row : row + 1])))
-            return batching.together(AV(*part) for part in parts)
+            return batching.cat_pairs(AV(*part) for part in parts)
 
         return after
 

@@ -11,10 +11,10 @@ from sonovid.core.clip import Clip
 from sonovid.core.geometry import as_rate
 
 # One video or one sound: a path, a Clip, a NumPy array, a torch tensor, or for pictures a list of PIL images or of arrays.
-Given: TypeAlias = Any
+MediaInput: TypeAlias = Any
 
 
-def several(given: Any) -> list[Given]:
+def to_list(given: Any) -> list[MediaInput]:
     """The videos or the sounds of a call as a list, one at least; None stands for none at all.
 
     A list is several videos where it holds paths, clips, or arrays of whole videos; a list of single pictures is one video. An
@@ -25,16 +25,16 @@ def several(given: Any) -> list[Given]:
     if isinstance(given, np.ndarray | torch.Tensor):
         return list(given) if given.ndim == 5 else [given]
     if isinstance(given, Sequence) and given:
-        return [list(given)] if _is_picture(given[0]) else list(given)
+        return [list(given)] if _is_image(given[0]) else list(given)
     raise ValueError(f"video or audio of type {type(given).__name__}: expected a path, a Clip, an array, or a list of them")
 
 
-def _is_picture(one: Any) -> bool:
+def _is_image(one: Any) -> bool:
     """Whether something is a single picture: a PIL image, or an array of three axes."""
     return not isinstance(one, str | os.PathLike | Clip) and (getattr(one, "ndim", None) in (2, 3) or hasattr(one, "convert"))
 
 
-def as_video(given: Given, fps: Any = None) -> "str | os.PathLike | Clip":
+def as_video(given: MediaInput, fps: Any = None) -> "str | os.PathLike | Clip":
     """Pictures as a file or as a Clip.
 
     Args:
@@ -80,7 +80,7 @@ def _as_bytes(frames: np.ndarray) -> np.ndarray:
     return np.rint(frames.clip(0, 1) * 255).astype(np.uint8)
 
 
-def as_audio(given: Given, sample_rate: Any = None) -> "str | os.PathLike | Clip":
+def as_audio(given: MediaInput, sample_rate: Any = None) -> "str | os.PathLike | Clip":
     """A sound as a file or as a Clip.
 
     Args:

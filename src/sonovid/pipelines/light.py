@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from sonovid.core import progress
-from sonovid.pipelines import loading as folders
-from sonovid.pipelines.decoding import Result
-from sonovid.pipelines.generation import COMPONENTS, OPTIONAL, SETTINGS, Generation
+from sonovid.pipelines import loading
+from sonovid.pipelines.decoding import GenerationResult
+from sonovid.pipelines.generation import COMPONENTS, OPTIONAL_COMPONENTS, SETTINGS, Generation
 from sonovid.pipelines.request import Request
 
 # What a folder of before these settings existed stands for.
-OWN_SETTINGS = {
+DEFAULT_SETTINGS = {
     "geometry": None,
     "schedule": None,
     "predict": "v",
@@ -42,11 +42,11 @@ class LightPipeline(Generation):
         Raises:
             ValueError: as there.
         """
-        folder, parts, settings = folders.load(model, COMPONENTS, OPTIONAL, SETTINGS)
+        folder, parts, settings = loading.load_components(model, COMPONENTS, OPTIONAL_COMPONENTS, SETTINGS)
         try:
-            return cls({**OWN_SETTINGS, **settings}, **parts)
+            return cls({**DEFAULT_SETTINGS, **settings}, **parts)
         except (TypeError, KeyError) as error:
-            raise ValueError(f"model {folder}: {folders.INDEX} does not fit this version: {error}") from error
+            raise ValueError(f"model {folder}: {loading.INDEX} does not fit this version: {error}") from error
 
     @property
     def device(self) -> torch.device:
@@ -64,6 +64,6 @@ class LightPipeline(Generation):
         desc, unit = self._bar.get("desc", "sampling"), self._bar.get("unit", "step")
         return progress.bar(total=total, desc=desc, unit=unit, quiet=bool(self._bar.get("disable")))
 
-    def __call__(self, prompt: "str | Sequence[str] | None" = None, **options: Any) -> Result:
+    def __call__(self, prompt: "str | Sequence[str] | None" = None, **options: Any) -> GenerationResult:
         """As a call of `SoundingVideoPipeline`."""
         return self.generate(Request(prompt=prompt, **options))

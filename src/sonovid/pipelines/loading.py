@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from sonovid.core import renamed
-from sonovid.pipelines import packaged as shipped
+from sonovid.pipelines import packaged
 
 INDEX = "model_index.json"
 # What diffusers calls the index of a modular pipeline, which is read where there is no other.
@@ -22,15 +22,15 @@ MODULAR_INDEX = "modular_model_index.json"
 LIBRARIES = ("sonovid", "diffusers", "transformers")
 # What an index may name: the classes that this package defines as networks and codecs, and nothing of another library, whose
 # classes may run code that lies in the folder.
-MODULES = re.compile(r"sonovid\.(models|codecs)(\.[a-z0-9_]+)+")
-PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npz", ".npy", ".h5", ".msgpack"}
-CODE = {".py", ".pyc", ".pyo", ".pyw", ".pyz", ".so", ".pyd", ".dll", ".dylib", ".sh", ".bat", ".exe", ".pth"}
+ALLOWED_MODULES = re.compile(r"sonovid\.(models|codecs)(\.[a-z0-9_]+)+")
+PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npz", ".npy", ".h5", ".msgpack"}
+CODE_SUFFIXES = {".py", ".pyc", ".pyo", ".pyw", ".pyz", ".so", ".pyd", ".dll", ".dylib", ".sh", ".bat", ".exe", ".pth"}
 # An index of this package has two thousand characters.
-LONGEST_INDEX = 1_000_000
+MAX_INDEX_BYTES = 1_000_000
 # What is taken from a repository of the Hub: never a pickle, never code.
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.md", "*.jinja"]
 # Components that an index names and that nothing here loads: H3's second network, and a processor of images.
-UNUSED = {"MiniMaxH3ModularPipeline": {"transformer_ref", "processor"}}
+UNUSED_COMPONENTS = {"MiniMaxH3ModularPipeline": {"transformer_ref", "processor"}}
 HUB_OPTIONS = ("revision", "cache_dir", "local_files_only", "force_download", "token")
 
 log = logging.getLogger(__name__)
@@ -46,15 +46,15 @@ def locate(model: "str | os.PathLike | None", *, weights: bool = True, **hub: An
     Raises:
         ValueError: there is no such model.
     """
-    if model is None or model == shipped.NAME:
-        return shipped.folder()
+    if model is None or model == packaged.NAME:
+        return packaged.folder()
     path = Path(model).expanduser()
     if path.is_dir():
         return path
     name = os.fspath(model)
     if path.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith("/"):
         what = "a file" if path.exists() else "no such folder"
-        raise ValueError(f"model {name!r}: {what}; expected a folder with {INDEX}, a repository OWNER/NAME, or {shipped.NAME!r}")
+        raise ValueError(f"model {name!r}: {what}; expected a folder with {INDEX}, a repository OWNER/NAME, or {packaged.NAME!r}")
     try:
         return _fetch(name, weights=weights, **hub)
     except Exception as error:
@@ -73,13 +73,13 @@ def _fetch(name: str, *, weights: bool, **hub: Any) -> Path:
     if path is None:
         return Path(snapshot_download(name, allow_patterns=kinds, **hub))
     index = json.loads(path.read_text())
-    unused = UNUSED.get(index.get("_class_name"), set())
+    unused = UNUSED_COMPONENTS.get(index.get("_class_name"), set())
     parts = [part for part, entry in index.items() if isinstance(entry, list) and part not in unused]
     wanted = [f"{part}/{kind}" for part in parts for kind in kinds]
     return Path(snapshot_download(name, allow_patterns=[*indices, "*.md", "LICENSE*", *wanted], **hub))
 
 
-def load(
+def load_components(
     model: "str | os.PathLike | None",
     components: Sequence[str],
     optional: Sequence[str],
@@ -117,7 +117,7 @@ def load(
     return folder, parts, {name: index[name] for name in settings if name in index}
 
 
-def files_of(folder: Path) -> Iterator[Path]:
+def list_files(folder: Path) -> Iterator[Path]:
     """All files in a folder, also behind links to folders, each folder once."""
     seen: set[str] = set()
     for root, inner, names in os.walk(folder, followlinks=True):
@@ -128,20 +128,20 @@ def files_of(folder: Path) -> Iterator[Path]:
         yield from (Path(root, name) for name in sorted(names))
 
 
-def check_files(folder: Path) -> None:
+def check_safe_files(folder: Path) -> None:
     """Whether a folder holds nothing that could run.
 
     Raises:
         ValueError: a pickle or code anywhere in it.
     """
-    for path in files_of(folder):
+    for path in list_files(folder):
         place, kind = path.relative_to(folder), path.suffix.lower()
-        if kind in PICKLES:
+        if kind in PICKLE_SUFFIXES:
             raise ValueError(
                 f"model {folder}: {place} is a pickle or of a kind like it, which can run code when it is read; only safetensors "
                 "are loaded"
             )
-        if kind in CODE:
+        if kind in CODE_SUFFIXES:
             raise ValueError(f"model {folder}: {place} is code; a model folder holds settings and safetensors: take it out")
 
 
@@ -154,19 +154,19 @@ def read_index(folder: Path) -> dict[str, Any]:
     path = next((folder / name for name in (INDEX, MODULAR_INDEX) if (folder / name).is_file()), None)
     if path is None:
         raise ValueError(f"model {folder}: no {INDEX} there; expected a folder that save_pretrained wrote")
-    check_files(folder)
-    if path.stat().st_size > LONGEST_INDEX:
-        raise ValueError(f"model {folder}: {path.name} of {path.stat().st_size} bytes: expected at most {LONGEST_INDEX}")
+    check_safe_files(folder)
+    if path.stat().st_size > MAX_INDEX_BYTES:
+        raise ValueError(f"model {folder}: {path.name} of {path.stat().st_size} bytes: expected at most {MAX_INDEX_BYTES}")
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"model {folder}: {path.name} cannot be read ({first_line(error)})") from None
+        raise ValueError(f"model {folder}: {path.name} cannot be read ({short_message(error)})") from None
     if not isinstance(index, dict):
         raise ValueError(f"model {folder}: {path.name} holds no table of components")
     return index
 
 
-def allowed_class(folder: Path, name: str, entry: Any) -> Any:
+def resolve_class(folder: Path, name: str, entry: Any) -> Any:
     """The class that an index names for a component.
 
     Raises:
@@ -175,7 +175,7 @@ def allowed_class(folder: Path, name: str, entry: Any) -> Any:
     if not (isinstance(entry, list | tuple) and len(entry) == 2 and all(isinstance(part, str) for part in entry)):
         raise ValueError(f"model {folder}: {name} is {entry!r} in {INDEX}, expected [module, class]")
     module, kind = renamed.current(entry[0]), entry[1]
-    if not MODULES.fullmatch(module):
+    if not ALLOWED_MODULES.fullmatch(module):
         raise ValueError(
             f"model {folder}: {name} comes from {module!r}; classes are taken from sonovid.models and sonovid.codecs only"
         )
@@ -196,27 +196,29 @@ def load_component(folder: Path, name: str, entry: Any, *, variant: str | None =
     Raises:
         ValueError: a class that is not allowed, or weights that do not fit it.
     """
-    kind = allowed_class(folder, name, entry)
-    check_files(folder / name)
+    kind = resolve_class(folder, name, entry)
+    check_safe_files(folder / name)
     if not (folder / name).is_dir():
         raise ValueError(f"model {folder}: the folder {name} is missing")
     try:
         component = kind.from_pretrained(str(folder / name), **({"variant": variant} if variant else {}))
     except Exception as error:
-        raise ValueError(f"model {folder}: {name} cannot be loaded: {fault(folder / name) or first_line(error)}") from error
+        raise ValueError(
+            f"model {folder}: {name} cannot be loaded: {find_damage(folder / name) or short_message(error)}"
+        ) from error
     if isinstance(component, torch.nn.Module):
         component.eval().requires_grad_(False)
         check_weights(component, folder / name)
     return component
 
 
-def first_line(error: Exception) -> str:
+def short_message(error: Exception) -> str:
     """An error in one line; those of libraries that explain at length are cut."""
     line = " ".join(str(error).split()) or type(error).__name__
     return line if len(line) <= 300 else line[:297] + "..."
 
 
-def headers(folder: Path) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all tensors in the safetensors files of a folder, not of the folders in it."""
     from safetensors import safe_open
 
@@ -227,12 +229,12 @@ def headers(folder: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def num_values(shapes: Iterable[tuple[int, ...]]) -> int:
+def count_values(shapes: Iterable[tuple[int, ...]]) -> int:
     """How many numbers tensors of these shapes hold."""
     return sum(math.prod(shape) for shape in shapes)
 
 
-def fault(folder: Path) -> str | None:
+def find_damage(folder: Path) -> str | None:
     """What is wrong with the weights' files themselves, if anything: the plainest reason why a component does not load."""
     for inner in [folder, *sorted(p for p in folder.rglob("*") if p.is_dir())]:
         if (inner / "config.json").is_file():
@@ -242,9 +244,9 @@ def fault(folder: Path) -> str | None:
                 return f"{inner.name}/config.json is not JSON"
         for path in sorted(inner.glob("*.safetensors")):
             try:
-                headers(inner)
+                tensor_shapes(inner)
             except Exception as error:
-                return f"{path.name} is damaged ({first_line(error)})"
+                return f"{path.name} is damaged ({short_message(error)})"
     return None
 
 
@@ -257,7 +259,7 @@ def check_weights(module: torch.nn.Module, folder: Path) -> None:
     parts = [p.name for p in folder.iterdir() if p.is_dir() and isinstance(getattr(module, p.name, None), torch.nn.Module)]
     for part in parts:
         check_weights(getattr(module, part), folder / part)
-    saved = headers(folder)
+    saved = tensor_shapes(folder)
     state = {key: value for key, value in module.state_dict().items() if key.split(".")[0] not in parts}
     if not saved:
         if any(key in state for key, _ in module.named_parameters()):
@@ -279,7 +281,7 @@ def saved_name(key: str, saved: Container[str]) -> str | None:
     return next((name for i in range(min(3, len(parts))) if (name := ".".join(parts[i:])) in saved), None)
 
 
-def forget_origins(folder: Path) -> None:
+def remove_local_paths(folder: Path) -> None:
     """Take from all settings in a folder where its parts were loaded from: a path of somebody's machine, of no use to others."""
     for path in (folder / INDEX, *folder.rglob("config.json")):
         settings = json.loads(path.read_text())

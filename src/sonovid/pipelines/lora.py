@@ -22,7 +22,7 @@ def _peft() -> Any:
     return peft
 
 
-def read(source: "str | os.PathLike | Mapping[str, torch.Tensor]", weight_name: str | None = None) -> tuple[dict, dict]:
+def read_weights(source: "str | os.PathLike | Mapping[str, torch.Tensor]", weight_name: str | None = None) -> tuple[dict, dict]:
     """LoRA weights by the network's names, and the settings of peft that lie beside them, if any.
 
     Args:
@@ -47,13 +47,13 @@ def read(source: "str | os.PathLike | Mapping[str, torch.Tensor]", weight_name: 
         config = files[0].parent / "adapter_config.json"
         if config.is_file():
             settings = json.loads(config.read_text(encoding="utf-8"))
-    found = {_own_name(name): value for name, value in weights.items() if ".lora_" in name}
+    found = {_strip_prefixes(name): value for name, value in weights.items() if ".lora_" in name}
     if not found:
         raise ValueError(f"LoRA: {len(weights)} tensors and none of LoRA among them: expected names with .lora_A. and .lora_B.")
     return found, settings
 
 
-def _own_name(name: str) -> str:
+def _strip_prefixes(name: str) -> str:
     """A weight's name as the network has it, without what others put before it and without the adapter's own name."""
     while prefix := next((p for p in PREFIXES if name.startswith(p)), ""):
         name = name[len(prefix) :]
@@ -67,7 +67,7 @@ def load(network: nn.Module, source: Any, adapter_name: str, *, weight_name: str
         ValueError: as `read`, or layers that the network does not have.
     """
     peft = _peft()
-    weights, settings = read(source, weight_name)
+    weights, settings = read_weights(source, weight_name)
     modules = {name.split(".lora_")[0]: value.shape[0] for name, value in weights.items() if ".lora_A." in name}
     there = dict(network.named_modules())
     if missing := sorted(set(modules) - set(there)):
@@ -110,7 +110,7 @@ def save(network: nn.Module, folder: "str | os.PathLike", adapter_name: str) -> 
     (path / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
-def _layers(network: nn.Module) -> list[tuple[nn.Module, str, Any]]:
+def _lora_layers(network: nn.Module) -> list[tuple[nn.Module, str, Any]]:
     """Every LoRA layer with the module that holds it and its name there."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
@@ -125,12 +125,12 @@ def _layers(network: nn.Module) -> list[tuple[nn.Module, str, Any]]:
 def unload(network: nn.Module) -> None:
     """Put the network's own layers back in the place of LoRA's."""
     _peft()
-    for parent, child, layer in _layers(network):
+    for parent, child, layer in _lora_layers(network):
         setattr(parent, child, layer.get_base_layer())
-    _forget(network)
+    _clear_adapters(network)
 
 
-def _forget(network: nn.Module) -> None:
+def _clear_adapters(network: nn.Module) -> None:
     network._lora = {}  # type: ignore[assignment]
     # What peft leaves on a network says that there are layers of it still.
     network.__dict__.pop("peft_config", None)
@@ -139,9 +139,9 @@ def _forget(network: nn.Module) -> None:
 def fuse(network: nn.Module, scale: float = 1.0) -> None:
     """Add LoRA's products, times `scale`, to the weights, and leave plain layers."""
     _peft()
-    for parent, child, layer in _layers(network):
+    for parent, child, layer in _lora_layers(network):
         if scale != 1:
             layer.scale_layer(scale)
         layer.merge()
         setattr(parent, child, layer.get_base_layer())
-    _forget(network)
+    _clear_adapters(network)

@@ -13,15 +13,14 @@ from sonovid.core import atomic, progress
 from sonovid.core.av import AV, Task
 from sonovid.core.geometry import Geometry
 from sonovid.diffusion import sampler
-from sonovid.pipelines import foreign, lora
-from sonovid.pipelines import loading as folders
+from sonovid.pipelines import foreign, loading, lora
 from sonovid.pipelines.arguments import Generators, check_prompts
-from sonovid.pipelines.duration import Given
-from sonovid.pipelines.generation import COMPONENTS, DEFAULTS, OPTIONAL, SETTINGS, STEPS, Generation
+from sonovid.pipelines.generation import COMPONENTS, DEFAULT_OPTIONS, OPTIONAL_COMPONENTS, SETTINGS, SOLVERS, Generation
 from sonovid.pipelines.output import SoundingVideoOutput
-from sonovid.pipelines.request import NAMES, OUTPUTS, SHOWN, Request
+from sonovid.pipelines.request import CALLBACK_TENSORS, FIELD_NAMES, OUTPUT_TYPES, Request
+from sonovid.pipelines.timeline import MediaInput
 
-__all__ = ["COMPONENTS", "DEFAULTS", "OUTPUTS", "STEPS", "SoundingVideoOutput", "SoundingVideoPipeline"]
+__all__ = ["COMPONENTS", "DEFAULT_OPTIONS", "OUTPUT_TYPES", "SOLVERS", "SoundingVideoOutput", "SoundingVideoPipeline"]
 
 
 class SoundingVideoPipeline(Generation, DiffusionPipeline):
@@ -111,18 +110,20 @@ class SoundingVideoPipeline(Generation, DiffusionPipeline):
         """
         if not use_safetensors or trust_remote_code:
             raise ValueError("from_pretrained: only safetensors are read, and code of a model folder is never run")
-        hub = {name: options.pop(name) for name in folders.HUB_OPTIONS if name in options}
-        model = folders.locate(model, **hub)
-        index = folders.read_index(model)
-        if foreign.reads(index):
+        hub = {name: options.pop(name) for name in loading.HUB_OPTIONS if name in options}
+        model = loading.locate(model, **hub)
+        index = loading.read_index(model)
+        if foreign.is_foreign_model(index):
             if options:
                 raise TypeError(f"from_pretrained: {sorted(options)}: components of a foreign model cannot be replaced")
             return foreign.ForeignPipeline.from_folder(model, index, dtype=dtype or torch_dtype)  # type: ignore[return-value]
-        folder, parts, settings = folders.load(model, COMPONENTS, OPTIONAL, SETTINGS, variant=variant, **options)
+        folder, parts, settings = loading.load_components(
+            model, COMPONENTS, OPTIONAL_COMPONENTS, SETTINGS, variant=variant, **options
+        )
         try:
             pipe = cls(**parts, **settings)
         except (TypeError, KeyError) as error:
-            raise ValueError(f"model {folder}: {folders.INDEX} does not fit this version: {error}") from error
+            raise ValueError(f"model {folder}: {loading.INDEX} does not fit this version: {error}") from error
         pipe.register_to_config(_name_or_path=str(folder))
         return pipe.to(device_map, dtype or torch_dtype)
 
@@ -164,7 +165,7 @@ class SoundingVideoPipeline(Generation, DiffusionPipeline):
                 if getattr(self, name) is not None:
                     getattr(self, name).save_pretrained(folder / name, **given)
             self.save_config(folder)
-            folders.forget_origins(folder)
+            loading.remove_local_paths(folder)
 
         atomic.replace_folder(save_directory, write)
 
@@ -179,7 +180,7 @@ class SoundingVideoPipeline(Generation, DiffusionPipeline):
     def progress_bar(self, iterable: Any = None, total: int | None = None) -> Any:
         """The bar of diffusers on a terminal, a few lines elsewhere; `set_progress_bar_config` as there."""
         own: dict[str, Any] = getattr(self, "_progress_bar_config", {})
-        if own.get("disable") or progress.watched():
+        if own.get("disable") or progress.is_interactive():
             return super().progress_bar(iterable, total)
         return progress.bar(iterable, total=total, desc=own.get("desc", "sampling"), unit=own.get("unit", "step"))
 
@@ -281,14 +282,14 @@ class SoundingVideoPipeline(Generation, DiffusionPipeline):
         Raises:
             ValueError: the model takes no words, or pooled embeddings beside them.
         """
-        if not self.takes_words or hasattr(self.text_encoder, "pooled"):
+        if not self.accepts_text or hasattr(self.text_encoder, "pooled"):
             raise ValueError(
-                "encode_prompt: this model " + ("takes words alone: give prompt" if self.takes_words else "takes none")
+                "encode_prompt: this model " + ("takes words alone: give prompt" if self.accepts_text else "takes none")
             )
-        prompts = check_prompts(prompt, negative_prompt, self.takes_words)
+        prompts = check_prompts(prompt, negative_prompt, self.accepts_text)
         negatives = [negative_prompt] * len(prompts) if isinstance(negative_prompt, str | None) else list(negative_prompt)
-        pairs = [self.conditions(w, n, Task.JOINT) for w, n in zip(prompts, negatives, strict=True)]
-        joined = [(c.beside(n or c.without_text())) for c, n in pairs for _ in range(num_videos_per_prompt)]
+        pairs = [self.guidance_conditions(w, n, Task.JOINT) for w, n in zip(prompts, negatives, strict=True)]
+        joined = [(c.concat(n or c.without_text())) for c, n in pairs for _ in range(num_videos_per_prompt)]
         most = max(one.text.shape[1] for one in joined)
         text = torch.stack([torch.nn.functional.pad(one.text, (0, 0, 0, most - one.text.shape[1])) for one in joined], 1)
         mask = torch.stack([torch.nn.functional.pad(one.text_mask, (0, most - one.text_mask.shape[1])) for one in joined], 1)
@@ -298,8 +299,8 @@ class SoundingVideoPipeline(Generation, DiffusionPipeline):
     def __call__(
         self,
         prompt: "str | Sequence[str] | None" = None,
-        video: Given = None,
-        audio: Given = None,
+        video: MediaInput = None,
+        audio: MediaInput = None,
         negative_prompt: "str | Sequence[str | None] | None" = None,
         num_inference_steps: SupportsIndex | None = None,
         guidance_scale: float | int | None = None,
@@ -317,7 +318,7 @@ class SoundingVideoPipeline(Generation, DiffusionPipeline):
         *,
         batch_size: Any = "auto",
         num_videos_per_prompt: SupportsIndex | None = None,
-        callback_on_step_end_tensor_inputs: Sequence[str] = SHOWN,
+        callback_on_step_end_tensor_inputs: Sequence[str] = CALLBACK_TENSORS,
         **more: Any,
     ) -> "SoundingVideoOutput | tuple":
         """Pictures and sound for words; sound for given pictures; pictures for a given sound.
@@ -362,7 +363,7 @@ class SoundingVideoPipeline(Generation, DiffusionPipeline):
             TypeError: an option that there is not.
         """
         everything = dict(locals())
-        given: dict[str, Any] = {name: everything[name] for name in NAMES if name in everything}
+        given: dict[str, Any] = {name: everything[name] for name in FIELD_NAMES if name in everything}
         if num_outputs_per_prompt is not None and num_videos_per_prompt is not None:
             raise ValueError("num_outputs_per_prompt and num_videos_per_prompt are two names of one thing: give one of them")
         given["num_outputs_per_prompt"] = next((n for n in (num_outputs_per_prompt, num_videos_per_prompt) if n is not None), 1)

@@ -7,11 +7,11 @@ from typing import Any, SupportsIndex
 from torch import Tensor
 
 from sonovid.pipelines.arguments import Generators
-from sonovid.pipelines.duration import Given
+from sonovid.pipelines.timeline import MediaInput
 
-OUTPUTS = ("clip", "np", "pt", "pil", "latent")
+OUTPUT_TYPES = ("clip", "np", "pt", "pil", "latent")
 # What a callback may ask to be shown of a step.
-SHOWN = ("latents", "x0")
+CALLBACK_TENSORS = ("latents", "x0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +23,8 @@ class Request:
     """
 
     prompt: "str | Sequence[str] | None" = None
-    video: Given = None
-    audio: Given = None
+    video: MediaInput = None
+    audio: MediaInput = None
     negative_prompt: "str | Sequence[str | None] | None" = None
     num_inference_steps: SupportsIndex | None = None
     guidance_scale: float | int | None = None
@@ -34,7 +34,7 @@ class Request:
     generator: Generators = None
     output_type: str = "clip"
     callback_on_step_end: "Callable[[Any, int, Any, dict], dict | None] | None" = None
-    callback_on_step_end_tensor_inputs: Sequence[str] = SHOWN
+    callback_on_step_end_tensor_inputs: Sequence[str] = CALLBACK_TENSORS
     reconstruction_scale: float | int | None = None
     gamma: float | int | None = None
     label: "str | Sequence[str] | None" = None
@@ -54,10 +54,10 @@ class Request:
     negative_pooled_prompt_embeds: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.output_type not in OUTPUTS:
-            raise ValueError(f"output_type={self.output_type!r}: expected one of {OUTPUTS}")
-        if wrong := [name for name in self.callback_on_step_end_tensor_inputs if name not in SHOWN]:
-            raise ValueError(f"callback_on_step_end_tensor_inputs: {wrong}: expected some of {SHOWN}")
+        if self.output_type not in OUTPUT_TYPES:
+            raise ValueError(f"output_type={self.output_type!r}: expected one of {OUTPUT_TYPES}")
+        if wrong := [name for name in self.callback_on_step_end_tensor_inputs if name not in CALLBACK_TENSORS]:
+            raise ValueError(f"callback_on_step_end_tensor_inputs: {wrong}: expected some of {CALLBACK_TENSORS}")
         if self.prompt_embeds is not None and self.prompt is not None:
             raise ValueError("prompt and prompt_embeds are both given: give the words, or what a text encoder made of them")
         if self.negative_prompt_embeds is not None and self.negative_prompt is not None:
@@ -66,4 +66,4 @@ class Request:
             raise ValueError("negative_prompt_embeds without prompt_embeds: give both, as encode_prompt makes them")
 
 
-NAMES = tuple(field.name for field in fields(Request))
+FIELD_NAMES = tuple(field.name for field in fields(Request))

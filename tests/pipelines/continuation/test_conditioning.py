@@ -9,15 +9,22 @@ from sonovid.diffusion.schedule import RectifiedFlow
 from sonovid.models.base import Output
 from sonovid.models.mmldm import MMLDM, Continuation
 from sonovid.models.mmldm.transformer import tiny
-from sonovid.pipelines.continuation.conditioning import PULL, Asked, Following, KnownFrames, ShownBefore, way_of
-from sonovid.pipelines.denoising import NOTHING, Denoising
+from sonovid.pipelines.continuation.conditioning import (
+    DEFAULT_RECONSTRUCTION_SCALE,
+    OverlapConditioning,
+    PreviousWindowConditioning,
+    PreviousWindowNetwork,
+    WindowRequest,
+    select_strategy,
+)
+from sonovid.pipelines.denoising import NO_STREAMS, GuidedDenoiser
 
 SCHEDULE = AV(RectifiedFlow(), RectifiedFlow())
 
 
-def asked(noises, given=NOTHING):
+def asked(noises, given=NO_STREAMS):
     generated = given.map(lambda g: torch.tensor([g is None]))
-    return Asked(Condition.wordless(generated), None, given, AV(1.0, 1.0), noises)
+    return WindowRequest(Condition.empty(generated), None, given, AV(1.0, 1.0), noises)
 
 
 class Watched(torch.nn.Module):
@@ -40,7 +47,7 @@ def pair(seed):
 @pytest.mark.parametrize("pull", [None, 0.0, 1.0])
 def test_the_end_of_the_window_before_is_the_beginning_of_this_one(pull):
     network, before, noises = Watched(), pair(1), pair(2)
-    denoise = KnownFrames(4, 8, pull).denoise(Denoising(network, SCHEDULE, "x0", "clean"), asked(noises), before)
+    denoise = OverlapConditioning(4, 8, pull).denoise(GuidedDenoiser(network, SCHEDULE, "x0", "clean"), asked(noises), before)
     t = AV(torch.tensor([0.6]), torch.tensor([0.6]))
     found = denoise(noises, t, None)
     ((x, times),) = network.seen
@@ -57,7 +64,9 @@ def test_the_end_of_the_window_before_is_the_beginning_of_this_one(pull):
 
 def test_a_given_stream_is_given_wholly_and_only_the_other_has_known_frames():
     network, before, noises, given = Watched(), pair(1), pair(2), AV(None, pair(3).audio)
-    denoise = KnownFrames(4, 8, 1.0).denoise(Denoising(network, SCHEDULE, "x0", "clean"), asked(noises, given), before)
+    denoise = OverlapConditioning(4, 8, 1.0).denoise(
+        GuidedDenoiser(network, SCHEDULE, "x0", "clean"), asked(noises, given), before
+    )
     found = denoise(noises, AV(torch.tensor([0.6]), torch.tensor([0.6])), None)
     ((x, times),) = network.seen
     assert torch.equal(x.audio, given.audio)
@@ -68,7 +77,7 @@ def test_a_given_stream_is_given_wholly_and_only_the_other_has_known_frames():
 
 def test_the_first_window_follows_none():
     network, noises = Watched(), pair(2)
-    denoise = KnownFrames(4, 8, 1.0).denoise(Denoising(network, SCHEDULE, "x0", "clean"), asked(noises), None)
+    denoise = OverlapConditioning(4, 8, 1.0).denoise(GuidedDenoiser(network, SCHEDULE, "x0", "clean"), asked(noises), None)
     denoise(noises, AV(torch.tensor([0.6]), torch.tensor([0.6])), None)
     assert torch.equal(network.seen[0][0].video, noises.video)
 
@@ -81,19 +90,19 @@ def test_a_network_with_the_window_before_is_the_network_told_of_it():
             parameter.add_(0.1 * torch.randn(parameter.shape))
     x, before = (AV(torch.randn(1, 4, 1, 4, 4), torch.randn(1, 4, 4, 4)) for _ in range(2))
     t = AV(torch.full((1,), 0.5), torch.full((1,), 0.5))
-    following = Following(model, before)
-    found = following(x, t, given=NOTHING, context=following.embed_context(None, 1)).prediction
-    for a, b in zip(found, model(x, t, before=before).prediction, strict=True):
+    following = PreviousWindowNetwork(model, before)
+    found = following(x, t, conditioning=NO_STREAMS, context=following.embed_context(None, 1)).prediction
+    for a, b in zip(found, model(x, t, previous_window=before).prediction, strict=True):
         torch.testing.assert_close(a, b)
     assert not torch.allclose(found.video, model(x, t).prediction.video)
 
 
 def test_networks_go_on_in_their_own_way(tiny_pipeline):
     own = tiny_pipeline.geometry
-    assert way_of(Continuation(tiny(), 1), own) == ShownBefore()
-    assert way_of(tiny_pipeline.denoiser, own) == KnownFrames(4, 8, PULL)
-    assert way_of(tiny_pipeline.denoiser, own, 2, None) == KnownFrames(2, 8, None)
+    assert select_strategy(Continuation(tiny(), 1), own) == PreviousWindowConditioning()
+    assert select_strategy(tiny_pipeline.denoiser, own) == OverlapConditioning(4, 8, DEFAULT_RECONSTRUCTION_SCALE)
+    assert select_strategy(tiny_pipeline.denoiser, own, 2, None) == OverlapConditioning(2, 8, None)
     with pytest.raises(ValueError, match="share no frames"):
-        way_of(Continuation(tiny(), 1), own, 2)
+        select_strategy(Continuation(tiny(), 1), own, 2)
     with pytest.raises(ValueError, match=r"\(MMLDM\) makes single windows"):
-        way_of(MMLDM(**tiny()), own)
+        select_strategy(MMLDM(**tiny()), own)

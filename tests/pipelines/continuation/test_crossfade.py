@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from sonovid.pipelines.continuation.crossfade import (
-    bends,
-    eased_pictures,
-    eased_sound,
-    faded_pictures,
-    faded_sound,
+    audio_levels,
+    crossfade_audio,
+    crossfade_frames,
+    ease_in_audio,
+    ease_in_frames,
+    frame_differences,
     level_steps,
-    levels,
-    measured,
-    pixel_steps,
+    measure_crossfade,
+    second_differences,
 )
 
 RATE = 16000
@@ -37,31 +37,31 @@ def test_a_fade_keeps_the_power_whatever_the_two_have_in_common(alike):
     n = 40_000
     old = noise(n)
     new = alike * old + (1 - alike**2) ** 0.5 * noise(n, 1)
-    power = faded_sound(old, new).square().reshape(10, -1).mean(1)
+    power = crossfade_audio(old, new).square().reshape(10, -1).mean(1)
     np.testing.assert_allclose(power, 0.01, rtol=0.1)
-    torch.testing.assert_close(faded_sound(old, old), old)
+    torch.testing.assert_close(crossfade_audio(old, old), old)
 
 
 def test_a_fade_goes_from_one_to_the_other():
     old, new = torch.zeros(8, 2, 2, 3), torch.ones(8, 2, 2, 3)
-    mixed = faded_pictures(old, new)[:, 0, 0, 0]
+    mixed = crossfade_frames(old, new)[:, 0, 0, 0]
     torch.testing.assert_close(mixed, (torch.arange(8) + 0.5) / 8)
-    assert not faded_sound(torch.zeros(50), torch.zeros(50)).any()
+    assert not crossfade_audio(torch.zeros(50), torch.zeros(50)).any()
 
 
 def test_an_eased_sound_does_not_jump_and_is_soon_itself():
     old, new = tone(8000), tone(8000, 660.0, phase=2.0)
-    cut, eased = torch.cat([old, new]).numpy(), torch.cat([old, eased_sound(old, new, RATE)]).numpy()
+    cut, eased = torch.cat([old, new]).numpy(), torch.cat([old, ease_in_audio(old, new, RATE)]).numpy()
     jump = abs(cut[8000] - cut[7999])
     assert jump > 0.2
     assert abs(eased[8000] - eased[7999]) < 0.05
-    assert bends(eased)[7990:8010].max() < bends(cut)[7990:8010].max() / 3
+    assert second_differences(eased)[7990:8010].max() < second_differences(cut)[7990:8010].max() / 3
     np.testing.assert_array_equal(eased[8000 + 2560 :], new[2560:])
 
 
 def test_a_level_that_would_step_further_than_anywhere_else_is_eased_for_longer():
     old, new = tone(16000, level=0.5), tone(16000, level=0.005)
-    eased = eased_sound(old, new, RATE)
+    eased = ease_in_audio(old, new, RATE)
     at = 16000 // 160
 
     def step(sound):
@@ -74,9 +74,9 @@ def test_a_level_that_would_step_further_than_anywhere_else_is_eased_for_longer(
 
 def test_pictures_that_jump_are_brought_within_the_bound_and_others_are_left():
     old, near, far = moving(8), moving(8, start=0.36), moving(8, start=0.66)
-    assert torch.equal(eased_pictures(old, near), near)
-    eased = eased_pictures(old, far, bound=0.1)
-    steps = pixel_steps(torch.cat([old, eased]))
+    assert torch.equal(ease_in_frames(old, near), near)
+    eased = ease_in_frames(old, far, bound=0.1)
+    steps = frame_differences(torch.cat([old, eased]))
     assert steps[7] == pytest.approx(0.1, abs=1e-6)
     assert steps.max() <= 0.1 + 1e-6
     assert torch.equal(eased[-1], far[-1])
@@ -87,7 +87,7 @@ def put(frames, sound, at=20, **place):
     place = {"pictures": (at, at), "samples": (at * 2000, at * 2000), **place}
     ends = place["pictures"][1], place["samples"][1]
     old, new = (frames[: ends[0]], sound[: ends[1]]), (frames[at:], sound[place["samples"][0] :])
-    return measured(old, new, (frames, sound), RATE, **place)
+    return measure_crossfade(old, new, (frames, sound), RATE, **place)
 
 
 def test_the_measure_finds_a_click_a_level_and_a_cut_and_nothing_where_nothing_is():
@@ -133,11 +133,11 @@ def test_what_happens_in_both_windows_where_they_overlap_is_their_own():
     old, new = (frames[:28].clone(), sound[:56000]), (frames[20:].clone(), sound[40000:])
     old[0][23:] -= 0.1
     new[0][3:] -= 0.1
-    alone = measured(old, new, (frames, sound), RATE, pictures=(20, 28), samples=(40000, 56000))
+    alone = measure_crossfade(old, new, (frames, sound), RATE, pictures=(20, 28), samples=(40000, 56000))
     assert not alone.pixels.within
 
 
 def test_levels_have_a_floor():
-    np.testing.assert_allclose(levels(np.zeros(3200), RATE), -60)
-    np.testing.assert_allclose(levels(tone(3200, level=1.0).numpy(), RATE), -3.01, atol=0.1)
-    assert len(levels(np.zeros(10), RATE)) == 0
+    np.testing.assert_allclose(audio_levels(np.zeros(3200), RATE), -60)
+    np.testing.assert_allclose(audio_levels(tone(3200, level=1.0).numpy(), RATE), -3.01, atol=0.1)
+    assert len(audio_levels(np.zeros(10), RATE)) == 0

@@ -9,7 +9,14 @@ import pytest
 
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
-from sonovid.pipelines.continuation.drift import ALLOWED, Drift, allowed_by, centroid, distances, measures
+from sonovid.pipelines.continuation.drift import (
+    DEFAULT_THRESHOLDS,
+    DriftReport,
+    calibrate_thresholds,
+    centroid,
+    measure_window,
+    window_distances,
+)
 
 OWN = Geometry(8, Fraction(8), 16, 16, 8000)
 
@@ -26,16 +33,16 @@ def window(level=0.2, hertz=500.0, red=0.4, num_frames=8, seed=0):
 
 
 def test_a_window_is_measured():
-    found = measures(window(), 3.0)
+    found = measure_window(window(), 3.0)
     assert found.begin == 3.0
     assert found.loudness == pytest.approx(20 * np.log10(0.2 / 2**0.5), abs=0.1)
     assert found.centroid == pytest.approx(500, rel=0.1)
     assert (found.red - found.green, found.saturation) == (pytest.approx(0.1, abs=0.01), pytest.approx(0.1, abs=0.01))
     assert found.motion == pytest.approx(0.3 / 16, rel=0.05)
     assert found.detail > 0
-    silent = measures(replace(window(), waveform=np.zeros((1, 8000), np.float32)))
+    silent = measure_window(replace(window(), waveform=np.zeros((1, 8000), np.float32)))
     assert (silent.loudness, silent.centroid, silent.onsets) == (-60, None, 0)
-    assert distances(found, silent)["centroid"] is None
+    assert window_distances(found, silent)["centroid"] is None
 
 
 def test_clicks_with_flashes_are_aligned_and_clicks_between_them_are_not():
@@ -44,9 +51,9 @@ def test_clicks_with_flashes_are_aligned_and_clicks_between_them_are_not():
         frames[frame:, :, :] = 255 - frames[frame - 1, 0, 0, 0]
         sound[0, frame * 1000 - 500 : frame * 1000 - 400] = 0.5
     clip = Clip(frames, sound, fps=Fraction(8), sample_rate=8000)
-    assert measures(clip).alignment == 1
+    assert measure_window(clip).alignment == 1
     late = replace(clip, waveform=np.roll(sound, 3000))
-    assert measures(late).alignment < 0.5
+    assert measure_window(late).alignment < 0.5
 
 
 def test_the_centroid_is_that_of_what_is_loud():
@@ -59,7 +66,7 @@ def test_the_centroid_is_that_of_what_is_loud():
 
 def test_pieces_of_any_length_are_cut_into_windows():
     clip = window(num_frames=40)
-    report, whole = Drift(OWN), Drift(OWN)
+    report, whole = DriftReport(OWN), DriftReport(OWN)
     for first, last in ((0, 3), (3, 21), (21, 22), (22, 40)):
         report.add(replace(clip, frames=clip.frames[first:last], waveform=clip.waveform[:, first * 1000 : last * 1000]))
     whole.add(clip)
@@ -70,7 +77,7 @@ def test_pieces_of_any_length_are_cut_into_windows():
 
 
 def test_a_video_that_turns_red_and_loud_is_said_to_drift_where_it_does():
-    report = Drift(OWN, ALLOWED)
+    report = DriftReport(OWN, DEFAULT_THRESHOLDS)
     for index in range(8):
         report.add(window(level=0.01 * (20 if index >= 6 else 1), red=0.4 + (0.02 * max(0, index - 2))))
     # One window far and back again is no drift.
@@ -78,7 +85,7 @@ def test_a_video_that_turns_red_and_loud_is_said_to_drift_where_it_does():
     assert report.drifts()["loudness"] == 6
     assert report.drifts()["centroid"] is None
     assert report.verdict().startswith("drifts after window 3 of 8: colour after 3")
-    once = Drift(OWN, ALLOWED)
+    once = DriftReport(OWN, DEFAULT_THRESHOLDS)
     for index in range(6):
         once.add(window(red=0.6 if index == 3 else 0.4))
     assert once.drifts()["colour"] is None
@@ -102,8 +109,8 @@ def test_what_is_allowed_is_read_off_real_clips():
                 sample_rate=8000,
             )
         )
-    allowed = allowed_by(clips, OWN, share=1.0)
+    allowed = calibrate_thresholds(clips, OWN, share=1.0)
     assert allowed["colour"] == pytest.approx(0.1, abs=0.01)
     assert allowed["loudness"] == pytest.approx(6.02, abs=0.1)
     with pytest.raises(ValueError, match="no clip of two windows"):
-        allowed_by([window()], OWN)
+        calibrate_thresholds([window()], OWN)

@@ -10,7 +10,7 @@ import torch
 
 from sonovid import media
 from sonovid.core.clip import Clip
-from sonovid.pipelines.continuation import Manner, go_on
+from sonovid.pipelines.continuation import ContinuationSettings, extend
 from sonovid.pipelines.continuation.extension import HAND_OFFS
 
 
@@ -34,23 +34,23 @@ def whole(windows):
 @pytest.mark.parametrize("hand_off", HAND_OFFS)
 @pytest.mark.parametrize("overlap", [2, 4, 6])
 def test_words_go_on_for_as_long_as_is_asked(tiny_pipeline, hand_off, overlap):
-    manner = Manner(prompt="a hit", hand_off=hand_off, overlap=overlap, num_inference_steps=2)
-    walk = go_on(tiny_pipeline, seconds=2.6, manner=manner, generator=3)
+    settings = ContinuationSettings(prompt="a hit", hand_off=hand_off, overlap=overlap, num_inference_steps=2)
+    walk = extend(tiny_pipeline, seconds=2.6, settings=settings, generator=3)
     made, windows = whole(walk)
     assert made.frames.shape == (21, 16, 16, 3)
     assert made.waveform.shape == (1, 21000)
     assert [one.begin for one in windows] == [i * (8 - overlap) for i in range(len(windows))]
     assert walk.num_windows == len(windows) == -(-(21 - overlap) // (8 - overlap))
-    assert windows[0].join is None
-    assert all(one.join is not None and one.clip.frames.shape[1:] == (16, 16, 3) for one in windows[1:])
-    joins = [one.join for one in windows[1:]]
+    assert windows[0].crossfade is None
+    assert all(one.crossfade is not None and one.clip.frames.shape[1:] == (16, 16, 3) for one in windows[1:])
+    joins = [one.crossfade for one in windows[1:]]
     assert [join.begin for join in joins] == [one.begin / 8 for one in windows[1:]]
     assert all(join.end - join.begin == overlap / 8 for join in joins)
 
 
 def test_the_first_window_is_the_one_that_is_made_alone(tiny_pipeline):
     alone = tiny_pipeline("a hit", generator=3).clips[0]
-    walk = go_on(tiny_pipeline, seconds=2, manner=Manner(prompt="a hit"), generator=3)
+    walk = extend(tiny_pipeline, seconds=2, settings=ContinuationSettings(prompt="a hit"), generator=3)
     first = next(iter(walk))
     np.testing.assert_array_equal(first.clip.frames, alone.frames[:4])
     np.testing.assert_array_equal(first.clip.waveform, alone.waveform[:, :4000])
@@ -58,15 +58,15 @@ def test_the_first_window_is_the_one_that_is_made_alone(tiny_pipeline):
 
 def test_latents_are_carried_over_as_they_were_sampled(tiny_pipeline):
     for pull in (None, 0.5):
-        manner = Manner(prompt="a hit", overlap=4, pull=pull, num_inference_steps=2)
-        _, windows = whole(go_on(tiny_pipeline, seconds=2, manner=manner, generator=3))
+        settings = ContinuationSettings(prompt="a hit", overlap=4, reconstruction_scale=pull, num_inference_steps=2)
+        _, windows = whole(extend(tiny_pipeline, seconds=2, settings=settings, generator=3))
         for before, after in pairwise(windows):
             assert torch.equal(before.latents.video[:, :, -4:], after.latents.video[:, :, :4])
             assert torch.equal(before.latents.audio[:, :, -8:], after.latents.audio[:, :, :8])
             assert not torch.equal(before.latents.video[:, :, :4], after.latents.video[:, :, 4:])
     # The past is heeded: another first window, another second one, from the same noise.
-    manner = Manner(prompt="a hit", overlap=4, num_inference_steps=2)
-    other = whole(go_on(tiny_pipeline, clip(1.0), seconds=2, manner=manner, generator=3))[1]
+    settings = ContinuationSettings(prompt="a hit", overlap=4, num_inference_steps=2)
+    other = whole(extend(tiny_pipeline, clip(1.0), seconds=2, settings=settings, generator=3))[1]
     assert not torch.equal(windows[0].latents.video, other[1].latents.video)
 
 
@@ -75,7 +75,9 @@ def test_a_clip_is_gone_on_with_and_its_beginning_stays_as_it_is(tiny_pipeline, 
     media.write(tmp_path / "given.mkv", given)
     alike = []
     for source in (given, tmp_path / "given.mkv"):
-        walk = go_on(tiny_pipeline, source, seconds=3, manner=Manner(overlap=2, num_inference_steps=2), generator=0)
+        walk = extend(
+            tiny_pipeline, source, seconds=3, settings=ContinuationSettings(overlap=2, num_inference_steps=2), generator=0
+        )
         made, windows = whole(walk)
         assert (made.frames.shape[0], made.waveform.shape[1]) == (24, 24000)
         assert [one.latents is None for one in windows] == [True, True, False, False]
@@ -89,8 +91,10 @@ def test_a_clip_is_gone_on_with_and_its_beginning_stays_as_it_is(tiny_pipeline, 
 
 
 def test_the_clip_itself_is_what_is_gone_on_from(tiny_pipeline):
-    manner = Manner(overlap=4, num_inference_steps=2)
-    (_, window) = whole(go_on(tiny_pipeline, clip(1.0, Fraction(8), (16, 16), 8000), seconds=1.5, manner=manner, generator=0))[1]
+    settings = ContinuationSettings(overlap=4, num_inference_steps=2)
+    (_, window) = whole(
+        extend(tiny_pipeline, clip(1.0, Fraction(8), (16, 16), 8000), seconds=1.5, settings=settings, generator=0)
+    )[1]
     x = torch.from_numpy(clip(1.0, Fraction(8), (16, 16), 8000).frames.copy()).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
     latents = tiny_pipeline.video_codec.whiten(tiny_pipeline.video_codec.encode(x))
     torch.testing.assert_close(window.latents.video[:, :, :4], latents[:, :, -4:])
@@ -101,8 +105,8 @@ def test_one_stream_goes_on_beside_another_that_is_given_throughout(tiny_pipelin
     given = clip(3.0, Fraction(8), (16, 16), 8000)
     only = replace(given, **({"waveform": None} if stream == "video" else {"frames": None}))
     short = clip(1.0, Fraction(8), (16, 16), 8000)
-    manner = Manner(overlap=4, num_inference_steps=2)
-    made, windows = whole(go_on(tiny_pipeline, short, seconds=3, **{stream: only}, manner=manner, generator=0))
+    settings = ContinuationSettings(overlap=4, num_inference_steps=2)
+    made, windows = whole(extend(tiny_pipeline, short, seconds=3, **{stream: only}, settings=settings, generator=0))
     if stream == "video":
         np.testing.assert_array_equal(made.frames, given.frames)
         np.testing.assert_allclose(made.waveform[:, :3900], short.waveform[:, :3900], atol=1e-6)
@@ -121,7 +125,9 @@ def test_one_stream_goes_on_beside_another_that_is_given_throughout(tiny_pipelin
 @pytest.mark.parametrize(("keep", "lacking"), [("video", False), ("audio", False), ("both", True)])
 def test_what_is_not_kept_of_the_clip_or_not_there_is_made_for_the_rest_first(tiny_pipeline, keep, lacking):
     given = clip(1.5, Fraction(8), (16, 16), 8000, audio=not lacking)
-    made, _ = whole(go_on(tiny_pipeline, given, seconds=2.5, keep=keep, manner=Manner(num_inference_steps=2), generator=0))
+    made, _ = whole(
+        extend(tiny_pipeline, given, seconds=2.5, keep=keep, settings=ContinuationSettings(num_inference_steps=2), generator=0)
+    )
     assert (made.frames.shape[0], made.waveform.shape[1]) == (20, 20000)
     if keep == "audio":
         np.testing.assert_allclose(made.waveform[:, :7900], given.waveform[:, :7900], atol=1e-6)
@@ -133,9 +139,9 @@ def test_what_is_not_kept_of_the_clip_or_not_there_is_made_for_the_rest_first(ti
 
 
 def test_a_seed_gives_the_same_video_and_another_gives_another(tiny_pipeline):
-    manner = Manner(prompt="a hit", num_inference_steps=2)
+    settings = ContinuationSettings(prompt="a hit", num_inference_steps=2)
     one, again, other = (
-        whole(go_on(tiny_pipeline, seconds=1.5, manner=manner, generator=generator))[0]
+        whole(extend(tiny_pipeline, seconds=1.5, settings=settings, generator=generator))[0]
         for generator in (7, torch.Generator().manual_seed(7), 8)
     )
     np.testing.assert_array_equal(one.frames, again.frames)
@@ -144,7 +150,7 @@ def test_a_seed_gives_the_same_video_and_another_gives_another(tiny_pipeline):
 
 
 def test_no_more_is_kept_of_the_past_than_two_windows(tiny_pipeline):
-    walk, kept = go_on(tiny_pipeline, seconds=6, manner=Manner(num_inference_steps=1), generator=0), []
+    walk, kept = extend(tiny_pipeline, seconds=6, settings=ContinuationSettings(num_inference_steps=1), generator=0), []
     inner = walk._joined
 
     def watched(past, now, at):
@@ -158,7 +164,13 @@ def test_no_more_is_kept_of_the_past_than_two_windows(tiny_pipeline):
 
 def test_steps_are_told_one_by_one(tiny_pipeline):
     steps = []
-    walk = go_on(tiny_pipeline, seconds=2, manner=Manner(num_inference_steps=3), generator=0, after_step=lambda: steps.append(1))
+    walk = extend(
+        tiny_pipeline,
+        seconds=2,
+        settings=ContinuationSettings(num_inference_steps=3),
+        generator=0,
+        after_step=lambda: steps.append(1),
+    )
     list(walk)
     assert len(steps) == walk.num_windows * walk.num_steps == 9
 
@@ -177,24 +189,24 @@ def test_steps_are_told_one_by_one(tiny_pipeline):
             r"video: it lasts 2 s at 8 frames per second, less than the 3 s asked",
         ),
         ({"clip": clip(1), "seconds": 3, "audio": replace(clip(3), waveform=None)}, "lacks the pictures or the sound"),
-        ({"seconds": 3, "manner": Manner(hand_off="pixels")}, "hand_off='pixels'"),
-        ({"seconds": 3, "manner": Manner(overlap=3)}, "overlap=3: expected a multiple of 2 frames, from 2 to 6"),
-        ({"seconds": 3, "manner": Manner(overlap=8)}, "overlap=8"),
-        ({"seconds": 3, "manner": Manner(pull=-1)}, "pull=-1"),
-        ({"seconds": 3, "manner": Manner(label="dog")}, "knows no classes"),
+        ({"seconds": 3, "settings": ContinuationSettings(hand_off="pixels")}, "hand_off='pixels'"),
+        ({"seconds": 3, "settings": ContinuationSettings(overlap=3)}, "overlap=3: expected a multiple of 2 frames, from 2 to 6"),
+        ({"seconds": 3, "settings": ContinuationSettings(overlap=8)}, "overlap=8"),
+        ({"seconds": 3, "settings": ContinuationSettings(reconstruction_scale=-1)}, "reconstruction_scale=-1"),
+        ({"seconds": 3, "settings": ContinuationSettings(label="dog")}, "knows no classes"),
     ],
 )
 def test_what_does_not_fit_is_said_before_anything_is_made(tiny_pipeline, options, message):
     with pytest.raises(ValueError, match=message):
-        go_on(tiny_pipeline, **options, generator=0)
+        extend(tiny_pipeline, **options, generator=0)
 
 
 def test_a_model_of_single_windows_is_refused(tiny_pipeline):
     from sonovid.models.mmldm import MMLDM
     from sonovid.models.mmldm.transformer import tiny
-    from sonovid.pipelines.continuation.conditioning import way_of
+    from sonovid.pipelines.continuation.conditioning import select_strategy
 
     with pytest.raises(ValueError, match=r"\(MMLDM\) makes single windows and cannot go on .*mmldm.\*.continuation"):
-        way_of(MMLDM(**tiny()), tiny_pipeline.geometry)
+        select_strategy(MMLDM(**tiny()), tiny_pipeline.geometry)
     with pytest.raises(ValueError, match=r"\(Linear\) makes single windows"):
-        way_of(torch.nn.Linear(1, 1), tiny_pipeline.geometry)
+        select_strategy(torch.nn.Linear(1, 1), tiny_pipeline.geometry)

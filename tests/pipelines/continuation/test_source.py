@@ -8,7 +8,7 @@ import pytest
 from sonovid import media
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
-from sonovid.pipelines.continuation.source import Source, sample_at
+from sonovid.pipelines.continuation.source import SourceClip, sample_index
 
 OWN = Geometry(8, Fraction(8), 16, 16, 8000)
 
@@ -26,7 +26,7 @@ def path(clip, tmp_path_factory):
 
 
 def test_a_file_is_the_clip_it_holds_in_stretches_too(clip, path):
-    kept, read = Source(clip, OWN), Source(path, OWN)
+    kept, read = SourceClip(clip, OWN), SourceClip(path, OWN)
     assert kept.num_frames == read.num_frames == 20  # 2.6 s are 20.8 frames: whole ones count.
     whole = kept.frames(0, 20)
     np.testing.assert_array_equal(whole, media.read(path, fps=8, size=(16, 16)).frames[:20])
@@ -37,7 +37,7 @@ def test_a_file_is_the_clip_it_holds_in_stretches_too(clip, path):
 
 @pytest.mark.parametrize("kind", ["clip", "path"])
 def test_beyond_the_end_the_last_picture_stays_and_the_sound_is_silent(request, kind):
-    source = Source(request.getfixturevalue(kind), OWN)
+    source = SourceClip(request.getfixturevalue(kind), OWN)
     last = source.frames(19, 20)[0]
     for begin, end in ((18, 24), (22, 25)):
         held = source.frames(begin, end)
@@ -48,14 +48,14 @@ def test_beyond_the_end_the_last_picture_stays_and_the_sound_is_silent(request, 
 
 
 def test_a_stream_that_is_not_wanted_or_not_there_is_left_out(clip, path):
-    assert not Source(path, OWN, audio=False).has_audio
-    assert not Source(clip, OWN, video=False).has_video
+    assert not SourceClip(path, OWN, audio=False).has_audio
+    assert not SourceClip(clip, OWN, video=False).has_video
     with pytest.raises(ValueError, match="lacks the pictures or the sound"):
-        Source(Clip(clip.frames, None, fps=clip.fps), OWN, video=False)
+        SourceClip(Clip(clip.frames, None, fps=clip.fps), OWN, video=False)
 
 
 def test_stretches_have_as_many_samples_as_the_whole():
     odd = Geometry(16, Fraction(30000, 1001), 16, 16, 44100)
-    edges = [sample_at(frame, odd) for frame in range(0, 400, 7)]
+    edges = [sample_index(frame, odd) for frame in range(0, 400, 7)]
     assert edges == sorted(edges)
     assert abs(edges[-1] - 399 * 1001 / 30000 * 44100) <= 0.5

@@ -7,8 +7,8 @@ import pytest
 import torch
 from tiny_models import skip_without
 
-from sonovid.pipelines.foreign import Request, loading
-from sonovid.pipelines.foreign.ltx2 import condition, encoded
+from sonovid.pipelines.foreign import Request, diffusers_loading
+from sonovid.pipelines.foreign.ltx2 import encode_audio, video_condition
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
 
@@ -25,10 +25,10 @@ def test_given_frames_arrive_on_the_right_scale(inner):
     import diffusers
     from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
 
-    pipe = loading.sibling(diffusers.LTX2ConditionPipeline, inner)
+    pipe = diffusers_loading.convert_pipeline(diffusers.LTX2ConditionPipeline, inner)
     how = {"height": 32, "width": 32, "num_frames": 9, "device": torch.device("cpu")}
     expected = torch.from_numpy(FRAMES).permute(3, 0, 1, 2)[None] / 127.5 - 1
-    arrived = pipe.preprocess_conditions([condition(FRAMES)], **how)[0][0]
+    arrived = pipe.preprocess_conditions([video_condition(FRAMES)], **how)[0][0]
     torch.testing.assert_close(arrived.float(), expected, atol=1e-2, rtol=0)
     trap = pipe.preprocess_conditions([LTX2VideoCondition(frames=FRAMES / np.float32(255))], **how)[0][0]
     assert (trap.float() - expected).abs().max() > 1
@@ -37,7 +37,7 @@ def test_given_frames_arrive_on_the_right_scale(inner):
 def test_frames_that_are_not_bytes_are_refused():
     skip_without("ltx2")
     with pytest.raises(ValueError, match="frames of float32: expected uint8"):
-        condition(FRAMES / np.float32(255))
+        video_condition(FRAMES / np.float32(255))
 
 
 @pytest.mark.parametrize("num_frames", [9, 25, 121])
@@ -46,17 +46,17 @@ def test_a_given_sound_has_the_latents_that_the_model_would_generate(inner, num_
     sound = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 48000 * num_frames // 24)).astype(np.float32)
     asked = ("", None, num_frames, Fraction(24), (32, 32), torch.Generator())
     with torch.no_grad():
-        latents = encoded(inner, Request(*asked, waveform=sound, sample_rate=48000))
+        latents = encode_audio(inner, Request(*asked, waveform=sound, sample_rate=48000))
     assert latents.shape == (1, 2, round(num_frames / 24 * 25), 16)
     with torch.no_grad():
-        stereo = encoded(inner, Request(*asked, waveform=np.repeat(sound, 2, axis=0), sample_rate=48000))
+        stereo = encode_audio(inner, Request(*asked, waveform=np.repeat(sound, 2, axis=0), sample_rate=48000))
     assert torch.equal(latents, stereo)
 
 
 def test_siblings_share_their_networks(inner):
     import diffusers
 
-    other = loading.sibling(diffusers.LTX2DFRPipeline, inner)
+    other = diffusers_loading.convert_pipeline(diffusers.LTX2DFRPipeline, inner)
     assert isinstance(other, diffusers.LTX2DFRPipeline)
     assert other.transformer is inner.transformer
-    assert loading.sibling(diffusers.LTX2Pipeline, inner) is inner
+    assert diffusers_loading.convert_pipeline(diffusers.LTX2Pipeline, inner) is inner

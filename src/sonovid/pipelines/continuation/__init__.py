@@ -10,8 +10,8 @@ Drift       what the video is like window by window, and where it drifts
 Join        the steps at a join beside the clip's own
 """
 
-from sonovid.pipelines.continuation.crossfade import Join
-from sonovid.pipelines.continuation.drift import Drift
-from sonovid.pipelines.continuation.extension import Manner, Window, go_on
+from sonovid.pipelines.continuation.crossfade import CrossfadeReport
+from sonovid.pipelines.continuation.drift import DriftReport
+from sonovid.pipelines.continuation.extension import Chunk, ContinuationSettings, extend
 
-__all__ = ["Drift", "Join", "Manner", "Window", "go_on"]
+__all__ = ["Chunk", "ContinuationSettings", "CrossfadeReport", "DriftReport", "extend"]

@@ -12,14 +12,14 @@ from sonovid.core.geometry import Geometry
 from sonovid.diffusion import guidance, sampler
 from sonovid.models.mmldm import Continuation
 from sonovid.models.uniform.transformer import UniForm
-from sonovid.pipelines.denoising import Denoising
+from sonovid.pipelines.denoising import GuidedDenoiser
 
 # Half of a window is drawn from at this scale (docs/uniform.md says what was measured).
-PULL = 2.0
+DEFAULT_RECONSTRUCTION_SCALE = 2.0
 
 
 @dataclass(frozen=True)
-class Asked:
+class WindowRequest:
     """One window's request: what the network is told, what guidance leads away from, which streams are given, how it is guided.
 
     given: clean latents of the given streams, None for the generated ones. noises: what the sampling begins with.
@@ -32,38 +32,38 @@ class Asked:
     noises: AV
     against: str = "modality"
 
-    def denoise(self, denoising: Denoising) -> sampler.Denoiser:
+    def denoise(self, denoising: GuidedDenoiser) -> sampler.Denoiser:
         """The network as a sampler calls it, of one window that follows none."""
         told = denoising.guided(self.condition, self.null, self.given, self.scale, self.against)
         return denoising.held(told, self.given, self.noises)
 
 
 @runtime_checkable
-class Way(Protocol):
+class ConditioningStrategy(Protocol):
     """How a window follows the one before. overlap: frames that the two share."""
 
     @property
     def overlap(self) -> int: ...
 
-    def denoise(self, denoising: Denoising, asked: Asked, before: AV | None) -> sampler.Denoiser:
+    def denoise(self, denoising: GuidedDenoiser, asked: WindowRequest, before: AV | None) -> sampler.Denoiser:
         """The network as a sampler calls it. before: final latents of the window before, None at the first."""
         ...
 
 
 @dataclass(frozen=True)
-class KnownFrames:
+class OverlapConditioning:
     """The last frames of the window before are the first of this one.
 
-    window: frames of a window. pull: None: the known frames enter clean, each at its own time, which is zero, as a network has to
+    window: frames of a window. reconstruction_scale: None: the known frames enter clean, each at its own time, which is zero, as a network has to
     be trained for. A number: they enter noised to the time of all others, and what is generated is led to where they are denoised
     to what they are, by reconstruction guidance of this scale; that asks nothing of the training, and a backward pass a step.
     """
 
     overlap: int
     window: int
-    pull: float | int | None = None
+    reconstruction_scale: float | int | None = None
 
-    def denoise(self, denoising: Denoising, asked: Asked, before: AV | None) -> sampler.Denoiser:
+    def denoise(self, denoising: GuidedDenoiser, asked: WindowRequest, before: AV | None) -> sampler.Denoiser:
         denoise = asked.denoise(denoising)
         if before is None:
             return denoise
@@ -80,25 +80,25 @@ class KnownFrames:
             return (places < x.shape[2] * self.overlap // self.window).expand(len(x), -1)
 
         shared, places = before.map(first), before.map(known, asked.given)
-        if self.pull is None:
+        if self.reconstruction_scale is None:
             return guidance.frame_conditioning(denoise, shared, places)
         shared = shared.map(lambda x, place: None if place is None else x, places)
-        pulled = guidance.reconstruction_guidance(denoise, shared, denoising.schedule, self.pull, places)
-        return guidance.replacement_conditioning(pulled, shared, denoising.schedule, asked.noises, places)
+        reconstructed = guidance.reconstruction_guidance(denoise, shared, denoising.schedule, self.reconstruction_scale, places)
+        return guidance.replacement_conditioning(reconstructed, shared, denoising.schedule, asked.noises, places)
 
 
 @dataclass(frozen=True)
-class ShownBefore:
+class PreviousWindowConditioning:
     """The network is shown the whole window before; the new one begins where that one ends (MM-LDM, section 4.4)."""
 
     overlap: int = 0
 
-    def denoise(self, denoising: Denoising, asked: Asked, before: AV | None) -> sampler.Denoiser:
-        return asked.denoise(replace(denoising, network=Following(denoising.network, before)))
+    def denoise(self, denoising: GuidedDenoiser, asked: WindowRequest, before: AV | None) -> sampler.Denoiser:
+        return asked.denoise(replace(denoising, network=PreviousWindowNetwork(denoising.network, before)))
 
 
 @dataclass(frozen=True)
-class Following:
+class PreviousWindowNetwork:
     """A `Continuation` with the window before as a network that `Denoising` drives like any other."""
 
     network: Any
@@ -108,24 +108,31 @@ class Following:
         return self.network.embed_context(condition, b, dropped, self.before)
 
     def __call__(self, x: AV, t: AV, condition: Condition | None = None, previous: AV | None = None, **shown: Any) -> Any:
-        return self.network(x, t, condition, previous, before=self.before, **shown)
+        return self.network(x, t, condition, previous, previous_window=self.before, **shown)
 
 
-def way_of(network: Any, own: Geometry, overlap: int | None = None, pull: float | int | None = PULL) -> Way:
+def select_strategy(
+    network: Any,
+    own: Geometry,
+    overlap: int | None = None,
+    reconstruction_scale: float | int | None = DEFAULT_RECONSTRUCTION_SCALE,
+) -> ConditioningStrategy:
     """The way in which a network goes on.
 
     own: what it was trained on. overlap: frames, for a network that is given frames, a whole number of the steps in which it sees
-    them; None: half of a window. pull: how the frames are given, see `KnownFrames`.
+    them; None: half of a window. reconstruction_scale: how the frames are given, see `KnownFrames`.
 
     Raises:
         ValueError: the network cannot go on, or not with this overlap.
     """
-    if pull is not None and not 0 <= pull < float("inf"):
-        raise ValueError(f"pull={pull}: expected a number of at least 0, or None for known frames that enter clean")
+    if reconstruction_scale is not None and not 0 <= reconstruction_scale < float("inf"):
+        raise ValueError(
+            f"reconstruction_scale={reconstruction_scale}: expected a number of at least 0, or None for known frames that enter clean"
+        )
     if isinstance(network, Continuation):
         if overlap:
             raise ValueError(f"overlap={overlap}: this model is shown the window before, and its windows share no frames")
-        return ShownBefore()
+        return PreviousWindowConditioning()
     if isinstance(network, UniForm):
         unit = network.config.patch_size[0]
         if own.num_frames % unit or own.num_frames < 2 * unit:
@@ -136,7 +143,7 @@ def way_of(network: Any, own: Geometry, overlap: int | None = None, pull: float 
                 f"overlap={overlap}: expected a multiple of {unit} frames, from {unit} to {own.num_frames - unit} for windows of "
                 f"{own.num_frames}"
             )
-        return KnownFrames(overlap, own.num_frames, pull)
+        return OverlapConditioning(overlap, own.num_frames, reconstruction_scale)
     kind = type(network).__name__
     hint = "; train its continuation network first (recipes mmldm.*.continuation)" if kind == "MMLDM" else ""
     raise ValueError(

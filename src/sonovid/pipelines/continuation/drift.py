@@ -10,19 +10,19 @@ import numpy as np
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry, duration
 from sonovid.metrics.alignment import agreement, motion_energy, peaks, sound_onsets
-from sonovid.pipelines.continuation.crossfade import FLOOR
-from sonovid.pipelines.continuation.source import sample_at
+from sonovid.pipelines.continuation.crossfade import LEVEL_FLOOR
+from sonovid.pipelines.continuation.source import sample_index
 
 # How far a window of a real clip lies from the first of the same clip, in 95 of 100 cases: 96 windows of 2 s of scenes of hits
-# and bounces (benchmarks/continuation.py --allowed). Levels in dB; centroid, detail and motion in octaves; colour and saturation
+# and bounces (benchmarks/packaged/continuation.py --allowed). Levels in dB; centroid, detail and motion in octaves; colour and saturation
 # of 1, which in those scenes do not move at all (0.001): what the eye hardly sees stands for them.
-ALLOWED = {"loudness": 7.5, "centroid": 0.65, "colour": 0.01, "saturation": 0.01, "detail": 0.08, "motion": 0.7}
+DEFAULT_THRESHOLDS = {"loudness": 7.5, "centroid": 0.65, "colour": 0.01, "saturation": 0.01, "detail": 0.08, "motion": 0.7}
 # How far an onset and a movement may lie apart, in seconds, to be one event.
 TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
-class Measures:
+class WindowStatistics:
     """One window. None where there is nothing to measure: no sound, no events.
 
     begin: in seconds. loudness: root mean square in dB of full scale, at least -60. centroid: of the magnitudes of the spectrum,
@@ -45,12 +45,12 @@ class Measures:
     alignment: float | None
 
 
-def measures(clip: Clip, begin: float | int = 0.0) -> Measures:
+def measure_window(clip: Clip, begin: float | int = 0.0) -> WindowStatistics:
     """What one window with pictures and sound is like."""
     assert clip.frames is not None
     assert clip.waveform is not None
     sound = clip.waveform.mean(0).astype(np.float64)
-    loudness = max(FLOOR, 10 * math.log10(float(np.square(sound).mean()) + 1e-12)) if len(sound) else FLOOR
+    loudness = max(LEVEL_FLOOR, 10 * math.log10(float(np.square(sound).mean()) + 1e-12)) if len(sound) else LEVEL_FLOOR
     pixels = clip.frames.astype(np.float64) / 255
     red, green, blue = pixels.mean((0, 1, 2)).tolist()
     energy = motion_energy(clip.frames)
@@ -58,10 +58,10 @@ def measures(clip: Clip, begin: float | int = 0.0) -> Measures:
     onsets = sound_onsets(sound, clip.sample_rate).tolist()
     moves = peaks(times, energy, apart=0.13, threshold=0.0).tolist()
     found = agreement([(onsets, moves)], TOLERANCE).f1 if onsets or moves else None
-    return Measures(
+    return WindowStatistics(
         begin=float(begin),
         loudness=loudness,
-        centroid=centroid(sound, clip.sample_rate) if loudness > FLOOR else None,
+        centroid=centroid(sound, clip.sample_rate) if loudness > LEVEL_FLOOR else None,
         red=red,
         green=green,
         blue=blue,
@@ -83,7 +83,7 @@ def centroid(sound: np.ndarray, sample_rate: int, size: int = 512) -> float:
     return float((np.fft.rfftfreq(size, 1 / sample_rate) * magnitudes).sum() / total) if total > 0 else 0.0
 
 
-def distances(one: Measures, other: Measures) -> dict[str, float | None]:
+def window_distances(one: WindowStatistics, other: WindowStatistics) -> dict[str, float | None]:
     """How far two windows lie apart, by the names of `ALLOWED`; None where one of them has nothing to measure."""
 
     def octaves(a: float, b: float, least: float) -> float:
@@ -101,7 +101,7 @@ def distances(one: Measures, other: Measures) -> dict[str, float | None]:
     }
 
 
-def allowed_by(clips: Iterable[Clip], own: Geometry, share: float = 0.95) -> dict[str, float]:
+def calibrate_thresholds(clips: Iterable[Clip], own: Geometry, share: float = 0.95) -> dict[str, float]:
     """How far windows of real clips lie from the first of their own clip, in `share` of the cases.
 
     clips: of two windows at least, at the geometry's size and rates; shorter ones say nothing and are left out.
@@ -109,29 +109,29 @@ def allowed_by(clips: Iterable[Clip], own: Geometry, share: float = 0.95) -> dic
     Raises:
         ValueError: none is long enough.
     """
-    found: dict[str, list[float]] = {name: [] for name in ALLOWED}
+    found: dict[str, list[float]] = {name: [] for name in DEFAULT_THRESHOLDS}
     for clip in clips:
-        report = Drift(own, ALLOWED)
+        report = DriftReport(own, DEFAULT_THRESHOLDS)
         report.add(clip)
         for window in report.windows[1:]:
-            for name, value in distances(report.windows[0], window).items():
+            for name, value in window_distances(report.windows[0], window).items():
                 if value is not None:
                     found[name].append(value)
     if not found["loudness"]:
         raise ValueError(f"drift: no clip of two windows, {2 * float(own.seconds):g} s, to see how much real clips vary")
-    return {name: float(np.quantile(values, share)) if values else ALLOWED[name] for name, values in found.items()}
+    return {name: float(np.quantile(values, share)) if values else DEFAULT_THRESHOLDS[name] for name, values in found.items()}
 
 
-class Drift:
+class DriftReport:
     """A report that grows with a long video: its windows measured one by one, the pictures and the sound of one kept at a time.
 
     own: size, rates and length of a window. allowed: how far a window may lie from the first, see `ALLOWED` and `allowed_by`.
     """
 
     def __init__(self, own: Geometry, allowed: Mapping[str, float] | None = None):
-        self.own, self.allowed = own, dict(ALLOWED if allowed is None else allowed)
-        self.windows: list[Measures] = []
-        self.joins: list[dict[str, Any]] = []
+        self.own, self.allowed = own, dict(DEFAULT_THRESHOLDS if allowed is None else allowed)
+        self.windows: list[WindowStatistics] = []
+        self.crossfades: list[dict[str, Any]] = []
         self._frames = np.zeros((0, own.height, own.width, 3), np.uint8)
         self._sound = np.zeros(0, np.float32)
 
@@ -144,16 +144,16 @@ class Drift:
         own = self.own
         while len(self._frames) >= own.num_frames:
             first = len(self.windows) * own.num_frames
-            samples = sample_at(first + own.num_frames, own) - sample_at(first, own)
+            samples = sample_index(first + own.num_frames, own) - sample_index(first, own)
             window = Clip(self._frames[: own.num_frames], self._sound[None, :samples], own.fps, own.sample_rate)
-            self.windows.append(measures(window, float(duration(first, own.fps))))
+            self.windows.append(measure_window(window, float(duration(first, own.fps))))
             self._frames, self._sound = self._frames[own.num_frames :].copy(), self._sound[samples:].copy()
 
     def far(self) -> list[list[str]]:
         """For each window in what it lies further from the first than is allowed."""
         found = []
         for window in self.windows:
-            apart = distances(self.windows[0], window)
+            apart = window_distances(self.windows[0], window)
             found.append([name for name, most in self.allowed.items() if (value := apart[name]) is not None and value > most])
         return found
 
@@ -163,7 +163,7 @@ class Drift:
         For good: it is outside from there to the end, for two windows at least.
         """
         far = self.far()
-        return {name: _for_good([name in one for one in far]) for name in self.allowed}
+        return {name: _onset_of_lasting_run([name in one for one in far]) for name in self.allowed}
 
     def to_config(self) -> dict[str, Any]:
         """The report as plain values for JSON."""
@@ -174,8 +174,8 @@ class Drift:
             "windows": rows,
             "allowed": self.allowed,
             "drifts_after": self.drifts(),
-            "joins": self.joins,
-            "joins_within": sum(join["within"] for join in self.joins),
+            "joins": self.crossfades,
+            "joins_within": sum(join["within"] for join in self.crossfades),
         }
 
     def table(self) -> str:
@@ -204,7 +204,7 @@ class Drift:
         return f"drifts after window {min(gone.values())} of {len(self.windows)}: {named}"
 
 
-def _for_good(outside: Sequence[bool]) -> int | None:
+def _onset_of_lasting_run(outside: Sequence[bool]) -> int | None:
     """How many come before the run of True that lasts to the end, where it is of two at least."""
     run = len(outside)
     while run and outside[run - 1]:

@@ -12,12 +12,12 @@ from sonovid.core.geometry import Geometry, count, duration
 from sonovid.pipelines import windows
 
 
-def sample_at(frame: int, own: Geometry) -> int:
+def sample_index(frame: int, own: Geometry) -> int:
     """The number of the sample at which a frame begins."""
     return count(duration(frame, own.fps), own.sample_rate)
 
 
-class Source:
+class SourceClip:
     """A file or a clip as a model sees it. Of a file the pictures are read when they are asked for; its sound is kept.
 
     num_frames: whole frames of the model's rate that it holds.
@@ -41,7 +41,7 @@ class Source:
             sound = media.read(given, video=False) if audio and info.has_audio else None
         self.num_frames = self._frames(length)
         if sound is not None and sound.waveform is not None:
-            self.heard = windows.fit_sound(sound.waveform, sound.sample_rate, own, self.num_frames)
+            self.heard = windows.fit_waveform(sound.waveform, sound.sample_rate, own, self.num_frames)
         if not self.has_video and not self.has_audio:
             raise ValueError(f"{given if self.path else 'the given clip'}: it lacks the pictures or the sound it was given for")
 
@@ -78,6 +78,6 @@ class Source:
     def sound(self, begin: int, end: int) -> Float[np.ndarray, "n"]:
         """The sound of frames `begin` to before `end`, silent beyond its end."""
         assert self.heard is not None
-        first, last = sample_at(begin, self.own), sample_at(end, self.own)
+        first, last = sample_index(begin, self.own), sample_index(end, self.own)
         found = self.heard[first:last]
         return np.pad(found, (0, last - first - len(found)))

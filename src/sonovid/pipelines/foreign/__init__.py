@@ -6,7 +6,7 @@ exact frame rate and with pictures and sound of equal length.
 """
 
 from sonovid.pipelines.foreign.base import Capabilities, Family, Request
-from sonovid.pipelines.foreign.families import FAMILIES, family_of, reads
+from sonovid.pipelines.foreign.families import FAMILIES, find_family, is_foreign_model
 from sonovid.pipelines.foreign.pipeline import ForeignPipeline
 
 __all__ = ["FAMILIES", "Capabilities", "Family", "ForeignPipeline", "Request", "family_of", "reads"]

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 
 from sonovid.core.av import Task
 from sonovid.core.geometry import duration
-from sonovid.pipelines.windows import num_frames
+from sonovid.pipelines.windows import num_frames_for
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class Capabilities:
         """The tasks that the family can do with the newest diffusers known to this package."""
         return tuple(self.since)
 
-    def made_frames(self, wanted: int) -> int:
+    def valid_num_frames(self, wanted: int) -> int:
         """The smallest number of frames that the model can make and that is no less than `wanted`."""
         steps = max(0, -(-(wanted - self.offset) // self.stride))
-        least = num_frames(self.seconds[0], self.fps)
+        least = num_frames_for(self.seconds[0], self.fps)
         made = steps * self.stride + self.offset
-        return made if made >= least else self.made_frames(least)
+        return made if made >= least else self.valid_num_frames(least)
 
     def default_seconds(self, fps: Fraction) -> Fraction:
         """How long a clip lasts where the caller does not say."""
@@ -170,7 +170,7 @@ class Family(Protocol):
         ...
 
 
-def as_bytes(frames: Any) -> UInt8[np.ndarray, "t h w 3"]:
+def to_uint8(frames: Any) -> UInt8[np.ndarray, "t h w 3"]:
     """Pictures in [0, 1], as arrays of diffusers have them, as bytes.
 
     Raises:
@@ -182,7 +182,7 @@ def as_bytes(frames: Any) -> UInt8[np.ndarray, "t h w 3"]:
     return (values.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def as_samples(sound: Any) -> Float[np.ndarray, "c n"]:
+def to_waveform(sound: Any) -> Float[np.ndarray, "c n"]:
     """A sound [c n] or [n], tensor or array, as float32 samples in [-1, 1].
 
     Raises:

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from sonovid.core.av import Task
-from sonovid.pipelines.foreign import loading
-from sonovid.pipelines.foreign.base import Capabilities, Request, Streams, as_bytes, as_samples
+from sonovid.pipelines.foreign import diffusers_loading
+from sonovid.pipelines.foreign.base import Capabilities, Request, Streams, to_uint8, to_waveform
 
 
 class Cosmos3:
@@ -43,9 +43,9 @@ class Cosmos3:
         """
         import diffusers
 
-        if "sound_tokenizer" not in loading.entries(index):
+        if "sound_tokenizer" not in diffusers_loading.component_entries(index):
             raise ValueError(f"model {folder}: this Cosmos 3 checkpoint makes no sound; take one with a sound_tokenizer")
-        return loading.from_folder(diffusers.Cosmos3OmniPipeline, folder, index, dtype)
+        return diffusers_loading.from_folder(diffusers.Cosmos3OmniPipeline, folder, index, dtype)
 
     def sample_rate(self, pipe: Any) -> int:
         """See `Family.sample_rate`."""
@@ -53,7 +53,7 @@ class Cosmos3:
 
     def generate(self, pipe: Any, request: Request) -> Streams:
         """See `Family.generate`."""
-        loading.check_arguments(pipe.__call__, request.extra, self.capabilities.family)
+        diffusers_loading.check_arguments(pipe.__call__, request.extra, self.capabilities.family)
         call = {**request.guided, "fps": float(request.fps), "enable_sound": True}
         if request.image is not None:
             call["image"] = request.image
@@ -62,4 +62,4 @@ class Cosmos3:
             call["video"] = [Image.fromarray(frame) for frame in request.frames]
             call["condition_frame_indexes_vision"] = range(latent_frames)
         out = pipe(**{**call, **request.extra})
-        return Streams(as_bytes(out.video), as_samples(out.sound), self.sample_rate(pipe))
+        return Streams(to_uint8(out.video), to_waveform(out.sound), self.sample_rate(pipe))

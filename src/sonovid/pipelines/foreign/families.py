@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sonovid.core.av import Task
-from sonovid.pipelines.foreign import loading
+from sonovid.pipelines.foreign import diffusers_loading
 from sonovid.pipelines.foreign.base import Family
 from sonovid.pipelines.foreign.cosmos3 import Cosmos3
 from sonovid.pipelines.foreign.kandinsky6 import Kandinsky6
@@ -14,12 +14,12 @@ from sonovid.pipelines.foreign.minimax_h3 import MiniMaxH3
 FAMILIES: tuple[Family, ...] = (LTX2(), Kandinsky6(), Cosmos3(), MiniMaxH3())
 
 
-def reads(index: Mapping[str, Any]) -> bool:
+def is_foreign_model(index: Mapping[str, Any]) -> bool:
     """Whether an index names a pipeline of one of the families."""
     return any(index.get("_class_name") in family.classes for family in FAMILIES)
 
 
-def family_of(index: Mapping[str, Any]) -> Family:
+def find_family(index: Mapping[str, Any]) -> Family:
     """The family of a model by its index.
 
     Raises:
@@ -41,15 +41,15 @@ def check_version(family: Family, task: Task) -> None:
     """
     made = family.capabilities
     if task not in made.since:
-        raise ValueError(f"{made.family} cannot make {describe(task)}; it makes {'; '.join(map(describe, made.tasks))}")
-    if loading.version() < tuple(map(int, made.since[task].split("."))):
+        raise ValueError(f"{made.family} cannot make {describe_task(task)}; it makes {'; '.join(map(describe_task, made.tasks))}")
+    if diffusers_loading.diffusers_release() < tuple(map(int, made.since[task].split("."))):
         raise ValueError(
-            f"{made.family}: {describe(task)} needs diffusers>={made.since[task]}, and {loading.installed()} is installed: "
+            f"{made.family}: {describe_task(task)} needs diffusers>={made.since[task]}, and {diffusers_loading.diffusers_version()} is installed: "
             f"pip install 'diffusers>={made.since[task]}'"
         )
 
 
-def describe(task: Task) -> str:
+def describe_task(task: Task) -> str:
     """A task in words."""
     return {
         Task.JOINT: "pictures and sound for words",

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from sonovid.core.av import Task
-from sonovid.pipelines.foreign import loading
-from sonovid.pipelines.foreign.base import Capabilities, Request, Streams, as_bytes, as_samples
+from sonovid.pipelines.foreign import diffusers_loading
+from sonovid.pipelines.foreign.base import Capabilities, Request, Streams, to_uint8, to_waveform
 
 
 class Kandinsky6:
@@ -41,11 +41,14 @@ class Kandinsky6:
         from transformers.utils import is_torchvision_available
 
         parts = {}
-        if loading.entries(index).get("tokenizer", ("", ""))[1].endswith("Processor") and not is_torchvision_available():
+        if (
+            diffusers_loading.component_entries(index).get("tokenizer", ("", ""))[1].endswith("Processor")
+            and not is_torchvision_available()
+        ):
             parts["tokenizer"] = AutoTokenizer.from_pretrained(
                 str(folder / "tokenizer"), local_files_only=True, trust_remote_code=False
             )
-        return loading.from_folder(diffusers.Kandinsky6TI2VAPipeline, folder, index, dtype, **parts)
+        return diffusers_loading.from_folder(diffusers.Kandinsky6TI2VAPipeline, folder, index, dtype, **parts)
 
     def sample_rate(self, pipe: Any) -> int:
         """See `Family.sample_rate`."""
@@ -53,9 +56,9 @@ class Kandinsky6:
 
     def generate(self, pipe: Any, request: Request) -> Streams:
         """See `Family.generate`."""
-        loading.check_arguments(pipe.__call__, request.extra, self.capabilities.family)
+        diffusers_loading.check_arguments(pipe.__call__, request.extra, self.capabilities.family)
         call = {**request.guided, "frame_rate": float(request.fps), "sample_audio": True}
         if request.image is not None:
             call["image"] = request.image
         out = pipe(**{**call, **request.extra})
-        return Streams(as_bytes(out.frames[0]), as_samples(out.audio[0]), self.sample_rate(pipe))
+        return Streams(to_uint8(out.frames[0]), to_waveform(out.audio[0]), self.sample_rate(pipe))

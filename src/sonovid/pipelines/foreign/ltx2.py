@@ -15,9 +15,9 @@ from torch import Tensor
 
 from sonovid.core.av import Task
 from sonovid.core.geometry import count, duration
-from sonovid.media.sound import lasting, resampled
-from sonovid.pipelines.foreign import loading
-from sonovid.pipelines.foreign.base import Capabilities, Request, Streams, as_bytes, as_samples
+from sonovid.media.audio import pad_or_trim, resample_audio
+from sonovid.pipelines.foreign import diffusers_loading
+from sonovid.pipelines.foreign.base import Capabilities, Request, Streams, to_uint8, to_waveform
 from sonovid.pipelines.foreign.mel import LTX2Mel
 
 # The block whose attention the default spatio-temporal guidance leaves out; smaller networks have none such.
@@ -64,7 +64,7 @@ class LTX2:
         """See `Family.load`."""
         import diffusers
 
-        return loading.from_folder(getattr(diffusers, index["_class_name"]), folder, index, dtype)
+        return diffusers_loading.from_folder(getattr(diffusers, index["_class_name"]), folder, index, dtype)
 
     def sample_rate(self, pipe: Any) -> int:
         """See `Family.sample_rate`."""
@@ -75,15 +75,18 @@ class LTX2:
         import diffusers
 
         if request.waveform is not None or (request.frames is None and isinstance(pipe, diffusers.LTX2DFRPipeline)):
-            inner, call = loading.sibling(diffusers.LTX2DFRPipeline, pipe), self._distilled_call(pipe, request)
+            inner, call = diffusers_loading.convert_pipeline(diffusers.LTX2DFRPipeline, pipe), self._distilled_call(pipe, request)
         elif request.frames is not None or request.image is not None:
-            inner, call = loading.sibling(diffusers.LTX2ConditionPipeline, pipe), self._guided_call(pipe, request)
-            call["conditions"] = [condition(request.image if request.frames is None else request.frames)]
+            inner, call = (
+                diffusers_loading.convert_pipeline(diffusers.LTX2ConditionPipeline, pipe),
+                self._guided_call(pipe, request),
+            )
+            call["conditions"] = [video_condition(request.image if request.frames is None else request.frames)]
         else:
-            inner, call = loading.sibling(diffusers.LTX2Pipeline, pipe), self._guided_call(pipe, request)
-        loading.check_arguments(inner.__call__, request.extra, self.capabilities.family)
+            inner, call = diffusers_loading.convert_pipeline(diffusers.LTX2Pipeline, pipe), self._guided_call(pipe, request)
+        diffusers_loading.check_arguments(inner.__call__, request.extra, self.capabilities.family)
         out = inner(**{**call, **request.extra})
-        return Streams(as_bytes(out.frames[0]), as_samples(out.audio[0]), self.sample_rate(pipe))
+        return Streams(to_uint8(out.frames[0]), to_waveform(out.audio[0]), self.sample_rate(pipe))
 
     def _guided_call(self, pipe: Any, request: Request) -> dict[str, Any]:
         call = {**request.guided, "frame_rate": float(request.fps)}
@@ -104,11 +107,11 @@ class LTX2:
         if steps is not None:
             call["sigmas"] = np.linspace(1, 1 / steps, steps).tolist()
         if request.waveform is not None:
-            call |= {"audio_latents": encoded(pipe, request), "freeze_audio": True}
+            call |= {"audio_latents": encode_audio(pipe, request), "freeze_audio": True}
         return call
 
 
-def condition(frames: Any) -> Any:
+def video_condition(frames: Any) -> Any:
     """A condition of strength 1 from the first frame on.
 
     Frames go in as bytes: `LTX2VideoCondition` takes floats for numbers up to 255 without a word, also where they lie in [0, 1].
@@ -123,7 +126,7 @@ def condition(frames: Any) -> Any:
     return LTX2VideoCondition(frames=frames, index=0, strength=1.0)
 
 
-def encoded(pipe: Any, request: Request) -> Float[Tensor, "1 c l m"]:
+def encode_audio(pipe: Any, request: Request) -> Float[Tensor, "1 c l m"]:
     """The latents of the given sound, as many as go with the frames, before whitening."""
     assert request.waveform is not None
     config = pipe.audio_vae.config
@@ -131,9 +134,9 @@ def encoded(pipe: Any, request: Request) -> Float[Tensor, "1 c l m"]:
     per_second = Fraction(config.sample_rate, config.mel_hop_length * pipe.audio_vae_temporal_compression_ratio)
     length = max(2, count(duration(request.num_frames, request.fps), per_second))
     sound = request.waveform if len(request.waveform) == 2 else np.repeat(request.waveform[:1], 2, axis=0)
-    sound = resampled(sound, request.sample_rate, config.sample_rate)
+    sound = resample_audio(sound, request.sample_rate, config.sample_rate)
     # A causal encoder of 4 mel frames to a latent takes 4 (l - 1) + 1 of them.
     frames = pipe.audio_vae_temporal_compression_ratio * (length - 1) + 1
-    spectrogram = mel(torch.from_numpy(lasting(sound, (frames - 1) * config.mel_hop_length)))
+    spectrogram = mel(torch.from_numpy(pad_or_trim(sound, (frames - 1) * config.mel_hop_length)))
     spectrogram = spectrogram.to(pipe._execution_device, pipe.audio_vae.dtype)
     return pipe.audio_vae.encode(spectrogram[None]).latent_dist.mode()

@@ -8,20 +8,20 @@ from typing import Any
 import torch
 
 from sonovid.core.av import Task
-from sonovid.pipelines import loading as folders
-from sonovid.pipelines.foreign import loading
-from sonovid.pipelines.foreign.base import Capabilities, Request, Streams, as_bytes, as_samples
+from sonovid.pipelines import loading
+from sonovid.pipelines.foreign import diffusers_loading
+from sonovid.pipelines.foreign.base import Capabilities, Request, Streams, to_uint8, to_waveform
 
 WORKFLOW = "t2va"
-TEXT = 0  # The type of a text token for Qwen3-VL, beside those of images and videos.
+TEXT_TOKEN_TYPE = 0  # The type of a text token for Qwen3-VL, beside those of images and videos.
 
 
-class WordsAlone:
+class TextOnlyProcessor:
     """The one thing that words alone need of Qwen3-VL's processor, which itself needs torchvision."""
 
     def create_mm_token_type_ids(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
         """The type of each token: all are text."""
-        return [[TEXT] * len(tokens) for tokens in sequences]
+        return [[TEXT_TOKEN_TYPE] * len(tokens) for tokens in sequences]
 
 
 class MiniMaxH3:
@@ -55,15 +55,15 @@ class MiniMaxH3:
         """
         from diffusers.modular_pipelines import MiniMaxH3Blocks
 
-        named = loading.check_entries(folder, index)
+        named = diffusers_loading.check_components(folder, index)
         pipe = MiniMaxH3Blocks().get_workflow(WORKFLOW).init_pipeline()
         parts: dict[str, Any] = {}
         for name in pipe.null_component_names:
             if name == "processor":
-                parts[name] = WordsAlone()
+                parts[name] = TextOnlyProcessor()
                 continue
             if name not in named:
-                raise ValueError(f"model {folder}: {folders.MODULAR_INDEX} names no {name}")
+                raise ValueError(f"model {folder}: {loading.MODULAR_INDEX} names no {name}")
             parts[name] = self._component(folder, name, named[name][1], dtype)
         pipe.update_components(**parts)
         return pipe
@@ -76,15 +76,15 @@ class MiniMaxH3:
         if cls is None:
             raise ValueError(f"model {folder}: {name} is {kind}, which the installed diffusers and transformers do not have")
         is_network = issubclass(cls, torch.nn.Module)
-        options: dict[str, Any] = {**loading.dtype_option(dtype), "use_safetensors": True} if is_network else {}
+        options: dict[str, Any] = {**diffusers_loading.dtype_option(dtype), "use_safetensors": True} if is_network else {}
         try:
             part = cls.from_pretrained(str(folder / name), local_files_only=True, **options)
         except Exception as error:
-            what = loading.damage(folder, {name: ["", kind]}) or folders.first_line(error)
+            what = diffusers_loading.find_damage(folder, {name: ["", kind]}) or loading.short_message(error)
             raise ValueError(f"model {folder}: {name} cannot be loaded: {what}") from error
         if is_network:
             part.eval()
-            loading.check_parameters(part, folder / name)
+            diffusers_loading.check_parameters(part, folder / name)
         return part
 
     def sample_rate(self, pipe: Any) -> int:
@@ -99,4 +99,4 @@ class MiniMaxH3:
             raise TypeError(f"MiniMax-H3: no argument {', '.join(unknown)}; its own call takes {takes}")
         with torch.no_grad():
             state = pipe(**{**request.common, **request.extra})
-        return Streams(as_bytes(state.get("videos")[0]), as_samples(state.get("audio")[0]), int(state.get("sampling_rate")))
+        return Streams(to_uint8(state.get("videos")[0]), to_waveform(state.get("audio")[0]), int(state.get("sampling_rate")))

@@ -14,15 +14,15 @@ import torch
 from sonovid.core.av import AV, Task
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry, as_rate, count, duration
-from sonovid.core.labels import Classes
-from sonovid.media.sound import lasting
+from sonovid.core.labels import ClassLabels
+from sonovid.media.audio import pad_or_trim
 from sonovid.pipelines import arguments, windows
-from sonovid.pipelines.arguments import Generators, generators, positive
-from sonovid.pipelines.duration import Extent, Given, extent_of
+from sonovid.pipelines.arguments import Generators, make_generators, positive_int
 from sonovid.pipelines.foreign.base import Family, Request
-from sonovid.pipelines.foreign.families import check_version, family_of
-from sonovid.pipelines.foreign.loading import stored_dtype
+from sonovid.pipelines.foreign.diffusers_loading import stored_dtype
+from sonovid.pipelines.foreign.families import check_version, find_family
 from sonovid.pipelines.output import SoundingVideoOutput
+from sonovid.pipelines.timeline import MediaInput, Timeline, plan_timeline
 
 OUTPUTS = ("clip", "np", "pt")
 
@@ -48,7 +48,7 @@ class ForeignPipeline:
         self.geometry = Geometry(made.num_frames, made.fps, *made.size, family.sample_rate(inner))
         self.options = {"num_inference_steps": made.num_inference_steps}
         self._hooks: list[Any] = []
-        self.takes_words, self.makes, self.classes = True, AV(True, True), Classes(())
+        self.accepts_text, self.generated_streams, self.classes = True, AV(True, True), ClassLabels(())
 
     @classmethod
     def from_folder(cls, folder: Path, index: Mapping[str, Any], *, dtype: torch.dtype | None = None) -> "ForeignPipeline":
@@ -59,7 +59,7 @@ class ForeignPipeline:
         Raises:
             ValueError: an unknown family, an older diffusers than the family needs, or a folder that cannot be loaded.
         """
-        family = family_of(index)
+        family = find_family(index)
         check_version(family, Task.JOINT)
         return cls(family.load(folder, index, dtype or stored_dtype(folder)), family, folder.name)
 
@@ -124,8 +124,8 @@ class ForeignPipeline:
     def __call__(
         self,
         prompt: "str | Sequence[str] | None" = None,
-        video: Given = None,
-        audio: Given = None,
+        video: MediaInput = None,
+        audio: MediaInput = None,
         negative_prompt: str | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | int | None = None,
@@ -164,7 +164,7 @@ class ForeignPipeline:
         """
         if output_type not in OUTPUTS:
             raise ValueError(f"{output_type=}: {self.config.system} gives one of {OUTPUTS}")
-        task = arguments.which_task(video, audio)
+        task = arguments.infer_task(video, audio)
         check_version(self.family, task)
         for name in ("label", "guidance_against"):
             if extra.pop(name, None):
@@ -179,10 +179,10 @@ class ForeignPipeline:
         options = {"negative_prompt": negative_prompt, "image": image, "extra": extra, "guidance_scale": guidance_scale}
         options["audio_guidance_scale"] = guidance_scale if audio_guidance_scale is None else audio_guidance_scale
         if num_inference_steps is not None:
-            options["num_inference_steps"] = positive("num_inference_steps", num_inference_steps)
+            options["num_inference_steps"] = positive_int("num_inference_steps", num_inference_steps)
         request = self._request(task, extent, own, options)
-        asked = [words for words in prompts for _ in range(positive("num_outputs_per_prompt", num_outputs_per_prompt))]
-        draws, seeds = generators(generator, len(asked))
+        asked = [words for words in prompts for _ in range(positive_int("num_outputs_per_prompt", num_outputs_per_prompt))]
+        draws, seeds = make_generators(generator, len(asked))
         clips = []
         for number, (words, draw) in enumerate(zip(asked, draws, strict=True)):
             after_step = self._after_step(callback_on_step_end, number)
@@ -224,7 +224,7 @@ class ForeignPipeline:
         longest = max(1, int(made.seconds[1] * rate))
         return Geometry(longest, rate, height, width, self.family.sample_rate(self.inner))
 
-    def _extent(self, task: Task, video: Given, audio: Given, seconds: Any, own: Geometry) -> Extent:
+    def _extent(self, task: Task, video: MediaInput, audio: MediaInput, seconds: Any, own: Geometry) -> Timeline:
         """How long the result is; what is given is read.
 
         Raises:
@@ -233,7 +233,7 @@ class ForeignPipeline:
         made = self.family.capabilities
         if task is Task.JOINT and seconds is None:
             seconds = min(made.default_seconds(own.fps), own.seconds)
-        extent = extent_of(task, video, audio, seconds, own)
+        extent = plan_timeline(task, video, audio, seconds, own)
         if len(extent.starts) > 1 or extent.num_frames > own.num_frames:
             raise ValueError(
                 f"the given clip lasts {float(duration(extent.num_frames, own.fps)):.2f} s, and {made.family} makes "
@@ -241,10 +241,10 @@ class ForeignPipeline:
             )
         return extent
 
-    def _request(self, task: Task, extent: Extent, own: Geometry, options: dict[str, Any]) -> Request:
+    def _request(self, task: Task, extent: Timeline, own: Geometry, options: dict[str, Any]) -> Request:
         """What the family is asked for, without words and noise. What is given comes at the model's rate, size and length: the
         last frame is held, and sound is followed by silence."""
-        num_frames = self.family.capabilities.made_frames(extent.num_frames)
+        num_frames = self.family.capabilities.valid_num_frames(extent.num_frames)
         request = Request("", options.pop("negative_prompt"), num_frames, own.fps, (own.height, own.width), torch.Generator())
         request = dataclasses.replace(request, **options)
         source = extent.source
@@ -257,7 +257,7 @@ class ForeignPipeline:
         assert source.waveform is not None
         num_samples = count(duration(request.num_frames, own.fps), source.sample_rate)
         heard = source.waveform[:, : count(extent.seconds or source.seconds, source.sample_rate)]
-        return dataclasses.replace(request, waveform=lasting(heard, num_samples), sample_rate=source.sample_rate)
+        return dataclasses.replace(request, waveform=pad_or_trim(heard, num_samples), sample_rate=source.sample_rate)
 
     def _after_step(self, callback: Callable | None, clip: int) -> Callable[[int], None] | None:
         if callback is None:
@@ -266,7 +266,7 @@ class ForeignPipeline:
 
     # --- what comes out ------------------------------------------------------------------------------------------------
 
-    def _clip(self, request: Request, task: Task, extent: Extent) -> Clip:
+    def _clip(self, request: Request, task: Task, extent: Timeline) -> Clip:
         """One clip: generated streams cut or filled up to the length of the result, given ones as they were given."""
         streams = self.family.generate(self.inner, request)
         self._release()
@@ -277,10 +277,10 @@ class ForeignPipeline:
         if source is not None and task is Task.VIDEO_TO_AUDIO:
             assert source.frames is not None
             fps = source.fps
-            frames = source.frames[: windows.num_frames(seconds or source.seconds, fps)]
+            frames = source.frames[: windows.num_frames_for(seconds or source.seconds, fps)]
         rate = streams.sample_rate
         length = duration(len(frames), fps) if source is None or seconds is None else seconds
-        waveform = lasting(streams.waveform, count(length, rate))
+        waveform = pad_or_trim(streams.waveform, count(length, rate))
         if source is not None and task is Task.AUDIO_TO_VIDEO:
             assert source.waveform is not None
             rate = source.sample_rate

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sonovid.pipelines import loading as folders
+from sonovid.pipelines import loading
 
 # What keeps `from_pretrained` from reading pickles, fetching files and running code that lies beside the weights.
 SAFE = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
@@ -17,22 +17,22 @@ SAFE = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": 
 PIPELINE_MODULES = ("ltx2", "kandinsky6", "cosmos", "minimax_h3")
 
 
-def installed() -> str:
+def diffusers_version() -> str:
     """The version of diffusers that is installed."""
     return importlib.metadata.version("diffusers")
 
 
-def version() -> tuple[int, ...]:
+def diffusers_release() -> tuple[int, ...]:
     """The first two numbers of `installed`."""
-    return tuple(map(int, installed().split(".")[:2]))
+    return tuple(map(int, diffusers_version().split(".")[:2]))
 
 
 def dtype_option(dtype: torch.dtype | None) -> dict[str, torch.dtype | None]:
     """The argument of `from_pretrained` for a dtype, under the name that the installed diffusers gives it."""
-    return {"dtype" if version() >= (0, 42) else "torch_dtype": dtype}
+    return {"dtype" if diffusers_release() >= (0, 42) else "torch_dtype": dtype}
 
 
-def entries(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+def component_entries(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """The components that an index names, as (library, class); those that are null are left out."""
     found = {}
     for name, entry in index.items():
@@ -41,15 +41,15 @@ def entries(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def check_entries(folder: Path, index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+def check_components(folder: Path, index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """The components of an index, all of them from libraries that may be loaded.
 
     Raises:
         ValueError: a class from anywhere else.
     """
-    found = entries(index)
+    found = component_entries(index)
     for name, (library, kind) in found.items():
-        if library.split(".")[0] not in (*folders.LIBRARIES, *PIPELINE_MODULES):
+        if library.split(".")[0] not in (*loading.LIBRARIES, *PIPELINE_MODULES):
             raise ValueError(
                 f"model {folder}: {name} is {library}.{kind}; components are loaded from diffusers and transformers alone"
             )
@@ -62,12 +62,14 @@ def from_folder(cls: Any, folder: Path, index: Mapping[str, Any], dtype: torch.d
     Raises:
         ValueError: the folder does not hold what its index says, or a weight is missing.
     """
-    check_entries(folder, index)
+    check_components(folder, index)
     try:
         pipe = cls.from_pretrained(str(folder), **dtype_option(dtype), **SAFE, **components)
     except Exception as error:
-        raise ValueError(f"model {folder}: cannot be loaded: {damage(folder, index) or folders.first_line(error)}") from error
-    for name in entries(index):
+        raise ValueError(
+            f"model {folder}: cannot be loaded: {find_damage(folder, index) or loading.short_message(error)}"
+        ) from error
+    for name in component_entries(index):
         if name not in components and isinstance(part := getattr(pipe, name, None), torch.nn.Module):
             check_parameters(part, folder / name)
     return pipe
@@ -89,12 +91,12 @@ def stored_dtype(folder: Path, name: str = "transformer") -> torch.dtype:
     return torch.float32
 
 
-def damage(folder: Path, index: Mapping[str, Any]) -> str | None:
+def find_damage(folder: Path, index: Mapping[str, Any]) -> str | None:
     """What is wrong with the folder itself, if anything: a component that is missing, or a damaged file."""
-    for name in entries(index):
+    for name in component_entries(index):
         if not (folder / name).is_dir():
             return f"the folder {name} is missing"
-        if what := folders.fault(folder / name):
+        if what := loading.find_damage(folder / name):
             return f"{name}: {what}"
     return None
 
@@ -109,13 +111,13 @@ def check_parameters(module: torch.nn.Module, folder: Path) -> None:
     """
     if not type(module).__module__.startswith("diffusers."):
         return
-    saved = folders.headers(folder)
+    saved = loading.tensor_shapes(folder)
     missing = [name for name, _ in module.named_parameters() if name not in saved]
     if missing:
         raise ValueError(f"model {folder.parent}: {folder.name} lacks {len(missing)} tensors, the first of them {missing[0]}")
 
 
-def sibling(cls: Any, pipe: Any) -> Any:
+def convert_pipeline(cls: Any, pipe: Any) -> Any:
     """Another pipeline of the same family around the same components; nothing is copied."""
     if type(pipe) is cls:
         return pipe

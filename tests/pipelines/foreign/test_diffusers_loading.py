@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from sonovid.core.av import Task
-from sonovid.pipelines.foreign import family_of, loading, reads
+from sonovid.pipelines.foreign import diffusers_loading, find_family, is_foreign_model
 from sonovid.pipelines.foreign.families import check_version
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
@@ -80,18 +80,18 @@ def test_a_checkpoint_without_sound_is_refused(copied):
 
 
 def test_an_older_diffusers_is_told_what_it_lacks(monkeypatch):
-    monkeypatch.setattr(loading, "installed", lambda: "0.39.0")
-    ltx2 = family_of({"_class_name": "LTX2Pipeline"})
+    monkeypatch.setattr(diffusers_loading, "diffusers_version", lambda: "0.39.0")
+    ltx2 = find_family({"_class_name": "LTX2Pipeline"})
     check_version(ltx2, Task.VIDEO_TO_AUDIO)
     with pytest.raises(ValueError, match=r"a given sound needs diffusers>=0\.41, and 0\.39\.0 is installed: pip install"):
         check_version(ltx2, Task.AUDIO_TO_VIDEO)
     with pytest.raises(ValueError, match=r"Kandinsky 6: pictures and sound for words needs diffusers>=0\.42"):
-        check_version(family_of({"_class_name": "Kandinsky6TI2VAPipeline"}), Task.JOINT)
-    assert loading.dtype_option(torch.float16) == {"torch_dtype": torch.float16}
+        check_version(find_family({"_class_name": "Kandinsky6TI2VAPipeline"}), Task.JOINT)
+    assert diffusers_loading.dtype_option(torch.float16) == {"torch_dtype": torch.float16}
 
 
 def test_other_pipelines_are_not_taken_for_these():
-    assert not reads({"_class_name": "StableDiffusionPipeline"})
-    assert not reads({})
+    assert not is_foreign_model({"_class_name": "StableDiffusionPipeline"})
+    assert not is_foreign_model({})
     with pytest.raises(ValueError, match="LTX2HDRPipeline: no joint audio-video pipeline that is known here"):
-        family_of({"_class_name": "LTX2HDRPipeline"})
+        find_family({"_class_name": "LTX2HDRPipeline"})

@@ -14,11 +14,11 @@ from sonovid.core.geometry import Geometry, as_seconds, count, duration
 from sonovid.pipelines import windows
 
 # A path, a Clip, or None.
-Given = Any
+MediaInput = Any
 
 
 @dataclass(frozen=True)
-class Extent:
+class Timeline:
     """How long the result is, in frames of the model, and where its windows begin; `source` is the given clip, if any."""
 
     num_frames: int
@@ -31,10 +31,10 @@ class Extent:
         return count(self.seconds or duration(self.num_frames, geometry.fps), geometry.sample_rate)
 
 
-class Cut:
+class ConditioningWindows:
     """A given clip's windows at a model's size and rates; its sound is resampled once."""
 
-    def __init__(self, extent: Extent, task: Task, own: Geometry):
+    def __init__(self, extent: Timeline, task: Task, own: Geometry):
         self.extent, self.task, self.own = extent, task, own
         self._sound: np.ndarray | None = None
 
@@ -49,12 +49,12 @@ class Cut:
         if self._sound is None:
             assert source.waveform is not None
             total = self.extent.starts[-1] + own.num_frames
-            self._sound = windows.fit_sound(source.waveform, source.sample_rate, own, total)
+            self._sound = windows.fit_waveform(source.waveform, source.sample_rate, own, total)
         last = count(duration(end, own.fps), own.sample_rate)
         return AV(None, self._sound[last - own.num_samples : last])
 
 
-def extent_of(task: Task, video: Given, audio: Given, seconds: Any, own: Geometry) -> Extent:
+def plan_timeline(task: Task, video: MediaInput, audio: MediaInput, seconds: Any, own: Geometry) -> Timeline:
     """How long the result is. own: what the model makes.
 
     Raises:
@@ -66,8 +66,8 @@ def extent_of(task: Task, video: Given, audio: Given, seconds: Any, own: Geometr
         # A length that was rounded somewhere is no longer one: less than a sample over is the model's own.
         if length - own.seconds > Fraction(1, own.sample_rate):
             raise ValueError(f"seconds={float(length):g}: this model makes {float(own.seconds):g} s at most without a given clip")
-        return Extent(windows.num_frames(min(length, own.seconds), own.fps), [0])
-    source, length = _read(task, video if task is Task.VIDEO_TO_AUDIO else audio, asked, own)
+        return Timeline(windows.num_frames_for(min(length, own.seconds), own.fps), [0])
+    source, length = _read_input(task, video if task is Task.VIDEO_TO_AUDIO else audio, asked, own)
     if asked is not None and asked - length > 1 / own.fps:
         what = "pictures last" if task is Task.VIDEO_TO_AUDIO else "sound lasts"
         raise ValueError(
@@ -76,11 +76,11 @@ def extent_of(task: Task, video: Given, audio: Given, seconds: Any, own: Geometr
         )
     length = length if asked is None else min(length, asked)
     # Nearest to the length: half a frame over is not worth another window, and is held, or silent.
-    begins = windows.starts(max(1, count(length, own.fps)), own.num_frames)
-    return Extent(windows.num_frames(length, own.fps), begins, source, length)
+    begins = windows.window_starts(max(1, count(length, own.fps)), own.num_frames)
+    return Timeline(windows.num_frames_for(length, own.fps), begins, source, length)
 
 
-def _read(task: Task, given: Given, seconds: Fraction | None, own: Geometry) -> tuple[Clip, Fraction]:
+def _read_input(task: Task, given: MediaInput, seconds: Fraction | None, own: Geometry) -> tuple[Clip, Fraction]:
     """The given clip and its exact length: pictures from a file at the model's rate and size, sound as it is."""
     if isinstance(given, Clip):
         if (given.frames if task is Task.VIDEO_TO_AUDIO else given.waveform) is None:
@@ -97,10 +97,10 @@ def _read(task: Task, given: Given, seconds: Fraction | None, own: Geometry) -> 
                 length = clip.seconds
         else:
             clip = media.read(given, video=False, seconds=seconds)
-            length = windows.film_length(clip.seconds, media.probe(given))
+            length = windows.audio_duration(clip.seconds, media.probe(given))
     if task is Task.AUDIO_TO_VIDEO:
         assert clip.waveform is not None
-        windows.check_sound(clip.waveform)
+        windows.check_waveform(clip.waveform)
     if length == 0:
         raise ValueError("video: the given clip has no pictures")
     return clip, length
