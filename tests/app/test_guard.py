@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from sonovid.app.guard import GRADIO, Guard, addresses
+from sonovid.app.guard import GRADIO_ROUTES, Guard, remote_paths
 
 TOKEN = "a-token-of-some-length"
 
@@ -124,7 +124,7 @@ def test_of_gradio_only_what_the_page_uses_is_there(settings):
         "/v2/videos",
     ):
         assert ask(settings, "GET", path).status_code == 404, path
-    assert "proxy=" not in GRADIO
+    assert "proxy=" not in GRADIO_ROUTES
 
 
 def test_a_message_of_the_page_names_no_address(settings):
@@ -137,7 +137,7 @@ def test_a_message_of_the_page_names_no_address(settings):
     plain = message("/tmp/gradio/x.mp4")
     assert ask(settings, "POST", "/gradio_api/queue/join", content=plain).text == f"served {len(plain)}"
     assert ask(settings, "POST", "/gradio_api/queue/join", content=b"x" * (2**20 + 1)).status_code == 413
-    assert addresses(b"no json") == []
+    assert remote_paths(b"no json") == []
 
 
 def test_browsers_are_told_to_ask_no_other_host(settings):

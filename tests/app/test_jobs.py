@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from sonovid.app.errors import Refused
+from sonovid.app.errors import RequestError
 from sonovid.app.jobs import Jobs
-from sonovid.app.uploads import pieces_of, receive
+from sonovid.app.uploads import read_chunks, save_upload
 
 
 @pytest.fixture
@@ -23,24 +23,24 @@ def write(jobs, job, size=1000):
 
 def test_jobs_are_taken_in_order_and_answered_with_their_place(jobs):
     first, second = jobs.submit({"seed": 1}), jobs.submit({"seed": 2})
-    assert (jobs.ahead(first), jobs.ahead(second)) == (0, 1)
-    taken = jobs.take(0)
+    assert (jobs.num_ahead(first), jobs.num_ahead(second)) == (0, 1)
+    taken = jobs.start_next(0)
     assert (taken.id, taken.status) == (first.id, "in_progress")
-    assert jobs.ahead(jobs.get(second.id)) == 0
-    assert jobs.take(0).id == second.id
-    assert jobs.take(0) is None
+    assert jobs.num_ahead(jobs.get(second.id)) == 0
+    assert jobs.start_next(0).id == second.id
+    assert jobs.start_next(0) is None
 
 
 def test_a_full_queue_says_when_to_come_back_and_keeps_nothing(jobs, film):
     for _ in range(3):
         jobs.submit({})
-    upload = receive(pieces_of(film), "source_video", "film.mp4", jobs.incoming, jobs.settings)
-    with pytest.raises(Refused, match="queue is full") as told:
+    upload = save_upload(read_chunks(film), "source_video", "film.mp4", jobs.incoming, jobs.settings)
+    with pytest.raises(RequestError, match="queue is full") as told:
         jobs.submit({}, [upload])
     assert (told.value.status, int(told.value.headers["Retry-After"]) >= 1) == (429, True)
     assert not list(jobs.incoming.iterdir())
     assert len(list(jobs.files.iterdir())) == 3
-    jobs.take(0)
+    jobs.start_next(0)
     jobs.submit({})
 
 
@@ -50,7 +50,7 @@ def test_no_more_are_let_in_however_many_ask_at_once(jobs):
     def ask():
         try:
             told.append(jobs.submit({}).id)
-        except Refused:
+        except RequestError:
             told.append(None)
 
     threads = [threading.Thread(target=ask) for _ in range(20)]
@@ -64,7 +64,7 @@ def test_no_more_are_let_in_however_many_ask_at_once(jobs):
 
 def test_a_waiting_job_vanishes_and_one_in_progress_is_told_to_stop(jobs):
     first, second = jobs.submit({}), jobs.submit({})
-    taken = jobs.take(0)
+    taken = jobs.start_next(0)
     jobs.delete(second.id)
     jobs.delete(first.id)
     assert not (jobs.files / second.id).exists()
@@ -74,13 +74,13 @@ def test_a_waiting_job_vanishes_and_one_in_progress_is_told_to_stop(jobs):
     jobs.fail(taken, "deleted")
     assert not (jobs.files / first.id).exists()
     assert jobs.live == {}
-    with pytest.raises(Refused, match="no such video"):
+    with pytest.raises(RequestError, match="no such video"):
         jobs.get(first.id)
 
 
 def test_a_job_deleted_while_its_last_file_is_written_leaves_nothing(jobs):
     jobs.submit({})
-    taken = jobs.take(0)
+    taken = jobs.start_next(0)
     jobs.delete(taken.id)
     write(jobs, taken)
     jobs.finish(taken, [{}])
@@ -89,12 +89,12 @@ def test_a_job_deleted_while_its_last_file_is_written_leaves_nothing(jobs):
 
 def test_jobs_survive_a_restart(settings, film):
     jobs = Jobs(settings)
-    upload = receive(pieces_of(film), "source_video", "film.mp4", jobs.incoming, settings)
+    upload = save_upload(read_chunks(film), "source_video", "film.mp4", jobs.incoming, settings)
     done, begun, waiting = jobs.submit({"seed": 1}), jobs.submit({"seed": 2}, [upload]), jobs.submit({"seed": 3})
-    taken = jobs.take(0)
+    taken = jobs.start_next(0)
     write(jobs, taken)
     jobs.finish(taken, [{"fps": "8"}])
-    assert jobs.take(0).id == begun.id
+    assert jobs.start_next(0).id == begun.id
     (jobs.incoming / "half").write_text("an upload that a killed server left")
     (jobs.files / "video_lost").mkdir()
     jobs.close()  # As a killed process: nothing is put back.
@@ -102,7 +102,7 @@ def test_jobs_survive_a_restart(settings, film):
     jobs = Jobs(settings)
     assert jobs.get(done.id).clips == [{"fps": "8"}]
     assert jobs.clip_file(jobs.get(done.id), 0, "video").is_file()
-    assert [jobs.take(0).id for _ in range(2)] == [begun.id, waiting.id]
+    assert [jobs.start_next(0).id for _ in range(2)] == [begun.id, waiting.id]
     assert jobs.source(jobs.get(begun.id), "source_video").read_bytes() == film.read_bytes()
     assert not list(jobs.incoming.iterdir())
     assert not (jobs.files / "video_lost").exists()
@@ -110,14 +110,14 @@ def test_jobs_survive_a_restart(settings, film):
 
 
 def test_a_job_that_is_put_back_keeps_its_place_and_its_source(jobs, film):
-    upload = receive(pieces_of(film), "source_video", "film.mp4", jobs.incoming, jobs.settings)
+    upload = save_upload(read_chunks(film), "source_video", "film.mp4", jobs.incoming, jobs.settings)
     first = jobs.submit({}, [upload])
     jobs.submit({})
-    taken = jobs.take(0)
+    taken = jobs.start_next(0)
     write(jobs, taken)
-    jobs.put_back(taken)
+    jobs.requeue(taken)
     assert [path.name for path in (jobs.files / first.id).iterdir()] == ["source_video.mp4"]
-    assert jobs.take(0).id == first.id
+    assert jobs.start_next(0).id == first.id
 
 
 def test_old_jobs_and_the_oldest_of_too_many_bytes_are_removed(settings):
@@ -126,7 +126,7 @@ def test_old_jobs_and_the_oldest_of_too_many_bytes_are_removed(settings):
     ids = []
     for _ in range(3):
         jobs.submit({})
-        taken = jobs.take(0)
+        taken = jobs.start_next(0)
         write(jobs, taken)
         jobs.finish(taken, [{}])
         ids.append(taken.id)
@@ -142,27 +142,27 @@ def test_old_jobs_and_the_oldest_of_too_many_bytes_are_removed(settings):
 
 
 def test_the_same_again_brings_its_source(jobs, film):
-    upload = receive(pieces_of(film), "source_video", "film.mp4", jobs.incoming, jobs.settings)
+    upload = save_upload(read_chunks(film), "source_video", "film.mp4", jobs.incoming, jobs.settings)
     job = jobs.submit({"seed": 1, "prompt": "x"}, [upload])
-    other = jobs.again(job.id, {"seed": 2})
+    other = jobs.resubmit(job.id, {"seed": 2})
     assert other.request == {"seed": 2, "prompt": "x"}
     assert jobs.source(other, "source_video").read_bytes() == film.read_bytes()
     jobs.source(job, "source_video").unlink()
-    with pytest.raises(Refused, match="give it again"):
-        jobs.again(job.id, {"seed": 3})
+    with pytest.raises(RequestError, match="give it again"):
+        jobs.resubmit(job.id, {"seed": 3})
     assert not list(jobs.incoming.iterdir())
 
 
 def test_files_are_there_for_finished_jobs_alone(jobs):
     job = jobs.submit({})
-    with pytest.raises(Refused, match="it is queued") as told:
+    with pytest.raises(RequestError, match="it is queued") as told:
         jobs.clip_file(job, 0, "video")
     assert told.value.status == 409
-    taken = jobs.take(0)
+    taken = jobs.start_next(0)
     write(jobs, taken)
     jobs.finish(taken, [{}])
     done = jobs.get(job.id)
     assert jobs.clip_file(done, 0, "video").is_file()
     for index in (-1, 1):
-        with pytest.raises(Refused, match="expected a number from 0 to 0"):
+        with pytest.raises(RequestError, match="expected a number from 0 to 0"):
             jobs.clip_file(done, index, "video")

@@ -2,12 +2,12 @@
 
 import pytest
 
-from sonovid.app.errors import Refused
-from sonovid.app.models import KEPT, Models, named
+from sonovid.app.errors import RequestError
+from sonovid.app.models import MAX_LOADED, Models, name_models
 
 
 def test_names_say_no_places_and_are_all_different(tiny_folder):
-    assert named([str(tiny_folder), "shipped", f"{tiny_folder}/", "owner/name"]) == {
+    assert name_models([str(tiny_folder), "shipped", f"{tiny_folder}/", "owner/name"]) == {
         "tiny": str(tiny_folder),
         "shipped": "shipped",
         "tiny-2": f"{tiny_folder}/",
@@ -18,20 +18,20 @@ def test_names_say_no_places_and_are_all_different(tiny_folder):
 def test_models_are_loaded_once_and_described(tiny_folder):
     models = Models([str(tiny_folder)], ["cpu"])
     card = models.default
-    assert (card.id, card.size, card.takes_words, card.continues, card.steps) == ("tiny", "16x16", True, True, 3)
+    assert (card.id, card.size, card.accepts_prompt, card.can_extend, card.steps) == ("tiny", "16x16", True, True, 3)
     assert models.card("tiny") == models.card(None) == card
     assert models.pipeline("tiny", "cpu") is models.pipeline("tiny", "cpu")
-    with pytest.raises(Refused, match="expected one of tiny"):
+    with pytest.raises(RequestError, match="expected one of tiny"):
         models.card("other")
 
 
 def test_only_some_stay_loaded(tiny_folder):
-    places = [str(tiny_folder)] * (KEPT + 1)
-    models = Models(places, ["cpu"])
+    sources = [str(tiny_folder)] * (MAX_LOADED + 1)
+    models = Models(sources, ["cpu"])
     first = models.pipeline("tiny", "cpu")
     for name in models.cards:
         models.pipeline(name, "cpu")
-    assert len(models._loaded) == KEPT
+    assert len(models._loaded) == MAX_LOADED
     assert models.pipeline("tiny", "cpu") is not first
 
 

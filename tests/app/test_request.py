@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("pydantic")
-from sonovid.app.errors import Refused
+from sonovid.app.errors import RequestError
 from sonovid.app.models import ModelCard
-from sonovid.app.request import checked, parsed
+from sonovid.app.request import parse_request, validate_request
 from sonovid.app.settings import Settings
 
 CARD = ModelCard("m", "uniform", Fraction(2), Fraction(8), 16, 64, 48, 16000, 25, 3.0, 3.0)
@@ -16,7 +16,7 @@ SETTINGS = Settings(folder=Path("x"), max_steps=100, max_clips=4)
 
 
 def ask(given=None, card=CARD, **fields):
-    return checked(parsed({"prompt": "a stick", **fields}), card, SETTINGS, given)
+    return validate_request(parse_request({"prompt": "a stick", **fields}), card, SETTINGS, given)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_is_left_open_is_filled_in():
     ],
 )
 def test_what_is_not_accepted_is_told_in_one_line(fields, param, why):
-    with pytest.raises(Refused) as told:
+    with pytest.raises(RequestError) as told:
         ask(**fields)
     assert told.value.param == param
     assert why in str(told.value)
@@ -85,21 +85,21 @@ def test_what_is_not_accepted_is_told_in_one_line(fields, param, why):
 
 def test_a_source_is_kept_whole_and_needs_no_words():
     assert ask("source_video", prompt=None).seconds is None
-    with pytest.raises(Refused, match="kept whole"):
+    with pytest.raises(RequestError, match="kept whole"):
         ask("source_video", seconds=1)
 
 
 def test_models_say_what_they_take():
     from dataclasses import replace
 
-    with pytest.raises(Refused, match="takes no words"):
-        ask(card=replace(CARD, takes_words=False))
-    assert ask(card=replace(CARD, takes_words=False, labels=("rain",)), prompt=None, label="rain").label == "rain"
-    with pytest.raises(Refused, match="one stream alone"):
-        ask("source_audio", card=replace(CARD, takes_sources=False))
-    long = replace(CARD, continues=True)
+    with pytest.raises(RequestError, match="takes no words"):
+        ask(card=replace(CARD, accepts_prompt=False))
+    assert ask(card=replace(CARD, accepts_prompt=False, labels=("rain",)), prompt=None, label="rain").label == "rain"
+    with pytest.raises(RequestError, match="one stream alone"):
+        ask("source_audio", card=replace(CARD, accepts_sources=False))
+    long = replace(CARD, can_extend=True)
     assert ask(card=long, seconds=30).seconds == "30"
-    with pytest.raises(Refused, match="the limit is 60"):
+    with pytest.raises(RequestError, match="the limit is 60"):
         ask(card=long, seconds=61)
-    with pytest.raises(Refused, match="one clip at a time"):
+    with pytest.raises(RequestError, match="one clip at a time"):
         ask(card=long, seconds=30, n=2)

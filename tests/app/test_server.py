@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 pytest.importorskip("gradio", reason="pip install 'sonovid[app]'")
-from sonovid.app.server import bound, create_app
+from sonovid.app.server import bind_socket, create_app
 from sonovid.app.settings import Settings, is_loopback
 
 
@@ -76,8 +76,8 @@ def test_a_port_that_is_taken_is_one_line(tmp_path):
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(ValueError, match=f"--port {port}: cannot listen there"):
-            bound(Settings(folder=tmp_path, port=port))
-    with bound(Settings(folder=tmp_path, port=0)) as listening:
+            bind_socket(Settings(folder=tmp_path, port=port))
+    with bind_socket(Settings(folder=tmp_path, port=0)) as listening:
         assert listening.getsockname()[1] > 0
 
 

@@ -15,9 +15,9 @@ def test_jobs_stay_when_the_store_is_opened_again(tmp_path):
     store.add("a", 1.0, {"prompt": "x"}, {"source_video": "source_video.mp4"})
     store.add("b", 2.0, {"prompt": "y"}, {})
     store.add("c", 3.0, {}, {})
-    store.started("a", 4.0)
-    store.completed("a", 5.0, [{"fps": "8"}], 77)
-    store.started("b", 6.0)
+    store.mark_started("a", 4.0)
+    store.mark_completed("a", 5.0, [{"fps": "8"}], 77)
+    store.mark_started("b", 6.0)
     store.close()
 
     store = Store(tmp_path / "jobs.sqlite")
@@ -31,11 +31,11 @@ def test_jobs_stay_when_the_store_is_opened_again(tmp_path):
     )
     assert first.sources == {"source_video": "source_video.mp4"}
     assert store.first(IN_PROGRESS).id == "b"
-    store.queued_again()
-    assert [store.first(QUEUED).id, store.number(QUEUED)] == ["b", 2]
-    store.failed("b", 7.0, "why")
+    store.requeue()
+    assert [store.first(QUEUED).id, store.count(QUEUED)] == ["b", 2]
+    store.mark_failed("b", 7.0, "why")
     assert (store.get("b").status, store.get("b").error) == (FAILED, "why")
-    assert [job.id for job in store.ended()] == ["a", "b"]
+    assert [job.id for job in store.list_finished()] == ["a", "b"]
     assert store.remove("c")
     assert not store.remove("c")
     assert store.ids() == {"a", "b"}

@@ -7,7 +7,8 @@ from fractions import Fraction
 import pytest
 
 from sonovid.cli import build_parser, main
-from sonovid.cli.app import settings_of, size_in_bytes, token_of
+from sonovid.cli.app import parse_settings, read_token
+from sonovid.cli.argument_types import byte_size
 
 
 def parse(*words):
@@ -17,7 +18,7 @@ def parse(*words):
 def test_the_defaults_are_this_machine_alone(monkeypatch, tmp_path):
     monkeypatch.delenv("SONOVID_TOKEN", raising=False)
     monkeypatch.setenv("SONOVID_APP", str(tmp_path))
-    settings = settings_of(parse())
+    settings = parse_settings(parse())
     assert (settings.host, settings.port, settings.token, settings.folder) == ("127.0.0.1", 7860, None, tmp_path)
     assert settings.models == ("shipped",)
     assert len(settings.devices) == 1
@@ -26,7 +27,7 @@ def test_the_defaults_are_this_machine_alone(monkeypatch, tmp_path):
 def test_options_become_settings(tmp_path):
     words = ["--model", "a", "--model", "b", "--model", "a", "--device", "cpu", "--device", "cpu:0", "--max-upload", "5M"]
     words += ["--max-age", "1/2", "--max-seconds", "2.5", "--max-queue", "3", "--folder", str(tmp_path), "--dtype", "bfloat16"]
-    settings = settings_of(parse(*words))
+    settings = parse_settings(parse(*words))
     assert settings.models == ("a", "b")
     assert settings.devices == ("cpu", "cpu:0")
     assert (settings.max_upload, settings.max_age, settings.max_seconds, settings.max_queue) == (
@@ -40,23 +41,23 @@ def test_options_become_settings(tmp_path):
 
 @pytest.mark.parametrize(("text", "size"), [("1000", 1000), ("2K", 2048), ("3m", 3 * 2**20), ("4G", 4 * 2**30)])
 def test_sizes(text, size):
-    assert size_in_bytes(text) == size
+    assert byte_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "M", "-1", "1.5G", "0", "4T"])
 def test_other_sizes_are_refused(text):
     with pytest.raises(argparse.ArgumentTypeError):
-        size_in_bytes(text)
+        byte_size(text)
 
 
 def test_the_token_comes_from_a_file_or_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("SONOVID_TOKEN", "from-the-environment")
-    assert token_of(None) == "from-the-environment"
+    assert read_token(None) == "from-the-environment"
     (tmp_path / "token").write_text("from-the-file-itself\n")
-    assert token_of(str(tmp_path / "token")) == "from-the-file-itself"
+    assert read_token(str(tmp_path / "token")) == "from-the-file-itself"
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(ValueError, match="empty"):
-        token_of(str(tmp_path / "empty"))
+        read_token(str(tmp_path / "empty"))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from sonovid import media
 from sonovid.cli import main
-from sonovid.cli.caption import frames_of
+from sonovid.cli.caption import sample_frames
 from sonovid.core.clip import Clip
 from sonovid.data import manifest
 
@@ -40,8 +40,8 @@ def clips(tmp_path, monkeypatch):
 
 
 def test_frames_lie_in_the_middle_of_equal_parts(clips):
-    assert [round(float(frame.mean()) / 30) for frame in frames_of(str(clips / "a.mp4"), 4)] == [1, 3, 5, 7]
-    assert len(frames_of(str(clips / "a.mp4"), 1)) == 1
+    assert [round(float(frame.mean()) / 30) for frame in sample_frames(str(clips / "a.mp4"), 4)] == [1, 3, 5, 7]
+    assert len(sample_frames(str(clips / "a.mp4"), 1)) == 1
 
 
 def test_captions_lie_beside_clips_and_what_is_there_stays(clips, model, tmp_path, capsys, monkeypatch):
@@ -106,5 +106,5 @@ def test_clips_of_a_dataset_are_captioned_into_a_manifest(model, tmp_path, monke
     assert main([*line, str(tmp_path / "none"), "--manifest", str(listed)]) == 0
     assert "0 captions written, 2 kept" in capsys.readouterr().out
     assert manifest.read(listed) == entries
-    frames = frames_of(str(tmp_path / "x_denoised_thumb.mp4"), 2, 0.5, 0.5)
+    frames = sample_frames(str(tmp_path / "x_denoised_thumb.mp4"), 2, 0.5, 0.5)
     assert [round(float(frame.mean()) / 30) for frame in frames] == [5, 7]

@@ -12,7 +12,7 @@ import pytest
 from sonovid import media
 from sonovid.cli import main
 from sonovid.core.clip import Clip
-from sonovid.provenance import Credentials, Record, certificates, credentials, signed, verify
+from sonovid.provenance import Credentials, Record, certificates, credentials, signed_file, verify
 
 c2pa = pytest.importorskip("c2pa", reason="c2pa-python is not installed")
 RECORD = Record(False, True, "tiny", "uniform", "0.1.0", 7, 25, "a ball", given="film.mp4")
@@ -29,7 +29,7 @@ def made(tmp_path):
     """A signed film, whose pictures were somebody's."""
     film = media.write(tmp_path / "film.mp4", clip())
     out = tmp_path / "out.mp4"
-    with signed(out, RECORD, given=film) as path:
+    with signed_file(out, RECORD, ingredient=film) as path:
         media.mux(film, clip(1).waveform, 8000, path, metadata=RECORD.to_metadata())
     return out
 
@@ -52,7 +52,7 @@ def test_signing_changes_neither_pictures_nor_sound(made, tmp_path):
 
 
 def test_another_machine_does_not_know_the_signer(made, tmp_path, monkeypatch):
-    root = certificates.own_root()
+    root = certificates.local_root()
     (tmp_path / "root.pem").write_bytes(root)
     monkeypatch.setenv("SONOVID_PROVENANCE_HOME", str(tmp_path / "elsewhere"))
     assert verify(made).state == "signer unknown"
@@ -79,7 +79,7 @@ def test_credentials_that_are_lost_are_absent(made, tmp_path):
 @pytest.mark.parametrize("suffix", [".mov", ".wav"])
 def test_other_kinds_of_files(tmp_path, suffix):
     out = tmp_path / f"out{suffix}"
-    with signed(out, RECORD) as path:
+    with signed_file(out, RECORD) as path:
         media.write(path, clip())
     assert verify(out).state == "valid"
     assert media.read(out, video=suffix != ".wav").waveform.shape == (1, 8000)
@@ -87,23 +87,23 @@ def test_other_kinds_of_files(tmp_path, suffix):
 
 def test_what_fails_leaves_nothing(tmp_path, monkeypatch):
     out = tmp_path / "out.mp4"
-    with pytest.raises(media.MediaError), signed(out, RECORD) as path:
+    with pytest.raises(media.MediaError), signed_file(out, RECORD) as path:
         media.write(path, Clip(clip().frames[:0], None))
     assert not list(tmp_path.iterdir())
     out.write_bytes(b"mine")
-    with pytest.raises(FileExistsError), signed(out, RECORD):
+    with pytest.raises(FileExistsError), signed_file(out, RECORD):
         pass
     # A certificate that does not sign: what was there stays.
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     chain.write_bytes(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-    key.write_bytes((certificates.folder() / "key.pem").read_bytes())
+    key.write_bytes((certificates.certificate_folder() / "key.pem").read_bytes())
     monkeypatch.setenv("SONOVID_CERTIFICATE", str(chain))
     with pytest.raises(ValueError, match="go together"):
-        certificates.identity()
+        certificates.signing_identity()
     monkeypatch.setenv("SONOVID_PRIVATE_KEY", str(key))
     with (
         pytest.raises(ValueError, match=r"out\.mp4: cannot be signed .*--credentials off"),
-        signed(out, RECORD, overwrite=True) as path,
+        signed_file(out, RECORD, overwrite=True) as path,
     ):
         media.write(path, clip())
     assert out.read_bytes() == b"mine"
@@ -113,12 +113,12 @@ def test_what_fails_leaves_nothing(tmp_path, monkeypatch):
 def test_somebodys_own_certificate(tmp_path, monkeypatch):
     other = tmp_path / "other"
     monkeypatch.setenv("SONOVID_PROVENANCE_HOME", str(other))
-    certificates.identity()
+    certificates.signing_identity()
     monkeypatch.delenv("SONOVID_PROVENANCE_HOME")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "empty"))
     monkeypatch.setenv("SONOVID_CERTIFICATE", str(other / "chain.pem"))
     monkeypatch.setenv("SONOVID_PRIVATE_KEY", str(other / "key.pem"))
-    with signed(tmp_path / "out.mp4", RECORD) as path:
+    with signed_file(tmp_path / "out.mp4", RECORD) as path:
         media.write(path, clip())
     assert verify(tmp_path / "out.mp4", trust=other / "chain.pem").state == "valid"
     assert not (tmp_path / "empty").exists()
@@ -126,15 +126,15 @@ def test_somebodys_own_certificate(tmp_path, monkeypatch):
 
 def test_the_own_certificate_is_made_once_and_its_key_is_private(tmp_path, monkeypatch):
     monkeypatch.setenv("SONOVID_PROVENANCE_HOME", str(tmp_path / "a" / "provenance"))
-    first = certificates.identity()
-    assert certificates.identity() == first
+    first = certificates.signing_identity()
+    assert certificates.signing_identity() == first
     assert stat.S_IMODE(os.stat(tmp_path / "a" / "provenance" / "key.pem").st_mode) == 0o600
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["provenance"]
 
 
 def test_processes_that_make_it_at_once_agree(tmp_path):
     home = tmp_path / "provenance"
-    code = "from sonovid.provenance import certificates; print(hash(certificates.identity().key))"
+    code = "from sonovid.provenance import certificates; print(hash(certificates.signing_identity().key))"
     environment = {**os.environ, "SONOVID_PROVENANCE_HOME": str(home), "PYTHONHASHSEED": "0"}
     running = [subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE) for _ in range(3)]
     assert len({process.communicate()[0] for process in running}) == 1
@@ -142,15 +142,15 @@ def test_processes_that_make_it_at_once_agree(tmp_path):
 
 
 def test_modes(tmp_path, monkeypatch):
-    assert Credentials().wanted(tmp_path / "a.mp4")
-    assert not Credentials().wanted(tmp_path / "a.mkv")
-    assert not Credentials("off").wanted(tmp_path / "a.mp4")
+    assert Credentials().should_sign(tmp_path / "a.mp4")
+    assert not Credentials().should_sign(tmp_path / "a.mkv")
+    assert not Credentials("off").should_sign(tmp_path / "a.mp4")
     with pytest.raises(ValueError, match=r"a\.mkv: content credentials lie in"):
-        Credentials("on").wanted(tmp_path / "a.mkv")
+        Credentials("on").should_sign(tmp_path / "a.mkv")
     monkeypatch.setattr(credentials, "available", lambda: False)
-    assert not Credentials().wanted(tmp_path / "a.mp4")
+    assert not Credentials().should_sign(tmp_path / "a.mp4")
     with pytest.raises(ValueError, match="need c2pa-python, which is not installed"):
-        Credentials("on").wanted(tmp_path / "a.mp4")
+        Credentials("on").should_sign(tmp_path / "a.mp4")
 
 
 def test_the_commands(tiny_folder, tmp_path, capsys):

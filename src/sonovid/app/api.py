@@ -10,27 +10,27 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 import sonovid
-from sonovid.app.errors import Refused, error_body
+from sonovid.app.errors import RequestError, error_body
 from sonovid.app.jobs import Jobs
 from sonovid.app.models import Models
-from sonovid.app.request import SOURCES, VideoRequest, checked, parsed
+from sonovid.app.request import SOURCES, VideoRequest, parse_request, validate_request
 from sonovid.app.store import COMPLETED, FAILED, QUEUED, Job
-from sonovid.app.uploads import TYPES, Upload, from_data_url, receive
+from sonovid.app.uploads import MEDIA_TYPES, Upload, decode_data_url, save_upload
 
-MAX_JSON = 32 * 2**20  # Bytes; JSON is held in memory, larger files come as multipart.
+MAX_JSON_BYTES = 32 * 2**20  # Bytes; JSON is held in memory, larger files come as multipart.
 VARIANTS = ("video", "preview", "source")
-POLL = 0.1  # Seconds between looks at a job that somebody waits for.
+POLL_SECONDS = 0.1  # Seconds between looks at a job that somebody waits for.
 
 
 def router(jobs: Jobs, models: Models) -> APIRouter:
     """All routes of the API."""
     routes = APIRouter(prefix="/v1")
-    _add_creation(routes, jobs, models)
-    _add_reading(routes, jobs, models)
+    _add_creation_routes(routes, jobs, models)
+    _add_read_routes(routes, jobs, models)
     return routes
 
 
-def _add_creation(routes: APIRouter, jobs: Jobs, models: Models) -> None:
+def _add_creation_routes(routes: APIRouter, jobs: Jobs, models: Models) -> None:
     """The routes that queue jobs."""
     body = {"requestBody": {"required": True, "content": _content_schemas()}}
     failures: dict[int | str, dict[str, Any]] = {
@@ -45,7 +45,7 @@ def _add_creation(routes: APIRouter, jobs: Jobs, models: Models) -> None:
     @routes.post("/videos", openapi_extra=body, responses=failures, summary="Queue a video")
     async def create(request: Request) -> JSONResponse:
         """Queue a job and describe it. A source is kept whole, and the other stream is generated for it."""
-        job = await _submitted(request, jobs, models)
+        job = await _submit(request, jobs, models)
         return JSONResponse(await run_in_threadpool(to_json, job, jobs))
 
     @routes.post(
@@ -57,31 +57,31 @@ def _add_creation(routes: APIRouter, jobs: Jobs, models: Models) -> None:
     )
     async def create_and_wait(request: Request) -> Response:
         """The same, answered by the mp4 itself. A client that goes away cancels its job."""
-        job = await _submitted(request, jobs, models, single=True)
-        while not job.ended:
+        job = await _submit(request, jobs, models, single=True)
+        while not job.is_finished:
             if await request.is_disconnected():
                 await run_in_threadpool(jobs.delete, job.id)
                 return Response(status_code=499)
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL_SECONDS)
             job = await run_in_threadpool(jobs.get, job.id)
         if job.status == FAILED:
             line = job.error or "failed"
-            raise Refused(line, 500 if line.startswith("unexpected ") else 400)
+            raise RequestError(line, 500 if line.startswith("unexpected ") else 400)
         clip = job.clips[0]
         headers = {"X-Request-Id": job.id, "X-Model": str(job.request["model"]), "X-Seed": str(clip["seed"])}
         headers |= {"X-Fps": clip["fps"], "X-Num-Frames": str(clip["num_frames"]), "X-Num-Samples": str(clip["num_samples"])}
-        headers |= {"X-Sample-Rate": str(clip["sample_rate"]), "X-Inference-Time-S": f"{_spent(job) or 0:.3f}"}
+        headers |= {"X-Sample-Rate": str(clip["sample_rate"]), "X-Inference-Time-S": f"{_inference_seconds(job) or 0:.3f}"}
         return FileResponse(jobs.clip_file(job, 0, "video"), media_type="video/mp4", headers=headers)
 
 
-def _add_reading(routes: APIRouter, jobs: Jobs, models: Models) -> None:
+def _add_read_routes(routes: APIRouter, jobs: Jobs, models: Models) -> None:
     """The routes that tell and remove."""
 
     @routes.get("/videos", summary="List videos")
     def listed(limit: int = 20, after: str | None = None, order: str = "desc") -> dict[str, Any]:
         """Jobs, the newest first; order=asc: the oldest. after: the id that the page follows."""
         if not 1 <= limit <= 100 or order not in ("asc", "desc"):
-            raise Refused(f"limit={limit}, order={order[:20]}: expected 1 to 100, and asc or desc")
+            raise RequestError(f"limit={limit}, order={order[:20]}: expected 1 to 100, and asc or desc")
         found = jobs.store.page(after, limit + 1, newest_first=order == "desc")
         data = [to_json(job, jobs) for job in found[:limit]]
         ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
@@ -103,15 +103,15 @@ def _add_reading(routes: APIRouter, jobs: Jobs, models: Models) -> None:
         """A file of a finished job. index: of the clip. variant: video, preview (PNG), or source, what was given."""
         job = jobs.get(video_id)
         if variant not in VARIANTS:
-            raise Refused(f"variant={variant[:20]}: expected one of {', '.join(VARIANTS)}", param="variant")
+            raise RequestError(f"variant={variant[:20]}: expected one of {', '.join(VARIANTS)}", param="variant")
         if variant == "source":
             name = next(iter(job.sources), None)
             path = None if name is None else jobs.source(job, name)
             if path is None or not path.is_file():
-                raise Refused(f"{job.id}: nothing was given to it", 404)
+                raise RequestError(f"{job.id}: nothing was given to it", 404)
         else:
             path = jobs.clip_file(job, index, variant)
-        kind = {".png": "image/png", ".bin": "application/octet-stream"}.get(path.suffix) or TYPES[path.suffix]
+        kind = {".png": "image/png", ".bin": "application/octet-stream"}.get(path.suffix) or MEDIA_TYPES[path.suffix]
         disposition = "attachment" if download or path.suffix == ".bin" else "inline"
         name = f"sonovid-{job.id.removeprefix('video_')[:8]}-{variant}-{index}{path.suffix}"
         return FileResponse(path, media_type=kind, filename=name, content_disposition_type=disposition)
@@ -137,7 +137,7 @@ def to_json(job: Job, jobs: Jobs) -> dict[str, Any]:
         "model": job.request.get("model"),
         "status": job.status,
         "progress": 100 if job.status == COMPLETED else live.percent if live is not None else 0,
-        "queue_position": jobs.ahead(job) if job.status == QUEUED else None,
+        "queue_position": jobs.num_ahead(job) if job.status == QUEUED else None,
         "created_at": int(job.created_at),
         "completed_at": None if job.completed_at is None else int(job.completed_at),
         "expires_at": None if job.completed_at is None else int(job.completed_at + jobs.settings.max_age),
@@ -151,45 +151,45 @@ def to_json(job: Job, jobs: Jobs) -> dict[str, Any]:
         "seed": job.request.get("seed"),
         "n": job.request.get("n") or 1,
         "source": next(iter(job.sources), None),
-        "inference_time_s": _spent(job),
+        "inference_time_s": _inference_seconds(job),
         "clips": job.clips,
         "error": None if job.error is None else {"code": "generation_failed", "message": job.error},
     }
 
 
-def _spent(job: Job) -> float | None:
+def _inference_seconds(job: Job) -> float | None:
     """Seconds from a job's beginning to its end."""
     return None if job.completed_at is None or job.started_at is None else round(job.completed_at - job.started_at, 3)
 
 
-async def _submitted(request: Request, jobs: Jobs, models: Models, *, single: bool = False) -> Job:
+async def _submit(request: Request, jobs: Jobs, models: Models, *, single: bool = False) -> Job:
     """The job of a request, queued. single: of one clip.
 
     Raises:
         Refused: something in it is not accepted, or the queue is full.
     """
-    fields, sources = await _fields(request)
-    asked = parsed(fields)
+    fields, sources = await _parse_fields(request)
+    asked = parse_request(fields)
     if len(sources) > 1:
-        raise Refused("source_video and source_audio are both given, so there is nothing to generate: give one of them")
+        raise RequestError("source_video and source_audio are both given, so there is nothing to generate: give one of them")
     card = models.card(asked.model)
-    asked = checked(asked, card, jobs.settings, next(iter(sources), None))
+    asked = validate_request(asked, card, jobs.settings, next(iter(sources), None))
     if single and asked.count > 1:
-        raise Refused(f"n={asked.n}: /v1/videos/sync answers with one clip; use /v1/videos", param="n")
-    uploads = [await run_in_threadpool(_received, name, source, jobs) for name, source in sources.items()]
+        raise RequestError(f"n={asked.n}: /v1/videos/sync answers with one clip; use /v1/videos", param="n")
+    uploads = [await run_in_threadpool(_save_source, name, source, jobs) for name, source in sources.items()]
     return await run_in_threadpool(jobs.submit, asked.model_dump(exclude_none=True), uploads)
 
 
-def _received(name: str, source: "UploadFile | str", jobs: Jobs) -> Upload:
+def _save_source(name: str, source: "UploadFile | str", jobs: Jobs) -> Upload:
     """One source, written and probed."""
     if isinstance(source, str):
-        shown, content = from_data_url(source, name)
-        return receive([content], name, shown, jobs.incoming, jobs.settings)
+        shown, content = decode_data_url(source, name)
+        return save_upload([content], name, shown, jobs.incoming, jobs.settings)
     pieces = iter(lambda: source.file.read(2**20), b"")
-    return receive(pieces, name, source.filename or "", jobs.incoming, jobs.settings)
+    return save_upload(pieces, name, source.filename or "", jobs.incoming, jobs.settings)
 
 
-async def _fields(request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
+async def _parse_fields(request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
     """The fields of a request, and its sources by name: an `UploadFile`, or text that has to be a data URL.
 
     Raises:
@@ -197,38 +197,38 @@ async def _fields(request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "application/json":
-        given = await _json(request)
+        given = await _parse_json(request)
     elif kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         form = await request.form(max_files=len(SOURCES), max_fields=100)
         given = {}
         for name, value in form.multi_items():
             if name in given:
-                raise Refused(f"{name[:60]}: given more than once", param=name)
+                raise RequestError(f"{name[:60]}: given more than once", param=name)
             given[name] = value
     else:
-        raise Refused(f"Content-Type {kind[:60] or 'absent'}: expected application/json or multipart/form-data", 415)
+        raise RequestError(f"Content-Type {kind[:60] or 'absent'}: expected application/json or multipart/form-data", 415)
     sources = {name: given.pop(name) for name in SOURCES if given.get(name) not in (None, "")}
     fields = {name: value for name, value in given.items() if name not in SOURCES}
     for name, value in fields.items():
         if isinstance(value, UploadFile):
-            raise Refused(f"{name[:60]}: a file is taken as {' or '.join(SOURCES)} alone", param=name)
+            raise RequestError(f"{name[:60]}: a file is taken as {' or '.join(SOURCES)} alone", param=name)
     for name, value in sources.items():
         if not isinstance(value, UploadFile | str):
-            raise Refused(f"{name}: expected a file or a data URL", param=name)
+            raise RequestError(f"{name}: expected a file or a data URL", param=name)
     return fields, sources
 
 
-async def _json(request: Request) -> dict[str, Any]:
+async def _parse_json(request: Request) -> dict[str, Any]:
     """A JSON object."""
     declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared) > MAX_JSON:
-        raise Refused(f"JSON of more than {MAX_JSON // 2**20} MiB: send files as multipart/form-data", 413)
+    if not declared.isdecimal() or int(declared) > MAX_JSON_BYTES:
+        raise RequestError(f"JSON of more than {MAX_JSON_BYTES // 2**20} MiB: send files as multipart/form-data", 413)
     try:
         given = await request.json()
     except (ValueError, RecursionError):
-        raise Refused("the body is no JSON") from None
+        raise RequestError("the body is no JSON") from None
     if not isinstance(given, Mapping):
-        raise Refused("the body is no JSON object")
+        raise RequestError("the body is no JSON object")
     return dict(given)
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 
-class Refused(ValueError):
+class RequestError(ValueError):
     """A request that is not served. status: the HTTP status. param: the field at fault. retry_after: seconds, with 429."""
 
     def __init__(self, message: str, status: int = 400, *, param: str | None = None, retry_after: int | None = None):
@@ -20,12 +20,12 @@ class Refused(ValueError):
         return error_body(one_line(self), self.status, self.param)
 
 
-KINDS = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
 def error_body(message: str, status: int, param: str | None = None) -> dict[str, Any]:
     """An error in OpenAI's shape."""
-    kind = KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    kind = ERROR_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 

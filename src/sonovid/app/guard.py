@@ -19,17 +19,17 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 COOKIE = "sonovid"
-OPEN = ("/health", "/login")
+PUBLIC_PATHS = ("/health", "/login")
 # Of Gradio's API those parts that the page uses; the others proxy, record, rewrite or run things.
-GRADIO = (
+GRADIO_ROUTES = (
     *("queue/join", "queue/data", "upload", "upload_progress", "file=", "heartbeat/", "startup-events", "theme.css"),
     *("app_id", "info", "cancel", "reset", "user", "login_check"),
 )
 GRADIO_FILES = ("/assets/", "/static/", "/svelte/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json")
-API = ("/v1/", "/health", "/docs", "/openapi.json", "/static-offline-docs/", "/login", "/logout")
-JOIN = 2**20  # Bytes of a message of the page.
-SPARE = 2**20  # Bytes that a form has beside its file.
-POLICY = "; ".join(
+API_PREFIXES = ("/v1/", "/health", "/docs", "/openapi.json", "/static-offline-docs/", "/login", "/logout")
+MAX_PAGE_MESSAGE = 2**20  # Bytes of a message of the page.
+FORM_OVERHEAD = 2**20  # Bytes that a form has beside its file.
+CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
         "script-src 'self' blob: 'unsafe-inline' 'unsafe-eval'",
@@ -46,12 +46,12 @@ POLICY = "; ".join(
     )
 )
 HEADERS = {
-    "content-security-policy": POLICY,
+    "content-security-policy": CONTENT_SECURITY_POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
-LOGIN = """<!doctype html>
+LOGIN_PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Sonovid</title>
 <style>
 :root{color-scheme:light dark}
@@ -87,33 +87,33 @@ class Guard:
         if scope["type"] != "http":
             return  # No route of ours speaks WebSocket; the server closes what is not answered.
         request = Request(scope)
-        send = self._with_headers(send)
+        send = self._add_headers(send)
         refusal = self._refusal(request)
         if refusal is not None:
             await refusal(scope, receive, send)
         elif request.url.path == "/login":
             await (await self._login(Request(scope, receive)))(scope, receive, send)
         else:
-            await self._hand_on(request, scope, receive, send)
+            await self._forward(request, scope, receive, send)
 
     def _refusal(self, request: Request) -> Response | None:
         """The answer to a request that may not come in."""
         path = request.url.path
-        if not self._known_host(request):
-            return _error(403, "this server listens for this machine alone and does not answer to that Host")
-        if request.method not in ("GET", "HEAD") and not _same_origin(request):
-            return _error(403, "a page of another site may not ask this server for anything")
-        if not _served(path):
-            return _error(404, f"{path[:80]}: no such route")
-        if self.settings.token is not None and path not in OPEN and not self._admitted(request):
+        if not self._is_known_host(request):
+            return _error_response(403, "this server listens for this machine alone and does not answer to that Host")
+        if request.method not in ("GET", "HEAD") and not _is_same_origin(request):
+            return _error_response(403, "a page of another site may not ask this server for anything")
+        if not _is_allowed_route(path):
+            return _error_response(404, f"{path[:80]}: no such route")
+        if self.settings.token is not None and path not in PUBLIC_PATHS and not self._is_authorized(request):
             if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
                 return RedirectResponse("/login", 303)
-            refused = _error(401, "a token is needed: Authorization: Bearer TOKEN")
+            refused = _error_response(401, "a token is needed: Authorization: Bearer TOKEN")
             refused.headers["www-authenticate"] = "Bearer"
             return refused
         return None
 
-    def _known_host(self, request: Request) -> bool:
+    def _is_known_host(self, request: Request) -> bool:
         """Whether a browser was meant to come here: against names of other sites that resolve to this machine.
 
         With a token any name will do, as behind a proxy: the cookie is kept for one name alone.
@@ -121,54 +121,54 @@ class Guard:
         host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
         return self.settings.token is not None or not is_loopback(self.settings.host) or is_loopback(host)
 
-    def _admitted(self, request: Request) -> bool:
+    def _is_authorized(self, request: Request) -> bool:
         """Whether the request carries the token, or the cookie that stands for it."""
         assert self.settings.token is not None
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.settings.token.encode()):
             return True
-        return hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), _pass(self.settings.token).encode())
+        return hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), _session_cookie(self.settings.token).encode())
 
     async def _login(self, request: Request) -> Response:
         """The form that takes the token of a browser, and the cookie it gets for it."""
         if self.settings.token is None:
             return RedirectResponse("/", 303)
         if request.method != "POST":
-            return HTMLResponse(LOGIN % "")
+            return HTMLResponse(LOGIN_PAGE % "")
         try:
-            body = await _whole(request.receive, 4096)
+            body = await _read_body(request.receive, 4096)
         except TooLarge:
-            return _error(413, "that is no token")
+            return _error_response(413, "that is no token")
         given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
         if not hmac.compare_digest(given.encode(), self.settings.token.encode()):
-            return HTMLResponse(LOGIN % "<p role='alert'>That is not the token of this server.</p>", 401)
+            return HTMLResponse(LOGIN_PAGE % "<p role='alert'>That is not the token of this server.</p>", 401)
         answer = RedirectResponse("/", 303)
         secure = request.url.scheme == "https"
-        kept = _pass(self.settings.token)
+        kept = _session_cookie(self.settings.token)
         answer.set_cookie(COOKIE, kept, max_age=30 * 86400, httponly=True, samesite="strict", secure=secure)
         return answer
 
-    async def _hand_on(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         """The application's own answer, to no more bytes than are taken."""
-        limit = self.settings.max_upload + SPARE
+        limit = self.settings.max_upload + FORM_OVERHEAD
         declared = request.headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > limit:
-            await _error(413, TooLarge(limit).detail)(scope, receive, send)
+            await _error_response(413, TooLarge(limit).detail)(scope, receive, send)
             return
         if request.url.path != "/gradio_api/queue/join":
-            await self.app(scope, _limited(receive, limit), send)
+            await self.app(scope, _limit_body(receive, limit), send)
             return
         try:
-            body = await _whole(receive, JOIN)
+            body = await _read_body(receive, MAX_PAGE_MESSAGE)
         except TooLarge as error:
-            await _error(413, error.detail)(scope, receive, send)
+            await _error_response(413, error.detail)(scope, receive, send)
             return
-        if addresses(body):
-            await _error(400, "addresses are not read: upload the file itself")(scope, receive, send)
+        if remote_paths(body):
+            await _error_response(400, "addresses are not read: upload the file itself")(scope, receive, send)
             return
-        await self.app(scope, _once(body, receive), send)
+        await self.app(scope, _replay_body(body, receive), send)
 
-    def _with_headers(self, send: Send) -> Send:
+    def _add_headers(self, send: Send) -> Send:
         """Answers with headers that keep browsers from asking other hosts, and other sites from framing this one."""
 
         async def sent(message: Any) -> None:
@@ -181,16 +181,16 @@ class Guard:
         return sent
 
 
-def addresses(body: bytes) -> list[str]:
+def remote_paths(body: bytes) -> list[str]:
     """File paths in a message of the page that are addresses of other hosts, which Gradio would fetch."""
     try:
         message = json.loads(body)
     except ValueError:
         return []
-    return [path for path in _paths(message) if "://" in path or path.startswith("//")]
+    return [path for path in _find_paths(message) if "://" in path or path.startswith("//")]
 
 
-def _paths(node: Any) -> Iterator[str]:
+def _find_paths(node: Any) -> Iterator[str]:
     """All strings under the key "path", at any depth."""
     waiting = [node]
     while waiting:
@@ -203,15 +203,15 @@ def _paths(node: Any) -> Iterator[str]:
             waiting += one
 
 
-def _served(path: str) -> bool:
+def _is_allowed_route(path: str) -> bool:
     """Whether a path leads to the API, to the page, or to a part of Gradio that the page uses."""
-    if path == "/" or path.startswith((*API, *GRADIO_FILES)):
+    if path == "/" or path.startswith((*API_PREFIXES, *GRADIO_FILES)):
         return True
     prefix = "/gradio_api/"
-    return path.startswith(prefix) and path.removeprefix(prefix).startswith(GRADIO)
+    return path.startswith(prefix) and path.removeprefix(prefix).startswith(GRADIO_ROUTES)
 
 
-def _same_origin(request: Request) -> bool:
+def _is_same_origin(request: Request) -> bool:
     """Whether a request does not come from a page of another site; programs say nothing of it."""
     origin = request.headers.get("origin")
     if origin is None:
@@ -219,16 +219,16 @@ def _same_origin(request: Request) -> bool:
     return urlsplit(origin).netloc == request.headers.get("host", "")
 
 
-def _pass(token: str) -> str:
+def _session_cookie(token: str) -> str:
     """What a browser keeps in place of the token."""
     return hashlib.sha256(f"sonovid app {token}".encode()).hexdigest()
 
 
-def _error(status: int, line: str) -> JSONResponse:
+def _error_response(status: int, line: str) -> JSONResponse:
     return JSONResponse(error_body(line, status), status)
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
+def _limit_body(receive: Receive, limit: int) -> Receive:
     """The body, and TooLarge where it is more than `limit` bytes, however it is sent."""
     total = 0
 
@@ -244,9 +244,9 @@ def _limited(receive: Receive, limit: int) -> Receive:
     return received
 
 
-async def _whole(receive: Receive, limit: int) -> bytes:
+async def _read_body(receive: Receive, limit: int) -> bytes:
     """A whole body of at most `limit` bytes."""
-    body, more, limited = b"", True, _limited(receive, limit)
+    body, more, limited = b"", True, _limit_body(receive, limit)
     while more:
         message = await limited()
         body += message.get("body", b"")
@@ -254,7 +254,7 @@ async def _whole(receive: Receive, limit: int) -> bytes:
     return body
 
 
-def _once(body: bytes, receive: Receive) -> Receive:
+def _replay_body(body: bytes, receive: Receive) -> Receive:
     """A body that was read already, then whatever follows."""
     pending = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -11,30 +11,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sonovid.app.errors import Refused
+from sonovid.app.errors import RequestError
 from sonovid.app.settings import Settings
 from sonovid.app.store import FAILED, IN_PROGRESS, QUEUED, Job, Store
 from sonovid.app.uploads import Upload
 
 log = logging.getLogger(__name__)
-GUESS = 5.0  # Seconds a job is taken to last before any has been seen.
-WATCHED = 3.0  # Seconds for which a look at a job counts as watching it.
+DEFAULT_JOB_SECONDS = 5.0  # Seconds a job is taken to last before any has been seen.
+WATCH_SECONDS = 3.0  # Seconds for which a look at a job counts as watching it.
 
 
 @dataclass
-class Live:
+class JobProgress:
     """What is known of a job in progress. strip: JPEG of the frames as they emerge. looked: when somebody last asked for it."""
 
     step: int = 0
     steps: int = 0
-    strip: bytes | None = None
-    looked: float = 0.0
+    frame_strip: bytes | None = None
+    last_viewed: float = 0.0
     stop: threading.Event = field(default_factory=threading.Event)
 
     @property
-    def watched(self) -> bool:
+    def is_watched(self) -> bool:
         """Whether somebody looks at it now."""
-        return time.monotonic() - self.looked < WATCHED
+        return time.monotonic() - self.last_viewed < WATCH_SECONDS
 
     @property
     def percent(self) -> int:
@@ -55,13 +55,13 @@ class Jobs:
         self.incoming, self.files = self.folder / "incoming", self.folder / "jobs"
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.store = Store(self.folder / "jobs.sqlite")
-        self.live: dict[str, Live] = {}
+        self.live: dict[str, JobProgress] = {}
         self._changed = threading.Condition()
         self._times: list[float] = []
         shutil.rmtree(self.incoming, ignore_errors=True)
         self.incoming.mkdir()
         self.files.mkdir(exist_ok=True)
-        self.store.queued_again()
+        self.store.requeue()
         known = self.store.ids()
         for left in self.files.iterdir():
             if left.name not in known:
@@ -99,7 +99,7 @@ class Jobs:
             self._changed.notify_all()
         return job
 
-    def again(self, job_id: str, changes: dict[str, Any]) -> Job:
+    def resubmit(self, job_id: str, changes: dict[str, Any]) -> Job:
         """The same job once more, with some fields changed.
 
         Raises:
@@ -115,7 +115,7 @@ class Jobs:
         except OSError:
             for upload in uploads:
                 upload.remove()
-            raise Refused(f"{job_id}: what was given to it is gone; give it again", 410) from None
+            raise RequestError(f"{job_id}: what was given to it is gone; give it again", 410) from None
         return self.submit(job.request | changes, uploads)
 
     def get(self, job_id: str) -> Job:
@@ -126,14 +126,14 @@ class Jobs:
         """
         job = self.store.get(job_id)
         if job is None:
-            raise Refused(f"{job_id[:60]}: no such video; it was deleted, has expired, or never was", 404)
+            raise RequestError(f"{job_id[:60]}: no such video; it was deleted, has expired, or never was", 404)
         return job
 
-    def look(self, job: Job) -> Live | None:
+    def watch(self, job: Job) -> JobProgress | None:
         """How far a job in progress is; it counts as watched, so that its emerging frames are drawn."""
         live = self.live.get(job.id)
         if live is not None:
-            live.looked = time.monotonic()
+            live.last_viewed = time.monotonic()
         return live
 
     def delete(self, job_id: str) -> None:
@@ -161,50 +161,50 @@ class Jobs:
         """
         if job.status != "completed":
             why = job.error if job.status == FAILED else f"it is {job.status}"
-            raise Refused(f"{job.id}: there is no video: {why}", 409)
+            raise RequestError(f"{job.id}: there is no video: {why}", 409)
         if not 0 <= index < len(job.clips):
-            raise Refused(f"index={index}: expected a number from 0 to {len(job.clips) - 1}", 404, param="index")
+            raise RequestError(f"index={index}: expected a number from 0 to {len(job.clips) - 1}", 404, param="index")
         path = self.files / job.id / f"{variant}-{index}{'.mp4' if variant == 'video' else '.png'}"
         if not path.is_file():
-            raise Refused(f"{job.id}: its file is gone", 410)
+            raise RequestError(f"{job.id}: its file is gone", 410)
         return path
 
     def source(self, job: Job, name: str) -> Path:
         """The file that was given to a job."""
         return self.files / job.id / job.sources[name]
 
-    def ahead(self, job: Job) -> int:
+    def num_ahead(self, job: Job) -> int:
         """How many jobs wait before this one."""
-        return self.store.number(QUEUED, before=job.sequence) if job.status == QUEUED else 0
+        return self.store.count(QUEUED, before=job.sequence) if job.status == QUEUED else 0
 
     def retry_after(self) -> int:
         """Seconds until there is likely room: what one job takes, less where there are several workers."""
-        mean = sum(self._times) / len(self._times) if self._times else GUESS
+        mean = sum(self._times) / len(self._times) if self._times else DEFAULT_JOB_SECONDS
         return max(1, round(mean / len(self.settings.devices)))
 
     def _check_room(self) -> None:
-        waiting = self.store.number(QUEUED)
+        waiting = self.store.count(QUEUED)
         if waiting >= self.settings.max_queue:
-            raise Refused(f"the queue is full: {waiting} jobs wait; try again later", 429, retry_after=self.retry_after())
+            raise RequestError(f"the queue is full: {waiting} jobs wait; try again later", 429, retry_after=self.retry_after())
 
     # --- for workers ---------------------------------------------------------------------------------------------------
 
-    def take(self, timeout: "float | int") -> Job | None:
+    def start_next(self, timeout: "float | int") -> Job | None:
         """The next job, now in progress; None where there is none for `timeout` seconds."""
         with self._changed:
-            job = self._start_first()
+            job = self._start_oldest()
             if job is None:
                 self._changed.wait(timeout)
-                job = self._start_first()
+                job = self._start_oldest()
             return job
 
-    def _start_first(self) -> Job | None:
+    def _start_oldest(self) -> Job | None:
         with self.store.transaction():
             job = self.store.first(QUEUED)
             if job is None:
                 return None
-            self.store.started(job.id, self.clock())
-            self.live[job.id] = Live()
+            self.store.mark_started(job.id, self.clock())
+            self.live[job.id] = JobProgress()
             return self.store.get(job.id)
 
     def finish(self, job: Job, clips: list[dict[str, Any]]) -> None:
@@ -213,7 +213,7 @@ class Jobs:
         now = self.clock()
         with self.store.transaction():
             self.live.pop(job.id, None)
-            self.store.completed(job.id, now, clips, size)
+            self.store.mark_completed(job.id, now, clips, size)
             there = self.store.get(job.id) is not None
         if not there:
             shutil.rmtree(self.files / job.id, ignore_errors=True)
@@ -225,13 +225,13 @@ class Jobs:
         shutil.rmtree(self.files / job.id, ignore_errors=True)
         with self.store.transaction():
             self.live.pop(job.id, None)
-            self.store.failed(job.id, self.clock(), error)
+            self.store.mark_failed(job.id, self.clock(), error)
 
-    def put_back(self, job: Job) -> None:
+    def requeue(self, job: Job) -> None:
         """A job is queued again, at its old place: the server stops, and the next one will make it."""
         with self.store.transaction():
             self.live.pop(job.id, None)
-            self.store.queued_again(job.id)
+            self.store.requeue(job.id)
             there = self.store.get(job.id) is not None
         for left in (self.files / job.id).glob("*"):
             if not there or left.name not in job.sources.values():
@@ -239,7 +239,7 @@ class Jobs:
 
     def sweep(self) -> None:
         """Remove jobs that ended too long ago, and the oldest ones where they are too large together."""
-        ended = self.store.ended()
+        ended = self.store.list_finished()
         total = sum(job.size for job in ended)
         for job in ended:
             old = self.clock() - (job.completed_at or 0) > self.settings.max_age
@@ -250,4 +250,4 @@ class Jobs:
 
     def counts(self) -> dict[str, int]:
         """How many jobs wait and are in progress."""
-        return {status: self.store.number(status) for status in (QUEUED, IN_PROGRESS)}
+        return {status: self.store.count(status) for status in (QUEUED, IN_PROGRESS)}

@@ -8,10 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from sonovid.app.errors import Refused
-from sonovid.app.settings import SHIPPED
+from sonovid.app.errors import RequestError
+from sonovid.app.settings import PACKAGED_MODEL
 
-KEPT = 2  # Pipelines that stay loaded on one device.
+MAX_LOADED = 2  # Pipelines that stay loaded on one device.
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class ModelCard:
     steps: int
     guidance_scale: float | None
     audio_guidance_scale: float | None
-    takes_words: bool = True
-    takes_sources: bool = True
-    continues: bool = False
+    accepts_prompt: bool = True
+    accepts_sources: bool = True
+    can_extend: bool = False
     labels: tuple[str, ...] = ()
 
     @property
@@ -60,15 +60,15 @@ class ModelCard:
             "num_inference_steps": self.steps,
             "guidance_scale": self.guidance_scale,
             "audio_guidance_scale": self.audio_guidance_scale,
-            "takes_prompt": self.takes_words,
-            "takes_source_video": self.takes_sources,
-            "takes_source_audio": self.takes_sources,
-            "longer_than_seconds": self.continues,
+            "takes_prompt": self.accepts_prompt,
+            "takes_source_video": self.accepts_sources,
+            "takes_source_audio": self.accepts_sources,
+            "longer_than_seconds": self.can_extend,
             "labels": list(self.labels),
         }
 
 
-def card_of(name: str, pipe: Any) -> ModelCard:
+def build_model_card(name: str, pipe: Any) -> ModelCard:
     """The card of a pipeline."""
     own, options = pipe.geometry, pipe.options
     return ModelCard(
@@ -83,9 +83,9 @@ def card_of(name: str, pipe: Any) -> ModelCard:
         steps=options["num_inference_steps"],
         guidance_scale=_number(options.get("guidance_scale")),
         audio_guidance_scale=_number(options.get("audio_guidance_scale")),
-        takes_words=bool(pipe.takes_words),
-        takes_sources=all(pipe.makes),
-        continues=_continues(pipe),
+        accepts_prompt=bool(pipe.accepts_text),
+        accepts_sources=all(pipe.generated_streams),
+        can_extend=_continues(pipe),
         labels=tuple(pipe.classes.names),
     )
 
@@ -97,22 +97,22 @@ def _number(value: Any) -> float | None:
 
 def _continues(pipe: Any) -> bool:
     """Whether the model makes what is longer than its window."""
-    from sonovid.pipelines.continuation.conditioning import way_of
+    from sonovid.pipelines.continuation.conditioning import select_strategy
 
     if not hasattr(pipe, "denoiser"):
         return False  # A model of diffusers, which makes one length at once.
     try:
-        way_of(pipe.denoiser, pipe.geometry)
+        select_strategy(pipe.denoiser, pipe.geometry)
     except ValueError:
         return False
     return True
 
 
-def named(models: Sequence[str]) -> dict[str, str]:
+def name_models(models: Sequence[str]) -> dict[str, str]:
     """The models by the names that clients use: the last part of a folder's path, a repository's own name."""
     found: dict[str, str] = {}
     for model in models:
-        base = model if model == SHIPPED or not Path(model).is_dir() else Path(model).resolve().name
+        base = model if model == PACKAGED_MODEL or not Path(model).is_dir() else Path(model).resolve().name
         name, number = base, 2
         while name in found:
             name, number = f"{base}-{number}", number + 1
@@ -124,12 +124,12 @@ class Models:
     """The models of a server. Every one is loaded once when the server starts, so that a wrong name is an error then."""
 
     def __init__(self, models: Sequence[str], devices: Sequence[str], dtype: str = "float32"):
-        self.places, self.dtype = named(models), dtype
+        self.sources, self.dtype = name_models(models), dtype
         self._loaded: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._lock = threading.Lock()
         # The default last, so that it is the one that stays loaded.
-        cards = {name: card_of(name, self.pipeline(name, devices[0])) for name in reversed(self.places)}
-        self.cards = {name: cards[name] for name in self.places}
+        cards = {name: build_model_card(name, self.pipeline(name, devices[0])) for name in reversed(self.sources)}
+        self.cards = {name: cards[name] for name in self.sources}
 
     @property
     def default(self) -> ModelCard:
@@ -145,7 +145,7 @@ class Models:
         if name is None:
             return self.default
         if name not in self.cards:
-            raise Refused(f"model={name!r}: not offered here; expected one of {', '.join(self.cards)}", param="model")
+            raise RequestError(f"model={name!r}: not offered here; expected one of {', '.join(self.cards)}", param="model")
         return self.cards[name]
 
     def pipeline(self, name: str, device: str) -> Any:
@@ -158,12 +158,12 @@ class Models:
             if (name, device) in self._loaded:
                 self._loaded.move_to_end((name, device))
                 return self._loaded[name, device]
-            place = self.places[name]
-            pipe = SoundingVideoPipeline.from_pretrained(None if place == SHIPPED else place)
+            place = self.sources[name]
+            pipe = SoundingVideoPipeline.from_pretrained(None if place == PACKAGED_MODEL else place)
             pipe.to(device, getattr(torch, self.dtype))
             pipe.set_progress_bar_config(disable=True)
             self._loaded[name, device] = pipe
             here = [key for key in self._loaded if key[1] == device]
-            for key in here[:-KEPT]:
+            for key in here[:-MAX_LOADED]:
                 del self._loaded[key]
             return pipe

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from sonovid.app.errors import Refused
+from sonovid.app.errors import RequestError
 from sonovid.app.models import ModelCard
 from sonovid.app.settings import Settings
 from sonovid.core.geometry import as_rate, count, duration
@@ -38,11 +38,11 @@ def _blank(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Exact = Annotated[str | None, BeforeValidator(_fraction), BeforeValidator(_blank)]
-Rate = Annotated[str | None, BeforeValidator(_rate), BeforeValidator(_blank)]
-Whole = Annotated[int | None, BeforeValidator(_blank)]
-Real = Annotated[float | None, BeforeValidator(_blank)]
-Words = Annotated[str | None, BeforeValidator(_blank)]
+FractionText = Annotated[str | None, BeforeValidator(_fraction), BeforeValidator(_blank)]
+RateText = Annotated[str | None, BeforeValidator(_rate), BeforeValidator(_blank)]
+Integer = Annotated[int | None, BeforeValidator(_blank)]
+Number = Annotated[float | None, BeforeValidator(_blank)]
+Text = Annotated[str | None, BeforeValidator(_blank)]
 
 
 class VideoRequest(BaseModel):
@@ -50,19 +50,19 @@ class VideoRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    prompt: Words = Field(None, max_length=2000, description="what is to be seen and heard")
-    negative_prompt: Words = Field(None, max_length=2000, description="what is not to be seen and heard")
-    model: Words = Field(None, description="a model of /v1/models; the first by default")
-    seconds: Exact = Field(None, description="length in seconds: a number or a fraction, as text or not", examples=["2", "5/2"])
-    size: Words = Field(None, description="WIDTHxHEIGHT, where the model allows", examples=["64x64"])
-    fps: Rate = Field(None, description="frames per second, where the model allows", examples=["8", "30000/1001"])
-    num_frames: Whole = Field(None, ge=1, le=10**6, description="length in frames, in place of seconds")
-    num_inference_steps: Whole = Field(None, ge=1, description="sampling steps; the model's own by default")
-    guidance_scale: Real = Field(None, ge=0, le=100, description="how closely the pictures follow the words; 1 is none")
-    audio_guidance_scale: Real = Field(None, ge=0, le=100, description="the same for the sound; that of the pictures by default")
-    seed: Whole = Field(None, ge=0, le=MAX_SEED, description="clip i is that of seed + i; drawn at random by default")
-    n: Whole = Field(None, ge=1, description="clips; 1 by default")
-    label: Words = Field(None, max_length=200, description="a class, for a model that knows classes")
+    prompt: Text = Field(None, max_length=2000, description="what is to be seen and heard")
+    negative_prompt: Text = Field(None, max_length=2000, description="what is not to be seen and heard")
+    model: Text = Field(None, description="a model of /v1/models; the first by default")
+    seconds: FractionText = Field(None, description="length in seconds: a number or a fraction, as text or not", examples=["2", "5/2"])
+    size: Text = Field(None, description="WIDTHxHEIGHT, where the model allows", examples=["64x64"])
+    fps: RateText = Field(None, description="frames per second, where the model allows", examples=["8", "30000/1001"])
+    num_frames: Integer = Field(None, ge=1, le=10**6, description="length in frames, in place of seconds")
+    num_inference_steps: Integer = Field(None, ge=1, description="sampling steps; the model's own by default")
+    guidance_scale: Number = Field(None, ge=0, le=100, description="how closely the pictures follow the words; 1 is none")
+    audio_guidance_scale: Number = Field(None, ge=0, le=100, description="the same for the sound; that of the pictures by default")
+    seed: Integer = Field(None, ge=0, le=MAX_SEED, description="clip i is that of seed + i; drawn at random by default")
+    n: Integer = Field(None, ge=1, description="clips; 1 by default")
+    label: Text = Field(None, max_length=200, description="a class, for a model that knows classes")
 
     @property
     def count(self) -> int:
@@ -75,7 +75,7 @@ class VideoRequest(BaseModel):
         return None if self.seconds is None else Fraction(self.seconds)
 
 
-def parsed(fields: dict[str, Any]) -> VideoRequest:
+def parse_request(fields: dict[str, Any]) -> VideoRequest:
     """A request from its fields.
 
     Raises:
@@ -88,13 +88,13 @@ def parsed(fields: dict[str, Any]) -> VideoRequest:
         name = str(fault["loc"][0]) if fault["loc"] else "request"
         if fault["type"] == "extra_forbidden":
             known = ", ".join([*VideoRequest.model_fields, *SOURCES])
-            raise Refused(f"{name}: unknown field; expected some of {known}", param=name) from None
+            raise RequestError(f"{name}: unknown field; expected some of {known}", param=name) from None
         given = repr(fault["input"])
         said = fault["msg"].removeprefix("Value error, ")
-        raise Refused(f"{name}={given[:80]}: {said[:1].lower()}{said[1:]}", param=name) from None
+        raise RequestError(f"{name}={given[:80]}: {said[:1].lower()}{said[1:]}", param=name) from None
 
 
-def checked(request: VideoRequest, card: ModelCard, settings: Settings, given: str | None) -> VideoRequest:
+def validate_request(request: VideoRequest, card: ModelCard, settings: Settings, given: str | None) -> VideoRequest:
     """A request with what was left open filled in: the model, the seed, the length of num_frames.
 
     given: the source that is kept, "source_video" or "source_audio", or None.
@@ -103,41 +103,41 @@ def checked(request: VideoRequest, card: ModelCard, settings: Settings, given: s
         Refused: the model or the limits do not allow it.
     """
     if request.size is not None and request.size.lower() != card.size:
-        raise Refused(f"size={request.size}: model {card.id} makes pictures of {card.size}", param="size")
+        raise RequestError(f"size={request.size}: model {card.id} makes pictures of {card.size}", param="size")
     if request.fps is not None and Fraction(request.fps) != card.fps:
-        raise Refused(f"fps={request.fps}: model {card.id} makes {card.fps} frames per second", param="fps")
+        raise RequestError(f"fps={request.fps}: model {card.id} makes {card.fps} frames per second", param="fps")
     if (request.num_inference_steps or 0) > settings.max_steps:
-        raise Refused(
+        raise RequestError(
             f"num_inference_steps={request.num_inference_steps}: the limit is {settings.max_steps}", param="num_inference_steps"
         )
     if request.count > settings.max_clips:
-        raise Refused(f"n={request.n}: the limit is {settings.max_clips}", param="n")
-    _check_conditions(request, card, given)
-    seconds = _length(request, card, settings, given)
+        raise RequestError(f"n={request.n}: the limit is {settings.max_clips}", param="n")
+    _check_inputs(request, card, given)
+    seconds = _duration(request, card, settings, given)
     seed = secrets.randbits(31) if request.seed is None else request.seed
     return request.model_copy(update={"model": card.id, "seconds": None if seconds is None else str(seconds), "seed": seed})
 
 
-def _check_conditions(request: VideoRequest, card: ModelCard, given: str | None) -> None:
+def _check_inputs(request: VideoRequest, card: ModelCard, given: str | None) -> None:
     """Whether there is something to go by, and nothing that the model does not take."""
-    if not card.takes_words and (request.prompt or request.negative_prompt):
-        raise Refused(f"prompt: model {card.id} takes no words", param="prompt")
+    if not card.accepts_prompt and (request.prompt or request.negative_prompt):
+        raise RequestError(f"prompt: model {card.id} takes no words", param="prompt")
     if request.label is not None and request.label not in card.labels:
         known = ", ".join(card.labels[:20]) or "none"
-        raise Refused(f"label={request.label!r}: model {card.id} knows {known}", param="label")
-    if given is not None and not card.takes_sources:
-        raise Refused(f"{given}: model {card.id} makes one stream alone and is given none", param=given)
-    if card.takes_words and not (request.prompt or request.label or given):
-        raise Refused("nothing to go by: give a prompt, source_video or source_audio", param="prompt")
+        raise RequestError(f"label={request.label!r}: model {card.id} knows {known}", param="label")
+    if given is not None and not card.accepts_sources:
+        raise RequestError(f"{given}: model {card.id} makes one stream alone and is given none", param=given)
+    if card.accepts_prompt and not (request.prompt or request.label or given):
+        raise RequestError("nothing to go by: give a prompt, source_video or source_audio", param="prompt")
 
 
-def _length(request: VideoRequest, card: ModelCard, settings: Settings, given: str | None) -> Fraction | None:
+def _duration(request: VideoRequest, card: ModelCard, settings: Settings, given: str | None) -> Fraction | None:
     """The length that is asked for, in seconds; None: the model's own, or that of what is given."""
     seconds = request.length
     if request.num_frames is not None:
         of_frames = duration(request.num_frames, card.fps)
         if seconds is not None and count(seconds, card.fps) != request.num_frames:
-            raise Refused(
+            raise RequestError(
                 f"num_frames={request.num_frames} last {float(of_frames):g} s at {card.fps} frames per second, and "
                 f"seconds={float(seconds):g}: give one of the two",
                 param="num_frames",
@@ -146,11 +146,11 @@ def _length(request: VideoRequest, card: ModelCard, settings: Settings, given: s
     if seconds is None:
         return None
     if given is not None:
-        raise Refused(f"seconds: {given} is kept whole, and so is its length; leave seconds and num_frames out", param="seconds")
+        raise RequestError(f"seconds: {given} is kept whole, and so is its length; leave seconds and num_frames out", param="seconds")
     if seconds > settings.max_seconds:
-        raise Refused(f"seconds={float(seconds):g}: the limit is {float(settings.max_seconds):g}", param="seconds")
-    if seconds > card.seconds and not card.continues:
-        raise Refused(f"seconds={float(seconds):g}: model {card.id} makes {float(card.seconds):g} s at most", param="seconds")
+        raise RequestError(f"seconds={float(seconds):g}: the limit is {float(settings.max_seconds):g}", param="seconds")
+    if seconds > card.seconds and not card.can_extend:
+        raise RequestError(f"seconds={float(seconds):g}: model {card.id} makes {float(card.seconds):g} s at most", param="seconds")
     if seconds > card.seconds and request.count > 1:
-        raise Refused("n: one clip at a time where it is longer than the model makes at once", param="n")
+        raise RequestError("n: one clip at a time where it is longer than the model makes at once", param="n")
     return seconds

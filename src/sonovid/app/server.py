@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 import sonovid
 from sonovid.app import api
-from sonovid.app.errors import Refused, error_body
+from sonovid.app.errors import RequestError, error_body
 from sonovid.app.guard import Guard
 from sonovid.app.jobs import Jobs
 from sonovid.app.models import Models
@@ -31,13 +31,13 @@ def create_app(settings: Settings, *, page: bool = True) -> Guard:
     jobs = Jobs(settings)
     try:
         models = Models(settings.models, settings.devices, settings.dtype)
-        return _assembled(settings, jobs, models, page=page)
+        return _assemble(settings, jobs, models, page=page)
     except BaseException:
         jobs.close()
         raise
 
 
-def _assembled(settings: Settings, jobs: Jobs, models: Models, *, page: bool) -> Guard:
+def _assemble(settings: Settings, jobs: Jobs, models: Models, *, page: bool) -> Guard:
     """API, page and workers around the jobs."""
     workers = Workers(jobs, models)
 
@@ -59,17 +59,17 @@ def _assembled(settings: Settings, jobs: Jobs, models: Models, *, page: bool) ->
     )
     app.include_router(api.router(jobs, models))
     app.get("/health", summary="Whether the server is there")(lambda: api.health(jobs))
-    _answer_errors(app)
+    _add_error_handlers(app)
     if page:
         _mount_page(app, settings, jobs, models)
     return Guard(app, settings)
 
 
-def _answer_errors(app: FastAPI) -> None:
+def _add_error_handlers(app: FastAPI) -> None:
     """Every error of the API in OpenAI's shape, on one line."""
 
-    @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> JSONResponse:
+    @app.exception_handler(RequestError)
+    async def refused(_: Request, error: RequestError) -> JSONResponse:
         return JSONResponse(error.to_json(), error.status, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
@@ -93,7 +93,7 @@ def _mount_page(app: FastAPI, settings: Settings, jobs: Jobs, models: Models) ->
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio
 
-    from sonovid.app.page import build, examples, look
+    from sonovid.app.page import build, examples, style
 
     made = examples.render(jobs.folder / "examples")
     blocks = build.build(jobs, models, made)
@@ -112,13 +112,13 @@ def _mount_page(app: FastAPI, settings: Settings, jobs: Jobs, models: Models) ->
         mcp_server=False,
         enable_monitoring=False,
         pwa=False,
-        theme=look.theme(),
-        css=look.CSS,
-        head=look.HEAD,
+        theme=style.theme(),
+        css=style.CSS,
+        head=style.HEAD,
     )
 
 
-def bound(settings: Settings) -> socket.socket:
+def bind_socket(settings: Settings) -> socket.socket:
     """A socket on the server's host and port; port 0: any that is free.
 
     Raises:

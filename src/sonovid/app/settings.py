@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-SHIPPED = "shipped"
+PACKAGED_MODEL = "shipped"
 MIN_TOKEN = 16
 
 
@@ -42,7 +42,7 @@ class Settings:
     """
 
     folder: Path
-    models: tuple[str, ...] = (SHIPPED,)
+    models: tuple[str, ...] = (PACKAGED_MODEL,)
     devices: tuple[str, ...] = ("cpu",)
     dtype: str = "float32"
     host: str = "127.0.0.1"

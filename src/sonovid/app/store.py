@@ -50,12 +50,12 @@ class Job:
     size: int = 0
 
     @property
-    def ended(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether nothing more will happen to it."""
         return self.status in (COMPLETED, FAILED)
 
 
-def _job(row: tuple) -> Job:
+def _to_job(row: tuple) -> Job:
     return Job(*row[:6], *(json.loads(text) for text in row[6:9]), *row[9:])
 
 
@@ -128,7 +128,7 @@ class Store:
         where = f"where sequence {sign} (select sequence from jobs where id = ?) order by sequence {order} limit ?"
         return self._select(where, after, limit)
 
-    def ended(self) -> list[Job]:
+    def list_finished(self) -> list[Job]:
         """Completed and failed jobs, those that ended first at the beginning."""
         return self._select("where status in (?, ?) order by completed_at, sequence", COMPLETED, FAILED)
 
@@ -137,17 +137,17 @@ class Store:
         with self._lock:
             return {row[0] for row in self._database.execute("select id from jobs")}
 
-    def number(self, status: str, before: int | None = None) -> int:
+    def count(self, status: str, before: int | None = None) -> int:
         """How many jobs have a status; before: only those ahead of this sequence number."""
         with self._lock:
             query = "select count(*) from jobs where status = ?" + ("" if before is None else " and sequence < ?")
             return self._database.execute(query, (status,) if before is None else (status, before)).fetchone()[0]
 
-    def started(self, job_id: str, now: float) -> None:
+    def mark_started(self, job_id: str, now: float) -> None:
         """A worker has taken it."""
         self._update(job_id, status=IN_PROGRESS, started_at=now)
 
-    def queued_again(self, job_id: str | None = None) -> None:
+    def requeue(self, job_id: str | None = None) -> None:
         """A job, or all in progress, go back to their place in the queue."""
         if job_id is not None:
             self._update(job_id, status=QUEUED, started_at=None)
@@ -155,11 +155,11 @@ class Store:
         with self._lock:
             self._database.execute("update jobs set status = ?, started_at = null where status = ?", (QUEUED, IN_PROGRESS))
 
-    def completed(self, job_id: str, now: float, clips: list[dict[str, Any]], size: int) -> None:
+    def mark_completed(self, job_id: str, now: float, clips: list[dict[str, Any]], size: int) -> None:
         """It is done."""
         self._update(job_id, status=COMPLETED, completed_at=now, clips=json.dumps(clips), bytes=size)
 
-    def failed(self, job_id: str, now: float, error: str) -> None:
+    def mark_failed(self, job_id: str, now: float, error: str) -> None:
         """It came to nothing."""
         self._update(job_id, status=FAILED, completed_at=now, error=error, sources="{}")
 
@@ -175,4 +175,4 @@ class Store:
 
     def _select(self, rest: str, *values: Any) -> list[Job]:
         with self._lock:
-            return [_job(row) for row in self._database.execute(f"select {COLUMNS} from jobs {rest}", values)]
+            return [_to_job(row) for row in self._database.execute(f"select {COLUMNS} from jobs {rest}", values)]

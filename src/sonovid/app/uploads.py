@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sonovid import media
-from sonovid.app.errors import Refused
+from sonovid.app.errors import RequestError
 from sonovid.app.settings import Settings
 
 # Suffixes that a file may keep, and what browsers are told of it.
-TYPES = {
+MEDIA_TYPES = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",
     ".mov": "video/quicktime",
@@ -29,7 +29,7 @@ TYPES = {
     ".m4a": "audio/mp4",
     ".aac": "audio/aac",
 }
-PIECE = 2**20
+CHUNK_SIZE = 2**20
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Upload:
         self.path.unlink(missing_ok=True)
 
 
-def pieces_of(path: Path) -> Iterator[bytes]:
+def read_chunks(path: Path) -> Iterator[bytes]:
     """A file's bytes, a megabyte at a time."""
     with path.open("rb") as file:
-        while piece := file.read(PIECE):
+        while piece := file.read(CHUNK_SIZE):
             yield piece
 
 
-def from_data_url(text: str, field: str) -> tuple[str, bytes]:
+def decode_data_url(text: str, field: str) -> tuple[str, bytes]:
     """A name and the bytes of a data URL, in which JSON carries a file.
 
     Raises:
@@ -60,39 +60,39 @@ def from_data_url(text: str, field: str) -> tuple[str, bytes]:
     """
     head, separator, body = text.partition(";base64,")
     if not text.startswith("data:") or not separator:
-        raise Refused(
+        raise RequestError(
             f"{field}: expected a file (multipart) or a data URL (data:video/mp4;base64,...); addresses and paths are not read",
             param=field,
         )
     try:
         content = base64.b64decode(body, validate=True)
     except binascii.Error:
-        raise Refused(f"{field}: the base64 of the data URL is damaged", param=field) from None
+        raise RequestError(f"{field}: the base64 of the data URL is damaged", param=field) from None
     kind = head.removeprefix("data:").split(";")[0]
-    suffix = next((one for one, of_browsers in TYPES.items() if of_browsers == kind), "")
+    suffix = next((one for one, of_browsers in MEDIA_TYPES.items() if of_browsers == kind), "")
     return f"{field}{suffix}", content
 
 
-def receive(pieces: Iterable[bytes], field: str, name: str, folder: Path, settings: Settings) -> Upload:
+def save_upload(pieces: Iterable[bytes], field: str, name: str, folder: Path, settings: Settings) -> Upload:
     """Write and probe a file. field: "source_video" or "source_audio". name: the client's, of which only the suffix is used.
 
     Raises:
         Refused: too large, too long, too many pixels, or not what it was brought for. Nothing is left then.
     """
     suffix = Path(name).suffix.lower()
-    path = folder / f"{secrets.token_hex(8)}{suffix if suffix in TYPES else '.bin'}"
-    upload = Upload(field, path, _shown(name))
+    path = folder / f"{secrets.token_hex(8)}{suffix if suffix in MEDIA_TYPES else '.bin'}"
+    upload = Upload(field, path, _display_name(name))
     folder.mkdir(parents=True, exist_ok=True)
     try:
         _write(pieces, path, field, settings.max_upload)
-        probe(path, field, settings)
+        check_upload(path, field, settings)
     except BaseException:
         upload.remove()
         raise
     return upload
 
 
-def probe(path: Path, field: str, settings: Settings) -> media.MediaInfo:
+def check_upload(path: Path, field: str, settings: Settings) -> media.MediaInfo:
     """What an uploaded file holds.
 
     Raises:
@@ -101,16 +101,16 @@ def probe(path: Path, field: str, settings: Settings) -> media.MediaInfo:
     try:
         info = media.probe(path, limits=media.Limits(max_pixels=settings.max_pixels))
     except media.MediaError as error:
-        raise Refused(str(error).replace(str(path), field), param=field) from None
+        raise RequestError(str(error).replace(str(path), field), param=field) from None
     if field == "source_video" and not info.has_video:
-        raise Refused(f"{field}: no pictures in it; for pictures to a sound give source_audio", param=field)
+        raise RequestError(f"{field}: no pictures in it; for pictures to a sound give source_audio", param=field)
     if field == "source_audio" and not info.has_audio:
-        raise Refused(f"{field}: no sound in it; for sound to pictures give source_video", param=field)
+        raise RequestError(f"{field}: no sound in it; for sound to pictures give source_video", param=field)
     if info.duration <= 0:
-        raise Refused(f"{field}: it has no length", param=field)
+        raise RequestError(f"{field}: it has no length", param=field)
     if info.duration > settings.max_seconds:
         limit = f"{float(settings.max_seconds):g}"
-        raise Refused(f"{field}: {float(info.duration):.2f} s is above the limit of {limit} s; cut it first", param=field)
+        raise RequestError(f"{field}: {float(info.duration):.2f} s is above the limit of {limit} s; cut it first", param=field)
     return info
 
 
@@ -121,11 +121,11 @@ def _write(pieces: Iterable[bytes], path: Path, field: str, limit: int) -> None:
         for piece in pieces:
             total += len(piece)
             if total > limit:
-                raise Refused(f"{field}: larger than the limit of {limit / 2**20:g} MiB", 413, param=field)
+                raise RequestError(f"{field}: larger than the limit of {limit / 2**20:g} MiB", 413, param=field)
             file.write(piece)
 
 
-def _shown(name: str) -> str:
+def _display_name(name: str) -> str:
     """A client's name for a file as text to show: its last part, printable, not long."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     return "".join(letter for letter in last if letter.isprintable())[:80]

@@ -4,15 +4,15 @@ import logging
 import threading
 
 from sonovid.app.errors import one_line
+from sonovid.app.generation import JobStopped, StepCallback, generate_clips
 from sonovid.app.jobs import Jobs
-from sonovid.app.making import Stopped, Watch, make
 from sonovid.app.models import Models
 from sonovid.app.request import VideoRequest
 from sonovid.app.store import Job
 
 log = logging.getLogger(__name__)
-WAIT = 0.5  # Seconds between looks at the queue, and at whether to stop.
-SWEEP = 60.0  # Seconds between looks for jobs that are too old.
+POLL_SECONDS = 0.5  # Seconds between looks at the queue, and at whether to stop.
+SWEEP_SECONDS = 60.0  # Seconds between looks for jobs that are too old.
 
 
 class Workers:
@@ -26,10 +26,10 @@ class Workers:
     def start(self) -> None:
         """Begin to work."""
         for device in self.jobs.settings.devices:
-            thread = threading.Thread(target=self._work, args=(device,), name=f"sonovid-{device}", daemon=True)
+            thread = threading.Thread(target=self._run, args=(device,), name=f"sonovid-{device}", daemon=True)
             thread.start()
             self._threads.append(thread)
-        thread = threading.Thread(target=self._sweep, name="sonovid-sweep", daemon=True)
+        thread = threading.Thread(target=self._run_sweep, name="sonovid-sweep", daemon=True)
         thread.start()
         self._threads.append(thread)
 
@@ -40,17 +40,17 @@ class Workers:
             thread.join()
         self._threads.clear()
 
-    def _work(self, device: str) -> None:
+    def _run(self, device: str) -> None:
         while not self._stop.is_set():
-            job = self.jobs.take(WAIT)
+            job = self.jobs.start_next(POLL_SECONDS)
             if job is not None:
-                self._make(job, device)
+                self._run_job(job, device)
 
-    def _sweep(self) -> None:
-        while not self._stop.wait(SWEEP):
+    def _run_sweep(self) -> None:
+        while not self._stop.wait(SWEEP_SECONDS):
             self.jobs.sweep()
 
-    def _make(self, job: Job, device: str) -> None:
+    def _run_job(self, job: Job, device: str) -> None:
         """One job, whatever comes of it: a worker outlives every error of a job."""
         live = self.jobs.live[job.id]
         try:
@@ -60,21 +60,21 @@ class Workers:
             sources = {name: self.jobs.source(job, name) for name in job.sources}
             folder = self.jobs.files / job.id
             pipe = self.models.pipeline(card.id, device)
-            clips = make(pipe, card, request, sources, folder, Watch(live, self._stop.is_set))
-        except Stopped:
+            clips = generate_clips(pipe, card, request, sources, folder, StepCallback(live, self._stop.is_set))
+        except JobStopped:
             if live.stop.is_set():
                 self.jobs.fail(job, "deleted")
             else:
-                self.jobs.put_back(job)
+                self.jobs.requeue(job)
         except Exception as error:
             if not isinstance(error, ValueError):
                 log.exception("%s failed", job.id)
-            self.jobs.fail(job, said(error, job, self.jobs))
+            self.jobs.fail(job, describe_error(error, job, self.jobs))
         else:
             self.jobs.finish(job, clips)
 
 
-def said(error: Exception, job: Job, jobs: Jobs) -> str:
+def describe_error(error: Exception, job: Job, jobs: Jobs) -> str:
     """An error's line without places on this machine: uploads by the field they were given for."""
     line = one_line(error)
     for name in job.sources:

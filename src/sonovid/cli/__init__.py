@@ -1,4 +1,4 @@
-"""The command line: one file per command, with its options and what it does."""
+"""The command line: one module per command, with its options and its implementation."""
 
 from sonovid.cli.command_line import build_parser, main
 

@@ -1,4 +1,4 @@
-"""python -m sonovid.cli: the command line."""
+"""Entry point of python -m sonovid.cli."""
 
 from sonovid.cli.command_line import main
 

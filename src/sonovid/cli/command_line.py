@@ -1,4 +1,4 @@
-"""The command line: one parser, and one clear line for every error. Heavy imports wait inside the commands."""
+"""The parser of all commands, and main(). Heavy imports happen inside the commands."""
 
 import argparse
 import difflib
@@ -18,10 +18,10 @@ from sonovid.cli import (
     compare,
     data,
     evaluate,
-    filtering,
+    filter,
     generate,
-    import_released,
-    inform,
+    import_checkpoint,
+    info,
     metrics,
     rate,
     scenes,
@@ -31,18 +31,18 @@ from sonovid.cli import (
 )
 
 COMMANDS = (
-    import_released,
+    import_checkpoint,
     generate,
     app,
     scenes,
     data,
     caption,
-    filtering,
+    filter,
     timesteps,
     train,
     cache,
     verify,
-    inform,
+    info,
     evaluate,
     compare,
     benchmark,
@@ -53,22 +53,29 @@ COMMANDS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, with the nearest thing that exists."""
+    """A parser that reports errors as one line with a suggestion."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        raise ValueError(f"{message}{self.nearest(message)} (see {self.prog} --help)")
+        """Raise ValueError with the message, a suggestion and where to find help."""
+        raise ValueError(f"{message}{self.closest_choice(message)} (see {self.prog} --help)")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """The arguments by name; one that the command does not take is an error, with what it was meant for."""
+        """Parse the arguments.
+
+        Raises:
+            ValueError: an argument that the command does not take, with a suggestion.
+        """
         found, rest = self.parse_known_args(args, namespace)
         if rest:
             command: str = getattr(found, "command", None) or ""
-            parser = self.commands().get(command, self)
-            raise ValueError(f"unrecognized arguments: {' '.join(rest)}{self.meant(rest, command)} (see {parser.prog} --help)")
+            parser = self.subcommands().get(command, self)
+            raise ValueError(
+                f"unrecognized arguments: {' '.join(rest)}{self.suggest_option(rest, command)} (see {parser.prog} --help)"
+            )
         return found
 
-    def commands(self) -> dict[str, "Parser"]:
-        """The parsers of all commands, by name."""
+    def subcommands(self) -> dict[str, "Parser"]:
+        """The parsers of the subcommands by name."""
         return {
             name: parser
             for action in self._actions
@@ -76,22 +83,22 @@ class Parser(argparse.ArgumentParser):
             for name, parser in action.choices.items()
         }
 
-    def meant(self, rest: Sequence[str], command: str) -> str:
-        """What arguments that a command does not take were meant for: its nearest option, or the commands that take them."""
+    def suggest_option(self, rest: Sequence[str], command: str) -> str:
+        """ "; did you mean ...?" for a misspelt option, or the commands that take the option; else nothing."""
         words = [word.split("=")[0] for word in rest if word.startswith("-")]
-        parser = self.commands().get(command, self)
-        # A command may have commands of its own, as `sonovid rate make`.
-        parts = [parser, *(parser.commands().values() if parser is not self else ())]
+        parser = self.subcommands().get(command, self)
+        # A command may have subcommands, as `sonovid rate make`.
+        parts = [parser, *(parser.subcommands().values() if parser is not self else ())]
         own = [option for part in parts for option in part._option_string_actions]
         for word in words:
             if near := difflib.get_close_matches(word, [option for option in own if option != word], 1, 0.6):
                 return f"; did you mean {near[0]}?"
-            if takers := [name for name, parser in self.commands().items() if word in parser._option_string_actions]:
+            if takers := [name for name, parser in self.subcommands().items() if word in parser._option_string_actions]:
                 return f"; {word} is an option of {', '.join(takers)}"
         return ""
 
-    def nearest(self, message: str) -> str:
-        """The command or value that a misspelt one was meant for, as "; did you mean …?", or nothing."""
+    def closest_choice(self, message: str) -> str:
+        """ "; did you mean ...?" for a misspelt command or value; else nothing."""
         if "invalid choice: " in message:
             words, known = (
                 [message.split("invalid choice: ")[1].split("'")[1]],
@@ -105,21 +112,24 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> Parser:
     """The parser of all commands."""
-    parser = Parser(prog="sonovid", description="Sounding video: a video and its sound, generated together.", allow_abbrev=False)
+    parser = Parser(prog="sonovid", description="Sounding video: joint generation of a video and its sound.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"sonovid {sonovid.__version__}")
-    parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    subcommands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     for module in COMMANDS:
-        module.add(commands)
+        module.add_parser(subcommands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
+    Args:
+        argv: The arguments without the program's name; None: those of the process.
+
     Returns:
-        0; 2 for what the user can mend, 1 for a fault of ours, 130 where interrupted; 75 for a training that SIGTERM stopped and
-        that resume=latest continues.
+        The exit status: 0 for success, 2 for an error that the user can fix, 1 for a bug, 130 after an interrupt, and 75 for a
+        training that SIGTERM stopped and that resume=latest continues.
     """
     given = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in given or bool(os.environ.get("SONOVID_TRACEBACK"))
@@ -134,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("sonovid: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter must not try to flush the rest of it.
+        # The reader of stdout is gone, as after `| head`. The interpreter must not flush the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -144,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         expected = isinstance(error, ValueError | OSError) or code is not None
         line = " ".join(str(error).split()) or type(error).__name__
         if not expected:
-            line = f"unexpected {type(error).__name__}: {line}; run again with --debug for where it happened"
+            line = f"unexpected {type(error).__name__}: {line}; run again with --debug for the traceback"
         print(f"sonovid: error: {line}", file=sys.stderr)
         return code or (2 if expected else 1)
 

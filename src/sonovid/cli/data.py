@@ -1,4 +1,4 @@
-"""sonovid data: a folder of clips made ready for training: checked, split, captioned, filtered."""
+"""sonovid data: check, split, caption and filter clips before training."""
 
 import argparse
 import json
@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Any
 
 DESCRIPTION = """\
-Make a folder of clips ready for training.
+Prepare a folder of clips for training.
 
-  sonovid data check clips --report report.json       faults and copies; nothing is changed
-  sonovid data split films clips                      long videos into clips at shot boundaries
-  sonovid data caption clips --model OWNER/NAME       captions by an image-text model, clip.txt beside clip.mp4
+  sonovid data check clips --report report.json       find faulty and duplicate clips; changes nothing
+  sonovid data split films clips                      split long videos into clips at shot boundaries
+  sonovid data caption clips --model OWNER/NAME       caption clips with an image-text model
   sonovid data filter clips kept.jsonl --metric av_align_sony --least 0.2
 """
 
 
-def add(commands: Any) -> None:
-    """Add the command with its own commands to the parser."""
-    from sonovid.cli import caption, filtering
+def add_parser(commands: Any) -> None:
+    """Add the command with its subcommands to the parser."""
+    from sonovid.cli import caption, filter
 
     parser = commands.add_parser(
         "data",
-        help="make clips ready for training: check, split, caption, filter",
+        help="prepare clips for training: check, split, caption, filter",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -31,50 +31,64 @@ def add(commands: Any) -> None:
     inner = parser.add_subparsers(dest="data_command", metavar="COMMAND", parser_class=type(parser))
     _add_check(inner)
     _add_split(inner)
-    caption.add(inner)
-    filtering.add(inner)
+    caption.add_parser(inner)
+    filter.add_parser(inner)
 
 
 def _add_check(commands: Any) -> None:
     parser = commands.add_parser(
         "check",
-        help="faults of clips and copies among them; nothing is changed",
-        description="Look for what a training would learn from without a word: broken files, silence, clipping, black or frozen "
-        "pictures, variable rates, sound that lies apart from its pictures, and copies, also across the held-out split.",
+        help="find faulty and duplicate clips; changes nothing",
+        description="Find clips that would harm training: broken files, silence, clipping, black or frozen frames, variable "
+        "frame rates, audio-visual offsets, and duplicates, also across the held-out split.",
         allow_abbrev=False,
     )
-    parser.set_defaults(run=check)
-    parser.add_argument("clips", metavar="CLIPS", help="a folder, a manifest or a dataset")
-    parser.add_argument("--held-out", type=float, default=0.0, metavar="SHARE", help="find copies across this split")
-    parser.add_argument("--captions", action="store_true", help="count clips without captions")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="everything about every clip, as JSON")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE where it exists")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that read files; default: one for each core")
-    parser.add_argument("--strict", action="store_true", help="end with status 2 where a clip has a fault")
+    parser.set_defaults(run=check_clips)
+    parser.add_argument("clips", metavar="CLIPS", help="folder, manifest or dataset")
+    parser.add_argument(
+        "--held-out",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="also find duplicates across a held-out split of this share, from 0 to 1; default: 0",
+    )
+    parser.add_argument("--captions", action="store_true", help="also report clips without captions")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write everything about every clip to this JSON file")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing report")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that read files; default: one per core")
+    parser.add_argument("--strict", action="store_true", help="exit with status 2 if a clip has a fault")
 
 
 def _add_split(commands: Any) -> None:
     parser = commands.add_parser(
         "split",
-        help="long videos into clips at shot boundaries",
-        description="Cut videos at the shot boundaries that PySceneDetect finds (pip install 'sonovid[split]'). Pictures are "
-        "copied where a shot begins at a keyframe and encoded anew elsewhere. Clips that are there already are kept, so an "
-        "interrupted call is finished by calling again.",
+        help="split long videos into clips at shot boundaries",
+        description="Cut videos at the shot boundaries that PySceneDetect finds (pip install 'sonovid[split]'). Frames are "
+        "copied if a shot begins at a keyframe, and encoded again otherwise. Existing clips are kept, so that an interrupted run "
+        "is resumed by the same command.",
         allow_abbrev=False,
     )
-    parser.set_defaults(run=split)
-    parser.add_argument("films", metavar="FILMS", type=Path, help="a video, or a folder of them")
-    parser.add_argument("out", metavar="OUT", type=Path, help="the folder of the clips")
-    parser.add_argument("--threshold", type=float, default=27.0, help="of PySceneDetect's content detector; default: 27")
-    parser.add_argument("--least", type=float, default=2.0, metavar="S", help="the shortest clip, in seconds; default: 2")
-    parser.add_argument("--most", type=float, default=20.0, metavar="S", help="longer shots are cut into parts; default: 20")
+    parser.set_defaults(run=split_videos)
+    parser.add_argument("films", metavar="FILMS", type=Path, help="a video, or a folder of videos")
+    parser.add_argument("out", metavar="OUT", type=Path, help="output folder for the clips")
+    parser.add_argument(
+        "--threshold", type=float, default=27.0, help="threshold of PySceneDetect's content detector; default: 27"
+    )
+    parser.add_argument("--least", type=float, default=2.0, metavar="S", help="shortest clip in seconds; default: 2")
+    parser.add_argument(
+        "--most",
+        type=float,
+        default=20.0,
+        metavar="S",
+        help="longest clip in seconds, longer shots are cut into equal parts; default: 20",
+    )
 
 
-def check(args: argparse.Namespace) -> None:
-    """Check, and say what was found.
+def check_clips(args: argparse.Namespace) -> None:
+    """Check the clips and print what was found.
 
     Raises:
-        ValueError: no such clips, a report that exists, or a fault where --strict is given.
+        ValueError: no such clips, an existing report, or a faulty clip with --strict.
     """
     from sonovid.cli.evaluate import count_workers
     from sonovid.core import atomic, progress
@@ -83,7 +97,7 @@ def check(args: argparse.Namespace) -> None:
 
     if args.report and args.report.exists() and not args.overwrite:
         raise ValueError(f"--report {args.report} exists already; --overwrite replaces it")
-    entries = manifest.read(args.clips, sound_only=True)
+    entries = manifest.read(args.clips, include_audio=True)
     found = checking.check(entries, captions=args.captions, workers=count_workers(args))
     reports = list(progress.bar(found, desc="clips", total=len(entries), unit="clip"))
     checking.find_copies(reports, entries, share=args.held_out)
@@ -96,11 +110,11 @@ def check(args: argparse.Namespace) -> None:
         raise ValueError(f"data check {args.clips}: {faulty} of {len(reports)} clips have a fault")
 
 
-def split(args: argparse.Namespace) -> None:
-    """Split every video; one that cannot be read is left out by name, and the others keep their names.
+def split_videos(args: argparse.Namespace) -> None:
+    """Split every video into clips. Unreadable videos are skipped and listed.
 
     Raises:
-        ValueError: no such videos, or none that could be split.
+        ValueError: no such videos, or no clip was written.
     """
     from sonovid.core import progress
     from sonovid.curation import splitting
@@ -112,13 +126,13 @@ def split(args: argparse.Namespace) -> None:
     named = {Path(entry.name).with_suffix(""): Path(entry.path) for entry in films}
     named = named or {Path(args.films.stem): args.films}
     if len(films) > len(named):
-        raise ValueError(f"data split {args.films}: two videos differ in their suffix alone; give them names of their own")
+        raise ValueError(f"data split {args.films}: two videos differ only in their suffix; rename one of them")
     made, kept, faults = 0, 0, []
     for name, path in progress.bar(named.items(), desc="videos", unit="video"):
         try:
             shots = splitting.shots(path, threshold=args.threshold, least=min(0.5, args.least))
             for shot in splitting.stretches(shots, least=args.least, most=args.most):
-                # Named by where it begins: clips keep their names, and their captions, whatever else is split or left out.
+                # Named by their start, clips keep their names and captions whatever else is split or skipped.
                 clip = args.out / name.parent / f"{name.name}-{math.floor(1000 * shot.start):08d}.mp4"
                 if clip.exists():
                     kept += 1
@@ -129,9 +143,10 @@ def split(args: argparse.Namespace) -> None:
         except splitting.media.MediaError as error:
             faults.append(str(error))
     for fault in faults[:3]:
-        print(f"left out: {fault}")
+        print(f"skipped: {fault}")
     print(
-        f"{args.out}: {made} clips cut, {kept} there already, of {len(named)} videos; {len(faults)} could not be read to the end"
+        f"{args.out}: {made} clips written, {kept} existed already, from {len(named)} videos; "
+        f"{len(faults)} videos could not be read to the end"
     )
     if not made and not kept:
-        raise ValueError(f"data split {args.films}: no clip was cut; the shortest is {args.least:g} s (--least)")
+        raise ValueError(f"data split {args.films}: no clip was written; the shortest is {args.least:g} s (--least)")

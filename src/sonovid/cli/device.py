@@ -1,13 +1,16 @@
-"""Where and in what the networks of a command compute: what --device and --dtype name, or the best that is here."""
+"""Device and dtype of a command's networks, from --device and --dtype."""
 
 from typing import Any
 
 
-def usable(name: str | None) -> str:
-    """A device by its name; None: a GPU where there is one.
+def resolve_device(name: str | None) -> str:
+    """The device of --device, checked to be usable.
+
+    Args:
+        name: The device, such as cpu or cuda:1; None: a GPU if available, else the CPU.
 
     Raises:
-        ValueError: no such device, or not on this machine.
+        ValueError: no such device, or not usable on this machine.
     """
     import torch
 
@@ -21,8 +24,8 @@ def usable(name: str | None) -> str:
     return device
 
 
-def dtype_of(name: str, device: str) -> Any:
-    """A dtype by its name; "auto": bfloat16 where the device multiplies matrices in it, else float32."""
+def resolve_dtype(name: str, device: str) -> Any:
+    """The dtype of --dtype. "auto" gives bfloat16 if the device multiplies matrices in it natively, else float32."""
     import torch
 
     if name != "auto":
@@ -31,7 +34,7 @@ def dtype_of(name: str, device: str) -> Any:
 
 
 def has_bfloat16(device: str) -> bool:
-    """Whether a device multiplies matrices in bfloat16 by instructions of its own, and not by way of float32."""
+    """Whether a device has native bfloat16 matrix multiplication, not emulated in float32."""
     import torch
 
     if device.startswith("cuda"):

@@ -1,34 +1,35 @@
-"""sonovid evaluate: folders of clips to numbers that can be trusted."""
+"""sonovid evaluate: metrics of generated clips against a reference."""
 
 import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from sonovid.cli.argument_types import frame_rate, height_width, positive_int, positive_seconds
+
 DESCRIPTION = """\
-Measure clips, anyone's, against a reference: one table with every metric that fits, with intervals, floors and ceilings.
-Clips of the two folders belong together by name; clip.txt beside clip.mp4 is its caption.
+Evaluate any generated clips against a reference. One table shows every applicable metric with confidence intervals, and its
+values for a random baseline and an upper bound. Clips of the two folders are paired by name. The caption of clip.mp4 is in
+clip.txt.
 
   sonovid evaluate generated reference
   sonovid evaluate generated reference --metrics av_align,fvd --html table.html --json table.json
-  sonovid evaluate generated                              what needs no reference
+  sonovid evaluate generated                              metrics that need no reference
   sonovid evaluate --reconstructions shipped reference    a model's codecs: rFVD, rKVD, rFAD, PSNR
 
-Clips that are sound alone (a folder of wav) are seen with the pictures of their partners in the reference, by name, and pictures
-alone heard with their sound. Metrics whose weights are not at hand are skipped, with a line that says what to fetch; nothing is
-downloaded.
+Sound files (a folder of wav) are combined with the frames of the reference clip of the same name, and silent videos with its
+sound. Metrics whose weights are missing are skipped, with a line that says what to download. Nothing is downloaded.
 """
 REPORTS = {"json": ".json", "html": ".html", "markdown": ".md"}
 
 
-def add(commands: Any) -> None:
+def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "evaluate",
-        help="measure generated clips against a reference",
+        help="evaluate generated clips against a reference",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -38,75 +39,69 @@ def add(commands: Any) -> None:
         "sets", nargs="+", metavar="GENERATED REFERENCE", help="folders of clips, lists (.csv, .jsonl) or datasets"
     )
     parser.add_argument(
-        "--reconstructions", metavar="CODEC", help="measure a model's codecs, or one codec's folder, on REFERENCE"
+        "--reconstructions", metavar="CODEC", help="evaluate the codecs of a model, or one codec's folder, on REFERENCE"
     )
-    parser.add_argument("--keep", metavar="DIR", help="with --reconstructions: keep the reconstructed clips there")
-    measuring_options(parser)
+    parser.add_argument("--keep", metavar="DIR", help="with --reconstructions: keep the reconstructed clips in this folder")
+    add_evaluation_options(parser)
 
 
-def measuring_options(parser: argparse.ArgumentParser) -> None:
-    """The options that evaluate and compare share."""
-    from sonovid.cli.generate import seconds, whole
+def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that evaluate and compare share."""
 
-    what = parser.add_argument_group("what is measured")
-    what.add_argument("--metrics", metavar="NAME,...", help="metrics and families (see sonovid metrics); default: all that fit")
+    what = parser.add_argument_group("metrics")
+    what.add_argument("--metrics", metavar="NAME,...", help="metrics and families (see sonovid metrics); default: all that apply")
     what.add_argument("--captions", metavar="FILE", help="captions by clip name: .json, .jsonl or .csv")
-    what.add_argument("--weights", metavar="DIR", help="the folder of weight files; default: $SONOVID_WEIGHTS")
-    what.add_argument("--strict", action="store_true", help="fail where a metric named by --metrics cannot be computed")
-    what.add_argument("--seed", type=int, default=0, metavar="SEED", help="of all random draws; default: 0")
-    what.add_argument("--resamples", type=whole, default=200, metavar="N", help="of whole sets, for intervals; default: 200")
-    protocol = parser.add_argument_group("what clips are brought to first, and on record (default: as they are)")
-    protocol.add_argument("--seconds", type=seconds, metavar="S", help="the first S seconds of each (av-benchmark: 8)")
+    what.add_argument("--weights", metavar="DIR", help="folder of weight files; default: $SONOVID_WEIGHTS")
+    what.add_argument("--strict", action="store_true", help="fail if a metric named by --metrics cannot be computed")
+    what.add_argument("--seed", type=int, default=0, metavar="SEED", help="seed of all random draws; default: 0")
+    what.add_argument(
+        "--resamples",
+        type=positive_int,
+        default=200,
+        metavar="N",
+        help="bootstrap resamples of the sets for confidence intervals; default: 200",
+    )
+    protocol = parser.add_argument_group("protocol: conversions before evaluation, which are recorded (default: none)")
     protocol.add_argument(
-        "--fps", type=frame_rate, metavar="RATE", help="frames per second (the SVG baseline's paper: 8, at 256)"
+        "--seconds", type=positive_seconds, metavar="S", help="use the first S seconds of each clip (av-benchmark: 8)"
     )
     protocol.add_argument(
-        "--size", type=picture_size, metavar="N|WxH", help="pictures scaled to cover it and cut evenly at the sides"
+        "--fps", type=frame_rate, metavar="RATE", help="resample to this frame rate (the SVG baseline's paper: 8, at size 256)"
     )
-    out = parser.add_argument_group("what comes out")
-    out.add_argument("--json", metavar="FILE", help="everything, with the record of how it was measured")
-    out.add_argument("--html", metavar="FILE", help="one page with tables, plots, and the best and worst clips to play")
-    out.add_argument("--markdown", metavar="FILE", help="the table")
-    out.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    protocol.add_argument(
+        "--size", type=height_width, metavar="N|WxH", help="scale frames to cover this size in pixels and crop the centre"
+    )
+    out = parser.add_argument_group("reports")
+    out.add_argument("--json", metavar="FILE", help="write all results and the record of how they were measured")
+    out.add_argument("--html", metavar="FILE", help="write a page with tables, plots, and the best and worst clips to play")
+    out.add_argument("--markdown", metavar="FILE", help="write the table")
+    out.add_argument("--overwrite", action="store_true", help="replace existing files")
     out.add_argument(
-        "--quiet", action="store_true", help="no bars and no table; what was asked for and not measured is still said"
+        "--quiet",
+        action="store_true",
+        help="print no progress bars and no table; requested metrics that were skipped are still listed",
     )
-    how = parser.add_argument_group("how")
-    how.add_argument("--workers", type=int, metavar="N", help="processes that read files, 0 for none; default: one for each core")
-    how.add_argument("--batch-size", type=whole, metavar="N", help="default: each network's own")
-    how.add_argument("--device", metavar="DEVICE", help="default: a GPU where there is one")
-    how.add_argument("--cache", metavar="DIR", help="where features are kept; default: $SONOVID_CACHE or the user's cache folder")
-    how.add_argument("--no-cache", action="store_true", help="keep no features and take none")
-    how.add_argument("--ray", action="store_true", help="extract by Ray Data, on the cluster of RAY_ADDRESS or this machine")
-
-
-def frame_rate(text: str) -> Fraction:
-    """Frames per second, such as 8, 29.97 or 30000/1001."""
-    from sonovid.core.geometry import as_rate
-
-    try:
-        return as_rate(text)
-    except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no frame rate: expected a number above zero, such as 8 or 30000/1001"
-        ) from None
-
-
-def picture_size(text: str) -> tuple[int, int]:
-    """(h, w) of WxH, or of N for a square."""
-    width, mark, height = text.lower().partition("x")
-    height = height if mark else width
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: expected N or WxH in pixels, such as 256 or 256x144")
-    return int(height), int(width)
+    how = parser.add_argument_group("execution")
+    how.add_argument("--workers", type=int, metavar="N", help="processes that read files, 0 for none; default: one per core")
+    how.add_argument(
+        "--batch-size", type=positive_int, metavar="N", help="items in one forward pass; default: set by each network"
+    )
+    how.add_argument("--device", metavar="DEVICE", help="device, such as cpu or cuda:1; default: a GPU if available")
+    how.add_argument(
+        "--cache", metavar="DIR", help="folder of cached features; default: $SONOVID_CACHE, or sonovid in the user's cache folder"
+    )
+    how.add_argument("--no-cache", action="store_true", help="neither read nor write cached features")
+    how.add_argument(
+        "--ray", action="store_true", help="extract features with Ray Data, on the cluster of RAY_ADDRESS or on this machine"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure one system."""
+    """Evaluate one system."""
     from contextlib import ExitStack
     from dataclasses import replace
 
-    from sonovid.cli.exporting import as_files
+    from sonovid.cli.clip_files import as_clip_files
     from sonovid.metrics import catalogue
     from sonovid.metrics.evaluate import evaluate
     from sonovid.metrics.sets import open_set
@@ -116,82 +111,86 @@ def run(args: argparse.Namespace) -> None:
         expected = "REFERENCE alone" if args.reconstructions else "GENERATED and REFERENCE"
         raise ValueError(f"got {len(args.sets)} folders, expected {expected}")
     if args.keep and not args.reconstructions:
-        raise ValueError("--keep goes with --reconstructions")
-    check_reports(args)
+        raise ValueError("--keep needs --reconstructions")
+    check_report_paths(args)
     chosen = catalogue.select(args.metrics)
-    captions, workers = given_captions(args), count_workers(args)
+    captions, workers = load_captions(args), count_workers(args)
     if args.reconstructions:
-        from sonovid.cli.reconstructions import reconstructed
+        from sonovid.cli.reconstructions import reconstruct_clips
 
-        chosen = catalogue.of_reconstructions(catalogue.select(args.metrics or "fvd,kvd,fad,kad,reconstruction"))
-        with reconstructed(args.reconstructions, args.sets[0], keep=args.keep, quiet=args.quiet) as (made, true):
+        chosen = catalogue.reconstruction_metrics(catalogue.select(args.metrics or "fvd,kvd,fad,kad,reconstruction"))
+        with reconstruct_clips(args.reconstructions, args.sets[0], keep=args.keep, quiet=args.quiet) as (made, true):
             rebuilt = open_set(made, title=f"{args.reconstructions}: reconstructions", workers=workers)
             given = open_set(true, title=Path(args.sets[0]).absolute().name, workers=workers)
             report(args, [evaluate(rebuilt, given, chosen, measuring(args))], [rebuilt], given)
         return
     with ExitStack() as stack:
-        # Clips of a dataset are cut out of its files, and dropped again at the end.
-        places = [stack.enter_context(as_files(source)) for source in args.sets]
+        # Clips of a dataset are excerpts of its files. They are written to temporary files.
+        places = [stack.enter_context(as_clip_files(source)) for source in args.sets]
         titles = [source if place != source else None for source, place in zip(args.sets, places, strict=True)]
         generated = open_set(places[0], title=titles[0], captions=captions, workers=workers)
         reference = open_set(places[1], title=titles[1], captions=captions, workers=workers) if len(places) == 2 else None
         if reference is not None and reference.title == generated.title:
             reference = replace(reference, title=f"{reference.title} (reference)")
         how = measuring(args)
-        chosen, rest = defaults(args, chosen, [generated], how)
+        chosen, rest = default_metrics(args, chosen, [generated], how)
         found = evaluate(generated, reference, chosen, how)
         report(args, [replace(found, skipped=(*found.skipped, *rest))], [generated], reference)
 
 
-def defaults(args: argparse.Namespace, chosen: list[Any], sets: Sequence[Any], how: Any) -> tuple[list[Any], list[Any]]:
-    """The metrics that say something of clips like these where none were named, and the others as skipped with the reason."""
+def default_metrics(args: argparse.Namespace, chosen: list[Any], sets: Sequence[Any], how: Any) -> tuple[list[Any], list[Any]]:
+    """The metrics that are meaningful for these clips if --metrics names none.
+
+    Returns:
+        The selected metrics, and the others as `Skipped` with the reason.
+    """
     from sonovid.metrics import catalogue
     from sonovid.metrics.results import Skipped
 
     if args.metrics or not sets:
         return chosen, []
     captions = [item.caption for one in sets for item in one.items]
-    kept, rest = catalogue.curated(chosen, how.how.protocol.facts(sets[0].facts), captions)
+    kept, rest = catalogue.filter_default_metrics(chosen, how.extraction.protocol.info(sets[0].info), captions)
     return kept, [Skipped(metric.name, metric.family, reason) for metric, reason in rest]
 
 
 def measuring(args: argparse.Namespace) -> Any:
-    """How it is measured.
+    """The evaluation settings from the command's options.
 
     Raises:
-        ValueError: a device that is not usable here.
+        ValueError: an unusable device.
     """
-    from sonovid.cli.device import usable
+    from sonovid.cli.device import resolve_device
     from sonovid.metrics.cache import Cache, default_folder
-    from sonovid.metrics.evaluate import Measuring
+    from sonovid.metrics.evaluate import EvaluationConfig
     from sonovid.metrics.extraction import Extraction
     from sonovid.metrics.protocol import Protocol
 
     protocol = Protocol(args.seconds, args.fps, args.size)
     folder = None if args.no_cache else Path(args.cache) if args.cache else default_folder()
     how = Extraction(Cache(folder), count_workers(args), args.batch_size, args.quiet, args.ray, protocol)
-    return Measuring(args.weights, usable(args.device), args.seed, args.resamples, how)
+    return EvaluationConfig(args.weights, resolve_device(args.device), args.seed, args.resamples, how)
 
 
 def count_workers(args: argparse.Namespace) -> int:
-    """How many processes read files."""
+    """The number of processes that read files."""
     if args.workers is not None:
         return max(0, args.workers)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def given_captions(args: argparse.Namespace) -> dict[str, str] | None:
-    """Captions from --captions."""
+def load_captions(args: argparse.Namespace) -> dict[str, str] | None:
+    """The captions of --captions by clip name, or None."""
     from sonovid.metrics.sets import read_captions
 
     return read_captions(args.captions) if args.captions else None
 
 
-def check_reports(args: argparse.Namespace) -> None:
-    """Find out before any work is done whether the reports can be written.
+def check_report_paths(args: argparse.Namespace) -> None:
+    """Check that the reports can be written, before any work is done.
 
     Raises:
-        ValueError: a folder that is missing, a file that exists, or rich is not installed, which draws the table.
+        ValueError: a missing folder, an existing file, or rich, which draws the table, is not installed.
     """
     if not args.quiet:
         from sonovid.metrics.report import terminal
@@ -211,7 +210,7 @@ def check_reports(args: argparse.Namespace) -> None:
 def report(
     args: argparse.Namespace, evaluations: Sequence[Any], sets: "Sequence[Any] | None", reference: Any, compared: Any = None
 ) -> None:
-    """Write what was asked for: the terminal's table last, so that it stands at the end."""
+    """Write the reports and print the table. The table is printed last, so that it stays visible."""
     from sonovid.core import atomic
     from sonovid.metrics import results
     from sonovid.metrics.report import cells, markdown, page, terminal
@@ -221,24 +220,26 @@ def report(
         results.save(evaluations[0], args.json)
     elif args.json:
         results.save_comparison(evaluations, compared.comparisons, args.json)
-    side = cells.side_by_side(evaluations, compared) if compared else None
-    lines = [*side.notes, *cells.differences(compared)] if compared and side else []
+    side = cells.comparison_table(evaluations, compared) if compared else None
+    lines = [*side.notes, *cells.difference_lines(compared)] if compared and side else []
     if args.markdown:
         text = markdown.markdown(tables)
         atomic.write_text(args.markdown, markdown.comparison(side.header, side.rows, lines) + "\n" + text if side else text)
     if args.html:
-        atomic.write_text(args.html, page.page(evaluations, sets=sets, reference=reference, compared=compared, beside=args.html))
+        atomic.write_text(
+            args.html, page.page(evaluations, sets=sets, reference=reference, compared=compared, page_path=args.html)
+        )
     skipped = dict.fromkeys(one for found in tables for one in found.skipped)
     if not args.quiet and side:
         terminal.write_comparison(side.header, side.rows, [*lines, *(f"skipped {names}: {reason}" for names, reason in skipped)])
     elif not args.quiet:
         for found in tables:
             terminal.write(found)
-    asked_for(args, evaluations, skipped)
+    report_unmeasured(args, evaluations, skipped)
 
 
-def asked_for(args: argparse.Namespace, evaluations: Sequence[Any], skipped: Iterable[tuple[str, str]]) -> None:
-    """Say what was named by --metrics and could not be computed, where no table says it.
+def report_unmeasured(args: argparse.Namespace, evaluations: Sequence[Any], skipped: Iterable[tuple[str, str]]) -> None:
+    """Print which metrics of --metrics could not be computed, if no table shows them.
 
     Raises:
         ValueError: with --strict.
@@ -247,8 +248,8 @@ def asked_for(args: argparse.Namespace, evaluations: Sequence[Any], skipped: Ite
         return
     if args.quiet and not args.strict:
         for names, reason in skipped:
-            print(f"sonovid: not measured: {names}: {reason}", file=sys.stderr)
+            print(f"sonovid: not computed: {names}: {reason}", file=sys.stderr)
     if args.strict:
         count = len({one.name for found in evaluations for one in found.skipped})
         lines = "; ".join(f"{names}: {reason}" for names, reason in skipped)
-        raise ValueError(f"--strict: {count} of the metrics asked for could not be computed: {lines}")
+        raise ValueError(f"--strict: {count} of the requested metrics could not be computed: {lines}")

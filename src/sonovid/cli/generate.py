@@ -1,300 +1,322 @@
-"""sonovid generate: words, a video or a sound to a sounding video."""
+"""sonovid generate: a video with sound from a prompt, a video or an audio file."""
 
 import argparse
 import os
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from sonovid.cli import foreign_models, given_media, longer, many
+from sonovid.cli import batch, continuation, diffusers_models, media_options
+from sonovid.cli.argument_types import batch_size, frame_size, positive_int, positive_seconds
+from sonovid.cli.output import (
+    OUTPUT_SUFFIXES,
+    OutputFiles,
+    describe_file,
+    numbered_path,
+    plan_outputs,
+    provenance_record,
+    write_clip,
+    write_preview,
+)
 
 DESCRIPTION = """\
-Make a video with its sound from words; or the sound for a video, whose own pictures stay as they are; or the pictures for a
-sound, which itself stays as it is. Words may go with either. What is longer than the model makes at once is made window by
-window, from words, or from a clip that is gone on with, where the model is one that can go on.
+Generate a video together with its sound from a text prompt, the sound for an existing video, or the frames for an existing
+sound. The existing stream is copied into the output unchanged, and a prompt may accompany it.
+
+Each model generates clips of one length, its window. Longer clips are generated window by window: a longer --video or --audio
+always, a longer prompt-only clip or --continue only with models that support continuation.
 
   sonovid generate "a wooden stick hits a metal can twice" -o out.mp4
   sonovid generate --video clip.mp4 -o out.mp4
   sonovid generate "a dog barks" --audio dog.wav -o out.mp4 --preview out.png
   sonovid generate --continue clip.mp4 --seconds 20 -o long.mp4 --drift drift.json
-  sonovid generate --video clips/ -o with-sound/                           a folder or "clips/*.mp4", to a folder; resumable
+  sonovid generate --video clips/ -o with-sound/                           a folder or "clips/*.mp4" into a folder; resumable
   sonovid generate --from prompts.jsonl -o generated/
 """
-NOTHING = "nothing to go by: give words, --video, --audio, --continue or --from (see sonovid generate --help)"
-WRITES = (".mp4", ".mov", ".mkv", ".wav", ".flac")
+NO_CONDITION = (
+    "nothing to generate from: give a prompt, --label, --video, --audio, --continue or --from (see sonovid generate --help)"
+)
 
 
-def add(commands: Any) -> None:
+def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "generate",
-        help="make a sounding video from words, a video or a sound",
+        help="generate a video with sound from a prompt, a video or an audio file",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="what is to be seen and heard")
-    what = parser.add_argument_group("what is given")
-    what.add_argument(
-        "--video", metavar="FILE", help="make the sound for this video, numbered pictures (frames/%%04d.png), or each of a folder"
+    parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="text that describes what is seen and heard")
+    _add_input_options(parser)
+    _add_output_options(parser)
+    media_options.add_options(parser)
+    _add_sampling_options(parser)
+    diffusers_models.add_options(parser)
+
+
+def _add_input_options(parser: Any) -> None:
+    group = parser.add_argument_group("inputs")
+    group.add_argument(
+        "--video",
+        metavar="FILE",
+        help="generate the sound for this video: a file, numbered images (frames/%%04d.png), a folder or a quoted pattern",
     )
-    what.add_argument("--audio", metavar="FILE", help="make the pictures for this sound, or for each of a folder or a pattern")
-    what.add_argument(
+    group.add_argument("--audio", metavar="FILE", help="generate the frames for this sound: a file, a folder or a quoted pattern")
+    group.add_argument(
         "--from",
         dest="list",
         metavar="LIST",
-        help="a .jsonl or .csv list with prompt (or caption), path, video, audio, label, negative, seed, name; clips go into -o",
+        help="generate one clip for each row of a .jsonl or .csv file with columns prompt (or caption), path, video, audio, "
+        "label, negative, seed, name; -o names a folder then",
     )
-    what.add_argument(
-        "--task", choices=many.TASKS, default="joint", help="of --from: what is given of each clip named by path; default: joint"
+    group.add_argument(
+        "--task",
+        choices=batch.TASKS,
+        default="joint",
+        help="with --from: which stream of the file in column path is the input; default: joint (none)",
     )
-    what.add_argument("--continue", dest="clip", metavar="FILE", help="go on from this clip, for --seconds in all; see --keep")
-    what.add_argument("--label", metavar="CLASS", help="what kind of clip, for a model that knows classes")
-    what.add_argument("--negative", metavar="WORDS", help="what is not to be seen and heard")
-    out = parser.add_argument_group("what comes out")
-    out.add_argument(
-        "-o", "--output", metavar="FILE", default="out.mp4", help=f"{', '.join(WRITES)}, or a folder for many; default: out.mp4"
+    group.add_argument(
+        "--continue", dest="clip", metavar="FILE", help="continue this clip to a total length of --seconds; see --keep"
     )
-    out.add_argument("--credentials", choices=("auto", "on", "off"), default="auto", help="C2PA; auto: if it is installed")
-    out.add_argument("--preview", metavar="PNG", help="also draw frames in a row above the mel spectrogram, its onsets marked")
-    out.add_argument("--preview-flow", action="store_true", help="with --preview: a row of the frames' optical flow as well")
-    out.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    out.add_argument("--count", type=whole, default=1, metavar="N", help="N clips, out-0.mp4 to out-(N-1).mp4, of seeds SEED + i")
-    out.add_argument("--seconds", type=seconds, metavar="S", help="length of the whole; of a given file, how much is used")
-    out.add_argument("--drift", metavar="JSON", help="of a long clip: what each window is like, each join, and where it drifts")
-    out.add_argument("--size", type=size, metavar="WxH", help="picture size, where the model allows")
-    out.add_argument(
+    group.add_argument("--label", metavar="CLASS", help="class of the clip, for class-conditional models")
+    group.add_argument("--negative", metavar="TEXT", help="negative prompt: what guidance leads away from")
+
+
+def _add_output_options(parser: Any) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        default="out.mp4",
+        help=f"output file ({', '.join(OUTPUT_SUFFIXES)}), or a folder for several inputs; default: out.mp4",
+    )
+    group.add_argument(
+        "--credentials",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="sign the file with C2PA content credentials; default: auto, where c2pa-python is installed",
+    )
+    group.add_argument(
+        "--preview", metavar="PNG", help="also write an image of the frames above the mel spectrogram with its onsets"
+    )
+    group.add_argument("--preview-flow", action="store_true", help="with --preview: add a row with the frames' optical flow")
+    group.add_argument("--overwrite", action="store_true", help="replace existing files")
+    group.add_argument(
+        "--count",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="number of clips, out-0.mp4 to out-(N-1).mp4, with seeds SEED to SEED+N-1; default: 1",
+    )
+    group.add_argument(
+        "--seconds",
+        type=positive_seconds,
+        metavar="S",
+        help="total length in seconds, or how much of --video or --audio is used; default: the model's window or the whole file",
+    )
+    group.add_argument(
+        "--drift", metavar="JSON", help="for long clips: write statistics of each window and each join, and where they drift"
+    )
+    group.add_argument(
+        "--size", type=frame_size, metavar="WxH", help="frame size in pixels, if the model supports it; default: the model's own"
+    )
+    group.add_argument(
         "--fps",
         metavar="RATE",
-        help="frames per second, such as 8 or 30000/1001: the model's, or those of numbered pictures",
+        help="frames per second, such as 8 or 30000/1001: of the model, which is the default, or of numbered images",
     )
-    out.add_argument("--num-frames", type=whole, metavar="N", help="frames of one window, where the model allows (CMMD: 36)")
-    given_media.add(parser)
-    add_how(parser)
-    foreign_models.add(parser)
+    group.add_argument(
+        "--num-frames",
+        type=positive_int,
+        metavar="N",
+        help="frames in one window, if the model supports it; default: the model's own (CMMD: 36)",
+    )
 
 
-def add_how(parser: Any) -> None:
+def _add_sampling_options(parser: Any) -> None:
     """Add the options of the model and of sampling."""
-    how = parser.add_argument_group("how")
-    how.add_argument("--model", metavar="DIR_OR_ID", help="a folder or a repository of the Hub; default: the packaged model")
-    how.add_argument("--seed", type=int, default=0, metavar="SEED", help="default: 0")
-    how.add_argument("--steps", type=whole, metavar="N", help="sampling steps; default: the model's own")
-    how.add_argument("--guidance", type=float, metavar="X", help="how closely the pictures follow the words; 1 is none")
-    how.add_argument("--audio-guidance", type=float, metavar="X", help="the same for the sound; default: that of the pictures")
-    how.add_argument(
+    group = parser.add_argument_group("model and sampling")
+    group.add_argument("--model", metavar="DIR_OR_ID", help="model folder or Hub repository; default: the packaged model")
+    group.add_argument("--seed", type=int, default=0, metavar="SEED", help="random seed of the first clip; default: 0")
+    group.add_argument("--steps", type=positive_int, metavar="N", help="number of sampling steps; default: the model's own")
+    group.add_argument(
+        "--guidance",
+        type=float,
+        metavar="X",
+        help="classifier-free guidance scale of the video, 1 for none; default: the model's own",
+    )
+    group.add_argument(
+        "--audio-guidance",
+        type=float,
+        metavar="X",
+        help="classifier-free guidance scale of the audio; default: that of --guidance",
+    )
+    group.add_argument(
         "--guidance-against",
         choices=("modality", "context", "both"),
-        help="what guidance leads away from beside --video or --audio: their absence, that of words and class, or both (MM-LDM)",
+        help="with --video or --audio (MM-LDM): drop the conditioning stream (modality), prompt and label (context), or both for "
+        "the unconditional prediction",
     )
-    how.add_argument(
+    group.add_argument(
         "--reconstruction",
         type=float,
         metavar="X",
-        help="how strongly a given stream leads the other; 0 is none (CMMD's lambda)",
+        help="weight of reconstruction guidance by --video or --audio, 0 for none (CMMD, Eq. 5); default: the model's own",
     )
-    how.add_argument(
-        "--gamma", type=float, metavar="X", help="how far the streams' times are bent apart; 1 is not at all (SVG, see timesteps)"
+    group.add_argument(
+        "--gamma",
+        type=float,
+        metavar="X",
+        help="timestep adjustment between the streams, 1 for none (SVG; see sonovid timesteps); default: the model's own",
     )
-    how.add_argument("--keep", choices=("both", "video", "audio"), default="both", help="of --continue; the other is made anew")
-    how.add_argument(
-        "--hand-off", choices=("latents", "decoded"), default="latents", help="what goes from window to window; default: latents"
+    group.add_argument(
+        "--keep",
+        choices=("both", "video", "audio"),
+        default="both",
+        help="with --continue: the stream of the clip that is kept, while the other is generated again; default: both",
     )
-    how.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, mps; default: a GPU where there is one")
-    how.add_argument(
+    group.add_argument(
+        "--hand-off",
+        choices=("latents", "decoded"),
+        default="latents",
+        help="what a window is conditioned on: the previous window's latents, or its decoded output encoded again; "
+        "default: latents",
+    )
+    group.add_argument("--device", metavar="NAME", help="device, such as cpu, cuda, cuda:1 or mps; default: a GPU if available")
+    group.add_argument(
         "--dtype",
         choices=("auto", "float32", "bfloat16", "float16"),
-        help="of the network; default: bfloat16 where the processor has it, else float32; a foreign model's as it has it",
+        help="dtype of the denoiser; default: auto, bfloat16 if the device supports it and float32 otherwise, or that of the "
+        "files for models of diffusers",
     )
-    how.add_argument(
-        "--batch", type=batch, default="auto", metavar="N", help="clips and windows at once; default: auto, by memory"
+    group.add_argument(
+        "--batch",
+        type=batch_size,
+        default="auto",
+        metavar="N",
+        help="clips and windows that are denoised together; default: auto, by the available memory",
     )
-    how.add_argument("--exact", action="store_true", help="one at a time in float32: bit for bit the same in any company")
-    how.add_argument("--quiet", action="store_true", help="say nothing")
+    group.add_argument(
+        "--exact",
+        action="store_true",
+        help="denoise one clip at a time in float32, so that results are bit-identical whatever else is generated",
+    )
+    group.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
-def whole(text: str) -> int:
-    """A whole number above zero."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above zero")
-    return int(text)
-
-
-def batch(text: str) -> int | str:
-    """A batch size, or "auto"."""
-    return text if text == "auto" else whole(text)
-
-
-def seconds(text: str) -> Fraction:
-    """A length in seconds."""
-    try:
-        value = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds") from None
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not above zero")
-    return value
-
-
-def size(text: str) -> tuple[int, int]:
-    """(width, height) from "64x48", or from "64" for a square."""
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 64x64")
-    return int(parts[0]), int(parts[-1])
-
-
-@dataclass(frozen=True)
-class Target:
-    """One clip's files."""
-
-    clip: Path
-    preview: Path | None
-
-
-def numbered(path: Path, index: int, count: int) -> Path:
-    """The name of one of several files: out.mp4 becomes out-0.mp4, out-1.mp4 and so on."""
-    return path if count == 1 else path.with_name(f"{path.stem}-{index:0{len(str(count - 1))}d}{path.suffix}")
-
-
-def targets(output: str, preview: str | None, count: int, *, overwrite: bool) -> list[Target]:
-    """Where the clips go, found out before any work is done.
-
-    Raises:
-        ValueError: a suffix that cannot be written, a folder that is missing or cannot be written to, or a file that exists.
-    """
-    if Path(output).suffix.lower() not in WRITES:
-        raise ValueError(f"-o {output}: expected a name that ends in {', '.join(WRITES)}")
-    if preview is not None and Path(preview).suffix.lower() != ".png":
-        raise ValueError(f"--preview {preview}: expected a name that ends in .png")
-    result = []
-    for index in range(count):
-        picture = None if preview is None else numbered(Path(preview), index, count)
-        result.append(Target(numbered(Path(output), index, count), picture))
-    for path in [p for target in result for p in (target.clip, target.preview) if p is not None]:
-        if path.is_dir():
-            raise ValueError(f"{path} is a folder, expected the name of a file to write")
-        if not path.parent.is_dir():
-            raise ValueError(f"{path}: the folder {path.parent} does not exist; create it first")
-        if not os.access(path.parent, os.W_OK):
-            raise ValueError(f"{path}: the folder {path.parent} cannot be written to")
-        if path.exists() and not overwrite:
-            raise ValueError(f"{path} exists already; --overwrite replaces it")
-    return result
-
-
-def nothing_given(args: argparse.Namespace) -> bool:
-    """Whether a model of words would have nothing to go by."""
+def has_no_condition(args: argparse.Namespace) -> bool:
+    """Whether there is neither a prompt nor a label, a video, an audio file or a clip to continue."""
     return not any((args.prompt and args.prompt.strip(), args.label, args.video, args.audio, args.clip))
 
 
 def check_inputs(args: argparse.Namespace) -> None:
-    """Look at what is given before the model is loaded, which takes seconds.
+    """Check the inputs before the model is loaded, which takes seconds.
 
     Raises:
-        ValueError: nothing or too much is given, or a file is not what it was given for.
+        ValueError: nothing to generate from, conflicting inputs, or a file without the stream that is needed.
     """
     from sonovid import media
-    from sonovid.media.pictures import scan
+    from sonovid.media.frames import read_timeline
     from sonovid.pipelines.arguments import check_text
 
     if args.video and args.audio:
         raise ValueError("--video and --audio are both given, so there is nothing to generate: give one of them")
     for name, option in (("prompt", args.prompt), ("--negative", args.negative), ("--label", args.label)):
         check_text(name, option or "")
-    # Of another model than the packaged one it is not known yet whether it goes by anything.
-    if nothing_given(args) and args.model is None:
-        raise ValueError(NOTHING)
+    # Another model than the packaged one may be unconditional. That is known once it is loaded.
+    if has_no_condition(args) and args.model is None:
+        raise ValueError(NO_CONDITION)
     if args.clip:
-        longer.check_inputs(args)
+        continuation.check_inputs(args)
     elif args.keep != "both":
-        raise ValueError(f"--keep {args.keep}: it tells what of a clip is kept that is gone on with; give --continue FILE")
-    given_media.check(args)
+        raise ValueError(f"--keep {args.keep}: it selects the stream of a continued clip that is kept; give --continue FILE")
+    media_options.check_options(args)
     path = args.video or args.audio
     if not path:
         return
-    given = given_media.source(args, path)
-    info = media.probe(given)
+    source = media_options.media_source(args, path)
+    info = media.probe(source)
     if args.video and not info.has_video:
-        raise ValueError(f"--video {path}: no pictures in it; for pictures to a sound give --audio")
+        raise ValueError(f"--video {path}: no pictures in it; to generate frames for a sound give --audio")
     if args.audio and not info.has_audio:
-        raise ValueError(f"--audio {path}: no sound in it; for sound to pictures give --video")
-    given.limits.check_seconds(Path(path), info.duration)
+        raise ValueError(f"--audio {path}: no sound in it; to generate the sound of a video give --video")
+    source.limits.check_seconds(Path(path), info.duration)
     if args.video:
-        line = scan(given)
+        timeline = read_timeline(source)
         if args.seconds is None:
-            line.check_plausible(given)
-        elif args.seconds > given.length_of(line.seconds) + 1 / line.rate:
-            left = float(line.seconds - args.start)
-            raise ValueError(f"--seconds {float(args.seconds):g}: only {left:.2f} s of {path} are there; leave --seconds out")
+            timeline.check_plausible(source)
+        elif args.seconds > source.part_duration(timeline.seconds) + 1 / timeline.rate:
+            left = float(timeline.seconds - args.start)
+            raise ValueError(f"--seconds {float(args.seconds):g}: only {left:.2f} s of {path} are available; leave --seconds out")
 
 
-def check_credentials(args: argparse.Namespace, places: list[Target]) -> None:
-    """Make or read the certificate before any work is done.
+def check_credentials(args: argparse.Namespace, outputs: list[OutputFiles]) -> None:
+    """Create or read the signing certificate before any work is done.
 
     Raises:
-        ValueError: credentials are asked for and cannot be given.
+        ValueError: --credentials on, and the files cannot be signed.
     """
     from sonovid.provenance import Credentials
-    from sonovid.provenance.certificates import identity
+    from sonovid.provenance.certificates import signing_identity
 
-    for target in places:
-        if Credentials(args.credentials).wanted(target.clip):
-            identity()
+    for files in outputs:
+        if Credentials(args.credentials).should_sign(files.clip):
+            signing_identity()
 
 
-def load(args: argparse.Namespace) -> Any:
-    """The pipeline, on its device, able to do what is asked.
+def load_pipeline(args: argparse.Namespace) -> Any:
+    """Load the pipeline and move it to its device.
 
     Raises:
-        ValueError: no such model or device, or a size or rate that the model does not make.
+        ValueError: no such model or device, or a frame rate that the model does not generate.
     """
-    from sonovid.cli.device import dtype_of, usable
+    from sonovid.cli.device import resolve_device, resolve_dtype
     from sonovid.core.geometry import as_rate
     from sonovid.pipelines.light import LightPipeline
 
-    device = usable(args.device)
-    if is_foreign(args.model):
+    device = resolve_device(args.device)
+    if is_diffusers_model(args.model):
         import torch
 
         from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
-        named = None if args.dtype in (None, "auto") else getattr(torch, args.dtype)
-        return foreign_models.prepared(SoundingVideoPipeline.from_pretrained(args.model, dtype=named), args, device)
-    foreign_models.check_unused(args)
+        dtype = None if args.dtype in (None, "auto") else getattr(torch, args.dtype)
+        pipe = SoundingVideoPipeline.from_pretrained(args.model, dtype=dtype)
+        return diffusers_models.prepare_pipeline(pipe, args, device)
+    diffusers_models.check_unsupported(args)
     pipe = LightPipeline.from_pretrained(args.model)
-    own = pipe.geometry
-    if args.fps is not None and not given_media.is_numbered(args) and as_rate(args.fps) != own.fps:
-        raise ValueError(f"--fps {args.fps}: this model makes {own.fps} frames per second")
-    pipe.to(device, dtype_of("float32" if args.exact else args.dtype or "auto", device))
+    fps = pipe.geometry.fps
+    if args.fps is not None and not media_options.is_image_sequence(args) and as_rate(args.fps) != fps:
+        raise ValueError(f"--fps {args.fps}: this model makes {fps} frames per second")
+    pipe.to(device, resolve_dtype("float32" if args.exact else args.dtype or "auto", device))
     pipe.set_progress_bar_config(disable=args.quiet, desc="generating", unit="step", leave=False)
     return pipe
 
 
-def is_foreign(model: str | None) -> bool:
-    """Whether a model is one of diffusers, found without importing anything of it."""
-    from sonovid.pipelines import loading as folders
+def is_diffusers_model(model: str | None) -> bool:
+    """Whether a model's index names a pipeline of diffusers. Reads the index without importing diffusers."""
+    from sonovid.pipelines import loading
 
     if model is None:
         return False
-    index = folders.read_index(folders.locate(model, weights=False))
+    index = loading.read_index(loading.locate(model, weights=False))
     return index.get("_class_name", "SoundingVideoPipeline") != "SoundingVideoPipeline"
 
 
-def options(args: argparse.Namespace, pipe: Any) -> dict[str, Any]:
-    """What every call of the pipeline is given, whatever the inputs."""
+def pipeline_options(args: argparse.Namespace, pipe: Any) -> dict[str, Any]:
+    """Keyword arguments of the pipeline's call that do not depend on the inputs."""
     width, height = args.size or (None, None)
-    both = {
+    common = {
         "num_inference_steps": args.steps,
         "guidance_scale": args.guidance,
         "audio_guidance_scale": args.audio_guidance,
         "seconds": args.seconds,
     }
-    if foreign_models.is_foreign(pipe):
-        return both | foreign_models.asked(args, pipe)
-    return both | {
+    if diffusers_models.is_diffusers_pipeline(pipe):
+        return common | diffusers_models.call_options(args, pipe)
+    return common | {
         "guidance_against": args.guidance_against,
         "reconstruction_scale": args.reconstruction,
         "gamma": args.gamma,
@@ -306,150 +328,76 @@ def options(args: argparse.Namespace, pipe: Any) -> dict[str, Any]:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Generate, and write, with bars for what takes long."""
-    with given_media.bars(args):
-        make(args)
+    """Generate and write clips, with progress bars for slow file operations."""
+    with media_options.progress_bars(args):
+        generate(args)
 
 
-def make(args: argparse.Namespace) -> None:
-    """Generate, and write."""
+def generate(args: argparse.Namespace) -> None:
+    """Generate and write one clip, several clips of one input, or one clip for each of many inputs."""
     if args.preview_flow and not args.preview:
-        raise ValueError("--preview-flow is a row of --preview: give --preview PNG too")
+        raise ValueError("--preview-flow adds a row to --preview: give --preview PNG too")
     # Threads that wait by spinning take the core from those that work: on a busy machine two were five times slower than one.
-    # To be said before anything imports torch.
+    # This has to be set before anything imports torch.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if many.is_meant(args):
-        many.run(args, load, options, write_item)
+    if batch.is_batch(args):
+        batch.run(args, load_pipeline, pipeline_options, write_batch_item)
         return
-    places = targets(args.output, args.preview, args.count, overwrite=args.overwrite)
+    outputs = plan_outputs(args.output, args.preview, args.count, overwrite=args.overwrite)
     for index in range(args.count if args.drift else 0):
-        longer.check_report(numbered(Path(args.drift), index, args.count), overwrite=args.overwrite)
+        continuation.check_drift_path(numbered_path(Path(args.drift), index, args.count), overwrite=args.overwrite)
     check_inputs(args)
-    check_credentials(args, places)
-    pipe = load(args)
-    if nothing_given(args) and pipe.takes_words:
-        raise ValueError(NOTHING)
-    if longer.is_meant(args, pipe):
+    check_credentials(args, outputs)
+    pipe = load_pipeline(args)
+    if has_no_condition(args) and pipe.accepts_text:
+        raise ValueError(NO_CONDITION)
+    if continuation.is_long(args, pipe):
         if args.num_frames or args.size or args.reconstruction or args.gamma:
-            raise ValueError("--num-frames, --size, --reconstruction, --gamma: a long video is made in the model's own windows")
-        for index, target in enumerate(places):
-            lengthen(args, pipe, target, index)
+            raise ValueError("--num-frames, --size, --reconstruction, --gamma: not supported for clips longer than one window")
+        for index, files in enumerate(outputs):
+            generate_long(args, pipe, files, index)
         return
     if args.drift:
-        raise ValueError("--drift: a clip of one window has nothing to drift from; give --continue, or words and more --seconds")
-    for first in range(0, args.count, many.TOGETHER):
-        made_together(args, pipe, places[first : first + many.TOGETHER], args.seed + first)
+        raise ValueError("--drift: a clip of one window has nothing to drift from; give --continue or a larger --seconds")
+    for first in range(0, args.count, batch.MAX_GROUP):
+        generate_together(args, pipe, outputs[first : first + batch.MAX_GROUP], args.seed + first)
 
 
-def made_together(args: argparse.Namespace, pipe: Any, places: list["Target"], seed: int) -> None:
-    """Some clips of one prompt, of seeds that follow each other, and their files."""
+def generate_together(args: argparse.Namespace, pipe: Any, outputs: list[OutputFiles], seed: int) -> None:
+    """Generate and write several clips of one input, with consecutive seeds from `seed` on."""
     result = pipe(
         args.prompt,
-        video=args.video and given_media.source(args, args.video),
-        audio=args.audio and given_media.source(args, args.audio),
+        video=args.video and media_options.media_source(args, args.video),
+        audio=args.audio and media_options.media_source(args, args.audio),
         negative_prompt=args.negative,
-        num_outputs_per_prompt=len(places),
+        num_outputs_per_prompt=len(outputs),
         generator=seed,
-        **({} if foreign_models.is_foreign(pipe) else {"label": args.label}),
-        **options(args, pipe),
+        **({} if diffusers_models.is_diffusers_pipeline(pipe) else {"label": args.label}),
+        **pipeline_options(args, pipe),
     )
-    for target, clip, seed in zip(places, result.clips, result.seeds, strict=True):
-        write(args, target, clip, provenance(args, pipe, seed))
+    for files, clip, seed in zip(outputs, result.clips, result.seeds, strict=True):
+        write_clip(args, files, clip, provenance_record(args, pipe, seed))
         if not args.quiet:
-            print(f"{target.clip}: {describe(target.clip)}, seed {seed}" + (f"; {target.preview}" if target.preview else ""))
+            print(f"{files.clip}: {describe_file(files.clip)}, seed {seed}" + (f"; {files.preview}" if files.preview else ""))
 
 
-def write_item(args: argparse.Namespace, pipe: Any, item: Any, path: Path, clip: Any) -> None:
-    """The file of one clip among many."""
-    given = {"prompt": item.prompt, "video": item.video, "audio": item.audio, "label": item.label}
-    one = argparse.Namespace(**{**vars(args), **given, "overwrite": True})
-    write(one, Target(path, None), clip, provenance(one, pipe, item.seed))
+def write_batch_item(args: argparse.Namespace, pipe: Any, item: Any, path: Path, clip: Any) -> None:
+    """Write the clip of one of many inputs."""
+    inputs = {"prompt": item.prompt, "video": item.video, "audio": item.audio, "label": item.label}
+    item_args = argparse.Namespace(**{**vars(args), **inputs, "overwrite": True})
+    write_clip(item_args, OutputFiles(path, None), clip, provenance_record(item_args, pipe, item.seed))
 
 
-def lengthen(args: argparse.Namespace, pipe: Any, target: Target, index: int) -> None:
-    """One long clip's files."""
+def generate_long(args: argparse.Namespace, pipe: Any, files: OutputFiles, index: int) -> None:
+    """Generate and write one clip of several windows."""
     from sonovid import media
 
     seed = args.seed + index
-    drift = None if args.drift is None else numbered(Path(args.drift), index, args.count)
-    made = longer.make(args, pipe, target.clip, drift, seed, provenance(args, pipe, seed))
-    if target.preview is not None:
-        draw(target.preview, media.read(target.clip), overwrite=args.overwrite, flow=args.preview_flow)
+    drift_path = None if args.drift is None else numbered_path(Path(args.drift), index, args.count)
+    drift = continuation.generate(args, pipe, files.clip, drift_path, seed, provenance_record(args, pipe, seed))
+    if files.preview is not None:
+        write_preview(files.preview, media.read(files.clip), overwrite=args.overwrite, flow=args.preview_flow)
     if not args.quiet:
-        if drift is not None:
-            print(made.table())
-        print(f"{target.clip}: {describe(target.clip)}, seed {seed}; {longer.joins(made)}")
-
-
-def describe(path: Path) -> str:
-    """A file's extent in words."""
-    from sonovid import media
-
-    info = media.probe(path)
-    parts = [f"{float(info.duration):g} s"]
-    if info.size is not None and info.fps is not None:
-        parts.append(f"{info.size[1]}x{info.size[0]} at {float(info.fps):g} fps")
-    return ", ".join([*parts, f"{info.sample_rate} Hz"])
-
-
-def provenance(args: argparse.Namespace, pipe: Any, seed: int) -> Any:
-    """What is written into the file, as a `Record`: that it is generated, by what, and how to make it again."""
-    import sonovid
-    from sonovid.provenance import Record
-
-    given = args.clip or args.video or args.audio
-    # The name of a folder, not where it lies: files travel.
-    model = Path(args.model).name if args.model and Path(args.model).is_dir() else args.model or "shipped"
-    return Record(
-        video=not args.video,
-        audio=not args.audio,
-        model=model,
-        system=pipe.config.system,
-        version=sonovid.__version__,
-        seed=seed,
-        steps=args.steps or pipe.options["num_inference_steps"],
-        prompt=args.prompt or "",
-        label=args.label or "",
-        given=Path(given).name if given else "",
-        continued=bool(args.clip),
-        beside_own=args.keep_audio == "mix",
-    )
-
-
-def write(args: argparse.Namespace, target: Target, clip: Any, record: Any) -> None:
-    """One clip's files. Given pictures and given sounds are taken from their file as they are."""
-    from sonovid import media
-    from sonovid.provenance import Credentials, signed
-
-    options = {"overwrite": args.overwrite, "metadata": record.to_metadata()}
-    pictures = target.clip.suffix.lower() not in (".wav", ".flac")
-    clip = given_media.finished(args, clip, target.clip.name)
-    if args.video:
-        clip = given_media.beside_own_sound(args, clip, target.clip.name)
-    sealed = {"given": args.video or args.audio, "overwrite": args.overwrite, "credentials": Credentials(args.credentials)}
-    with signed(target.clip, record, **sealed) as path:
-        if args.video and pictures:
-            kept = {"own_sound": args.keep_audio == "second-track", "tone_map": args.tone_map}
-            media.mux(given_media.source(args, args.video), clip.waveform, clip.sample_rate, path, **options, **kept)
-        elif args.audio and pictures and given_media.is_whole(args):
-            media.replace_pictures(args.audio, clip.frames, clip.fps, path, **options)
-        else:
-            media.write(path, clip, **options)
-    if target.preview is not None:
-        draw(target.preview, clip, overwrite=args.overwrite, flow=args.preview_flow)
-
-
-def draw(path: Path, clip: Any, *, overwrite: bool, flow: bool = False) -> None:
-    """A preview with the sound's onsets marked; flow: with a row of the frames' optical flow, as in SVG's Fig. 4."""
-    from sonovid.media.files import in_place
-    from sonovid.media.preview import preview
-    from sonovid.metrics.alignment import sound_onsets
-
-    with in_place(path, overwrite=overwrite) as beside:
-        onsets = () if clip.waveform is None else sound_onsets(clip.waveform.mean(0).astype(float), clip.sample_rate).tolist()
-        moving = None
-        if flow and clip.frames is not None:
-            from sonovid.metrics.flow_pictures import flow_pictures
-
-            moving = flow_pictures(clip.frames)
-        preview(clip, events=onsets, flow=moving).save(beside)
+        if drift_path is not None:
+            print(drift.table())
+        print(f"{files.clip}: {describe_file(files.clip)}, seed {seed}; {continuation.describe_joins(drift)}")

@@ -1,14 +1,14 @@
-"""sonovid rate: a blinded rating study as one offline web page, and the report of its answers."""
+"""sonovid rate: a blinded rating study as an offline web page, and the analysis of its answers."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from sonovid.cli.generate import whole
+from sonovid.cli.argument_types import positive_int
 
 DESCRIPTION = """\
-Ask people. `make` draws clips of several systems, blinds and shuffles them, and writes a folder for the raters (a web page that
-needs no network) and a key that they must not get. `report` reads the files that the page saved.
+Run a blinded rating study with people. `make` draws clips of several systems, blinds and shuffles them, and writes a folder for
+the raters (an offline web page) and a key that they must not see. `report` analyses the files that the page saved.
 
   sonovid rate make study --system ours=out/ours --system theirs=out/theirs --reference clips/test \\
       --task video-to-audio --questions cmmd --clips 20 --raters 14
@@ -17,58 +17,81 @@ needs no network) and a key that they must not get. `report` reads the files tha
 REFERENCE = "reference"
 
 
-def add(commands: Any) -> None:
+def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "rate",
-        help="a blinded rating study as one web page, and the report of its answers",
+        help="run a blinded rating study",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.set_defaults(run=lambda args: parser.print_help())
     steps = parser.add_subparsers(dest="step", metavar="STEP", parser_class=type(parser))
-    _add_make(steps.add_parser("make", help="draw the clips and write the page", allow_abbrev=False))
-    _add_report(steps.add_parser("report", help="scores, intervals and tests from the answers", allow_abbrev=False))
+    _add_make_options(steps.add_parser("make", help="draw the clips and write the page", allow_abbrev=False))
+    _add_report_options(
+        steps.add_parser("report", help="compute scores, intervals and tests from the answers", allow_abbrev=False)
+    )
 
 
-def _add_make(parser: argparse.ArgumentParser) -> None:
+def _add_make_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=make)
-    parser.add_argument("out", metavar="OUT", help="a new folder")
-    parser.add_argument("--system", action="append", default=[], metavar="NAME=FOLDER", help="once for each system")
-    parser.add_argument("--reference", metavar="FOLDER", help="real clips, shown blind among the others")
-    parser.add_argument("--task", default="joint", metavar="TASK", help="joint, video-to-audio or audio-to-video; default: joint")
+    parser.add_argument("out", metavar="OUT", help="new folder for the study")
+    parser.add_argument(
+        "--system", action="append", default=[], metavar="NAME=FOLDER", help="a system and its folder of clips, once per system"
+    )
+    parser.add_argument("--reference", metavar="FOLDER", help="folder of real clips, shown blinded among the others")
+    parser.add_argument(
+        "--task",
+        default="joint",
+        metavar="TASK",
+        help="task of the systems: joint, video-to-audio or audio-to-video; default: joint",
+    )
     parser.add_argument(
         "--questions",
         default="cmmd",
         metavar="FORM",
-        help="cmmd (1 to 5), cmmd-dance, or mmldm (AQ, VQ, A-V, 0 to 5); default: cmmd",
+        help="questionnaire: cmmd (1 to 5), cmmd-dance, or mmldm (AQ, VQ, A-V, 0 to 5); default: cmmd",
     )
-    parser.add_argument("--clips", type=whole, default=20, metavar="N", help="items of each system; default: 20")
-    parser.add_argument("--raters", type=whole, default=10, metavar="N", help="orders to be made; default: 10")
-    parser.add_argument("--groups", type=whole, default=1, metavar="N", help="parts of which a rater gets one; default: 1, all")
+    parser.add_argument("--clips", type=positive_int, default=20, metavar="N", help="clips per system; default: 20")
     parser.add_argument(
-        "--unpaired", action="store_true", help="draw from each system by itself, where file names have no partners"
+        "--raters", type=positive_int, default=10, metavar="N", help="number of raters, each with an order of clips; default: 10"
     )
-    parser.add_argument("--copy", action="store_true", help="take files as they are; default: write each anew as mp4")
     parser.add_argument(
-        "--embed", type=float, default=20.0, metavar="MB", help="put clips into the page up to so much; default: 20"
+        "--groups",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="number of parts of the clips, of which each rater gets one; default: 1, all clips",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="SEED", help="default: 0")
+    parser.add_argument(
+        "--unpaired", action="store_true", help="draw clips of each system independently, for file names that do not correspond"
+    )
+    parser.add_argument("--copy", action="store_true", help="copy files as they are; default: encode each again as mp4")
+    parser.add_argument(
+        "--embed",
+        type=float,
+        default=20.0,
+        metavar="MB",
+        help="embed clips into the page up to this total size in MB; default: 20",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="SEED", help="seed of the draw; default: 0")
 
 
-def _add_report(parser: argparse.ArgumentParser) -> None:
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=report)
     parser.add_argument("answers", nargs="+", metavar="ANSWERS", help="files that the page saved, .json or .csv")
-    parser.add_argument("--key", required=True, metavar="FILE", help="the key.json that `make` wrote")
+    parser.add_argument("--key", required=True, metavar="FILE", help="key.json that `make` wrote")
     parser.add_argument(
         "--zeros",
         default="pratt",
         metavar="METHOD",
-        help="equal pairs in Wilcoxon's test: pratt, wilcox or zsplit; default: pratt",
+        help="treatment of equal pairs in the Wilcoxon test: pratt, wilcox or zsplit; default: pratt",
     )
-    parser.add_argument("--level", type=float, default=0.95, metavar="SHARE", help="of the intervals; default: 0.95")
-    parser.add_argument("--seed", type=int, default=0, metavar="SEED", help="of the bootstrap; default: 0")
+    parser.add_argument(
+        "--level", type=float, default=0.95, metavar="SHARE", help="confidence level of the intervals, from 0 to 1; default: 0.95"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="SEED", help="seed of the bootstrap; default: 0")
     for kind, what in (
         ("json", "all numbers"),
         ("markdown", "the tables"),
@@ -79,7 +102,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 
 
 def make(args: argparse.Namespace) -> None:
-    """Draw and write a study."""
+    """Draw the clips and write the study."""
     from sonovid.metrics.rating import study
 
     systems: dict[str, str] = {}
@@ -95,7 +118,7 @@ def make(args: argparse.Namespace) -> None:
             raise ValueError(f"--reference {args.reference}: a system is called {REFERENCE} already")
         systems[REFERENCE] = args.reference
     if not systems:
-        raise ValueError("nothing to rate; give --system NAME=FOLDER, once for each system")
+        raise ValueError("nothing to rate; give --system NAME=FOLDER, once per system")
     drawn = study.draw(
         systems,
         task=args.task,
@@ -109,11 +132,11 @@ def make(args: argparse.Namespace) -> None:
     page, key = study.write(drawn, args.out, copy=args.copy, embed_mb=args.embed)
     each = sorted({len(order) for order in drawn.raters.values()})
     print(f"{page}: {' or '.join(map(str, each))} clips for each of {len(drawn.raters)} raters; give them this folder alone")
-    print(f"{key}: which clip is whose; keep it from them")
+    print(f"{key}: which clip belongs to which system; do not give it to the raters")
 
 
 def report(args: argparse.Namespace) -> None:
-    """Read answers and say what they amount to."""
+    """Read the answers and print and write their analysis."""
     import json
 
     from sonovid.metrics.rating import analysis, answers, tables

@@ -1,4 +1,4 @@
-"""A model's codecs put to the test: clips of a reference as the model sees them, and what is left of them after its codecs."""
+"""Reconstructions of a reference by the codecs of a model, for sonovid evaluate --reconstructions."""
 
 import logging
 import tempfile
@@ -12,22 +12,32 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def reconstructed(codec: str, reference: str, *, keep: "str | None" = None, quiet: bool = True) -> Iterator[tuple[Path, Path]]:
-    """Two folders of lossless clips: reconstructions, and what was reconstructed: the reference at the model's size and rates.
+def reconstruct_clips(
+    codec: str, reference: str, *, keep: "str | None" = None, quiet: bool = True
+) -> Iterator[tuple[Path, Path]]:
+    """Encode and decode the clips of a reference with a model's codecs.
 
-    codec: a model's folder, "shipped", a repository of the Hub, or the folder of one codec. With one codec only its stream is
-    reconstructed and the other is kept. A codec of the pair that knows windows of one length alone (MM-LDM) gets the first one of
-    each clip. keep: where both folders stay, as made and true.
+    With a single codec only its stream is reconstructed, and the other is kept. A joint codec with fixed windows (MM-LDM) gets
+    the first window of each clip.
+
+    Args:
+        codec: A model's folder, "shipped", a Hub repository, or the folder of one codec.
+        reference: A folder of clips, a list or a dataset.
+        keep: Folder where both sets stay, in subfolders made (reconstructions) and true; None: they are temporary.
+        quiet: Whether to show no progress bar.
+
+    Yields:
+        Two folders of lossless clips: the reconstructions, and their originals at the model's size and rates.
 
     Raises:
-        ValueError: no codec there, or nothing in the reference that it can take.
+        ValueError: no codec there, or no clip in the reference that it can take.
     """
     from sonovid import media
     from sonovid.core import progress
     from sonovid.core.av import AV
     from sonovid.metrics.sets import open_set
 
-    codecs, geometry = load(codec)
+    codecs, geometry = load_codecs(codec)
     with tempfile.TemporaryDirectory() as aside:
         root = Path(keep) if keep else Path(aside)
         made, true = root / "made", root / "true"
@@ -41,12 +51,12 @@ def reconstructed(codec: str, reference: str, *, keep: "str | None" = None, quie
             try:
                 if not isinstance(codecs, AV):
                     clip = first_window(media.read(item.path, mono=True, sample_rate=rate, **video), geometry)
-                    result = through_pair(codecs, clip)
+                    result = reconstruct_jointly(codecs, clip)
                 else:
                     clip = media.read(item.path, mono=True, sample_rate=rate, **video)
-                    result = through(codecs, clip)
+                    result = reconstruct_streams(codecs, clip)
             except ValueError as error:
-                log.warning("left out: %s", error)
+                log.warning("skipped: %s", error)
                 continue
             media.write(true / name, clip, overwrite=True)
             media.write(made / name, result, overwrite=True)
@@ -55,10 +65,12 @@ def reconstructed(codec: str, reference: str, *, keep: "str | None" = None, quie
         yield made, true
 
 
-def load(codec: str) -> tuple[Any, Any]:
-    """The codecs of a model as an AV, None where there is none of a stream, and the model's geometry, None for a single codec.
+def load_codecs(codec: str) -> tuple[Any, Any]:
+    """Load the codecs and the geometry of a model or of a single codec.
 
-    Of a model with a joint codec, or of such a codec's own folder, that one and the geometry of its windows.
+    Returns:
+        The codecs as an AV, with None for a missing stream, and the model's geometry, None for a single codec. For a joint codec:
+        that codec and the geometry of its windows.
 
     Raises:
         ValueError: no such folder, or no codec in it.
@@ -68,19 +80,19 @@ def load(codec: str) -> tuple[Any, Any]:
     from sonovid.codecs.base import AudioCodec, PairCodec, VideoCodec
     from sonovid.core.av import AV
     from sonovid.core.geometry import Geometry
-    from sonovid.pipelines import loading as folders
+    from sonovid.pipelines import loading
 
-    path = folders.locate(codec)
-    if (path / folders.INDEX).is_file():
-        index = folders.read_index(path)
+    path = loading.locate(codec)
+    if (path / loading.INDEX).is_file():
+        index = loading.read_index(path)
         if (joint := index.get("joint_codec") or [None])[0]:
-            return folders.load_component(path, "joint_codec", joint), Geometry.from_config(index["geometry"])
-        parts = [folders.load_component(path, name, index[name]) for name in ("video_codec", "audio_codec")]
+            return loading.load_component(path, "joint_codec", joint), Geometry.from_config(index["geometry"])
+        parts = [loading.load_component(path, name, index[name]) for name in ("video_codec", "audio_codec")]
         return AV(*parts), Geometry.from_config(index["geometry"])
     if not (path / "config.json").is_file():
-        raise ValueError(f"--reconstructions {codec}: neither a model ({folders.INDEX}) nor a codec (config.json) in that folder")
+        raise ValueError(f"--reconstructions {codec}: neither a model ({loading.INDEX}) nor a codec (config.json) in that folder")
     kind = json.loads((path / "config.json").read_text()).get("_class_name", "")
-    part = folders.load_component(path.parent, path.name, (_home(kind, codec), kind))
+    part = loading.load_component(path.parent, path.name, (_codec_module(kind, codec), kind))
     if isinstance(part, PairCodec):
         own: Any = part
         return own, own.geometry
@@ -88,11 +100,11 @@ def load(codec: str) -> tuple[Any, Any]:
         return AV(None, part), None
     if isinstance(part, VideoCodec):
         return AV(part, None), None
-    raise ValueError(f"--reconstructions {codec}: {kind} is no codec")
+    raise ValueError(f"--reconstructions {codec}: {kind} is not a codec")
 
 
-def _home(kind: str, codec: str) -> str:
-    """The module of one of this package's codecs, by the class's name."""
+def _codec_module(kind: str, codec: str) -> str:
+    """The module of one of this package's codecs by its class name."""
     from importlib import import_module
     from pkgutil import iter_modules
 
@@ -105,13 +117,13 @@ def _home(kind: str, codec: str) -> str:
 
 
 def first_window(clip: Any, geometry: Any) -> Any:
-    """The first window of a clip at its size and rates.
+    """The first window of a clip at the codec's size and rates.
 
     Raises:
         ValueError: the clip is shorter, or lacks a stream.
     """
     if clip.frames is None or clip.waveform is None:
-        raise ValueError("a clip without pictures or without sound, and this codec takes both")
+        raise ValueError("a clip without frames or without sound, and this codec needs both")
     if len(clip.frames) < geometry.num_frames or clip.waveform.shape[1] < geometry.num_samples:
         raise ValueError(
             f"a clip of {float(clip.seconds):g} s, shorter than this codec's windows of {float(geometry.seconds):g} s"
@@ -119,8 +131,8 @@ def first_window(clip: Any, geometry: Any) -> Any:
     return replace(clip, frames=clip.frames[: geometry.num_frames], waveform=clip.waveform[:, : geometry.num_samples])
 
 
-def through_pair(codec: Any, clip: Any) -> Any:
-    """A clip of one window encoded and decoded by a codec of the pair."""
+def reconstruct_jointly(codec: Any, clip: Any) -> Any:
+    """A clip of one window encoded and decoded by a joint codec."""
     import numpy as np
     import torch
     from einops import rearrange
@@ -133,8 +145,8 @@ def through_pair(codec: Any, clip: Any) -> Any:
     return replace(clip, frames=frames, waveform=np.ascontiguousarray(made.audio.numpy(), dtype=np.float32))
 
 
-def through(codecs: Any, clip: Any) -> Any:
-    """A clip encoded and decoded; a stream without a codec stays.
+def reconstruct_streams(codecs: Any, clip: Any) -> Any:
+    """A clip encoded and decoded by separate codecs. A stream without a codec is unchanged.
 
     Raises:
         ValueError: a clip that a codec cannot take.

@@ -1,4 +1,4 @@
-"""sonovid timesteps: the loss of both streams over time, and the gamma that brings them into step (SVG, Fig. 2)."""
+"""sonovid timesteps: losses of both streams over time, and the gamma of timestep adjustment (SVG, Fig. 2)."""
 
 import argparse
 from functools import reduce
@@ -6,51 +6,55 @@ from pathlib import Path
 from typing import Any
 
 DESCRIPTION = """\
-What a joint model errs in the noise of each stream, over the noise time, with and without timestep adjustment,
-and the gamma whose bent times bring the two curves nearest to each other, with its interval over clips. A model whose losses do
-not fall with the time, or whose curves are nearest at an end of the range, is given none.
+Measure the loss of a joint model in each stream over the diffusion time, with and without timestep adjustment, and estimate the
+gamma whose adjusted times bring the two curves closest together, with its confidence interval over clips. No gamma is estimated
+if the losses do not fall with the time, or if the curves are closest at an end of the range.
 
   sonovid timesteps MODEL --data CLIPS --figure losses.png
   sonovid timesteps MODEL --save               (MODEL samples with that gamma from then on)
 """
-# Scenes that no shipped model was trained on.
+# Scenes that the packaged model was not trained on.
 DEFAULT_DATA = "scenes:hits+bounces:64:seed=95000000"
 
 
-def add(commands: Any) -> None:
+def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
     parser = commands.add_parser(
         "timesteps",
-        help="losses over time of a joint model, and the gamma that brings its streams into step",
+        help="measure losses over time and estimate the gamma of timestep adjustment",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="a folder or OWNER/NAME; default: the packaged model")
-    parser.add_argument("--data", default=DEFAULT_DATA, help="clips: a folder, a manifest or a specification of scenes")
-    parser.add_argument("--clips", type=int, default=64, help="of these clips the first so many; default: 64")
-    parser.add_argument("--draws", type=int, default=16, help="times drawn for each clip; default: 16")
-    parser.add_argument("--gamma", type=float, default=1.5, help="another gamma to compare with; default: the paper's 1.5")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--figure", type=Path, help="the curves as a picture, as in the paper's Fig. 2")
-    parser.add_argument("--json", type=Path, help="the curves and figures as JSON")
-    parser.add_argument("--save", action="store_true", help="the gamma found becomes the model folder's own")
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="model folder or Hub repository; default: the packaged model")
+    parser.add_argument(
+        "--data", default=DEFAULT_DATA, help="clips: a folder, a manifest or a specification of scenes; default: held-out scenes"
+    )
+    parser.add_argument("--clips", type=int, default=64, help="number of clips; default: 64")
+    parser.add_argument("--draws", type=int, default=16, help="timesteps per clip; default: 16")
+    parser.add_argument("--gamma", type=float, default=1.5, help="another gamma to compare with; default: 1.5, as in the paper")
+    parser.add_argument("--seed", type=int, default=0, help="seed of noise and timesteps; default: 0")
+    parser.add_argument("--figure", type=Path, help="write the curves as an image, as in the paper's Fig. 2")
+    parser.add_argument("--json", type=Path, help="write the curves and numbers as JSON")
+    parser.add_argument("--save", action="store_true", help="write the estimated gamma into the model folder")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure, choose and show."""
+    """Measure, estimate and report."""
     import json
 
     from sonovid.core import atomic
     from sonovid.core.av import AV
-    from sonovid.diffusion.timestep_adjustment import estimate_gamma, loss_curve, curve_gap
+    from sonovid.diffusion.timestep_adjustment import curve_gap, estimate_gamma, loss_curve
 
     if args.clips < 1 or args.draws < 1 or args.gamma <= 0:
-        raise ValueError("timesteps: --clips and --draws have to be at least 1, and --gamma above zero")
+        raise ValueError("timesteps: --clips and --draws must be at least 1, and --gamma above zero")
     if args.save and (args.model is None or not Path(args.model).is_dir()):
-        raise ValueError(f"timesteps --save: {args.model or 'the packaged model'} is no folder to be changed; copy it first")
-    losses = measure(args.model, args.data, args.clips, args.draws, args.seed)
+        raise ValueError(
+            f"timesteps --save: {args.model or 'the packaged model'} is not a folder that can be changed; copy it first"
+        )
+    losses = collect_losses(args.model, args.data, args.clips, args.draws, args.seed)
     curves = AV(*(loss_curve(*pair[:2]) for pair in losses))
     refused, chosen = "", None
     try:
@@ -58,12 +62,12 @@ def run(args: argparse.Namespace) -> None:
     except ValueError as error:
         refused = str(error)
     best = None if chosen is None else chosen.gamma
-    print(f"{'time':>6}  {'video':>6}  {'audio':>6}   loss of the noise, over its value at the smallest time")
+    print(f"{'time':>6}  {'video':>6}  {'audio':>6}   loss relative to its value at the smallest time")
     for t in (0.1, 0.3, 0.5, 0.7, 0.9):
         print(f"{t:6.1f}  {float(curves.video(t)):6.3f}  {float(curves.audio(t)):6.3f}")
     gaps = {gamma: curve_gap(curves, gamma) for gamma in dict.fromkeys([1.0, args.gamma, *([] if best is None else [best])])}
     for gamma, value in gaps.items():
-        nearest = "" if chosen is None or gamma != best else f"  <- the nearest; 95 % [{chosen.low:.2f}, {chosen.high:.2f}]"
+        nearest = "" if chosen is None or gamma != best else f"  <- closest; 95 % [{chosen.low:.2f}, {chosen.high:.2f}]"
         print(f"gamma {gamma:5.2f}: the curves are {value:.3f} apart on average{nearest}")
     if refused:
         print(refused)
@@ -73,17 +77,28 @@ def run(args: argparse.Namespace) -> None:
         found |= {"interval": None if chosen is None else [chosen.low, chosen.high], "refused": refused}
         atomic.write_text(args.json, json.dumps(found, indent=2) + "\n")
     if args.figure:
-        draw(curves, list(gaps), args.figure)
+        plot_curves(curves, list(gaps), args.figure)
     if args.save and chosen is None:
         raise ValueError(f"timesteps --save: {refused}")
     if args.save and chosen is not None:
-        save(Path(args.model), chosen.gamma)
+        save_gamma(Path(args.model), chosen.gamma)
         if chosen.low <= 1 <= chosen.high:
-            print("the interval holds 1: there may be nothing to adjust")
+            print("the interval contains 1: adjustment may be unnecessary")
 
 
-def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int) -> Any:
-    """Times, losses, and the losses of the guess by the noise's level alone, of both streams: an AV of three arrays each."""
+def collect_losses(model: str | None, data: str, clips_most: int, draws: int, seed: int) -> Any:
+    """Measure the denoising losses of both streams on clips.
+
+    Args:
+        model: Model folder or repository; None: the packaged model.
+        data: Clips: a folder, a manifest or a specification of scenes.
+        clips_most: The most clips that are used.
+        draws: Timesteps drawn per clip.
+        seed: Seed of noise and timesteps.
+
+    Returns:
+        For each stream (AV): timesteps, losses, and the losses of a predictor that knows only the noise level.
+    """
     import torch
 
     from sonovid.core import progress
@@ -94,17 +109,17 @@ def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int
     from sonovid.recipes.latent_training import encoded
 
     pipe = SoundingVideoPipeline.from_pretrained(model)
-    windows = clips.windows(manifest.read(data), pipe.geometry)[:clips_most]
+    windows = clips.find_windows(manifest.read(data), pipe.geometry)[:clips_most]
     generator = torch.Generator().manual_seed(seed)
     pairs, times = [], []
-    for _, clip in clips.stream(windows, pipe.geometry):
+    for _, clip in clips.stream_clips(windows, pipe.geometry):
         if clip is None:
             continue
         raw = encoded([clip], codec=pipe.codec, device=pipe.device, precision="no").map(torch.Tensor.float)
         x0 = pipe.codec.whiten(raw).map(lambda x: x.expand(draws, *x.shape[1:]))
-        condition = reduce(lambda one, other: one.beside(other), [pipe.told(clip.caption, Task.JOINT)] * draws)
+        condition = reduce(lambda one, other: one.concat(other), [pipe.prompt_condition(clip.caption, Task.JOINT)] * draws)
         pairs.append((x0, condition))
-        # Evenly spread over each clip's draws, so that no stretch of time goes without.
+        # Stratified over the draws of each clip, so that all of [0, 1] is covered.
         spread = (torch.arange(draws) + torch.rand(2, draws, generator=generator)) / draws
         shuffled = spread[1][torch.randperm(draws, generator=generator)]
         times.append(AV(*(t.clamp(min=1e-3).to(pipe.device) for t in (spread[0], shuffled))))
@@ -113,22 +128,22 @@ def measure(model: str | None, data: str, clips_most: int, draws: int, seed: int
     return found.map(lambda pair, schedule: (*pair, uninformed_losses(schedule, pair[0])), pipe.schedule)
 
 
-def save(model: Path, gamma: float) -> None:
-    """Write a gamma into a model folder's index, as what its pipeline samples with."""
+def save_gamma(model: Path, gamma: float) -> None:
+    """Write gamma into the index of a model folder, as its default for sampling."""
     import json
 
     from sonovid.core import atomic
-    from sonovid.pipelines import loading as folders
+    from sonovid.pipelines import loading
 
-    index = model / folders.INDEX
+    index = model / loading.INDEX
     found = json.loads(index.read_text())
     found["options"] = {**found.get("options", {}), "gamma": round(gamma, 3)}
     atomic.write_text(index, json.dumps(found, indent=2, sort_keys=True) + "\n")
     print(f"{model}: samples with gamma {gamma:.3f} from now on")
 
 
-def draw(curves: Any, gammas: list[float], path: Path) -> None:
-    """The curves at their local times over the global time, a panel for each gamma."""
+def plot_curves(curves: Any, gammas: list[float], path: Path) -> None:
+    """Plot both curves over the global time, each at its local time, with one panel per gamma."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -144,8 +159,10 @@ def draw(curves: Any, gammas: list[float], path: Path) -> None:
     for axis, gamma in zip(axes, gammas, strict=True):
         axis.plot(t, curves.video(t**gamma**0.5), label="video")
         axis.plot(t, curves.audio(t**gamma**-0.5), label="audio")
-        axis.set(title=f"gamma {gamma:.2f}, {curve_gap(curves, gamma):.3f} apart", xlabel="global time", xlim=(0, 1), ylim=(0, None))
+        axis.set(
+            title=f"gamma {gamma:.2f}, {curve_gap(curves, gamma):.3f} apart", xlabel="global time", xlim=(0, 1), ylim=(0, None)
+        )
     axes[0].set_ylabel("loss / loss at 0")
     axes[0].legend()
-    with atomic.new_file(path) as aside:
+    with atomic.atomic_file(path) as aside:
         figure.savefig(aside, dpi=110)

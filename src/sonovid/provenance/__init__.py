@@ -1,12 +1,24 @@
-"""Where a file comes from: said in its container always, and signed as C2PA content credentials where c2pa-python is installed.
+"""Provenance of generated files: a record in the container and, with c2pa-python installed, C2PA content credentials.
 
-Record     what was generated, what was given, by which model, seed and version
-signed     a context in which a file is written, signed last, and put in place in one step
-verify     what a file says of itself, and whether that holds
+Record       how a file was generated: streams, model, seed, prompt, input file
+signed_file  context manager that writes a file and signs it as the last step
+verify       reads and checks the credentials of a file
 """
 
-from sonovid.provenance.credentials import Credentials, signed
-from sonovid.provenance.record import Record
-from sonovid.provenance.verifying import Verdict, verify
+from typing import Any
 
-__all__ = ["Credentials", "Record", "Verdict", "signed", "verify"]
+from sonovid.provenance.credentials import Credentials, signed_file
+from sonovid.provenance.record import Record
+from sonovid.provenance.verification import Verdict, verify
+
+__all__ = ["Credentials", "Record", "Verdict", "signed_file", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    """The old name of `signed_file`, whose ingredient was called given."""
+    if name != "signed":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import warnings
+
+    warnings.warn("sonovid.provenance.signed is now signed_file; the old name will be removed", DeprecationWarning, stacklevel=2)
+    return lambda path, record, *, given=None, **options: signed_file(path, record, ingredient=given, **options)

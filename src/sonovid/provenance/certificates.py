@@ -1,4 +1,4 @@
-"""The certificate that files are signed with: one of this machine's own, made on first use, or somebody's."""
+"""The certificate that files are signed with: this machine's own, created on first use, or the user's."""
 
 import datetime
 import os
@@ -7,69 +7,75 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-# Where certificates live, and what overrules it; somebody's own chain and key are named by the other two.
-HOME, CHAIN, KEY = "SONOVID_PROVENANCE_HOME", "SONOVID_CERTIFICATE", "SONOVID_PRIVATE_KEY"
-YEARS = 10
+# Environment variables: the folder of this machine's certificate, and the user's own certificate chain and private key.
+HOME_VARIABLE, CHAIN_VARIABLE, KEY_VARIABLE = "SONOVID_PROVENANCE_HOME", "SONOVID_CERTIFICATE", "SONOVID_PRIVATE_KEY"
+VALID_YEARS = 10
 
 
 @dataclass(frozen=True)
-class Identity:
-    """A chain of certificates, the signer's own first, and its private key, as PEM. root: the last of the chain."""
+class SigningIdentity:
+    """A certificate chain and its private key, as PEM.
+
+    Args:
+        chain: The certificates, the signer's own first.
+        key: The private key.
+        root: The last certificate of the chain.
+    """
 
     chain: bytes
     key: bytes
     root: bytes
 
 
-def folder() -> Path:
-    """Where this machine's own certificate lies: in the user's configuration."""
-    if named := os.environ.get(HOME):
+def certificate_folder() -> Path:
+    """The folder of this machine's own certificate, in the user's configuration."""
+    if named := os.environ.get(HOME_VARIABLE):
         return Path(named)
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "sonovid" / "provenance"
 
 
-def identity() -> Identity:
-    """Who signs: the certificate that the environment names, or this machine's own, which is made where there is none.
+def signing_identity() -> SigningIdentity:
+    """The certificate that the environment names, or this machine's own, which is created if there is none.
 
     Raises:
-        ValueError: one of the two names is missing, or a file cannot be read or holds no certificate.
+        ValueError: only one of the two variables is set, or a file cannot be read or holds no certificate.
     """
-    chain, key = os.environ.get(CHAIN), os.environ.get(KEY)
+    chain, key = os.environ.get(CHAIN_VARIABLE), os.environ.get(KEY_VARIABLE)
     if bool(chain) != bool(key):
-        raise ValueError(f"{CHAIN} and {KEY} go together: set both to PEM files, or neither")
+        raise ValueError(f"{CHAIN_VARIABLE} and {KEY_VARIABLE} go together: set both to PEM files, or neither")
     if chain and key:
         return _read(Path(chain), Path(key))
-    own = folder()
+    own = certificate_folder()
     if not (own / "chain.pem").is_file():
-        _make(own)
+        _create_certificates(own)
     return _read(own / "chain.pem", own / "key.pem")
 
 
-def own_root() -> bytes | None:
-    """The root of this machine's own certificate, or None where none was made."""
-    path = folder() / "chain.pem"
-    return _last(path.read_bytes()) if path.is_file() else None
+def local_root() -> bytes | None:
+    """The root of this machine's own certificate, or None if it was not created yet."""
+    path = certificate_folder() / "chain.pem"
+    return _last_certificate(path.read_bytes()) if path.is_file() else None
 
 
-def _read(chain: Path, key: Path) -> Identity:
+def _read(chain: Path, key: Path) -> SigningIdentity:
     try:
         pem, secret = chain.read_bytes(), key.read_bytes()
     except OSError as error:
         raise ValueError(f"certificate {error.filename}: cannot be read ({error.strerror})") from None
     if b"BEGIN CERTIFICATE" not in pem or b"PRIVATE KEY" not in secret:
         raise ValueError(f"certificate {chain}, key {key}: expected PEM files, a chain of certificates and its private key")
-    return Identity(pem, secret, _last(pem))
+    return SigningIdentity(pem, secret, _last_certificate(pem))
 
 
-def _last(pem: bytes) -> bytes:
+def _last_certificate(pem: bytes) -> bytes:
     begin = pem.rindex(b"-----BEGIN CERTIFICATE-----")
     return pem[begin:]
 
 
-def _make(own: Path) -> None:
-    """A root and a certificate for signing below it, ES256; C2PA takes no certificate that signs itself.
+def _create_certificates(own: Path) -> None:
+    """Create a root and a signing certificate below it (ES256). C2PA accepts no self-signed signing certificate.
 
-    The root's key is thrown away, so nothing else can be signed in its name.
+    The root's key is not kept, so that nothing else can be signed in its name.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -81,7 +87,7 @@ def _make(own: Path) -> None:
         return x509.Name([x509.NameAttribute(kind, value) for kind, value in parts])
 
     now = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
-    until = now + datetime.timedelta(days=365 * YEARS)
+    until = now + datetime.timedelta(days=365 * VALID_YEARS)
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     mark = secrets.token_hex(4)
     root_name = name(f"Sonovid root {mark}")
@@ -125,7 +131,7 @@ def _make(own: Path) -> None:
         (aside / "key.pem").touch(mode=0o600)
         (aside / "key.pem").write_bytes(secret)
         (aside / "chain.pem").write_bytes(b"".join(one.public_bytes(pem) for one in chain))
-        # Of several processes that make one at once, the first to be done stays.
+        # If several processes create one at the same time, the first one is kept.
         if not own.exists():
             os.rename(aside, own)
     except OSError:

@@ -1,4 +1,4 @@
-"""What is known of a generated file, as the text that its container carries and as the values of its content credentials."""
+"""The record of how a file was generated, as text in its container and as values of its content credentials."""
 
 import re
 from collections.abc import Mapping
@@ -13,13 +13,23 @@ BESIDE = " beside the film's own"
 
 @dataclass(frozen=True)
 class Record:
-    """How a file was made.
+    """How a file was generated.
+
+    The field names are those of the values in the content credentials.
 
     Args:
-        video, audio: whether the stream is generated. given: the name of the file that the other stream, or the beginning, is of.
-        continued: whether the generated streams continue a given clip. beside_own: whether the film's own sound is mixed in.
-        model: its name. system: its family. version: of this package.
-        seed: of this clip, None where a generator was given. steps: sampling steps. prompt, label: what it was made from.
+        video: Whether the video is generated.
+        audio: Whether the audio is generated.
+        model: Name of the model.
+        system: Family of the model, such as uniform.
+        version: Version of this package.
+        seed: Seed of this clip; None: unknown, as with a given generator.
+        steps: Number of sampling steps; None: unknown.
+        prompt: The prompt.
+        label: The class.
+        given: Name of the file of the conditioning stream or of the continued clip, empty without one.
+        continued: Whether the generated streams continue the given clip.
+        beside_own: Whether the original sound of the given video is mixed in.
     """
 
     video: bool
@@ -42,19 +52,19 @@ class Record:
 
     @property
     def kept(self) -> str:
-        """The given streams in words, empty where there are none."""
+        """The streams of the given file that are kept, in words; empty without a given file."""
         if not self.given:
             return ""
         return "beginning" if self.continued else WORDS[not self.video, not self.audio]
 
     def to_metadata(self) -> dict[str, str]:
-        """What a container carries: one comment for people and machines, and the prompt as its title."""
+        """Tags for a container: a comment for people and programs, and the prompt as its title."""
         what = f"AI-generated {self.generated}" + (f" from where {self.given} ends" if self.continued else "")
         what += BESIDE if self.beside_own else ""
         parts = [what]
         parts += [f"given {self.kept}: {self.given}"] if self.given and not self.continued else []
         parts += [f"{NAME} {self.version}", f"model {self.model} ({self.system})"]
-        # Words may hold anything: they come where reading finds their end by what follows.
+        # A prompt may contain anything. It is placed where the text after it marks its end.
         parts += [f"prompt: {' '.join(self.prompt.split())}"] if self.prompt else []
         parts += [f"class: {self.label}"] if self.label else []
         parts += [f"seed {'unknown' if self.seed is None else self.seed}", f"{self.steps or 'unknown'} steps"]
@@ -66,13 +76,13 @@ class Record:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> "Record | None":
-        """The record that a container carries, or None where it carries none. Names of tags may be of any case."""
+        """The record in a container's tags, whose names may be of any case. None if there is none."""
         lower = {name.lower(): value for name, value in metadata.items()}
         return cls.from_comment(lower.get("comment", ""))
 
     @classmethod
     def from_comment(cls, comment: str) -> "Record | None":
-        """The record that a comment tells, or None."""
+        """The record in a comment, or None."""
         found = re.fullmatch(
             r"AI-generated (?P<generated>pictures and sound|pictures|sound)(?: from where (?P<begun>.*?) ends)?"
             rf"(?P<beside>{BESIDE})?"
@@ -105,9 +115,9 @@ def read_record(path: Path) -> "Record | None":
     """The record in the container of a media file, or None.
 
     Raises:
-        MediaError: no media file.
+        MediaError: not a media file.
     """
-    from sonovid.media.files import opened
+    from sonovid.media.files import open_media
 
-    with opened(path) as container:
+    with open_media(path) as container:
         return Record.from_metadata(container.metadata)

@@ -7,10 +7,10 @@ import time
 import gradio as gr
 import pytest
 
-from sonovid.app.errors import Refused
-from sonovid.app.page import show
+from sonovid.app.errors import RequestError
+from sonovid.app.page import rendering
 from sonovid.app.page.examples import Examples
-from sonovid.app.page.generate import REMEMBERED, GenerateTab, Generating
+from sonovid.app.page.generate import MAX_HISTORY, GenerateActions, GenerateTab
 
 RESULT, SHOWN, IDS, HISTORY, GO, CANCEL, AGAIN, SEED = range(8)
 
@@ -24,7 +24,7 @@ def tab(working, film, tone):
     for path in (film, tone):
         shutil.copy(path, uploads)
     with gr.Blocks():
-        return GenerateTab(Generating(jobs, models, Examples(film.parent, film, tone)))
+        return GenerateTab(GenerateActions(jobs, models, Examples(film.parent, film, tone)))
 
 
 def values(**changed):
@@ -64,7 +64,7 @@ def test_words_become_a_clip_that_is_remembered(tab):
     other = updates(tab.repeat(job, [job]))[-1]
     assert other[IDS][1] == job != other[IDS][0]
     assert "seed 7 " not in other[RESULT]
-    assert tab.choose(job)[0] == last[RESULT]
+    assert tab.select_job(job)[0] == last[RESULT]
 
 
 def test_every_time_another_seed_where_that_is_wanted(tab):
@@ -99,7 +99,7 @@ def test_cancelling_ends_it_and_nothing_is_left(tab):
         return found
 
     last = asyncio.run(begin_and_stop())[-1]
-    assert last[RESULT] == show.CANCELLED
+    assert last[RESULT] == rendering.CANCELLED
     assert last[IDS] == []
     assert last[GO]["interactive"]
     until = time.monotonic() + 20
@@ -128,7 +128,7 @@ def test_errors_are_the_one_line_of_the_command_line(tab, changed, why):
 
 
 def test_a_page_that_is_loaded_again_finds_its_job(tab):
-    job = tab.work.submitted({"prompt": "x", "num_inference_steps": 20, "seed": 1}, None, None)
+    job = tab.work.submit({"prompt": "x", "num_inference_steps": 20, "seed": 1}, None, None)
     found = updates(tab.resume([job.id, "video_gone", 5]))
     assert "Sampling" in found[0][RESULT] or "Waiting" in found[0][RESULT] or "Starting" in found[0][RESULT]
     assert "<video" in found[-1][RESULT]
@@ -137,18 +137,18 @@ def test_a_page_that_is_loaded_again_finds_its_job(tab):
 
 
 def test_a_browser_remembers_so_many(tab):
-    job = tab.work.submitted({"prompt": "x", "num_inference_steps": 1, "seed": 1}, None, None)
-    assert len(tab.work.remembered([job.id] * 100)) == REMEMBERED
+    job = tab.work.submit({"prompt": "x", "num_inference_steps": 1, "seed": 1}, None, None)
+    assert len(tab.work.recent_jobs([job.id] * 100)) == MAX_HISTORY
 
 
 def test_the_same_again_of_what_is_gone_is_a_line(tab):
     (only,) = updates(tab.repeat("video_gone", []))
     assert "no such video" in only[RESULT]
-    with pytest.raises(Refused):
+    with pytest.raises(RequestError):
         tab.work.jobs.get("video_gone")
-    assert "no such video" in tab.choose("video_gone")[0]
+    assert "no such video" in tab.select_job("video_gone")[0]
 
 
 def test_another_model_brings_its_own_values(tab):
-    seconds, steps, *_ = tab.changed("tiny")
+    seconds, steps, *_ = tab.select_model("tiny")
     assert (seconds["value"], steps) == (1.0, 3)

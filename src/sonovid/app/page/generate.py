@@ -8,27 +8,27 @@ from typing import Any
 
 import gradio as gr
 
-from sonovid.app.errors import Refused, one_line
+from sonovid.app.errors import RequestError, one_line
 from sonovid.app.jobs import Jobs
 from sonovid.app.models import ModelCard, Models
-from sonovid.app.page import show
+from sonovid.app.page import rendering
 from sonovid.app.page.examples import PROMPTS, Examples
-from sonovid.app.request import checked, parsed
+from sonovid.app.request import parse_request, validate_request
 from sonovid.app.store import Job
-from sonovid.app.uploads import Upload, pieces_of, receive
+from sonovid.app.uploads import Upload, read_chunks, save_upload
 
-POLL = 0.2  # Seconds between looks at a job that a page follows.
-UNKNOWN = 4.0  # Where a slider stands whose model does not tell its own value.
-REMEMBERED = 20  # Jobs that a browser remembers.
+POLL_SECONDS = 0.2  # Seconds between looks at a job that a page follows.
+DEFAULT_GUIDANCE = 4.0  # Where a slider stands whose model does not tell its own value.
+MAX_HISTORY = 20  # Jobs that a browser remembers.
 
 
-class Generating:
+class GenerateActions:
     """What the tab does, apart from its components. A job belongs to the queue, not to the page: a page only follows it."""
 
     def __init__(self, jobs: Jobs, models: Models, examples: Examples):
         self.jobs, self.models, self.examples = jobs, models, examples
 
-    def submitted(self, values: dict[str, Any], video: str | None, audio: str | None) -> Job:
+    def submit(self, values: dict[str, Any], video: str | None, audio: str | None) -> Job:
         """Queue what the page asks for.
 
         Raises:
@@ -36,54 +36,54 @@ class Generating:
         """
         given = {name: path for name, path in (("source_video", video), ("source_audio", audio)) if path}
         if len(given) > 1:
-            raise Refused("a video and a sound are both given, so there is nothing to generate: take one of them away")
+            raise RequestError("a video and a sound are both given, so there is nothing to generate: take one of them away")
         fields = {name: value for name, value in values.items() if value not in (None, "")}
         card = self.models.card(fields.get("model"))
         if given or fields.get("seconds") == float(card.seconds):
             fields.pop("seconds", None)
         for name, own in (("guidance_scale", card.guidance_scale), ("audio_guidance_scale", card.audio_guidance_scale)):
-            if own is None and fields.get(name) == _shown(own):
+            if own is None and fields.get(name) == _slider_value(own):
                 del fields[name]  # The model's own, whatever it is.
-        asked = checked(parsed(fields), card, self.jobs.settings, next(iter(given), None))
-        uploads = [self._received(name, path) for name, path in given.items()]
+        asked = validate_request(parse_request(fields), card, self.jobs.settings, next(iter(given), None))
+        uploads = [self._save_upload(name, path) for name, path in given.items()]
         return self.jobs.submit(asked.model_dump(exclude_none=True), uploads)
 
-    def _received(self, name: str, path: str) -> Upload:
+    def _save_upload(self, name: str, path: str) -> Upload:
         """A file that Gradio took in, copied and probed."""
         place = Path(path).resolve()
         own = [(self.jobs.folder / "page").resolve(), self.examples.folder.resolve()]
         if not any(place.is_relative_to(folder) for folder in own):
-            raise Refused(f"{name}: upload the file itself; no other place is read")
-        return receive(pieces_of(place), name, place.name, self.jobs.incoming, self.jobs.settings)
+            raise RequestError(f"{name}: upload the file itself; no other place is read")
+        return save_upload(read_chunks(place), name, place.name, self.jobs.incoming, self.jobs.settings)
 
-    async def followed(self, job_id: str) -> AsyncIterator[tuple[str, bool]]:
+    async def follow(self, job_id: str) -> AsyncIterator[tuple[str, bool]]:
         """HTML of a job whenever it changes, and whether it has ended."""
         last = ""
         while True:
             try:
                 job = await asyncio.to_thread(self.jobs.get, job_id)
-            except Refused:
-                yield show.CANCELLED, True
+            except RequestError:
+                yield rendering.CANCELLED, True
                 return
-            if job.ended:
-                yield show.ended(job), True
+            if job.is_finished:
+                yield rendering.render_result(job), True
                 return
-            html = show.in_progress(job, self.jobs.look(job), await asyncio.to_thread(self.jobs.ahead, job))
+            html = rendering.render_progress(job, self.jobs.watch(job), await asyncio.to_thread(self.jobs.num_ahead, job))
             if html != last:
                 yield html, False
             last = html
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL_SECONDS)
 
-    def remembered(self, ids: Any) -> list[Job]:
+    def recent_jobs(self, ids: Any) -> list[Job]:
         """The jobs that a browser remembers and that are still there, the newest first."""
-        wanted = [one for one in ids if isinstance(one, str)][:REMEMBERED] if isinstance(ids, list) else []
+        wanted = [one for one in ids if isinstance(one, str)][:MAX_HISTORY] if isinstance(ids, list) else []
         return [job for one in wanted if (job := self.jobs.store.get(one)) is not None]
 
 
 class GenerateTab:
     """The components of the tab and what they set off."""
 
-    def __init__(self, work: Generating):
+    def __init__(self, work: GenerateActions):
         self.work = work
         with gr.Row():
             with gr.Column(scale=5, min_width=300):
@@ -109,12 +109,12 @@ class GenerateTab:
             self.model = gr.Dropdown(list(self.work.models.cards), value=card.id, label="Model", elem_id="model")
             with gr.Row():
                 self.seconds = gr.Number(
-                    float(card.seconds), label="Seconds", info=_about_length(card), minimum=0.1, elem_id="seconds"
+                    float(card.seconds), label="Seconds", info=_describe_length(card), minimum=0.1, elem_id="seconds"
                 )
                 self.steps = gr.Slider(1, 100, card.steps, step=1, label="Sampling steps", elem_id="steps")
             with gr.Row():
-                self.guidance = gr.Slider(0, 10, _shown(card.guidance_scale), step=0.1, label="Guidance of the pictures")
-                self.audio_guidance = gr.Slider(0, 10, _shown(card.audio_guidance_scale), step=0.1, label="Guidance of the sound")
+                self.guidance = gr.Slider(0, 10, _slider_value(card.guidance_scale), step=0.1, label="Guidance of the pictures")
+                self.audio_guidance = gr.Slider(0, 10, _slider_value(card.audio_guidance_scale), step=0.1, label="Guidance of the sound")
             with gr.Row():
                 self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, elem_id="seed")
                 self.other_seed = gr.Checkbox(True, label="Another seed each time", elem_id="other-seed")
@@ -123,7 +123,7 @@ class GenerateTab:
 
     def _outputs(self) -> None:
         """What comes out."""
-        self.result = gr.HTML(show.EMPTY, elem_id="result")
+        self.result = gr.HTML(rendering.EMPTY, elem_id="result")
         self.again = gr.Button("The same again with another seed", interactive=False, elem_id="again")
         self.history = gr.Radio([], label="History of this browser", visible=False, elem_id="history")
         self.shown = gr.State("")
@@ -139,9 +139,9 @@ class GenerateTab:
         gr.on([self.go.click, self.prompt.submit], self.generate, asked, outputs, **quietly)
         self.again.click(self.repeat, [self.shown, self.ids], outputs, **quietly)
         self.cancel.click(self.stop, [self.shown], [self.cancel], **quietly)
-        self.history.input(self.choose, [self.history], [self.result, self.shown, self.again], **quietly)
+        self.history.input(self.select_job, [self.history], [self.result, self.shown, self.again], **quietly)
         self.model.input(
-            self.changed, [self.model], [self.seconds, self.steps, self.guidance, self.audio_guidance, self.label], **quietly
+            self.select_model, [self.model], [self.seconds, self.steps, self.guidance, self.audio_guidance, self.label], **quietly
         )
         self.on_load = {"fn": self.resume, "inputs": [self.ids], "outputs": outputs, **quietly}
 
@@ -154,9 +154,9 @@ class GenerateTab:
         fields |= {"audio_guidance_scale": audio_guidance, "negative_prompt": negative, "label": label}
         fields["seed"] = secrets.randbits(31) if other else seed
         try:
-            job = await asyncio.to_thread(self.work.submitted, fields, video, audio)
+            job = await asyncio.to_thread(self.work.submit, fields, video, audio)
         except (ValueError, OSError) as error:
-            yield (show.error(one_line(error)), *self._idle())
+            yield (rendering.render_error(one_line(error)), *self._idle_updates())
             return
         async for update in self._follow(job, ids):
             yield update
@@ -164,16 +164,16 @@ class GenerateTab:
     async def repeat(self, shown: str, ids: Any) -> AsyncIterator[tuple]:
         """The job that is shown, with another seed."""
         try:
-            job = await asyncio.to_thread(self.work.jobs.again, shown, {"seed": secrets.randbits(31)})
+            job = await asyncio.to_thread(self.work.jobs.resubmit, shown, {"seed": secrets.randbits(31)})
         except (ValueError, OSError) as error:
-            yield (show.error(one_line(error)), *self._idle())
+            yield (rendering.render_error(one_line(error)), *self._idle_updates())
             return
         async for update in self._follow(job, ids):
             yield update
 
     async def resume(self, ids: Any) -> AsyncIterator[tuple]:
         """After the page was loaded: the newest job of this browser, followed where it has not ended."""
-        there = await asyncio.to_thread(self.work.remembered, ids)
+        there = await asyncio.to_thread(self.work.recent_jobs, ids)
         if not there:
             yield (gr.skip(), "", gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip(), gr.skip())
             return
@@ -185,31 +185,31 @@ class GenerateTab:
         try:
             if not self.work.jobs.get(shown).ended:
                 self.work.jobs.delete(shown)
-        except Refused:
+        except RequestError:
             pass
         return gr.update(interactive=False)
 
-    def choose(self, job_id: str) -> tuple:
+    def select_job(self, job_id: str) -> tuple:
         """A job of the history."""
         try:
             job = self.work.jobs.get(job_id)
-        except Refused as refused:
-            return show.error(str(refused)), "", gr.update(interactive=False)
-        html = show.ended(job) if job.ended else show.in_progress(job, self.work.jobs.look(job), 0)
-        return html, job.id, gr.update(interactive=job.error is None and job.ended)
+        except RequestError as refused:
+            return rendering.render_error(str(refused)), "", gr.update(interactive=False)
+        html = rendering.render_result(job) if job.is_finished else rendering.render_progress(job, self.work.jobs.watch(job), 0)
+        return html, job.id, gr.update(interactive=job.error is None and job.is_finished)
 
-    def changed(self, model: str) -> tuple:
+    def select_model(self, model: str) -> tuple:
         """Another model: its own values."""
         card = self.work.models.card(model)
-        seconds = gr.update(value=float(card.seconds), info=_about_length(card))
+        seconds = gr.update(value=float(card.seconds), info=_describe_length(card))
         labels = gr.update(choices=list(card.labels), value=None, visible=bool(card.labels))
-        return seconds, card.steps, _shown(card.guidance_scale), _shown(card.audio_guidance_scale), labels
+        return seconds, card.steps, _slider_value(card.guidance_scale), _slider_value(card.audio_guidance_scale), labels
 
     async def _follow(self, job: Job, ids: Any) -> AsyncIterator[tuple]:
         """Updates of all outputs until a job has ended."""
-        kept = [job.id, *(one for one in (ids if isinstance(ids, list) else []) if one != job.id)][:REMEMBERED]
-        history, first = self._listed(kept, job.id), True
-        async for html, ended in self.work.followed(job.id):
+        kept = [job.id, *(one for one in (ids if isinstance(ids, list) else []) if one != job.id)][:MAX_HISTORY]
+        history, first = self._update_history(kept, job.id), True
+        async for html, ended in self.work.follow(job.id):
             if ended:
                 there = self.work.jobs.store.get(job.id)
                 good = there is not None and there.error is None
@@ -218,7 +218,7 @@ class GenerateTab:
                     html,
                     job.id if there is not None else "",
                     kept,
-                    self._listed(kept, job.id),
+                    self._update_history(kept, job.id),
                     gr.update(interactive=True),
                     gr.update(interactive=False),
                     gr.update(interactive=good),
@@ -231,23 +231,23 @@ class GenerateTab:
                 yield (html, *(gr.skip() for _ in range(7)))
             first = False
 
-    def _listed(self, ids: Sequence[str], chosen: str) -> Any:
+    def _update_history(self, ids: Sequence[str], chosen: str) -> Any:
         """The history with one of its jobs chosen."""
-        choices = [(show.label(job), job.id) for job in self.work.remembered(list(ids))]
+        choices = [(rendering.job_title(job), job.id) for job in self.work.recent_jobs(list(ids))]
         there = [value for _, value in choices]
         return gr.update(choices=choices, value=chosen if chosen in there else None, visible=bool(choices))
 
-    def _idle(self) -> tuple:
+    def _idle_updates(self) -> tuple:
         """The other outputs where nothing was queued."""
         return gr.skip(), gr.skip(), gr.skip(), gr.update(interactive=True), gr.update(interactive=False), gr.skip(), gr.skip()
 
 
-def _about_length(card: ModelCard) -> str:
+def _describe_length(card: ModelCard) -> str:
     """What a user has to know of lengths."""
-    longer = "more is made window by window" if card.continues else "at most"
+    longer = "more is made window by window" if card.can_extend else "at most"
     return f"{float(card.seconds):g} s: {longer}. What is given keeps its own length."
 
 
-def _shown(scale: float | None) -> float:
+def _slider_value(scale: float | None) -> float:
     """Where a slider of guidance stands at first."""
-    return UNKNOWN if scale is None else scale
+    return DEFAULT_GUIDANCE if scale is None else scale

@@ -9,13 +9,13 @@ import pytest
 from sonovid import media
 from sonovid.app.jobs import Jobs
 from sonovid.app.page.examples import render
-from sonovid.app.page.score import Measuring, ScoreTab
+from sonovid.app.page.measure import MeasureActions, MeasureTab
 
 
 @pytest.fixture
 def measuring(settings):
     jobs = Jobs(settings)
-    yield Measuring(jobs)
+    yield MeasureActions(jobs)
     jobs.close()
 
 
@@ -32,17 +32,17 @@ def uploaded(measuring, film, tone):
 
 
 def test_two_clips_become_a_table(measuring, uploaded):
-    html = measuring.table(uploaded[:1], uploaded[1:], ["events", "clap_score"])
+    html = measuring.evaluate_files(uploaded[:1], uploaded[1:], ["events", "clap_score"])
     assert "<table>" in html
     assert "onsets_f1" in html
     assert "left out, and why" in html
     assert str(measuring.jobs.folder) not in html
-    assert not list(measuring.place.iterdir())
+    assert not list(measuring.folder.iterdir())
 
 
 def test_what_cannot_be_measured_is_one_line(measuring, uploaded, tmp_path):
     with gr.Blocks():
-        tab = ScoreTab(measuring)
+        tab = MeasureTab(measuring)
 
     def said(clips, reference=(), metrics=()):
         return asyncio.run(tab.measure(list(clips), list(reference), list(metrics)))
@@ -58,7 +58,7 @@ def test_what_cannot_be_measured_is_one_line(measuring, uploaded, tmp_path):
     line = said([str(twice / "no.mp4")])
     assert 'role="alert"' in line
     assert str(measuring.jobs.folder) not in line
-    assert not list(measuring.place.iterdir())
+    assert not list(measuring.folder.iterdir())
 
 
 def test_examples_are_a_silent_film_and_a_sound(tmp_path):

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sonovid.app.jobs import Live
-from sonovid.app.making import Stopped, Watch, make, strip
-from sonovid.app.models import card_of
+from sonovid.app.generation import JobStopped, StepCallback, frame_strip, generate_clips
+from sonovid.app.jobs import JobProgress
+from sonovid.app.models import build_model_card
 from sonovid.app.request import VideoRequest
 
 
@@ -22,29 +22,29 @@ def test_a_pipeline_that_tells_neither_guidance_nor_what_it_foresees_is_served(t
         return tiny_pipeline(*args, callback_on_step_end=told, **options)
 
     class Foreign:
-        geometry, classes, takes_words, makes = tiny_pipeline.geometry, tiny_pipeline.classes, True, tiny_pipeline.makes
+        geometry, classes, accepts_text, generated_streams = tiny_pipeline.geometry, tiny_pipeline.classes, True, tiny_pipeline.generated_streams
         options, config = {"num_inference_steps": 3}, SimpleNamespace(system="foreign")
         __call__ = staticmethod(call)
 
     pipe = Foreign()
-    card = card_of("foreign", pipe)
-    assert (card.guidance_scale, card.continues, card.to_json()["guidance_scale"]) == (None, False, None)
-    live = Live(looked=1e12)
-    clips = make(pipe, card, VideoRequest(prompt="x", seed=1, model="foreign"), {}, tmp_path, Watch(live, lambda: False))
-    assert (live.step, live.steps, live.strip) == (3, 3, None)
+    card = build_model_card("foreign", pipe)
+    assert (card.guidance_scale, card.can_extend, card.to_json()["guidance_scale"]) == (None, False, None)
+    live = JobProgress(last_viewed=1e12)
+    clips = generate_clips(pipe, card, VideoRequest(prompt="x", seed=1, model="foreign"), {}, tmp_path, StepCallback(live, lambda: False))
+    assert (live.step, live.steps, live.frame_strip) == (3, 3, None)
     assert clips[0]["num_frames"] == 8
     assert sorted(path.name for path in tmp_path.iterdir()) == ["preview-0.png", "video-0.mp4"]
 
 
 def test_a_stop_is_heeded_at_the_next_step(tiny_pipeline, tmp_path):
-    card, live = card_of("tiny", tiny_pipeline), Live()
+    card, live = build_model_card("tiny", tiny_pipeline), JobProgress()
     live.stop.set()
     request = VideoRequest(prompt="x", seed=1, model="tiny", num_inference_steps=50)
-    with pytest.raises(Stopped):
-        make(tiny_pipeline, card, request, {}, tmp_path, Watch(live, lambda: False))
+    with pytest.raises(JobStopped):
+        generate_clips(tiny_pipeline, card, request, {}, tmp_path, StepCallback(live, lambda: False))
     assert live.step == 0
-    with pytest.raises(Stopped):
-        make(tiny_pipeline, card, request, {}, tmp_path, Watch(replace(live, stop=Live().stop), lambda: True))
+    with pytest.raises(JobStopped):
+        generate_clips(tiny_pipeline, card, request, {}, tmp_path, StepCallback(replace(live, stop=JobProgress().stop), lambda: True))
     assert not list(tmp_path.iterdir())
 
 
@@ -54,6 +54,6 @@ def test_a_strip_is_a_row_of_frames():
     from PIL import Image
 
     frames = np.zeros((20, 16, 32, 3), np.uint8)
-    picture = Image.open(io.BytesIO(strip(frames)))
+    picture = Image.open(io.BytesIO(frame_strip(frames)))
     assert picture.size == (6 * 192, 96)
-    assert Image.open(io.BytesIO(strip(frames[:2]))).size == (2 * 192, 96)
+    assert Image.open(io.BytesIO(frame_strip(frames[:2]))).size == (2 * 192, 96)

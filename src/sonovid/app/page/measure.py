@@ -11,23 +11,23 @@ from typing import Any
 
 import gradio as gr
 
-from sonovid.app.errors import Refused, one_line
+from sonovid.app.errors import RequestError, one_line
 from sonovid.app.jobs import Jobs
-from sonovid.app.page import show
+from sonovid.app.page import rendering
 
 ABOUT = """Clips and, where a metric needs one, a reference; they belong together by their file names, a single clip and a single
 reference in any case. Metrics whose weights are not on this machine are left out; nothing is fetched."""
 
 
-class Measuring:
+class MeasureActions:
     """What the tab does, apart from its components."""
 
     def __init__(self, jobs: Jobs):
         self.jobs = jobs
-        self.place = jobs.folder / "measured"
-        shutil.rmtree(self.place, ignore_errors=True)
+        self.folder = jobs.folder / "measured"
+        shutil.rmtree(self.folder, ignore_errors=True)
 
-    def table(self, clips: Sequence[str], reference: Sequence[str], metrics: Sequence[str]) -> str:
+    def evaluate_files(self, clips: Sequence[str], reference: Sequence[str], metrics: Sequence[str]) -> str:
         """Measure, as HTML.
 
         Raises:
@@ -35,48 +35,47 @@ class Measuring:
         """
         from sonovid.metrics import catalogue
         from sonovid.metrics.cache import Cache
-        from sonovid.metrics.evaluate import Measuring as How
-        from sonovid.metrics.evaluate import evaluate
+        from sonovid.metrics.evaluate import EvaluationConfig, evaluate
         from sonovid.metrics.extraction import Extraction
         from sonovid.metrics.sets import open_set
 
         if not clips:
-            raise Refused("no clips: upload one at least")
+            raise RequestError("no clips: upload one at least")
         limit = self.jobs.settings.max_measured
         if len(clips) + len(reference) > limit:
-            raise Refused(f"{len(clips) + len(reference)} files: the limit is {limit}; use sonovid evaluate")
+            raise RequestError(f"{len(clips) + len(reference)} files: the limit is {limit}; use sonovid evaluate")
         chosen = catalogue.select(",".join(metrics) or None)
-        place = self.place / secrets.token_hex(8)
+        place = self.folder / secrets.token_hex(8)
         alone = len(clips) == 1 and len(reference) == 1
         try:
-            generated = open_set(self._laid_out(clips, place / "clips", alone), title="clips")
-            true = open_set(self._laid_out(reference, place / "reference", alone), title="reference") if reference else None
-            how = How(device=self.jobs.settings.devices[0], how=Extraction(Cache(None), quiet=True))
-            return rendered(evaluate(generated, true, chosen, how))
+            generated = open_set(self._link_files(clips, place / "clips", alone), title="clips")
+            true = open_set(self._link_files(reference, place / "reference", alone), title="reference") if reference else None
+            how = EvaluationConfig(device=self.jobs.settings.devices[0], extraction=Extraction(Cache(None), quiet=True))
+            return render_evaluation(evaluate(generated, true, chosen, how))
         except ValueError as error:
             raise ValueError(str(error).replace(f"{place}{os.sep}", "")) from None
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def _laid_out(self, files: Sequence[str], folder: Path, alone: bool) -> Path:
+    def _link_files(self, files: Sequence[str], folder: Path, alone: bool) -> Path:
         """A folder of the uploaded files under their names. alone: under one name, so that a pair is a pair."""
         folder.mkdir(parents=True)
         own = (self.jobs.folder / "page").resolve()
         for one in files:
             path = Path(one).resolve()
             if not path.is_relative_to(own):
-                raise Refused("upload the files themselves; no other place is read")
+                raise RequestError("upload the files themselves; no other place is read")
             name = f"clip{path.suffix}" if alone else path.name
             if (folder / name).exists():
-                raise Refused(f"{name}: two files of one name; clips are paired by name")
+                raise RequestError(f"{name}: two files of one name; clips are paired by name")
             os.link(path, folder / name)
         return folder
 
 
-class ScoreTab:
+class MeasureTab:
     """The components of the tab and what they set off."""
 
-    def __init__(self, work: Measuring):
+    def __init__(self, work: MeasureActions):
         from sonovid.metrics import catalogue
 
         self.work = work
@@ -111,12 +110,12 @@ class ScoreTab:
     async def measure(self, clips: Any, reference: Any, metrics: Any) -> str:
         """The table, or the one line of what is wrong."""
         try:
-            return await asyncio.to_thread(self.work.table, clips or [], reference or [], metrics or [])
+            return await asyncio.to_thread(self.work.evaluate_files, clips or [], reference or [], metrics or [])
         except (ValueError, OSError) as error:
-            return show.error(one_line(error))
+            return rendering.render_error(one_line(error))
 
 
-def rendered(evaluation: Any) -> str:
+def render_evaluation(evaluation: Any) -> str:
     """An evaluation as HTML: the table, its notes, and what was left out."""
     from sonovid.metrics.report import cells
 
@@ -131,6 +130,6 @@ def rendered(evaluation: Any) -> str:
         else ""
     )
     return (
-        f"<h3>{escape(found.title)}</h3>{show.grid(cells.HEADER, found.rows)}"
+        f"<h3>{escape(found.title)}</h3>{rendering.render_table(cells.HEADER, found.rows)}"
         f'<div class="sv-notes"><p>{escape(cells.LEGEND)}</p><ul>{listed}</ul>{folded}</div>'
     )

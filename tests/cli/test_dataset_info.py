@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from sonovid.cli import data_facts, main
+from sonovid.cli import dataset_info, main
 from sonovid.core.geometry import Geometry
 from sonovid.data import clips
 
@@ -61,4 +61,4 @@ def test_models_and_empty_folders_are_none_of_these(folder):
         (folder / name).mkdir()
     (folder / "pipeline" / "model_index.json").write_text("{}")
     (folder / "network" / "config.json").write_text("{}")
-    assert [data_facts.facts(name) for name in ("empty", "pipeline", "network", "OWNER/NAME")] == [None] * 4
+    assert [dataset_info.describe_source(name) for name in ("empty", "pipeline", "network", "OWNER/NAME")] == [None] * 4

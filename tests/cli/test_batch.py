@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sonovid import media
-from sonovid.cli import main, many
+from sonovid.cli import batch, main
 from sonovid.core.clip import Clip
 
 
@@ -115,6 +115,6 @@ def test_two_inputs_of_one_name_are_refused(sonovid, tmp_path):
 
 
 def test_items_of_one_task_run_together(monkeypatch):
-    monkeypatch.setattr(many, "TOGETHER", 2)
-    items = [many.Item(str(i), i, video="v" if 1 <= i < 4 else None) for i in range(5)]
-    assert [[one.seed for one in group] for group in many.groups(items)] == [[0], [1, 2], [3], [4]]
+    monkeypatch.setattr(batch, "MAX_GROUP", 2)
+    items = [batch.BatchItem(str(i), i, video="v" if 1 <= i < 4 else None) for i in range(5)]
+    assert [[one.seed for one in group] for group in batch.group_by_task(items)] == [[0], [1, 2], [3], [4]]

@@ -13,36 +13,36 @@ from PIL import Image
 
 import sonovid
 from sonovid import media
-from sonovid.app.jobs import Live
+from sonovid.app.jobs import JobProgress
 from sonovid.app.models import ModelCard
 from sonovid.app.request import VideoRequest
 from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import count
 from sonovid.media.preview import preview
-from sonovid.provenance import Record, signed
+from sonovid.provenance import Record, signed_file
 
 STRIP_FRAMES, STRIP_HEIGHT = 6, 96
 # Drawing emerging frames takes at most this share of the time.
-SHARE = 0.15
+MAX_PREVIEW_SHARE = 0.15
 
 
-class Stopped(Exception):
+class JobStopped(Exception):
     """A job was deleted, or the server stops, while it was in progress."""
 
 
 @dataclass
-class Watch:
+class StepCallback:
     """What happens after each sampling step: progress is noted, a stop is heeded, emerging frames are drawn for who looks."""
 
-    live: Live
+    live: JobProgress
     stopping: Callable[[], bool]
     _next: float = field(default=0.0, init=False)
 
     def check(self) -> None:
         """Raises Stopped where the job is to stop."""
         if self.live.stop.is_set() or self.stopping():
-            raise Stopped
+            raise JobStopped
 
     def step(self) -> None:
         """One step is done."""
@@ -52,17 +52,17 @@ class Watch:
     def __call__(self, pipe: Any, index: int, times: "AV | None", state: dict) -> dict:
         """The pipeline's `callback_on_step_end`."""
         self.step()
-        began = time.monotonic()
+        start = time.monotonic()
         # Models of diffusers tell of their steps but not of what is foreseen.
-        foreseen = state.get("x0")
-        if foreseen is not None and self.live.watched and began >= self._next and foreseen.video.shape[1]:
-            self.live.strip = strip(emerging(pipe, foreseen))
+        estimate = state.get("x0")
+        if estimate is not None and self.live.is_watched and start >= self._next and estimate.video.shape[1]:
+            self.live.frame_strip = frame_strip(decode_estimate(pipe, estimate))
             now = time.monotonic()
-            self._next = now + (now - began) / SHARE
+            self._next = now + (now - start) / MAX_PREVIEW_SHARE
         return {}
 
 
-def make(pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[str, Path], folder: Path, watch: Watch) -> list[dict]:
+def generate_clips(pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[str, Path], folder: Path, watch: StepCallback) -> list[dict]:
     """Write video-I.mp4 and preview-I.png for each clip I into `folder`; what is said of each.
 
     Raises:
@@ -70,22 +70,22 @@ def make(pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[str, P
     """
     seconds, seed = request.length, request.seed or 0
     if not sources and seconds is not None and seconds > card.seconds:
-        made = [_long(pipe, request, seconds, folder / "video-0.mp4", watch)]
+        made = [_generate_long(pipe, request, seconds, folder / "video-0.mp4", watch)]
     else:
-        made = _clips(pipe, card, request, sources, folder, watch)
+        made = _generate(pipe, card, request, sources, folder, watch)
     found = []
     for index, clip in enumerate(made):
-        onsets = () if clip.waveform is None else _onsets(clip)
+        onsets = () if clip.waveform is None else _find_onsets(clip)
         preview(clip, events=onsets).save(folder / f"preview-{index}.png")
-        found.append(described(folder / f"video-{index}.mp4") | {"index": index, "seed": seed + index})
+        found.append(describe_clip(folder / f"video-{index}.mp4") | {"index": index, "seed": seed + index})
         watch.check()
     return found
 
 
-def _clips(pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[str, Path], folder: Path, watch: Watch) -> list[Clip]:
+def _generate(pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[str, Path], folder: Path, watch: StepCallback) -> list[Clip]:
     """Clips of one call of the pipeline, written."""
     video, audio = sources.get("source_video"), sources.get("source_audio")
-    watch.live.steps = request.count * _windows(card, video or audio) * (request.num_inference_steps or card.steps)
+    watch.live.steps = request.count * _count_windows(card, video or audio) * (request.num_inference_steps or card.steps)
     seed = request.seed or 0
     result = pipe(
         request.prompt,
@@ -102,23 +102,23 @@ def _clips(pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[str,
         callback_on_step_end=watch,
     )
     for index, clip in enumerate(result.clips):
-        out, record = folder / f"video-{index}.mp4", provenance(request, pipe, seed + index, sources)
+        out, record = folder / f"video-{index}.mp4", provenance_record(request, pipe, seed + index, sources)
         options: dict[str, Any] = {"overwrite": True, "metadata": record.to_metadata()}
-        with signed(out, record, given=video or audio, overwrite=True) as path:
+        with signed_file(out, record, ingredient=video or audio, overwrite=True) as path:
             if video is not None:
                 media.mux(video, clip.waveform, clip.sample_rate, path, **options)
             elif audio is not None:
-                media.replace_pictures(audio, clip.frames, clip.fps, path, **options)
+                media.replace_video(audio, clip.frames, clip.fps, path, **options)
             else:
                 media.write(path, clip, **options)
     return result.clips
 
 
-def _long(pipe: Any, request: VideoRequest, seconds: Fraction, out: Path, watch: Watch) -> Clip:
+def _generate_long(pipe: Any, request: VideoRequest, seconds: Fraction, out: Path, watch: StepCallback) -> Clip:
     """One clip of several windows, each made from the one before, written as it is made."""
-    from sonovid.pipelines.continuation import Manner, go_on
+    from sonovid.pipelines.continuation import ContinuationSettings, extend
 
-    manner = Manner(
+    settings = ContinuationSettings(
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
         label=request.label,
@@ -126,32 +126,32 @@ def _long(pipe: Any, request: VideoRequest, seconds: Fraction, out: Path, watch:
         guidance_scale=request.guidance_scale,
         audio_guidance_scale=request.audio_guidance_scale,
     )
-    walk = go_on(pipe, seconds=seconds, manner=manner, generator=request.seed or 0, after_step=watch.step)
+    walk = extend(pipe, seconds=seconds, settings=settings, generator=request.seed or 0, after_step=watch.step)
     watch.live.steps = walk.num_windows * walk.num_steps
     own = pipe.geometry
-    record = provenance(request, pipe, request.seed or 0, {})
+    record = provenance_record(request, pipe, request.seed or 0, {})
     rates: dict[str, Any] = {"fps": own.fps, "size": (own.height, own.width), "sample_rate": own.sample_rate, "channels": 1}
     with (
-        signed(out, record, overwrite=True) as path,
-        media.streaming(path, **rates, overwrite=True, metadata=record.to_metadata()) as pieces,
+        signed_file(out, record, overwrite=True) as path,
+        media.open_writer(path, **rates, overwrite=True, metadata=record.to_metadata()) as pieces,
     ):
         for window in walk:
             pieces.add(window.clip.frames, window.clip.waveform)
-            if watch.live.watched and window.clip.frames is not None:
-                watch.live.strip = strip(window.clip.frames)
+            if watch.live.is_watched and window.clip.frames is not None:
+                watch.live.frame_strip = frame_strip(window.clip.frames)
     return media.read(out)
 
 
-def _windows(card: ModelCard, given: Path | None) -> int:
+def _count_windows(card: ModelCard, given: Path | None) -> int:
     """How many windows of the model a given file takes."""
-    from sonovid.pipelines.windows import starts
+    from sonovid.pipelines.windows import window_starts
 
     if given is None:
         return 1
-    return len(starts(max(1, count(media.probe(given).duration, card.fps)), card.num_frames))
+    return len(window_starts(max(1, count(media.probe(given).duration, card.fps)), card.num_frames))
 
 
-def described(path: Path) -> dict[str, Any]:
+def describe_clip(path: Path) -> dict[str, Any]:
     """What a finished file holds, exactly: rates as fractions in text, pictures and samples counted."""
     clip_info, sound = media.probe(path), media.read(path, video=False)
     assert clip_info.size is not None
@@ -169,7 +169,7 @@ def described(path: Path) -> dict[str, Any]:
     }
 
 
-def provenance(request: VideoRequest, pipe: Any, seed: int, sources: dict[str, Path]) -> Record:
+def provenance_record(request: VideoRequest, pipe: Any, seed: int, sources: dict[str, Path]) -> Record:
     """What is written into a file: that it is generated, which stream is, by what, and how to make it again.
 
     Names of uploaded files are the server's own, so a given stream has none.
@@ -188,7 +188,7 @@ def provenance(request: VideoRequest, pipe: Any, seed: int, sources: dict[str, P
     )
 
 
-def emerging(pipe: Any, x0: AV) -> np.ndarray:
+def decode_estimate(pipe: Any, x0: AV) -> np.ndarray:
     """Frames uint8 [t h w 3] of the clean video latents [1 c t h w] that a step foresees."""
     from einops import rearrange
 
@@ -197,7 +197,7 @@ def emerging(pipe: Any, x0: AV) -> np.ndarray:
     return rearrange(frames, "1 c t h w -> t h w c").byte().cpu().numpy()
 
 
-def strip(frames: np.ndarray) -> bytes:
+def frame_strip(frames: np.ndarray) -> bytes:
     """Some of the frames uint8 [t h w 3] in a row, as JPEG."""
     chosen = frames[np.linspace(0, len(frames) - 1, min(STRIP_FRAMES, len(frames))).round().astype(int)]
     height, width = frames.shape[1:3]
@@ -210,7 +210,7 @@ def strip(frames: np.ndarray) -> bytes:
     return held.getvalue()
 
 
-def _onsets(clip: Clip) -> list[float]:
+def _find_onsets(clip: Clip) -> list[float]:
     """Times at which a sound sets in, in seconds."""
     from sonovid.metrics.alignment import sound_onsets
 

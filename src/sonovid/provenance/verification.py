@@ -1,4 +1,4 @@
-"""What a file says of where it comes from, and whether that holds."""
+"""Reads and checks the content credentials of files."""
 
 import json
 import os
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sonovid.provenance.certificates import own_root
-from sonovid.provenance.credentials import ASSERTION, INSTALL, OFFLINE, TRAINED, available
+from sonovid.provenance.certificates import local_root
+from sonovid.provenance.credentials import ASSERTION, C2PA_SETTINGS, INSTALL, TRAINED_MEDIA, available
 from sonovid.provenance.record import Record, read_record
 
 STATES = ("valid", "signer unknown", "changed", "absent")
@@ -15,13 +15,16 @@ STATES = ("valid", "signer unknown", "changed", "absent")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is found in a file.
+    """The result of checking a file.
 
-    state: "valid": signed by somebody who is trusted, and unchanged; "signer unknown": unchanged, signed by somebody else;
-    "changed": not what was signed; "absent": no content credentials.
-    record: what the credentials say of how it was made, or, where there are none, the container.
-    by_model: whether the credentials say that a trained model made something of it.
-    signer: who signed. ingredients: files that parts were taken from. reason: what does not hold.
+    Args:
+        state: "valid": unchanged, signed by a trusted signer; "signer unknown": unchanged, signed by someone else; "changed":
+            changed since it was signed; "absent": no content credentials.
+        record: How the file was generated, from the credentials or, without them, from the container's metadata.
+        by_model: Whether the credentials say that a trained model generated it.
+        signer: Who signed it.
+        ingredients: Names of the files that parts were taken from.
+        reason: The checks that failed.
     """
 
     state: str
@@ -33,12 +36,14 @@ class Verdict:
 
 
 def verify(path: "str | os.PathLike", *, trust: "str | os.PathLike | None" = None) -> Verdict:
-    """Read a file's content credentials, and hold the file against them. No request is made to any host.
+    """Read a file's content credentials and check the file against them, without network requests.
 
-    trust: a PEM file of certificates to trust, in place of this machine's own.
+    Args:
+        path: A media file.
+        trust: A PEM file of certificates to trust, in place of this machine's own.
 
     Raises:
-        ValueError: c2pa-python is not installed, no such file, no media file, or credentials that cannot be read.
+        ValueError: c2pa-python is not installed, no such file, not a media file, or unreadable credentials.
     """
     path = Path(path)
     record = read_record(path)
@@ -46,11 +51,11 @@ def verify(path: "str | os.PathLike", *, trust: "str | os.PathLike | None" = Non
         raise ValueError(f"content credentials need c2pa-python, which is not installed: {INSTALL}")
     import c2pa
 
-    anchors = Path(trust).read_bytes() if trust is not None else own_root()
-    settings = {**OFFLINE, **({"trust": {"trust_anchors": anchors.decode()}} if anchors else {})}
+    anchors = Path(trust).read_bytes() if trust is not None else local_root()
+    settings = {**C2PA_SETTINGS, **({"trust": {"trust_anchors": anchors.decode()}} if anchors else {})}
     try:
         with path.open("rb") as file:
-            reader = c2pa.Reader.try_create(kind_of(path), file, context=c2pa.Context(c2pa.Settings.from_dict(settings)))
+            reader = c2pa.Reader.try_create(media_type(path), file, context=c2pa.Context(c2pa.Settings.from_dict(settings)))
             if reader is None:
                 return Verdict("absent", record)
             with reader:
@@ -59,26 +64,26 @@ def verify(path: "str | os.PathLike", *, trust: "str | os.PathLike | None" = Non
         return Verdict("absent", record)
     except c2pa.C2paError as error:
         return Verdict("changed", None, reason=" ".join(str(error).split()))
-    return judged(found, state)
+    return read_verdict(found, state)
 
 
-def kind_of(path: Path) -> str:
-    """The media type of a file, by its name."""
+def media_type(path: Path) -> str:
+    """The MIME type of a file, by its suffix."""
     return {".mp4": "video/mp4", ".mov": "video/quicktime", ".wav": "audio/wav"}.get(path.suffix.lower(), path.suffix.lower()[1:])
 
 
-def judged(found: dict[str, Any], state: "str | None") -> Verdict:
-    """A verdict from what c2pa reports of a file."""
+def read_verdict(found: dict[str, Any], state: "str | None") -> Verdict:
+    """The verdict from c2pa's report and validation state of a file."""
     active = found["manifests"][found["active_manifest"]]
     assertions = {entry["label"]: entry["data"] for entry in active.get("assertions", [])}
     actions = [action for label, data in assertions.items() if label.startswith("c2pa.actions") for action in data["actions"]]
-    told = assertions.get(ASSERTION)
+    record = assertions.get(ASSERTION)
     failures = found.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
     broken = [failure for failure in failures if not failure["code"].startswith("signingCredential.untrusted")]
     return Verdict(
         state={"Trusted": "valid", "Valid": "signer unknown"}.get(state or "", "changed"),
-        record=None if told is None else Record(**told),
-        by_model=any(action.get("digitalSourceType") == TRAINED for action in actions),
+        record=None if record is None else Record(**record),
+        by_model=any(action.get("digitalSourceType") == TRAINED_MEDIA for action in actions),
         signer=(active.get("signature_info") or {}).get("common_name") or (active.get("signature_info") or {}).get("issuer", ""),
         ingredients=tuple(ingredient.get("title", "") for ingredient in active.get("ingredients", [])),
         reason="; ".join(dict.fromkeys(failure["code"] for failure in broken)),

@@ -1,4 +1,4 @@
-"""sonovid import: checkpoints that others released, rewritten as model folders of this package."""
+"""sonovid import: released checkpoints converted to model folders of this package."""
 
 import argparse
 import json
@@ -9,15 +9,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from sonovid.cli.argument_types import frame_size, positive_int
+
 DESCRIPTION = """\
-Rewrite a released checkpoint as a model folder of this package, all weights as safetensors.
+Convert a released checkpoint to a model folder of this package, with all weights as safetensors.
 
   sonovid import svg-baseline FOLDER OUT     the pipeline folder of the SVG baseline's authors
 
-Their files are pickles. They are read in a way that runs no code of theirs, here and nowhere else in this package.
+The released files are pickles. They are read without executing any code in them, and by no other command of this package.
 """
-# The authors' own way of sampling (Sec. IV-A; the negative prompt and the spacing of timesteps are those of their code), where
-# their pipeline folder does not hold them.
+# The authors' sampling settings (Sec. IV-A; negative prompt and timestep spacing as in their code), for what their pipeline
+# folder does not hold.
 SVG_OPTIONS = {
     "num_inference_steps": 25,
     "guidance_scale": 7.5,
@@ -26,53 +28,58 @@ SVG_OPTIONS = {
     "negative_prompt": "bad quality, worse quality",
 }
 SVG_SPACING = {"scheduler_v": "linspace", "scheduler_a": "leading"}
-# Their U-Net's config says 64, Stable Diffusion's latents of 512x512; it was trained and is sampled at this size.
+# The U-Net's config says 64, the latent size of Stable Diffusion at 512x512. It was trained and is sampled at 256x256.
 SVG_SIZE = (256, 256)
 SVG_PARTS = ("unet_v", "unet_a", "unet_svg", "vae_v", "vae_a", "vocoder", "text_encoder_v", "text_encoder_a")
 
 
-def add(commands: Any) -> None:
+def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
-    from sonovid.cli.generate import size, whole
 
     parser = commands.add_parser(
         "import",
-        help="a released checkpoint as a model folder of this package",
+        help="convert a released checkpoint to a model folder",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("system", choices=["svg-baseline"], help="whose layout the folder has")
-    parser.add_argument("folder", metavar="FOLDER", type=Path)
-    parser.add_argument("out", metavar="OUT", type=Path)
+    parser.add_argument("system", choices=["svg-baseline"], help="system whose layout the folder has")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="folder of the release")
+    parser.add_argument("out", metavar="OUT", type=Path, help="model folder to write")
     parser.add_argument("--fps", default="8", help="frames per second that it was trained at; default: 8")
-    parser.add_argument("--frames", type=whole, default=32, metavar="N", help="frames of a clip; default: 32")
+    parser.add_argument("--frames", type=positive_int, default=32, metavar="N", help="frames of a clip; default: 32")
     parser.add_argument(
-        "--size", type=size, default=SVG_SIZE, metavar="WxH", help="of its pictures; default: 256x256, as trained"
+        "--size", type=frame_size, default=SVG_SIZE, metavar="WxH", help="frame size in pixels; default: 256x256, as trained"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT where it exists")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing OUT")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Import it."""
+    """Convert the checkpoint and save the model."""
     from sonovid.core.geometry import as_rate
 
     if args.out.exists() and not args.overwrite:
         raise FileExistsError(f"{args.out} exists already (--overwrite replaces it)")
     from transformers.utils import logging
 
-    # One bar for each of five networks, of a second or two, would be all that is seen of an error.
+    # Otherwise the progress bars of five networks hide an error message.
     logging.disable_progress_bar()
-    pipeline = svg_baseline(args.folder, fps=as_rate(args.fps), num_frames=args.frames, size=args.size)
+    pipeline = load_svg_baseline(args.folder, fps=as_rate(args.fps), num_frames=args.frames, size=args.size)
     pipeline.save_pretrained(args.out)
     print(f"{args.out}: try sonovid generate PROMPT --model {args.out}")
 
 
-def svg_baseline(folder: Path, *, fps: Fraction = Fraction(8), num_frames: int = 32, size: tuple[int, int] = SVG_SIZE) -> Any:
-    """The pipeline of a released SVG baseline: a folder of diffusers, or the folder above it.
+def load_svg_baseline(
+    folder: Path, *, fps: Fraction = Fraction(8), num_frames: int = 32, size: tuple[int, int] = SVG_SIZE
+) -> Any:
+    """Load the released SVG baseline as a pipeline.
 
-    size: width and height of its pictures, which no file of the release holds.
+    Args:
+        folder: The released pipeline folder in diffusers' layout, or the folder above it.
+        fps: Frame rate that it was trained at, in frames per second.
+        num_frames: Frames of a clip.
+        size: Width and height of the frames in pixels, which no file of the release holds.
 
     Raises:
         ValueError: not such a folder, or a part of it is missing or does not fit.
@@ -80,39 +87,39 @@ def svg_baseline(folder: Path, *, fps: Fraction = Fraction(8), num_frames: int =
     import torch
 
     from sonovid.codecs.joint_text import JointText
-    from sonovid.codecs.pretrained import PretrainedVideo, audioldm
+    from sonovid.codecs.pretrained import PretrainedVideo, load_audioldm
     from sonovid.codecs.text import PretrainedText
     from sonovid.core.av import AV
     from sonovid.core.geometry import Geometry
     from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
-    folder = svg_folder(folder)
-    schedule = AV(*(tabulated(folder / name) for name in ("scheduler_v", "scheduler_a")))
+    folder = find_svg_folder(folder)
+    schedule = AV(*(load_schedule(folder / name) for name in ("scheduler_v", "scheduler_a")))
     with tempfile.TemporaryDirectory() as aside:
         for name, as_ in (("vae_v", "vae_v"), ("vae_a", "vae"), ("vocoder", "vocoder")):
-            rewrite(folder / name, Path(aside) / as_)
+            convert_to_safetensors(folder / name, Path(aside) / as_)
         for name in ("text_encoder_v", "text_encoder_a"):
-            rewrite(folder / name, Path(aside) / name)
+            convert_to_safetensors(folder / name, Path(aside) / name)
             shutil.copytree(folder / name.replace("text_encoder", "tokenizer"), Path(aside) / name, dirs_exist_ok=True)
         video = PretrainedVideo.from_pretrained(Path(aside) / "vae_v")
-        audio = audioldm(aside)
+        audio = load_audioldm(aside)
         words, vector = (PretrainedText.from_pretrained(Path(aside) / name) for name in ("text_encoder_v", "text_encoder_a"))
         text = JointText(words, vector, places=min(77, words.max_words))
-    model = svg_denoiser(folder, text.places)
-    model.set_null(*text.null())
+    model = load_svg_denoiser(folder, text.places)
+    model.set_null_condition(*text.null_condition())
     width, height = size
     geometry = Geometry(num_frames, fps, height, width, audio.log_mel.sample_rate)
-    # Said now, not in the first sampling.
+    # Fail now and not in the first sampling.
     model.check(AV(video, audio).map(lambda codec: torch.empty(1, *codec.latent_shape(geometry), device="meta")))
     options = {**SVG_OPTIONS, "spacing": [spacing(folder / name) for name in ("scheduler_v", "scheduler_a")]}
     return SoundingVideoPipeline(model, video, audio, text, geometry, schedule, predict="eps", options=options, system="svg")
 
 
-def svg_folder(folder: Path) -> Path:
-    """The pipeline's own folder.
+def find_svg_folder(folder: Path) -> Path:
+    """The released pipeline's folder: `folder` itself, or its subfolder pipe.
 
     Raises:
-        ValueError: none of the released form.
+        ValueError: neither has the released layout.
     """
     for place in (folder, folder / "pipe"):
         if (place / "model_index.json").is_file():
@@ -125,22 +132,22 @@ def svg_folder(folder: Path) -> Path:
     raise ValueError(f"{folder}: no model_index.json there or in {folder / 'pipe'}; expected the released pipeline's folder")
 
 
-def svg_denoiser(folder: Path, text_words: int) -> Any:
-    """The joint network of a released folder, in single precision."""
+def load_svg_denoiser(folder: Path, text_words: int) -> Any:
+    """The joint denoiser of a released folder, in float32."""
     from sonovid.core.av import AV
     from sonovid.models.svg import SVG, released
 
     configs = AV(*(json.loads((folder / name / "config.json").read_text()) for name in ("unet_v", "unet_a")))
     joined = json.loads((folder / "unet_svg" / "config.json").read_text())
     model = SVG(**released.settings(joined, configs), text_words=text_words)
-    released.load(
-        model, tensors(folder / "unet_svg"), configs.map(lambda _, name: tensors(folder / name), AV("unet_v", "unet_a"))
+    released.load_weights(
+        model, load_tensors(folder / "unet_svg"), configs.map(lambda _, name: load_tensors(folder / name), AV("unet_v", "unet_a"))
     )
     return model.eval()
 
 
-def tensors(folder: Path) -> dict[str, Any]:
-    """The weights of one network, from its one file of safetensors or pickled tensors.
+def load_tensors(folder: Path) -> dict[str, Any]:
+    """Load the weights of one network from a safetensors file or a file of pickled tensors.
 
     Raises:
         ValueError: no such file, or one that holds more than tensors.
@@ -149,7 +156,7 @@ def tensors(folder: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     found = [path for name in ("diffusion_pytorch_model", "model", "pytorch_model") for path in folder.glob(f"{name}.*")]
-    # Whole precision before half, and what cannot run code before what is read with care.
+    # float32 before float16, and safetensors before pickles.
     for path in sorted(found, key=lambda path: ("fp16" in path.name, path.suffix != ".safetensors")):
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -159,28 +166,28 @@ def tensors(folder: Path) -> dict[str, Any]:
             except Exception as error:
                 raise ValueError(f"{path}: holds more than tensors, or is damaged, and is not read") from error
             if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-                raise ValueError(f"{path}: holds no table of tensors")
+                raise ValueError(f"{path}: does not hold a dictionary of tensors")
             return dict(state)
-    raise ValueError(f"{folder}: no weights there")
+    raise ValueError(f"{folder}: no weights found")
 
 
-def rewrite(source: Path, target: Path) -> None:
-    """One network's folder with its weights as safetensors, in single precision, whatever they were saved in."""
+def convert_to_safetensors(source: Path, target: Path) -> None:
+    """Copy one network's folder with its weights as float32 safetensors."""
     from safetensors.torch import save_file
 
     target.mkdir(parents=True, exist_ok=True)
     shutil.copy(source / "config.json", target / "config.json")
-    found = tensors(source).items()
+    found = load_tensors(source).items()
     state = {name: (value.float() if value.is_floating_point() else value.clone()).contiguous() for name, value in found}
     of_diffusers = "_diffusers_version" in json.loads((source / "config.json").read_text())
     save_file(state, target / f"{'diffusion_pytorch_model' if of_diffusers else 'model'}.safetensors", {"format": "pt"})
 
 
 def spacing(folder: Path) -> str:
-    """How the timesteps of a saved scheduler are spaced.
+    """The timestep spacing of a saved scheduler.
 
     Raises:
-        ValueError: in a way that the release does not use.
+        ValueError: a setting that the release does not use.
     """
     from sonovid.diffusion.sampler import SPACINGS
 
@@ -194,8 +201,12 @@ def spacing(folder: Path) -> str:
     return found
 
 
-def tabulated(folder: Path) -> Any:
-    """The table of betas of a saved scheduler."""
+def load_schedule(folder: Path) -> Any:
+    """The noise schedule (table of betas) of a saved scheduler.
+
+    Raises:
+        ValueError: a scheduler that does not predict epsilon, or with trained betas.
+    """
     from sonovid.diffusion.schedule import Tabulated
 
     config = json.loads((folder / "scheduler_config.json").read_text())

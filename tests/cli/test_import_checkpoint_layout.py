@@ -27,7 +27,7 @@ def imported(release, tmp_path_factory):
 def test_names_of_ours_and_theirs_lead_to_each_other():
     names = [name for name in network().state_dict() if not name.startswith(("unets.", "null_"))]
     assert len({their_name(name) for name in names}) == len(names)
-    assert [released.our_name(their_name(name), "cmc_pe") for name in names] == names
+    assert [released.convert_key(their_name(name), "cmc_pe") for name in names] == names
 
 
 def test_half_precision_pickles_become_safetensors_in_single_precision(release, imported):
@@ -53,16 +53,16 @@ def test_the_released_way_of_sampling_lies_in_the_folder(imported):
 
 def test_the_config_of_512_pixels_is_not_what_is_made(release, tmp_path, capsys):
     """sample_size is 64 in every U-Net of Stable Diffusion 1.5's family; the release samples 256x256."""
-    from sonovid.cli.import_released import svg_baseline
+    from sonovid.cli.import_checkpoint import load_svg_baseline
 
     assert json.loads((release / "pipe" / "unet_v" / "config.json").read_text())["sample_size"] == 64
     assert main(["import", "svg-baseline", str(release), str(tmp_path / "out")]) == 0
     own = SoundingVideoPipeline.from_pretrained(tmp_path / "out").geometry
     assert (own.width, own.height, own.num_frames, own.fps) == (256, 256, 32, 8)
     with pytest.raises(ValueError, match="frames of 60x60"):
-        svg_baseline(release, size=(60, 60))
+        load_svg_baseline(release, size=(60, 60))
     with pytest.raises(ValueError, match="40 frames; the motion layers know 32"):
-        svg_baseline(release, num_frames=40)
+        load_svg_baseline(release, num_frames=40)
 
 
 def test_words_become_a_file_that_is_measured(imported, tmp_path, monkeypatch, capsys):

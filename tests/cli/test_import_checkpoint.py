@@ -153,13 +153,13 @@ def test_what_does_not_fit_is_one_line(released, tmp_path, capsys):
 )
 def test_the_pipeline_samples_what_the_released_one_did(released, run, steps, options):
     """Their trajectories, from their noise and with their embedded words, through the call that users make."""
-    from sonovid.cli.import_released import svg_baseline
+    from sonovid.cli.import_checkpoint import load_svg_baseline
     from sonovid.core.av import AV
 
     kept = load_file(PARITY / "svg_cmcpe_tiny" / "case_a" / "sampler_trajectory.safetensors")
     wanted = {key.removeprefix(f"{run}."): value for key, value in kept.items() if key.startswith(run)}
     # 4 frames and 0.96 s, so that the sound has 24 steps.
-    pipe = svg_baseline(released, fps=Fraction(25, 6), num_frames=4, size=(32, 32))
+    pipe = load_svg_baseline(released, fps=Fraction(25, 6), num_frames=4, size=(32, 32))
     pipe.set_progress_bar_config(disable=True)
     said = {"bad quality, worse quality": 0, "a red ball": 1}
 

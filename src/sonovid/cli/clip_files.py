@@ -1,4 +1,4 @@
-"""Entries of any source as files of their own: stretches and scenes cut out, for what reads whole files."""
+"""Clips of any source as files: excerpts and scenes are written out for code that reads whole files."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 
-def named(entries: Sequence[Any]) -> list[Any]:
-    """The entries with names of their own: those of stretches of one file are told apart by where they begin."""
+def name_entries(entries: Sequence[Any]) -> list[Any]:
+    """The entries with unique names: excerpts of a file are named by their start in milliseconds."""
     found, seen = [], set()
     for number, entry in enumerate(entries):
         name = entry.name or Path(entry.path).name
@@ -21,16 +21,17 @@ def named(entries: Sequence[Any]) -> list[Any]:
     return found
 
 
-def export(entries: Sequence[Any], folder: Path, *, geometry: Any = None) -> list[Any]:
-    """Each entry as a file below a folder, its caption and events beside it; what is there already is kept.
+def export_clips(entries: Sequence[Any], folder: Path, *, geometry: Any = None) -> list[Any]:
+    """Write each entry as a file, with its caption (.txt) and events (.json) beside it. Existing files are kept.
 
     Args:
-        entries: with names of their own, as `named` gives them; those that are whole files are not copied unless there is a
-            geometry. folder: where files are written, lossless (.mkv), or .mp4 at a geometry.
-        geometry: frames, rate and size that clips are brought to; None: as they are.
+        entries: Entries with unique names, as from `name_entries`. Entries that are whole files are not copied unless there is a
+            geometry.
+        folder: Output folder. Files are lossless (.mkv), or .mp4 with a geometry.
+        geometry: Frames, rate and size that clips are converted to; None: unchanged.
 
     Returns:
-        Entries of whole files, in the same order and under the same names; those that cannot be read are left out.
+        Entries of whole files in the same order and under the same names, without those that cannot be read.
     """
     import json
 
@@ -49,11 +50,11 @@ def export(entries: Sequence[Any], folder: Path, *, geometry: Any = None) -> lis
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 if geometry is not None:
-                    clip = clips.load(clips.Window(entry, entry.start), geometry)
+                    clip = clips.load_clip(clips.Window(entry, entry.start), geometry)
                 else:
                     clip = media.read(entry.path, start=entry.start, seconds=entry.seconds)
             except media.MediaError as error:
-                clips.log.warning("left out: %s: %s", entry.name, error)
+                clips.log.warning("skipped: %s: %s", entry.name, error)
                 continue
             media.write(path, clip)
         if entry.caption:
@@ -63,23 +64,20 @@ def export(entries: Sequence[Any], folder: Path, *, geometry: Any = None) -> lis
     return found
 
 
-def is_cut(source: str) -> bool:
-    """Whether a source names a dataset, of whose files some are cut into clips, rather than a folder or a list."""
-    from sonovid.data import sources
-
-    return sources.known(source)
-
-
 @contextmanager
-def as_files(source: str) -> Iterator[str]:
-    """A source as what `evaluate` takes: itself, or, of a dataset, a list of its clips, stretches cut out into a folder aside."""
-    if not is_cut(source):
+def as_clip_files(source: str) -> Iterator[str]:
+    """The source itself or, for a dataset, the path of a temporary list of its clips, with excerpts written as files."""
+    from sonovid.data import datasets
+
+    if not datasets.is_dataset(source):
         yield source
         return
-    from sonovid.data import listing, manifest
+    from sonovid.data import manifest, manifest_writer
 
     with tempfile.TemporaryDirectory() as aside:
-        entries = export(named(manifest.read(source)), Path(aside) / "clips")
+        entries = export_clips(name_entries(manifest.read(source)), Path(aside) / "clips")
         listed = Path(aside) / "clips.jsonl"
-        listing.write(listed, entries, {"name": {one.name: one.name.removesuffix(Path(one.name).suffix) for one in entries}})
+        manifest_writer.write(
+            listed, entries, {"name": {one.name: one.name.removesuffix(Path(one.name).suffix) for one in entries}}
+        )
         yield str(listed)

@@ -8,8 +8,7 @@ from media_samples import make, numbered
 from PIL import Image
 
 from sonovid.cli import main
-from sonovid.cli.inform import media_facts
-from sonovid.pipelines import loading as folders
+from sonovid.cli.info import describe_media
 
 
 def test_the_pictures_that_are_shown_are_counted(tmp_path):
@@ -19,12 +18,12 @@ def test_the_pictures_that_are_shown_are_counted(tmp_path):
     path = make(
         tmp_path / "a.mkv", frames=numbered(20), stamps=stamps, base=Fraction(1, 10), waveform=np.zeros((1, 48000), np.float32)
     )
-    facts = media_facts(str(path))
+    facts = describe_media(str(path))
     assert "20 in all" in facts["pictures"]
     assert "at varying times" in facts["pictures"]
     assert facts["sound"] == "16000 Hz, 1 channel"
     held = make(tmp_path / "b.mp4", frames=numbered(10), base=Fraction(1, 10), codec="libx264", last=30)
-    assert media_facts(str(held)) == {
+    assert describe_media(str(held)) == {
         "length": "3.900 s",
         "pictures": "48x32, 10 per second, 10 in all, the last held for 3.00 s",
     }

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sonovid import media
 from sonovid.cli import main
-from sonovid.media.loudness import loudness
+from sonovid.media.loudness import measure_loudness
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_the_own_sound_is_mixed_in_and_ducked(sonovid, film):
 def test_the_new_sound_has_the_loudness_that_is_wished(sonovid, wish, lufs):
     assert sonovid("a hit", "-o", "out.mkv", *wish)[0] == 0
     clip = media.read("out.mkv")
-    found = loudness(clip.waveform, clip.sample_rate)
+    found = measure_loudness(clip.waveform, clip.sample_rate)
     assert abs(found.integrated - lufs) < 0.5 or found.peak == pytest.approx(-1, abs=0.3)
 
 

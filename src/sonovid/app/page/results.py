@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from sonovid.app.page.score import rendered
+from sonovid.app.page.measure import render_evaluation
 from sonovid.metrics.results import Evaluation
 
 NOTHING = """<p class="sv-empty">No figures were given to this server. Measure a system, and show its table here:<br>
 <code>sonovid evaluate GENERATED REFERENCE --json table.json; sonovid app --table table.json</code></p>"""
 
 
-def html(path: Path | None) -> str:
+def render_results(path: Path | None) -> str:
     """The tables of a file.
 
     Raises:
@@ -18,10 +18,10 @@ def html(path: Path | None) -> str:
     """
     if path is None:
         return NOTHING
-    return "".join(rendered(one) for one in load(path))
+    return "".join(render_evaluation(one) for one in load_results(path))
 
 
-def load(path: Path) -> list[Evaluation]:
+def load_results(path: Path) -> list[Evaluation]:
     """The systems of a file, one or several.
 
     Raises:

@@ -5,7 +5,7 @@ import time
 from html import escape
 from typing import Any
 
-from sonovid.app.jobs import Live
+from sonovid.app.jobs import JobProgress
 from sonovid.app.store import QUEUED, Job
 
 EMPTY = '<p class="sv-empty">The clip will appear here.</p>'
@@ -13,12 +13,12 @@ CANCELLED = '<p class="sv-empty" role="status">Cancelled.</p>'
 SMALL = 128  # Pixels; smaller pictures are enlarged as they are, not blurred.
 
 
-def error(line: str) -> str:
+def render_error(line: str) -> str:
     """An error's one line."""
     return f'<p class="sv-error" role="alert">error: {escape(line)}</p>'
 
 
-def in_progress(job: Job, live: Live | None, ahead: int) -> str:
+def render_progress(job: Job, live: JobProgress | None, ahead: int) -> str:
     """How far a job is, with its frames as they emerge."""
     if job.status == QUEUED:
         text = "Waiting: next in the queue." if ahead == 0 else f"Waiting: {ahead} before this one."
@@ -28,20 +28,20 @@ def in_progress(job: Job, live: Live | None, ahead: int) -> str:
     text = "Writing the file." if live.step >= live.steps else f"Sampling: step {live.step} of {live.steps}."
     bar = f'<progress aria-label="sampling steps" value="{live.step}" max="{live.steps}"></progress>'
     picture = ""
-    if live.strip is not None:
-        content = base64.b64encode(live.strip).decode()
+    if live.frame_strip is not None:
+        content = base64.b64encode(live.frame_strip).decode()
         picture = f'<img alt="Frames as they emerge" src="data:image/jpeg;base64,{content}">'
     return f'<div class="sv-progress"><p role="status">{text}</p>{bar}{picture}</div>'
 
 
-def ended(job: Job) -> str:
+def render_result(job: Job) -> str:
     """A finished job: its clips, what was given beside them, and what there is to know; or why it failed."""
     if job.error is not None:
-        return error(job.error)
-    return "".join(_clip(job, clip) for clip in job.clips)
+        return render_error(job.error)
+    return "".join(_render_clip(job, clip) for clip in job.clips)
 
 
-def label(job: Job) -> str:
+def job_title(job: Job) -> str:
     """A job in one line, for a list."""
     what = (
         job.request.get("prompt")
@@ -52,19 +52,19 @@ def label(job: Job) -> str:
     return f"{when}  {what[:60]}{'…' if len(what) > 60 else ''} (seed {job.request.get('seed')})"
 
 
-def title(line: str) -> str:
+def page_header(line: str) -> str:
     """The head of the page."""
     return f'<div class="sv-title"><h1>Sonovid</h1><p>{escape(line)}</p></div>'
 
 
-def grid(header: "tuple[str, ...] | list[str]", rows: Any) -> str:
+def render_table(header: "tuple[str, ...] | list[str]", rows: Any) -> str:
     """A table."""
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="sv-wide" tabindex="0" role="region" aria-label="table"><table><tr>{head}</tr>{lines}</table></div>'
 
 
-def _clip(job: Job, clip: dict[str, Any]) -> str:
+def _render_clip(job: Job, clip: dict[str, Any]) -> str:
     """One clip."""
     index = clip["index"]
     place = f"/v1/videos/{job.id}/content?index={index}"
@@ -73,11 +73,11 @@ def _clip(job: Job, clip: dict[str, Any]) -> str:
     made = {"source_video": "With the sound that was made", "source_audio": "With the pictures that were made"}.get(
         source or "", ""
     )
-    figures = _figure(f'<video controls loop playsinline{small} src="{place}" aria-label="the clip"></video>', made)
+    figures = _render_figure(f'<video controls loop playsinline{small} src="{place}" aria-label="the clip"></video>', made)
     if source is not None:
         kind = "video" if source == "source_video" else "audio"
         given = f'<{kind} controls src="/v1/videos/{job.id}/content?variant=source" aria-label="what was given"></{kind}>'
-        figures = _figure(given, "As it was given") + figures
+        figures = _render_figure(given, "As it was given") + figures
     facts = [f"{clip['duration_s']:g} s", f"{clip['size']} at {clip['fps']} frames per second", f"{clip['num_frames']} frames"]
     facts += [
         f"{clip['num_samples']} samples at {clip['sample_rate']} Hz",
@@ -96,5 +96,5 @@ def _clip(job: Job, clip: dict[str, Any]) -> str:
     )
 
 
-def _figure(inner: str, caption: str) -> str:
+def _render_figure(inner: str, caption: str) -> str:
     return f"<figure>{f'<figcaption>{caption}</figcaption>' if caption else ''}{inner}</figure>"
