@@ -207,8 +207,8 @@ def objective(phase: int) -> MultiTaskObjective:
         schedule=AV(RectifiedFlow(), RectifiedFlow()),
         predict="flow",
         tasks=dict(zip((Task.JOINT, Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO), shares, strict=True)),
-        law=AV(near, clean),
-        law_for={Task.VIDEO_TO_AUDIO: AV(near, from_video), Task.AUDIO_TO_VIDEO: AV(from_audio, clean)},
+        time_distribution=AV(near, clean),
+        task_time_distributions={Task.VIDEO_TO_AUDIO: AV(near, from_video), Task.AUDIO_TO_VIDEO: AV(from_audio, clean)},
         text_dropout=0.3,
     )
 
@@ -217,7 +217,7 @@ def true_and_shuffled(phase: int, model, batch, generator) -> PairComparison:
     """The losses of true and of shuffled pairs, each task apart."""
     true, shuffled = {}, {}
     for task in Task:
-        found = replace(objective(phase), tasks={task: 1.0}).paired_and_shuffled(model, batch, torch.Generator().manual_seed(1))
+        found = replace(objective(phase), tasks={task: 1.0}).compare_shuffled(model, batch, torch.Generator().manual_seed(1))
         for name, loss in found.true.losses.items():
             if not loss.isnan().any():
                 true[f"{task.name.lower()}_{name}"] = loss

@@ -71,8 +71,8 @@ def trained(variant: str, steps: int, local: bool) -> SVG:
         optimizer.step()
         optimizer.zero_grad()
     x0, _ = drawn(64, local, generator)
-    pairs = regress.paired_and_shuffled(model.eval(), {"x0": x0, "condition": told(64)}, generator)
-    losses = {name: round(value.nanmean().item(), 3) for name, value in pairs.named().items()}
+    pairs = regress.compare_shuffled(model.eval(), {"x0": x0, "condition": told(64)}, generator)
+    losses = {name: round(value.nanmean().item(), 3) for name, value in pairs.named_losses().items()}
     print(f"{variant}: {steps} steps in {time.process_time() - began:.0f} s of processor; losses {losses}", flush=True)
     return model
 

@@ -8,7 +8,7 @@ from gaussian import Answer, condition
 from torch import nn
 
 from sonovid.core.av import AV, Task
-from sonovid.diffusion.contrastive import ContrastiveObjective, CropWindow, splice, gather_windows
+from sonovid.diffusion.contrastive import ContrastiveObjective, CropWindow, gather_windows, splice
 from sonovid.diffusion.objective import MultiTaskObjective, total_loss
 from sonovid.diffusion.schedule import Cosine, add_noise, training_target
 
@@ -53,11 +53,11 @@ def random_crops(b):
 def test_the_loss_is_its_sum_written_out_pair_by_pair(count):
     """Eq. 9 and algorithm 1, one pair after the other through the network."""
     kinds = {"shift": 1.0, "segment": 1.0, "swap": 1.0}
-    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, kinds=kinds, seconds=(0.1, 0.4), count=count, eta=0.3)
+    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, kinds=kinds, shift_seconds=(0.1, 0.4), count=count, eta=0.3)
     network, crop, b = Mixed(), random_crops(4), 4
     x0 = MIDDLE(crop)
     drawn, negatives = PLAIN.draw(x0, generator()), objective.draw(crop, generator(5))
-    scored = objective.at(drawn, negatives, network, x0, condition(b))
+    scored = objective.compute_losses(drawn, negatives, network, x0, condition(b))
     got = total_loss(scored, objective.weights)
 
     def pair_loss(clean, eps, i):
@@ -84,7 +84,7 @@ def test_the_loss_is_its_sum_written_out_pair_by_pair(count):
 
 def test_without_weight_the_negatives_change_nothing():
     plain, contrastive = Mixed(), Mixed()
-    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4), eta=0.0)
+    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, shift_seconds=(0.2, 0.4), eta=0.0)
     batch = {"x0": random_crops(3), "condition": condition(3)}
     total_loss(objective(contrastive, batch, generator()), objective.weights).backward()
     total_loss(PLAIN(plain, {**batch, "x0": MIDDLE(batch["x0"])}, generator())).backward()
@@ -92,7 +92,7 @@ def test_without_weight_the_negatives_change_nothing():
 
 
 def test_shifts_are_cut_from_the_longer_crop_and_never_wrap():
-    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4), count=80)
+    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, shift_seconds=(0.2, 0.4), count=80)
     crop = crops(2)
     video, audio = objective.draw(crop, generator()).x0
     for made, start, length, wanted in ((video, 4, 8, {2, 3, 4}), (audio, 10, 20, {5, 6, 7, 8, 9, 10})):
@@ -107,7 +107,7 @@ def test_shifts_are_cut_from_the_longer_crop_and_never_wrap():
 
 
 def test_swaps_are_the_middle_of_another_sample_of_any():
-    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, kinds={"swap": 1}, count=40)
+    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, kinds={"swap": 1}, count=40)
     crop, (video, audio) = crops(4), objective.draw(crops(4), generator()).x0
     own = MIDDLE(crop)
     for made, clean in zip((video, audio), own, strict=True):
@@ -118,7 +118,7 @@ def test_swaps_are_the_middle_of_another_sample_of_any():
 
 
 def test_segments_are_one_sample_s_beginning_and_another_s_end():
-    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, kinds={"segment": 1}, count=80)
+    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, kinds={"segment": 1}, count=80)
     made = objective.draw(crops(2), generator()).x0.audio[:, 0, 0, :, 0]
     owner, step = (made // 1000).long(), made % 1000
     assert torch.equal(step, torch.arange(10.0, 30.0).expand(80, -1))
@@ -146,7 +146,7 @@ def test_a_negative_has_a_noise_of_its_own_and_its_pair_s_time():
             seen.append((x, t))
             return super().forward(x, t)
 
-    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4))
+    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, shift_seconds=(0.2, 0.4))
     objective(Watching(), {"x0": random_crops(3), "condition": condition(3)}, generator())
     ((x, t),) = seen
     for times in t:
@@ -161,16 +161,16 @@ def test_a_negative_has_a_noise_of_its_own_and_its_pair_s_time():
 
 def test_a_given_stream_is_scored_in_no_pair():
     hearing = MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", tasks={Task.VIDEO_TO_AUDIO: 1.0})
-    objective = ContrastiveObjective(plain=hearing, middle=MIDDLE, seconds=(0.2, 0.4))
+    objective = ContrastiveObjective(base=hearing, window=MIDDLE, shift_seconds=(0.2, 0.4))
     scored = objective(Mixed(), {"x0": random_crops(3), "condition": condition(3)}, generator())
     assert scored.losses["video"].isnan().all()
     assert all(scored.losses[name].isfinite().all() for name in ("audio", "negative_audio", "negative_video"))
 
 
 def test_true_pairs_are_compared_with_shuffled_ones():
-    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4))
+    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, shift_seconds=(0.2, 0.4))
     batch = {"x0": random_crops(3), "condition": condition(3)}
-    pairing = objective.paired_and_shuffled(Mixed(), batch, generator())
+    pairing = objective.compare_shuffled(Mixed(), batch, generator())
     assert pairing.true.losses.keys() == {"video", "audio"}
     assert not torch.equal(pairing.true.losses["video"], pairing.shuffled.losses["video"])
 
@@ -178,9 +178,9 @@ def test_true_pairs_are_compared_with_shuffled_ones():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"seconds": (0.2, 0.5)}, "a shift of up to 0.5 s is 5 latent steps of video, but the crop has 4 before"),
-        ({"seconds": (0.01, 0.2)}, "no latent step of video"),
-        ({"seconds": (0.4, 0.2)}, "seconds="),
+        ({"shift_seconds": (0.2, 0.5)}, "a shift of up to 0.5 s is 5 latent steps of video, but the crop has 4 before"),
+        ({"shift_seconds": (0.01, 0.2)}, "rounds to 0 latent steps of video"),
+        ({"shift_seconds": (0.4, 0.2)}, "shift_seconds="),
         ({"kinds": {}}, "kinds="),
         ({"kinds": {"roll": 1}}, "kinds="),
         ({"kinds": {"swap": 0}}, "kinds="),
@@ -189,12 +189,12 @@ def test_true_pairs_are_compared_with_shuffled_ones():
 )
 def test_what_cannot_be_is_refused(options, said):
     with pytest.raises(ValueError, match=said):
-        ContrastiveObjective(plain=PLAIN, middle=MIDDLE, **options)
+        ContrastiveObjective(base=PLAIN, window=MIDDLE, **options)
 
 
 def test_a_crop_that_is_too_short_and_a_batch_of_one_are_refused():
     batch = {"x0": random_crops(2), "condition": condition(2)}
-    objective = ContrastiveObjective(plain=PLAIN, middle=MIDDLE, seconds=(0.2, 0.4))
+    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, shift_seconds=(0.2, 0.4))
     short = {**batch, "x0": AV(batch["x0"].video, batch["x0"].audio[:, :, :38])}
     with pytest.raises(ValueError, match="is 10 latent steps of audio, but the crop has 8 after"):
         objective(Mixed(), short, generator())
@@ -202,4 +202,4 @@ def test_a_crop_that_is_too_short_and_a_batch_of_one_are_refused():
     objective(Mixed(), one, generator())
     for kind in ("segment", "swap"):
         with pytest.raises(ValueError, match="batch of 1 has no other sample"):
-            ContrastiveObjective(plain=PLAIN, middle=MIDDLE, kinds={kind: 1})(Mixed(), one, generator())
+            ContrastiveObjective(base=PLAIN, window=MIDDLE, kinds={kind: 1})(Mixed(), one, generator())

@@ -6,7 +6,7 @@ from gaussian import Answer, condition
 from torch import nn
 
 from sonovid.core.av import AV, Task
-from sonovid.diffusion.cross_modal import CrossModalObjective, ContinuationObjective
+from sonovid.diffusion.cross_modal import ContinuationObjective, CrossModalObjective
 from sonovid.diffusion.objective import Uniform, total_loss
 from sonovid.diffusion.schedule import Tabulated
 
@@ -29,21 +29,21 @@ class Watched(nn.Module):
         self.scale = nn.Parameter(torch.tensor(0.5))
         self.seen = []
 
-    def forward(self, x, t, condition, previous=None, *, given, dropped):
-        self.seen.append((x, t, condition, given, dropped))
+    def forward(self, x, t, condition, previous=None, *, conditioning, drop_context):
+        self.seen.append((x, t, condition, conditioning, drop_context))
         return Answer(x.map(lambda xi: self.scale * xi))
 
 
 def objective(**options):
     law = Uniform(1000)
-    return CrossModalObjective(**{"schedule": AV(TABLE, TABLE), "predict": "eps", "law": AV(law, law), **options})
+    return CrossModalObjective(**{"schedule": AV(TABLE, TABLE), "predict": "eps", "time_distribution": AV(law, law), **options})
 
 
 def test_a_given_stream_is_noised_along_and_its_clean_latents_stand_beside():
     network, x0 = Watched(), latents(4000)
     regress = objective()
     drawn = regress.draw(x0, generator())
-    scored = regress.at(drawn, network, x0, condition(4000))
+    scored = regress.compute_losses(drawn, network, x0, condition(4000))
     ((x, t, told, given, dropped),) = network.seen
     assert torch.equal(t.video, t.audio)
     assert (t.video > 0).all()
@@ -62,7 +62,7 @@ def test_a_given_stream_is_noised_along_and_its_clean_latents_stand_beside():
 def test_every_pair_of_context_and_modality_is_trained():
     drawn = objective().draw(latents(4000), generator())
     for given in (~drawn.generated.video, ~drawn.generated.audio):
-        for dropped in (drawn.without_text, ~drawn.without_text):
+        for dropped in (drawn.drop_text, ~drawn.drop_text):
             assert (given & dropped).any()
 
 
@@ -77,12 +77,12 @@ def test_a_stream_without_elements_is_not_scored_and_harms_no_gradient():
 
 def test_pairs_and_shuffled_pairs_are_compared():
     x0 = latents(6)
-    found = objective().paired_and_shuffled(Watched(), {"x0": x0, "condition": condition(6)}, generator())
+    found = objective().compare_shuffled(Watched(), {"x0": x0, "condition": condition(6)}, generator())
     torch.testing.assert_close(found.true.losses["video"], found.shuffled.losses["video"])
 
 
 def test_what_it_does_not_know_is_refused():
-    for wrong in ({"self_conditioning": 0.5}, {"snr_gamma": 5.0}, {"bound": 1.0}, {"times": "independent"}):
+    for wrong in ({"self_conditioning": 0.5}, {"snr_gamma": 5.0}, {"vlb_weight": 1.0}, {"times": "independent"}):
         with pytest.raises(ValueError, match="CrossModal"):
             objective(**wrong)
 
@@ -90,20 +90,20 @@ def test_what_it_does_not_know_is_refused():
 class WatchedFollowing(Watched):
     """The same, shown the window before."""
 
-    def forward(self, x, t, condition, previous=None, *, given, dropped, before):
-        super().forward(x, t, condition, previous, given=given, dropped=dropped)
-        self.seen[-1] += (before,)
-        return Answer(x.map(lambda xi, b: self.scale * xi + 0 * b, before))
+    def forward(self, x, t, condition, previous=None, *, conditioning, drop_context, previous_window):
+        super().forward(x, t, condition, previous, conditioning=conditioning, drop_context=drop_context)
+        self.seen[-1] += (previous_window,)
+        return Answer(x.map(lambda xi, b: self.scale * xi + 0 * b, previous_window))
 
 
 def following(**options):
     law = Uniform(1000)
-    return ContinuationObjective(**{"schedule": AV(TABLE, TABLE), "predict": "eps", "law": AV(law, law), **options})
+    return ContinuationObjective(**{"schedule": AV(TABLE, TABLE), "predict": "eps", "time_distribution": AV(law, law), **options})
 
 
 def test_the_window_before_is_shown_clean_or_as_zeros_a_stream_at_a_time():
     network, x0, before = WatchedFollowing(), latents(4000), latents(4000)
-    following()(network, {"x0": x0, "condition": condition(4000), "before": before}, generator())
+    following()(network, {"x0": x0, "condition": condition(4000), "previous_window": before}, generator())
     ((_, _, _, _, _, shown),) = network.seen
     gone = shown.map(lambda z: (z.flatten(1) == 0).all(1))
     for there, own, was in zip(gone, shown, before, strict=True):
@@ -116,7 +116,7 @@ def test_the_window_before_is_shown_clean_or_as_zeros_a_stream_at_a_time():
 def test_what_came_before_is_dropped_apart_from_what_is_given_and_from_the_context():
     network = WatchedFollowing()
     options = {"tasks": {Task.JOINT: 0.4, Task.VIDEO_TO_AUDIO: 0.3, Task.AUDIO_TO_VIDEO: 0.3}, "text_dropout": 0.5}
-    batch = {"x0": latents(4000), "condition": condition(4000), "before": latents(4000)}
+    batch = {"x0": latents(4000), "condition": condition(4000), "previous_window": latents(4000)}
     following(**options)(network, batch, generator())
     ((_, _, told, _, dropped, shown),) = network.seen
     gone = (shown.audio.flatten(1) == 0).all(1)
@@ -129,21 +129,21 @@ def test_the_loss_of_a_second_window_is_that_of_any_window_under_the_same_draws(
     """With all of the window before shown, nothing of the mathematics differs."""
     network, x0 = WatchedFollowing(), latents(8)
     regress = following(without_video=0, without_audio=0, alone=0)
-    batch = {"x0": x0, "condition": condition(8), "before": latents(8)}
+    batch = {"x0": x0, "condition": condition(8), "previous_window": latents(8)}
     found = regress(network, batch, generator(3))
     drawer = generator(3)
-    regress.kept(8, drawer)
+    regress.draw_kept(8, drawer)
     plain = objective()
-    wanted = plain.at(plain.draw(x0, drawer), Watched(), x0, condition(8))
+    wanted = plain.compute_losses(plain.draw(x0, drawer), Watched(), x0, condition(8))
     for name in AV._fields:
         torch.testing.assert_close(found.losses[name], wanted.losses[name])
 
 
 def test_second_windows_are_compared_with_shuffled_ones():
-    batch = {"x0": latents(6), "condition": condition(6), "before": latents(6)}
+    batch = {"x0": latents(6), "condition": condition(6), "previous_window": latents(6)}
     network = WatchedFollowing()
-    found = following().paired_and_shuffled(network, batch, generator())
-    assert set(found.named()) == {"video/true", "video/shuffled", "audio/true", "audio/shuffled"}
+    found = following().compare_shuffled(network, batch, generator())
+    assert set(found.named_losses()) == {"video/true", "video/shuffled", "audio/true", "audio/shuffled"}
     assert len(network.seen) == 3
     assert all(torch.equal(one[-1].video, network.seen[0][-1].video) for one in network.seen)
 

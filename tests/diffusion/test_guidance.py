@@ -4,16 +4,16 @@ from gaussian import CORRELATION, Answer, basis, gain, perfect_denoiser
 
 from sonovid.core.av import AV, Task
 from sonovid.diffusion.guidance import (
-    classifier_free_guidance,
     batched_classifier_free_guidance,
-    cross_modal_guidance,
+    classifier_free_guidance,
     clean_conditioning,
+    cross_modal_guidance,
     frame_conditioning,
-    replacement_conditioning,
     reconstruction_guidance,
+    replacement_conditioning,
 )
 from sonovid.diffusion.sampler import build_denoiser, sample, uniform_times
-from sonovid.diffusion.schedule import Cosine, RectifiedFlow, training_target, to_x0
+from sonovid.diffusion.schedule import Cosine, RectifiedFlow, to_x0, training_target
 
 STRAIGHT, ROUND = RectifiedFlow(), Cosine()
 SCHEDULES = {"straight": AV(STRAIGHT, STRAIGHT), "round": AV(ROUND, ROUND), "one of each": AV(STRAIGHT, ROUND)}
@@ -173,7 +173,7 @@ def test_guidance_without_a_gradient_is_refused_in_one_line():
     schedule, x = SCHEDULES["round"], random_pair()
     t, given = AV(*torch.full((2, 5), 0.5, dtype=torch.float64)), AV(x.video, None)
     perfect = perfect_denoiser(schedule)
-    with torch.inference_mode(), pytest.raises(ValueError, match="inference_mode rules out"):
+    with torch.inference_mode(), pytest.raises(ValueError, match="inference_mode disables"):
         reconstruction_guidance(perfect, given, schedule, 0.5)(x, t)
     with torch.inference_mode():
         reconstruction_guidance(perfect, given, schedule, 0.0)(x, t)
@@ -266,10 +266,13 @@ def linear(gain, shift):
 def test_cross_modal_guidance_is_equation_9_with_its_sign_corrected():
     x, t = random_pair(), AV(torch.ones(5), torch.ones(5))
     told, null = linear(0.5, 0.3), linear(0.7, -0.2)
-    guided = cross_modal_guidance(told, AV(4.0, 0.5), without_given=null)(x, t)
+    guided = cross_modal_guidance(told, AV(4.0, 0.5), without_modality=null)(x, t)
     torch.testing.assert_close(guided.video, (4 * 0.5 - 3 * 0.7) * x.video + (4 * 0.3 + 3 * 0.2) * x.audio)
     torch.testing.assert_close(guided.audio, (0.5 * 0.5 + 0.5 * 0.7) * x.audio - (0.5 * 0.3 - 0.5 * 0.2) * x.video)
-    for same in (cross_modal_guidance(told, AV(3.0, 9.0), without_given=told), classifier_free_guidance(told, told, AV(3.0, 9.0))):
+    for same in (
+        cross_modal_guidance(told, AV(3.0, 9.0), without_modality=told),
+        classifier_free_guidance(told, told, AV(3.0, 9.0)),
+    ):
         for one, other in zip(same(x, t), told(x, t), strict=True):
             torch.testing.assert_close(one, other)
 
@@ -279,10 +282,10 @@ def test_cross_modal_guidance_against_either_null_is_classifier_free_guidance_an
     told, modality, context = linear(0.5, 0.3), linear(0.7, -0.2), linear(0.1, 0.0)
     first = classifier_free_guidance(told, modality, phi)(x, t)
     second = classifier_free_guidance(told, context, scale)(x, t)
-    alone = cross_modal_guidance(told, phi, without_given=modality)(x, t)
+    alone = cross_modal_guidance(told, phi, without_modality=modality)(x, t)
     released = cross_modal_guidance(told, scale, without_context=context)(x, t)
-    both = cross_modal_guidance(told, phi, without_given=modality, without_context=context, scale=scale)(x, t)
-    alike = cross_modal_guidance(told, phi, without_given=modality, without_context=context)(x, t)
+    both = cross_modal_guidance(told, phi, without_modality=modality, without_context=context, scale=scale)(x, t)
+    alike = cross_modal_guidance(told, phi, without_modality=modality, without_context=context)(x, t)
     third = classifier_free_guidance(told, context, phi)(x, t)
     for i in range(2):
         plain = told(x, t)[i]
@@ -304,7 +307,7 @@ def test_cross_modal_guidance_of_a_known_pair_leans_on_the_given_stream():
     for phi in (0.0, 1.0, 2.0):
         video, noise_v, noise_a = basis(3)
         given, noise = AV(video, None), AV(noise_v, noise_a)
-        guided = cross_modal_guidance(perfect, AV(1.0, phi), without_given=apart)
+        guided = cross_modal_guidance(perfect, AV(1.0, phi), without_modality=apart)
         end = sample(replacement_conditioning(guided, given, schedule, noise), noise, schedule, times(50))
         found.append((end.video.T @ end.audio).item())
     assert found[0] == pytest.approx(0, abs=1e-9)
@@ -317,12 +320,14 @@ def test_cross_modal_guidance_asks_only_what_it_needs():
 
     x, t, told = random_pair(), AV(torch.ones(5), torch.ones(5)), linear(0.5, 0.3)
     one = AV(1.0, 1.0)
-    assert torch.equal(cross_modal_guidance(told, one, without_given=refuse, without_context=refuse)(x, t).video, told(x, t).video)
-    cross_modal_guidance(told, AV(1.0, 2.0), without_given=told, without_context=refuse, scale=one)(x, t)
+    assert torch.equal(
+        cross_modal_guidance(told, one, without_modality=refuse, without_context=refuse)(x, t).video, told(x, t).video
+    )
+    cross_modal_guidance(told, AV(1.0, 2.0), without_modality=told, without_context=refuse, scale=one)(x, t)
     with pytest.raises(ValueError, match="nothing to guide against"):
         cross_modal_guidance(told, one)
-    with pytest.raises(ValueError, match="a null context that is not there"):
-        cross_modal_guidance(told, one, without_given=told, scale=one)
+    with pytest.raises(ValueError, match="needs a null context"):
+        cross_modal_guidance(told, one, without_modality=told, scale=one)
 
 
 def test_known_frames_enter_noised_where_they_are_replaced_and_the_others_are_left():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sonovid.core.av import AV
-from sonovid.diffusion.noise import draw_noise, draw_noise_pair, seeded_generators, resolve_seeds
+from sonovid.diffusion.noise import draw_noise, draw_noise_pair, resolve_seeds, seeded_generators
 
 
 def generator(seed):

@@ -8,9 +8,9 @@ from torch import nn
 
 from sonovid.core.av import AV, Task
 from sonovid.diffusion.guidance import clean_conditioning
-from sonovid.diffusion.objective import RandomDraw, LogitNormal, MultiTaskObjective, LossOutput, Shifted, Uniform, total_loss
+from sonovid.diffusion.objective import LogitNormal, LossOutput, MultiTaskObjective, RandomDraw, Shifted, Uniform, total_loss
 from sonovid.diffusion.sampler import build_denoiser, dpm_solver, sample, uniform_times
-from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Tabulated, error_gain, broadcast_like, training_target
+from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Tabulated, broadcast_like, error_gain, training_target
 
 STRAIGHT, ROUND = RectifiedFlow(), Cosine()
 
@@ -102,7 +102,9 @@ def test_times_are_shared_or_independent():
 
 def test_a_task_may_have_times_of_its_own():
     late = AV(Uniform(), LogitNormal(3.0, 0.1))
-    objective = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", law_for={Task.VIDEO_TO_AUDIO: late})
+    objective = MultiTaskObjective(
+        schedule=AV(STRAIGHT, STRAIGHT), predict="flow", task_time_distributions={Task.VIDEO_TO_AUDIO: late}
+    )
     drawn = objective.draw(AV(*torch.zeros(2, 3000, 1)), generator())
     hearing = ~drawn.generated.video
     assert (drawn.times.audio[hearing] > 0.9).all()
@@ -164,7 +166,7 @@ def test_a_perfect_denoiser_has_the_least_loss_that_there_is(task, predict, t):
             predictions.append(training_target(sch, predict, estimate, eps, ti))
         return Answer(AV(*predictions))
 
-    scored = MultiTaskObjective(schedule=schedule, predict=predict).at(drawn, perfect, x0, condition(8))
+    scored = MultiTaskObjective(schedule=schedule, predict=predict).compute_losses(drawn, perfect, x0, condition(8))
     a = torch.diag(
         torch.cat([sch.coefficients(torch.tensor([u], dtype=torch.float64))[0] for sch, u in zip(schedule, now, strict=True)])
     )
@@ -197,15 +199,17 @@ class Pointwise(nn.Module):
 
 
 def test_shuffled_pairs_cost_more_exactly_where_the_streams_inform_each_other():
-    objective = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="x0", law=AV(LogitNormal(1.0), LogitNormal(1.0)))
+    objective = MultiTaskObjective(
+        schedule=AV(STRAIGHT, STRAIGHT), predict="x0", time_distribution=AV(LogitNormal(1.0), LogitNormal(1.0))
+    )
     for correlation, informed in ((0.8, True), (0.0, False)):
         batch = Batch(gaussian_pairs(3000, correlation, generator(1)), condition(3000))
-        true, shuffled = objective.paired_and_shuffled(Pointwise(correlation), batch, generator(2))
+        true, shuffled = objective.compare_shuffled(Pointwise(correlation), batch, generator(2))
         for name in AV._fields:
             assert torch.equal(true.losses[name].isnan(), shuffled.losses[name].isnan())
             gap = (shuffled.losses[name] - true.losses[name]).nanmean()
             assert gap > 0.2 if informed else torch.equal(shuffled.losses[name].nan_to_num(), true.losses[name].nan_to_num())
-    named = objective.paired_and_shuffled(Pointwise(0.8), batch, generator(2)).named()
+    named = objective.compare_shuffled(Pointwise(0.8), batch, generator(2)).named_losses()
     assert set(named) == {"video/true", "video/shuffled", "audio/true", "audio/shuffled"}
     assert torch.equal(
         objective(Pointwise(0.0), batch, generator(2)).losses["video"].nan_to_num(), true.losses["video"].nan_to_num()
@@ -215,14 +219,16 @@ def test_shuffled_pairs_cost_more_exactly_where_the_streams_inform_each_other():
 def test_one_sample_cannot_be_shuffled():
     objective = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="x0")
     with pytest.raises(ValueError, match="at least 2"):
-        objective.paired_and_shuffled(Halves(), Batch(AV(*torch.zeros(2, 1, 1)), condition(1)), generator())
+        objective.compare_shuffled(Halves(), Batch(AV(*torch.zeros(2, 1, 1)), condition(1)), generator())
 
 
 @pytest.mark.parametrize(
     ("schedule", "predict"), [(STRAIGHT, "flow"), (ROUND, "v"), (Tabulated(), "eps")], ids=lambda value: str(value)[:9]
 )
 def test_gradients_are_finite_with_every_extra_and_whatever_is_given(schedule, predict):
-    objective = MultiTaskObjective(schedule=AV(schedule, schedule), predict=predict, bound=1.0, snr_gamma=5.0, self_conditioning=0.5)
+    objective = MultiTaskObjective(
+        schedule=AV(schedule, schedule), predict=predict, vlb_weight=1.0, snr_gamma=5.0, self_conditioning=0.5
+    )
     network = Halves()
     scored = objective(network, {"x0": latents(30), "condition": condition(30)}, generator())
     assert set(scored.losses) == {"video", "audio", "video_bound", "audio_bound"}
@@ -278,7 +284,7 @@ def test_nonsense_is_refused():
         with pytest.raises(ValueError, match="expected"):
             MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", **wrong)
     with pytest.raises(ValueError, match="variance"):
-        MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", bound=1.0)(
+        MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", vlb_weight=1.0)(
             lambda x, t, condition, previous: Answer(x), {"x0": latents(2), "condition": condition(2)}, generator()
         )
 

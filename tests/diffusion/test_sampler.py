@@ -10,8 +10,8 @@ from sonovid.diffusion.guidance import clean_conditioning
 from sonovid.diffusion.noise import draw_noise_pair, seeded_generators
 from sonovid.diffusion.sampler import (
     Ancestral,
-    ddim,
     build_denoiser,
+    ddim,
     dpm_solver,
     from_diffusers,
     sample,
@@ -204,7 +204,9 @@ def test_the_callback_sees_every_step_and_may_change_the_pair():
     def denoise(x, t, previous):
         return x.map(lambda u: u + 1)
 
-    end = sample(denoise, AV(*torch.ones(2, 1, 1)), SCHEDULES["straight"], AV(uniform_times(3), uniform_times(3)), callback=callback)
+    end = sample(
+        denoise, AV(*torch.ones(2, 1, 1)), SCHEDULES["straight"], AV(uniform_times(3), uniform_times(3)), callback=callback
+    )
     assert [index for index, _ in seen] == [0, 1, 2]
     assert end.video.item() == 1  # zero after the second step, and one more in the last estimate
 

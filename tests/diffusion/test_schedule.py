@@ -9,10 +9,10 @@ from sonovid.diffusion.schedule import (
     Schedule,
     Tabulated,
     add_noise,
-    error_gain,
     broadcast_like,
-    training_target,
+    error_gain,
     to_x0,
+    training_target,
 )
 
 SCHEDULES = {

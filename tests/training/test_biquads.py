@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 import torch
 
-from sonovid.training.biquads import KINDS, biquad, apply_random_biquad, apply_biquad
+from sonovid.training.biquads import KINDS, apply_biquad, apply_random_biquad, biquad
 
 RATE = 16000
 

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from tiny_run import Tiny, job
 from torch import nn
 
-from sonovid.training.initialization import initialize_from, stream_of, freeze_other_stream
+from sonovid.training.initialization import freeze_other_stream, initialize_from, stream_of
 from sonovid.training.loop import train
 
 

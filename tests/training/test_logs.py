@@ -8,7 +8,7 @@ import torch
 
 from sonovid.core.av import AV
 from sonovid.training import logs
-from sonovid.training.logs import TrainingLog, LossMeter
+from sonovid.training.logs import LossMeter, TrainingLog
 
 
 def test_means_are_told_apart_by_stream_noise_level_and_what_was_given():

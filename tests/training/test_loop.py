@@ -17,10 +17,10 @@ from torch import nn
 
 from sonovid.core import atomic
 from sonovid.training import checkpoint, logs
-from sonovid.training.loop import SampleOrder, learning_rate, derive_seed, train
+from sonovid.training.config import TrainingConfig
+from sonovid.training.loop import SampleOrder, derive_seed, learning_rate, train
 from sonovid.training.preemption import Preempted
 from sonovid.training.run import resolve_accumulation
-from sonovid.training.config import TrainingConfig
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
 
@@ -132,7 +132,11 @@ def test_a_branch_is_a_run_of_its_own_which_the_same_command_continues(tmp_path,
 
 def test_milestones_are_written_and_outlive_keep(tmp_path):
     train(job(steps=12, checkpoint_every=4, keep=1, milestones=(3, 8)), tmp_path)
-    assert [path.name for path in checkpoint.list_checkpoints(tmp_path)] == ["checkpoint-000003", "checkpoint-000008", "checkpoint-000012"]
+    assert [path.name for path in checkpoint.list_checkpoints(tmp_path)] == [
+        "checkpoint-000003",
+        "checkpoint-000008",
+        "checkpoint-000012",
+    ]
 
 
 def test_a_second_training_in_one_folder_is_refused_and_a_dead_one_holds_nothing(tmp_path):

@@ -2,8 +2,8 @@ import torch
 from torch import nn
 
 from sonovid.training import checkpoint
-from sonovid.training.optimizers import MuonWithAdamW, build_optimizer
 from sonovid.training.config import TrainingConfig
+from sonovid.training.optimizers import MuonWithAdamW, build_optimizer
 
 
 class Network(nn.Module):

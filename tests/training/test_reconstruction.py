@@ -103,7 +103,9 @@ def test_half_of_the_frames_go_through_the_autoencoder_first():
             return super().forward(log_mel)
 
     wave = torch.randn(8, 8000) * 0.1
-    VocoderObjective(SETTINGS, through=autoencoder)(Listening(width=16, depth=1), {"waveform": wave}, torch.Generator().manual_seed(0))
+    VocoderObjective(SETTINGS, through=autoencoder)(
+        Listening(width=16, depth=1), {"waveform": wave}, torch.Generator().manual_seed(0)
+    )
     plain = [torch.equal(a, b) for a, b in zip(seen[0], SETTINGS(wave), strict=True)]
     assert 0 < sum(plain) < 8
 

@@ -16,8 +16,8 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from sonovid.core.av import AV
-from sonovid.training.loop import Job, train
 from sonovid.training.config import TrainingConfig
+from sonovid.training.loop import Job, train
 
 
 class Tiny(ModelMixin, ConfigMixin):

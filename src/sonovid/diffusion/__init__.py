@@ -1,1 +1,1 @@
-"""Noise and its removal, for pairs of tensors: schedules, objectives, losses, guidance, samplers. Knows no network."""
+"""Noise and its removal for pairs of tensors: schedules, objectives, losses, guidance and samplers. Independent of any network."""

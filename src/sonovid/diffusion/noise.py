@@ -1,6 +1,6 @@
-"""Noise that belongs to the sample: the same whatever the batch size, the device, and what else is drawn.
+"""Reproducible noise: a sample's noise depends on its seed alone, not on the batch size, the device or the other stream.
 
-It is drawn on the CPU in single precision, and only then moved.
+Noise is drawn on the CPU in single precision and moved to the device by the caller.
 """
 
 import hashlib
@@ -10,45 +10,76 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from sonovid.core import renamed
 from sonovid.core.av import AV
 
 
 def seeded_generators(seeds: Sequence[int], purpose: str) -> list[Generator]:
-    """One generator per seed. Different purposes ("video", "audio", ...) of one seed do not disturb each other.
+    """One generator per seed.
 
-    The sub-seed is a hash, since neighbouring seeds or small offsets of one would meet again in other samples.
+    The generator's own seed is a hash of seed and purpose. Sums of seed and offset would repeat the noise of neighbouring seeds.
+
+    Args:
+        seeds: one for each sample.
+        purpose: name of a random stream ("video", "audio", ...). Streams of one seed are independent.
     """
-    return [torch.Generator().manual_seed(_digest(f"{seed}/{purpose}")) for seed in seeds]
+    return [torch.Generator().manual_seed(_hash(f"{seed}/{purpose}")) for seed in seeds]
 
 
 def resolve_seeds(source: Sequence[int | Generator]) -> list[int]:
-    """Seeds as they are; for a generator, one whole number drawn from it, whatever shapes are asked for later."""
+    """Replace each generator by one integer that is drawn from it. The draw does not depend on any tensor shape."""
     return [s if isinstance(s, int) else int(torch.randint(2**62, (), generator=s, device=s.device)) for s in source]
 
 
 def draw_noise(source: Sequence[int | Generator], shape: Sequence[int]) -> Float[Tensor, "b *axes"]:
-    """Standard normal noise, [b *shape], each sample's from its own seed or generator; a generator is moved on.
+    """Standard normal noise, each sample from its own seed or generator.
+
+    Args:
+        source: one seed or generator for each sample. Generators advance.
+        shape: shape of one sample.
+
+    Returns:
+        Noise [b *shape] on the CPU.
 
     Raises:
-        ValueError: no seeds, or the same generator for two samples, whose noises would then depend on their order.
+        ValueError: `source` is empty, or one generator serves two samples, whose noise would depend on their order.
     """
     if not source:
         raise ValueError("no seeds: expected one for each sample")
     own = [s for s in source if isinstance(s, Generator)]
     if len({id(s) for s in own}) < len(own):
-        raise ValueError("one generator serves two samples: give each its own, or a seed")
-    return torch.stack([_normal(torch.Generator().manual_seed(s) if isinstance(s, int) else s, shape) for s in source])
+        raise ValueError("one generator serves two samples: give each sample a generator of its own, or a seed")
+    return torch.stack([_randn(torch.Generator().manual_seed(s) if isinstance(s, int) else s, shape) for s in source])
 
 
 def draw_noise_pair(source: Sequence[int | Generator], shapes: AV) -> AV:
-    """Noise for both streams, [b *shape] each; the shape of one stream leaves the other's noise as it is."""
+    """Standard normal noise for both streams. The shape of one stream does not change the noise of the other.
+
+    Args:
+        source: one seed or generator for each sample.
+        shapes: shape of one sample of each stream.
+
+    Returns:
+        Noise [b *shape] of each stream, on the CPU.
+    """
     seeds = resolve_seeds(source)
     return shapes.map(lambda shape, name: draw_noise(seeded_generators(seeds, name), shape), AV("video", "audio"))
 
 
-def _normal(generator: Generator, shape: Sequence[int]) -> Tensor:
+def _randn(generator: Generator, shape: Sequence[int]) -> Tensor:
     return torch.randn(tuple(shape), generator=generator, device=generator.device).cpu()
 
 
-def _digest(text: str) -> int:
+def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=7).digest(), "big")
+
+
+__getattr__ = renamed.attributes(
+    __name__,
+    {
+        "draw": "draw_noise",
+        "draw_pair": "draw_noise_pair",
+        "generators": "seeded_generators",
+        "seeds_of": "resolve_seeds",
+    },
+)

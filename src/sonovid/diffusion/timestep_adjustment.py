@@ -1,8 +1,8 @@
-"""Timestep adjustment: how two schedules are brought into step, read from the losses of a trained model (SVG, Sec. III-B).
+"""Timestep adjustment (SVG, section III-B): choose gamma, which aligns the schedules of two streams, from a model's losses.
 
-Two base models with schedules of their own do not lose their data at the same pace. The paper shows it by the loss over time,
-normalised by its value at t = 0 (Fig. 2), and bends the streams' times apart by one number, gamma (eq. 9), which it sets by hand
-and whose choice it leaves to future work. Here it is the number that brings the two curves nearest to each other.
+Two base models with different schedules lose their data at different rates. The paper shows this by the loss over time, divided
+by its value at t = 0 (fig. 2), and adjusts the times of the streams by one number, gamma (eq. 9). It sets gamma by hand and leaves
+its choice to future work. Here gamma minimises the distance between the two loss curves.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,57 +15,74 @@ from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from sonovid.core import renamed
 from sonovid.core.av import AV
 from sonovid.core.condition import Condition
 from sonovid.diffusion.schedule import PredictionType, Schedule, add_noise, broadcast_like, to_x0
 
-# The range in which gamma is sought: beyond, the times of one stream crowd at one end.
+# Search range of gamma: beyond it, the times of one stream crowd at one end.
 GAMMA_MIN, GAMMA_MAX = 1 / 4, 4.0
 GRID = np.linspace(0, 1, 201)
-# A model that has learnt its noise errs less in it the more of it there is: by this much at least, from the first fifth of the
-# time to the last.
+# The noise prediction loss of a trained model falls with time. Its relative decrease from the first fifth of the time to the last
+# is at least this.
 MIN_DECREASE = 0.2
 
 
 @dataclass(frozen=True)
 class LossCurve:
-    """Loss over time, divided by its value at the smallest time: times rise in [0, 1]."""
+    """Loss over time, divided by its value at the smallest time.
+
+    Args:
+        times: increasing times in [0, 1].
+        loss: relative loss at these times.
+    """
 
     times: np.ndarray
     loss: np.ndarray
 
     def __call__(self, t: np.ndarray | float) -> np.ndarray:
-        """Interpolated between the times, held at the ends."""
+        """The loss at time t: linear interpolation, constant beyond the ends."""
         return np.asarray(np.interp(t, self.times, self.loss))
 
 
 def loss_curve(times: Float[np.ndarray, "n"], losses: Float[np.ndarray, "n"], bins: int = 20) -> LossCurve:
-    """The mean loss in each of `bins` equal stretches of time; stretches without a sample are left out.
+    """The mean loss in equal bins of time. Empty bins are left out.
+
+    Args:
+        times: time of each sample, in [0, 1].
+        losses: loss of each sample.
+        bins: number of bins.
 
     Raises:
-        ValueError: fewer than two stretches have a sample, or the loss vanishes at the smallest time.
+        ValueError: fewer than two bins have a sample, or the loss is zero at the smallest time.
     """
     which = np.clip((times * bins).astype(int), 0, bins - 1)
     filled = [b for b in range(bins) if (which == b).any()]
     if len(filled) < 2:
         raise ValueError(
-            f"loss curve: {len(times)} losses fall into {len(filled)} of {bins} stretches of time; expected two or more"
+            f"loss curve: {len(times)} losses fall into {len(filled)} of {bins} time bins; expected samples in two or more"
         )
     centre = np.array([times[which == b].mean() for b in filled])
     mean = np.array([losses[which == b].mean() for b in filled])
     if mean[0] <= 0:
-        raise ValueError("loss curve: the loss vanishes at the smallest times, so that nothing can be divided by it")
+        raise ValueError("loss curve: the loss is zero at the smallest times, so the curve cannot be normalised")
     return LossCurve(centre, mean / mean[0])
 
 
 def curve_gap(curves: AV, gamma: float | int) -> float:
-    """Mean distance of the two curves over the global time, each at its local time (eq. 9)."""
+    """Mean absolute distance of the two curves over the global time, each at its local time (eq. 9)."""
     return float(np.abs(curves.video(GRID**gamma**0.5) - curves.audio(GRID**gamma**-0.5)).mean())
 
 
 @dataclass(frozen=True)
 class GammaEstimate:
-    """A gamma that was chosen: with its 95 % interval over clips, and how far apart the curves are there."""
+    """An estimate of gamma.
+
+    Args:
+        gamma: the estimate.
+        low, high: its 95 % bootstrap interval over clips.
+        gap: distance of the loss curves at gamma, see `curve_gap`.
+    """
 
     gamma: float
     low: float
@@ -74,72 +91,79 @@ class GammaEstimate:
 
 
 def minimize_gap(curves: AV) -> float:
-    """The gamma in [1/4, 4] that brings the curves nearest to each other, whatever the curves are; see `choice`.
+    """The gamma in [1/4, 4] that minimises `curve_gap`, without any check of the curves; see `estimate_gamma`.
 
-    The gap may have several minima where curves are noisy: the best of a grid is refined.
+    Noisy curves may give several local minima, so the best point of a grid is refined.
     """
     grid = np.linspace(np.log(GAMMA_MIN), np.log(GAMMA_MAX), 81)
     best = int(np.argmin([curve_gap(curves, float(np.exp(g))) for g in grid]))
     bounds = float(grid[max(0, best - 1)]), float(grid[min(len(grid) - 1, best + 1)])
-    found = minimize_scalar(lambda g: curve_gap(curves, float(np.exp(g))), bounds=bounds, method="bounded", options={"xatol": 1e-3})
+    found = minimize_scalar(
+        lambda g: curve_gap(curves, float(np.exp(g))), bounds=bounds, method="bounded", options={"xatol": 1e-3}
+    )
     return float(np.exp(found.x))
 
 
-def estimate_gamma(losses: AV, draws: int, *, resamples: int = 200, seed: int = 0) -> GammaEstimate:
-    """The gamma that losses ask for, where they ask for one.
+def estimate_gamma(losses: AV, draws_per_clip: int, *, resamples: int = 200, seed: int = 0) -> GammaEstimate:
+    """Estimate gamma from the losses of a trained model, with a bootstrap interval over clips.
 
     Args:
-        losses: of each stream (times, losses), as `losses_over_time` gives them, and beside them, where known, the losses of the
-            guess by the noise's level alone (`uninformed`). draws: so many of them in a row are of one clip.
-        resamples: bootstrap samples of clips, for the interval. seed: of these.
+        losses: for each stream (times, losses), as `measure_losses` returns them, optionally followed by the losses of the
+            uninformed prediction (`uninformed_losses`).
+        draws_per_clip: number of consecutive samples that belong to one clip.
+        resamples: bootstrap samples of clips.
+        seed: of the bootstrap.
 
     Raises:
-        ValueError: a stream's noise is guessed no better than by its level alone, its loss does not fall with the time, or the
-            gap is smallest at an end of the range.
+        ValueError: the model predicts a stream's noise no better than the uninformed prediction, its loss does not fall with
+            time, or the gap is smallest at an end of the range of gamma.
     """
     for name, one in zip(AV._fields, losses, strict=True):
         if len(one) > 2 and not one[1].mean() < one[2].mean():
             raise ValueError(
-                f"no gamma can be chosen: the noise of {name} is guessed no better than by its level alone (loss "
-                f"{one[1].mean():.2f}, by the level {one[2].mean():.2f}): train longer, or set gamma by hand"
+                f"no gamma can be chosen: the model predicts the noise of {name} no better than from the noise level alone (loss "
+                f"{one[1].mean():.2f}, from the level {one[2].mean():.2f}): train longer, or set gamma by hand"
             )
     losses = losses.map(lambda one: one[:2])
     curves = AV(*(loss_curve(*pair) for pair in losses))
     for name, one in zip(AV._fields, curves, strict=True):
-        if not (fall := relative_decrease(one)) >= MIN_DECREASE:
+        if not (decrease := relative_decrease(one)) >= MIN_DECREASE:
             raise ValueError(
-                f"no gamma can be chosen: the loss of the noise of {name} falls by {fall:.2f} of its beginning over the time, "
-                f"and that of a trained model by at least {MIN_DECREASE}; train longer, or set gamma by hand"
+                f"no gamma can be chosen: the noise prediction loss of {name} falls over time by {decrease:.2f} of its initial "
+                f"value; a trained model reaches at least {MIN_DECREASE}. Train longer, or set gamma by hand"
             )
     best = minimize_gap(curves)
     if at_range_end(best):
         raise ValueError(
-            f"no gamma can be chosen: the curves come nearer to each other up to {best:.2f}, an end of the range from {GAMMA_MIN:g} "
-            f"to {GAMMA_MAX:g}; set gamma by hand, and look at the curves (--figure)"
+            f"no gamma can be chosen: the gap of the curves is smallest at {best:.2f}, an end of the range from {GAMMA_MIN:g} to "
+            f"{GAMMA_MAX:g}; set gamma by hand, and look at the curves (--figure)"
         )
-    clips, rng = len(losses.video[0]) // draws, np.random.default_rng(seed)
+    clips, rng = len(losses.video[0]) // draws_per_clip, np.random.default_rng(seed)
     found = []
     for _ in range(resamples if clips > 1 else 0):
-        chosen = (rng.integers(0, clips, clips)[:, None] * draws + np.arange(draws)).ravel()
+        chosen = (rng.integers(0, clips, clips)[:, None] * draws_per_clip + np.arange(draws_per_clip)).ravel()
         found.append(minimize_gap(AV(*(loss_curve(times[chosen], values[chosen]) for times, values in losses))))
     low, high = np.percentile(found, [2.5, 97.5]) if found else (GAMMA_MIN, GAMMA_MAX)
     return GammaEstimate(best, min(float(low), best), max(float(high), best), curve_gap(curves, best))
 
 
 def uninformed_losses(schedule: Schedule, times: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """The loss of the noise of unit data under the best guess that knows its level alone: alpha^2 / (alpha^2 + sigma^2)."""
+    """Noise prediction loss of the best linear estimate for unit-variance data: alpha^2 / (alpha^2 + sigma^2).
+
+    This estimate knows the noise level and nothing else about the data.
+    """
     alpha, sigma = schedule.coefficients(torch.from_numpy(times).double())
     return (alpha**2 / (alpha**2 + sigma**2)).numpy()
 
 
-def relative_decrease(one: LossCurve) -> float:
-    """By how much of its first fifth a curve falls to its last fifth."""
-    first, last = (float(one(part).mean()) for part in (GRID[GRID <= 0.2], GRID[GRID >= 0.8]))
+def relative_decrease(curve: LossCurve) -> float:
+    """Relative decrease of the mean loss from the first fifth of the time to the last fifth."""
+    first, last = (float(curve(part).mean()) for part in (GRID[GRID <= 0.2], GRID[GRID >= 0.8]))
     return (first - last) / first
 
 
 def at_range_end(gamma: float) -> bool:
-    """Whether a gamma is as good as an end of the range."""
+    """Whether gamma lies within 3 % of an end of its range."""
     return gamma < GAMMA_MIN * 1.03 or gamma > GAMMA_MAX / 1.03
 
 
@@ -152,10 +176,20 @@ def measure_losses(
     times: Iterable[AV],
     generator: torch.Generator,
 ) -> AV:
-    """What a joint model errs in the noise of each stream: an AV of pairs (times, losses), arrays over all samples.
+    """Noise prediction losses of a joint model over time.
 
-    batches: final latents and their conditions. times: of each batch, an AV of [b]; zero is left out, since there is no noise.
-    The error is that of the noise whatever the model predicts, as the paper's models predict noise.
+    The loss is the squared error of the noise whatever the model predicts, since the models of the paper predict noise.
+
+    Args:
+        model: the joint network.
+        schedule: noise schedule of each stream.
+        predict: prediction type of the model.
+        batches: whitened latents and their conditions.
+        times: for each batch an AV of times [b] above zero.
+        generator: source of the noise.
+
+    Returns:
+        For each stream a pair (times, losses) of arrays over all samples.
     """
     found: AV = AV(([], []), ([], []))
     for (x0, condition), t in zip(batches, times, strict=True):
@@ -171,6 +205,21 @@ def measure_losses(
 
 
 def to_eps(schedule: Schedule, x: Tensor, x0: Tensor, t: Float[Tensor, "b"]) -> Tensor:
-    """The noise in x if its data are x0; t is above zero."""
+    """The noise in `x`, given its clean sample; times are above zero."""
     alpha, sigma = schedule.coefficients(broadcast_like(t, x))
     return (x - alpha * x0) / sigma
+
+
+__getattr__ = renamed.attributes(
+    __name__,
+    {
+        "Choice": "GammaEstimate",
+        "Curve": "LossCurve",
+        "choice": "estimate_gamma",
+        "choose_gamma": "minimize_gap",
+        "curve": "loss_curve",
+        "gap": "curve_gap",
+        "losses_over_time": "measure_losses",
+        "uninformed": "uninformed_losses",
+    },
+)

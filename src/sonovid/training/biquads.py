@@ -46,7 +46,9 @@ def apply_biquad(wave: Float[Tensor, "b n"], b: Float[Tensor, "b 3"], a: Float[T
     return torch.fft.irfft(torch.fft.rfft(wave, size) * response, size)[:, : wave.shape[1]]
 
 
-def apply_random_biquad(wave: Float[Tensor, "b n"], sample_rate: int, generator: torch.Generator | None = None) -> Float[Tensor, "b n"]:
+def apply_random_biquad(
+    wave: Float[Tensor, "b n"], sample_rate: int, generator: torch.Generator | None = None
+) -> Float[Tensor, "b n"]:
     """Each waveform through one filter of a random kind, centre, sharpness and gain, and brought back to [-1, 1] where it leaves.
 
     Deviation: the paper says random biquads and no more. All kinds alike often; centres from 60 Hz to 0.45 of the rate, evenly

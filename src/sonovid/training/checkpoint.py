@@ -56,7 +56,7 @@ def save(
             files[path.name] = _seal(path)
         write_state(aside, {"step": step, "files": files, **state})
 
-    with atomic.room_for(final, "the earlier checkpoints are whole, and resume=latest continues from the last of them"):
+    with atomic.disk_full_errors(final, "the earlier checkpoints are whole, and resume=latest continues from the last of them"):
         atomic.replace_folder(final, write)
     prune(out, step, keep=keep, milestones=milestones)
     return final

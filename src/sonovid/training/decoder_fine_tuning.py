@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid.training.reconstruction import ReconstructionOutput, pixel_differences, per_sample
+from sonovid.training.reconstruction import ReconstructionOutput, per_sample, pixel_differences
 
 # A gradient that all but vanishes would weigh the verdict without bound.
 HEAVIEST, SMALLEST = 1e4, 1e-4

@@ -37,7 +37,7 @@ def save(out: Path, tensors: dict[str, Tensor], mark: str) -> None:
     """Write frozen weights into a run's folder, unless they are there."""
     path = out / file_name(mark)
     if mark and not path.is_file():
-        with atomic.new_file(path) as aside:
+        with atomic.atomic_file(path) as aside:
             save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, aside)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sonovid.codecs.hierarchical.autoencoder import SCHEDULE
 from sonovid.core.av import AV
 from sonovid.diffusion.losses import mean_squared_error
-from sonovid.diffusion.schedule import add_noise, training_target, to_x0
+from sonovid.diffusion.schedule import add_noise, to_x0, training_target
 from sonovid.training.reconstruction import ReconstructionOutput, sample_posterior
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class HierarchicalObjective:
             numbers,
             features=None if meaning is None else meaning.features,
             labels=labels,
-            present=present,
+            keep_condition=present,
             null_latents=network.null_latents(),
         )
         x0 = torch.cat([rearrange(select_frames(perceived.video, numbers), "b c k h w -> (b k) c h w"), perceived.audio])

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sonovid.pipelines import loading as folders
+from sonovid.pipelines import loading
 
 PACKAGED = "packaged"
 
@@ -23,8 +23,8 @@ def initialize_from(model: nn.Module, source: str) -> None:
         ValueError: no such folder, or weights of another network.
     """
     given = "shipped" if source == PACKAGED else source
-    folder = folders.locate(given) if given == "shipped" or not Path(given).is_dir() else Path(given)
-    folder = folder / "denoiser" if (folder / folders.INDEX).is_file() else folder
+    folder = loading.locate(given) if given == "shipped" or not Path(given).is_dir() else Path(given)
+    folder = folder / "denoiser" if (folder / loading.INDEX).is_file() else folder
     found: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         found |= load_file(path)

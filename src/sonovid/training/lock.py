@@ -44,7 +44,7 @@ def lock_folder(out: "str | os.PathLike") -> Iterator[None]:
             atomic.write_text(out / HOLDER, json.dumps(holder))
             # Nobody else writes here, so whatever lies aside was left by killed runs, also of other machines.
             for folder in (out, out / "samples"):
-                atomic.sweep(folder, all_dead=True)
+                atomic.remove_leftovers(folder, exclusive=True)
     if fault := ranks.told(fault):
         raise ValueError(fault)
     _held.add(out)

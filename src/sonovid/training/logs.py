@@ -80,7 +80,7 @@ class TrainingLog:
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
         """One line: what kind it is ("train", "validation"), its step and named numbers."""
-        with atomic.room_for(self.path, "the checkpoints are whole"):
+        with atomic.disk_full_errors(self.path, "the checkpoints are whole"):
             with open(self.path, "a") as file:
                 file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
             if self.board is not None:

@@ -22,13 +22,13 @@ from torch import Tensor, nn
 
 from sonovid.core import atomic, progress
 from sonovid.training import checkpoint
+from sonovid.training.config import TrainingConfig
+from sonovid.training.distributed import World
 from sonovid.training.job import Job, derive_seed
 from sonovid.training.lock import lock_folder
-from sonovid.training.logs import TrainingLog, LossMeter
+from sonovid.training.logs import LossMeter, TrainingLog
 from sonovid.training.preemption import Preempted, SigtermWatch
-from sonovid.training.distributed import World
 from sonovid.training.run import SampleOrder, TrainingRun
-from sonovid.training.config import TrainingConfig
 
 __all__ = ["Job", "Order", "drawn_from", "learning_rate", "seed_of", "train", "validate"]
 
@@ -254,7 +254,7 @@ def _validate(run: TrainingRun, lines: TrainingLog | None) -> None:
         values = run.averaged(lambda model: validate(model, run.job, run.device)) if run.job.validation_size else {}
         if (sample := run.job.sample) is not None:
             folder = run.out / "samples" / f"step-{run.step:06d}"
-            with atomic.room_for(folder, "the checkpoints are whole"):
+            with atomic.disk_full_errors(folder, "the checkpoints are whole"):
                 run.averaged(lambda model: sample(model, folder, run.step))
     if lines is not None and values:
         lines.write("validation", run.step, values)

@@ -17,7 +17,9 @@ class MuonWithAdamW(torch.optim.Optimizer):
     all that a place sees to the channels that it gives.
     """
 
-    def __init__(self, matrices: Iterable[Tensor], rest: list[dict[str, Any]], *, rate: float, decay: float, settings: TrainingConfig):
+    def __init__(
+        self, matrices: Iterable[Tensor], rest: list[dict[str, Any]], *, rate: float, decay: float, settings: TrainingConfig
+    ):
         scale = settings.matrix_rate
         matrices = list(matrices)
         # A copy where the kernel is not contiguous (channels last), so that a checkpoint has one form whatever the memory's.

@@ -55,7 +55,9 @@ class FrameReconstruction:
         frames = batch["frames"]
         mean, log_variance = model.posterior(frames)
         made = model.decode(sample_posterior(mean, log_variance, generator)).float()
-        sharp = torch.stack([per_sample((a - b).abs()) for a, b in zip(pixel_differences(made), pixel_differences(frames), strict=True)]).sum(0)
+        sharp = torch.stack(
+            [per_sample((a - b).abs()) for a, b in zip(pixel_differences(made), pixel_differences(frames), strict=True)]
+        ).sum(0)
         losses = {
             "pixels": per_sample((made - frames).abs()),
             "edges": self.edge * sharp,

@@ -18,13 +18,13 @@ from sonovid.core import atomic
 from sonovid.core.av import AV
 from sonovid.diffusion.objective import LossOutput, total_loss
 from sonovid.training import checkpoint, frozen_weights, optimizers
-from sonovid.training.gradient_checkpointing import enable_gradient_checkpointing
+from sonovid.training.config import TrainingConfig
+from sonovid.training.distributed import World
 from sonovid.training.ema import EMA, trainable_parameters
-from sonovid.training.initialization import initialize_from, freeze_other_stream
+from sonovid.training.gradient_checkpointing import enable_gradient_checkpointing
+from sonovid.training.initialization import freeze_other_stream, initialize_from
 from sonovid.training.job import Job, derive_seed
 from sonovid.training.logs import LossMeter
-from sonovid.training.distributed import World
-from sonovid.training.config import TrainingConfig
 
 log = logging.getLogger(__name__)
 

@@ -69,7 +69,7 @@ def test_at_first_it_is_silent_and_blocks_and_given_streams_say_nothing():
     model.blocks[0].register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0]))
     model.blocks[1].register_forward_hook(lambda m, inputs, out: seen.append(out))
     for given in (None, x):
-        assert same(model(x, at(), given=given).prediction, x.map(torch.zeros_like))
+        assert same(model(x, at(), conditioning=given).prediction, x.map(torch.zeros_like))
     assert all(torch.equal(tokens, seen[0]) for tokens in seen)
 
 
@@ -80,16 +80,16 @@ def test_everything_reaches_both_streams():
         model(AV(x.video + 1, x.audio), at()),
         model(AV(x.video, x.audio + 1), at()),
         model(x, at(0.7)),
-        model(x, at(), given=AV(x.video, None)),
-        model(x, at(), given=AV(None, x.audio)),
-        model(x, at(), dropped=torch.tensor([True, True])),
+        model(x, at(), conditioning=AV(x.video, None)),
+        model(x, at(), conditioning=AV(None, x.audio)),
+        model(x, at(), drop_context=torch.tensor([True, True])),
     ):
         assert all(not torch.allclose(a, b) for a, b in zip(plain, changed.prediction, strict=True))
 
 
 def test_every_parameter_learns_once_the_gates_have_opened():
     model, x = awake(MMLDM(**{**tiny(), "context": "class", "num_classes": 3})), pair()
-    out = model(x, at(), labelled(0, 2), given=x).prediction
+    out = model(x, at(), labelled(0, 2), conditioning=x).prediction
     (out.video.square().mean() + out.audio.square().mean()).backward()
     assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
 
@@ -99,7 +99,7 @@ def test_zero_layers_do_learn():
     model, x = MMLDM(**tiny()), pair()
     for part in model.exits.values():
         nn.init.normal_(part.linear.weight)
-    sum(one.square().mean() for one in model(x, at(), given=x).prediction).backward()
+    sum(one.square().mean() for one in model(x, at(), conditioning=x).prediction).backward()
     assert all(linear.weight.grad.abs().sum() > 0 for linear in model.given_in.values())
 
 
@@ -108,10 +108,10 @@ def test_a_context_projected_once_serves_all_steps():
     calls = []
     model.context_in.register_forward_hook(lambda *_: calls.append(1))
     dropped = torch.tensor([False, True])
-    context = model.embed_context(None, 2, dropped)
+    context = model.embed_context(None, 2, drop_context)
     step = partial(model, context=context)
     for value in (0.9, 0.5, 0.1):
-        assert torch.equal(step(x, at(value)).prediction.video, model(x, at(value), dropped=dropped).prediction.video)
+        assert torch.equal(step(x, at(value)).prediction.video, model(x, at(value), drop_context=dropped).prediction.video)
     assert len(calls) == 1 + 3
 
 
@@ -125,7 +125,7 @@ def test_words_of_a_sample_do_not_depend_on_its_neighbours():
     assert not same(both, model(x, at()).prediction)
     nothing = worded(words, mask).without_text()
     assert same(model(x, at(), nothing).prediction, model(x, at()).prediction)
-    assert same(model(x, at(), worded(words, mask), dropped=torch.tensor([True, True])).prediction, model(x, at()).prediction)
+    assert same(model(x, at(), worded(words, mask), drop_context=torch.tensor([True, True])).prediction, model(x, at()).prediction)
 
 
 def test_classes_and_none():
@@ -188,7 +188,7 @@ def test_what_does_not_fit_is_refused_in_one_line():
     with pytest.raises(ValueError, match=r"audio latents \(4, 5, 4\), expected \(4, 4, 4\)"):
         model(AV(x.video, torch.zeros(2, 4, 5, 4)), at())
     with pytest.raises(ValueError, match="video latents"):
-        model(x, at(), given=AV(torch.zeros(2, 4, 2, 4, 4), None))
+        model(x, at(), conditioning=AV(torch.zeros(2, 4, 2, 4, 4), None))
     with pytest.raises(ValueError, match="share one time"):
         model(x, AV(torch.zeros(2), torch.ones(2)))
     with pytest.raises(ValueError, match="asked for a class"):
@@ -213,7 +213,7 @@ def test_what_does_not_fit_is_refused_in_one_line():
 
 
 @pytest.mark.parametrize(
-    "against", [["without_given"], ["without_context"], ["without_given", "without_context"]], ids=["modality", "context", "both"]
+    "against", [["without_modality"], ["without_context"], ["without_modality", "without_context"]], ids=["modality", "context", "both"]
 )
 def test_sound_is_sampled_for_given_pictures(against):
     """The whole way: contexts projected once, guidance by Eq. 9, the given stream noised along and untouched at the end."""
@@ -221,10 +221,10 @@ def test_sound_is_sampled_for_given_pictures(against):
     clean, noise = pair(), pair(seed=3)
     given = AV(clean.video, None)
 
-    def told(given, dropped=None):
-        return build_denoiser(partial(model, given=given, context=model.embed_context(None, 2, dropped)), schedule, "eps")
+    def told(given, drop_context=None):
+        return build_denoiser(partial(model, conditioning=given, context=model.embed_context(None, 2, drop_context)), schedule, "eps")
 
-    nulls = {"without_given": told(None), "without_context": told(given, torch.ones(2, dtype=torch.bool))}
+    nulls = {"without_modality": told(None), "without_context": told(given, torch.ones(2, dtype=torch.bool))}
     nulls = {name: null for name, null in nulls.items() if name in against}
     ends = []
     for phi in (1.0, 4.0):

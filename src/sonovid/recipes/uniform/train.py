@@ -1,4 +1,4 @@
-"""UniForm's training from its recipe: latents cached, the network trained, a pipeline left that can be loaded."""
+"""Train UniForm: load the codecs, cache the latents, train the transformer, and save a pipeline."""
 
 import logging
 from collections.abc import Callable
@@ -9,15 +9,16 @@ from torch import nn
 
 from sonovid.codecs.separate import SeparateCodecs
 from sonovid.core.av import AV, Task
-from sonovid.diffusion.objective import LogitNormal, MultiTaskObjective, Uniform
+from sonovid.diffusion.objective import MultiTaskObjective
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Schedule, Tabulated
 from sonovid.models.uniform.pixart import init_from_pixart, load_pixart
 from sonovid.models.uniform.sequence import SequenceUniForm
 from sonovid.models.uniform.transformer import UniForm
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
-from sonovid.recipes import components as parts
-from sonovid.recipes.latent_training import feed, fit
-from sonovid.recipes.uniform import Regression, UniFormRecipe
+from sonovid.recipes.components import OPEN_SORA, load_audio_codec, load_text_encoder, load_video_codec
+from sonovid.recipes.latent_data import prepare_latents
+from sonovid.recipes.latent_training import timestep_distribution, train_on_latents
+from sonovid.recipes.uniform.config import ObjectiveConfig, UniFormConfig
 from sonovid.training.loop import seeded_init
 
 log = logging.getLogger(__name__)
@@ -25,54 +26,61 @@ log = logging.getLogger(__name__)
 SCHEDULES: dict[str, Callable[[], Schedule]] = {"flow": RectifiedFlow, "cosine": Cosine, "linear": Tabulated}
 
 
-def run(recipe: UniFormRecipe, resolved: dict[str, Any]) -> Path:
-    """Train, and return the folder of the pipeline.
+def run(recipe: UniFormConfig, recorded: dict[str, Any]) -> Path:
+    """Train UniForm.
+
+    Args:
+        recipe: the config.
+        recorded: the plain values that are written to recipe.json.
+
+    Returns:
+        The folder of the pipeline.
 
     Raises:
-        ValueError: codecs that are missing, or that do not fit each other.
+        ValueError: a codec is missing, or the codecs do not fit each other.
     """
-    audio = parts.audio_codec(recipe.codecs)
+    audio = load_audio_codec(recipe.codecs)
     if not recipe.codecs.video:
-        raise ValueError(f"codecs.video is empty: name a codec {grid_wanted(recipe, audio)}, such as {parts.OPEN_SORA}")
-    codecs = AV(parts.video_codec(recipe.codecs), audio)
-    text = parts.text_encoder(recipe.codecs)
-    # What does not fit is said before hours are spent on latents.
-    model, regress = network(recipe, codecs), objective(recipe.regression)
-    fed = feed(recipe, SeparateCodecs(*codecs), text)
+        raise ValueError(f"codecs.video is empty: name a codec {_required_latents(recipe, audio)}, such as {OPEN_SORA}")
+    codecs = AV(load_video_codec(recipe.codecs), audio)
+    text_encoder = load_text_encoder(recipe.codecs)
+    # The network is built first, so that codecs that do not fit fail before hours of encoding.
+    model, objective = build_network(recipe, codecs), build_objective(recipe.regression)
+    data = prepare_latents(recipe, SeparateCodecs(*codecs), text_encoder)
 
     def pipeline(network: nn.Module) -> SoundingVideoPipeline:
-        return assembled(recipe, network, codecs, text, regress.schedule)
+        return build_pipeline(recipe, network, codecs, text_encoder, objective.schedule)
 
     weights = {"audio": recipe.regression.audio_weight}
-    return fit(recipe, resolved, model, regress, fed, pipeline, weights)
+    return train_on_latents(recipe, recorded, model, objective, data, pipeline, weights)
 
 
-def grid_wanted(recipe: UniFormRecipe, audio: Any) -> str:
-    """What the latents of a video codec have to be like, beside this audio codec."""
-    channels, steps, bins = audio.latent_shape(recipe.geometry)
-    frames = f"whose latent frames divide the sound's {steps} steps"
+def _required_latents(recipe: UniFormConfig, audio_codec: Any) -> str:
+    """Describe the latents that a video codec must have to fit this audio codec, for an error message."""
+    channels, steps, bins = audio_codec.latent_shape(recipe.geometry)
+    frames = f"whose latent frames divide the audio's {steps} steps"
     return f"{frames}, and whose channels times rows are {channels * bins}" if recipe.network.layout == "columns" else frames
 
 
-def network(recipe: UniFormRecipe, codecs: AV) -> UniForm | SequenceUniForm:
-    """The network that fits the codecs.
+def build_network(recipe: UniFormConfig, codecs: AV) -> UniForm | SequenceUniForm:
+    """Build the network for the latents of a pair of codecs.
 
     Raises:
-        ValueError: the audio latents do not fall evenly on the video latents.
+        ValueError: the number of audio latent steps is no multiple of the number of video latent frames.
     """
     c, t, h, w = codecs.video.latent_shape(recipe.geometry)
     channels, steps, bins = codecs.audio.latent_shape(recipe.geometry)
     if steps % t:
-        raise ValueError(f"{steps} audio latent steps do not fall evenly on {t} latent frames; change geometry or codecs")
-    own = recipe.network
-    if own.layout == "sequence":
-        if own.pixart or own.learn_variance:
+        raise ValueError(f"{steps} audio latent steps are no multiple of {t} video latent frames; change geometry or codecs")
+    config = recipe.network
+    if config.layout == "sequence":
+        if config.pixart or config.learn_variance:
             raise ValueError("network.layout=sequence: network.pixart and network.learn_variance belong to the other layouts")
         with seeded_init(recipe.training.seed):
             return SequenceUniForm(
-                depth=own.depth,
-                width=own.width,
-                heads=own.heads,
+                depth=config.depth,
+                width=config.width,
+                heads=config.heads,
                 video=(c, h, w),
                 audio=(channels, bins, steps // t),
                 text_width=recipe.codecs.text_width,
@@ -81,51 +89,55 @@ def network(recipe: UniFormRecipe, codecs: AV) -> UniForm | SequenceUniForm:
             )
     with seeded_init(recipe.training.seed):
         model = UniForm(
-            layout=own.layout,
-            depth=own.depth,
-            width=own.width,
-            heads=own.heads,
-            patch_size=own.patch_size,
+            layout=config.layout,
+            depth=config.depth,
+            width=config.width,
+            heads=config.heads,
+            patch_size=config.patch_size,
             video=(c, h, w),
             audio=(channels, bins, steps // t),
             text_width=recipe.codecs.text_width,
-            learn_variance=own.learn_variance,
+            learn_variance=config.learn_variance,
             fps=float(recipe.geometry.fps),
         )
-    if own.pixart:
-        left = init_from_pixart(model, load_pixart(own.pixart))
-        log.info("begun from %s; %d tensors that it does not know are new", own.pixart, len(left))
+    if config.pixart:
+        not_loaded = init_from_pixart(model, load_pixart(config.pixart))
+        log.info("initialised from %s, except %d tensors that it does not have", config.pixart, len(not_loaded))
     return model
 
 
-def objective(regression: Regression) -> MultiTaskObjective:
-    """What is regressed; a stream made from the other at times of its own, as the recipe says."""
-    schedule = SCHEDULES[regression.schedule]()
-    one: Any = {"uniform": Uniform(), "table": Uniform(1000)}.get(regression.law)
-    law, from_audio, from_video = AV(one, one), one, one
-    if one is None:
-        law = AV(regression.video_mean, regression.audio_mean).map(lambda mean: LogitNormal(mean, regression.std))
-        from_audio = LogitNormal(regression.given_audio_mean, regression.std)
-        from_video = LogitNormal(regression.given_video_mean, regression.std)
-    shares = {
-        Task.JOINT: regression.joint,
-        Task.VIDEO_TO_AUDIO: regression.video_to_audio,
-        Task.AUDIO_TO_VIDEO: regression.audio_to_video,
-    }
+def build_objective(config: ObjectiveConfig) -> MultiTaskObjective:
+    """Build the objective. A stream generated from the other has a timestep distribution of its own."""
+    schedule = SCHEDULES[config.schedule]()
+
+    def distribution(mean: float) -> Any:
+        return timestep_distribution(config.law, mean, config.std)
+
+    joint = AV(config.video_mean, config.audio_mean).map(distribution)
+    from_audio, from_video = distribution(config.given_audio_mean), distribution(config.given_video_mean)
     return MultiTaskObjective(
         schedule=AV(schedule, schedule),
-        predict=regression.predict,
-        tasks=shares,
-        times=regression.times,
-        law=law,
-        law_for={Task.VIDEO_TO_AUDIO: AV(law.video, from_video), Task.AUDIO_TO_VIDEO: AV(from_audio, law.audio)},
-        text_dropout=regression.text_dropout,
-        bound=regression.bound,
+        predict=config.predict,
+        tasks={
+            Task.JOINT: config.joint,
+            Task.VIDEO_TO_AUDIO: config.video_to_audio,
+            Task.AUDIO_TO_VIDEO: config.audio_to_video,
+        },
+        times=config.times,
+        time_distribution=joint,
+        task_time_distributions={
+            Task.VIDEO_TO_AUDIO: AV(joint.video, from_video),
+            Task.AUDIO_TO_VIDEO: AV(from_audio, joint.audio),
+        },
+        text_dropout=config.text_dropout,
+        vlb_weight=config.bound,
     )
 
 
-def assembled(recipe: UniFormRecipe, network: nn.Module, codecs: AV, text: Any, schedule: AV) -> SoundingVideoPipeline:
-    """The pipeline of a network with the recipe's ways of sampling."""
+def build_pipeline(
+    recipe: UniFormConfig, network: nn.Module, codecs: AV, text_encoder: Any, schedule: AV
+) -> SoundingVideoPipeline:
+    """Build the pipeline of a network, with the recipe's sampling options."""
     sampling = recipe.sampling
     options = {
         "num_inference_steps": sampling.steps,
@@ -134,4 +146,4 @@ def assembled(recipe: UniFormRecipe, network: nn.Module, codecs: AV, text: Any, 
         "shift": sampling.shift,
     }
     predict = recipe.regression.predict
-    return SoundingVideoPipeline(network, *codecs, text, recipe.geometry, schedule, predict, sampling.step, options)
+    return SoundingVideoPipeline(network, *codecs, text_encoder, recipe.geometry, schedule, predict, sampling.step, options)

@@ -11,12 +11,12 @@ from sonovid import media, recipes
 from sonovid.cli import main
 from sonovid.codecs.hierarchical import Decoding, HierarchicalAutoencoder, HierarchicalNetwork
 from sonovid.core.geometry import Geometry
-from sonovid.core.labels import Classes
+from sonovid.core.labels import ClassLabels
 from sonovid.data import clips
 from sonovid.data.manifest import read
 from sonovid.data.scenes.bounces import RESTITUTION
 from sonovid.models.mmldm import Continuation
-from sonovid.pipelines.continuation import Manner, go_on
+from sonovid.pipelines.continuation import ContinuationSettings, extend
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import components as parts
 from sonovid.recipes import uniform
@@ -35,7 +35,7 @@ def generator(tmp_path_factory):
     """A pipeline of MM-LDM as its trainings leave it, before their first step; those are tested beside their own recipes."""
     first, second = mmldm.tiny_autoencoder(), mmldm.tiny()
     frames = parts.video_codec(uniform.Codecs(video="tiny"))
-    classes = Classes(tuple(RESTITUTION))
+    classes = ClassLabels(tuple(RESTITUTION))
     with seeded_init(0):
         network = HierarchicalNetwork(**mmldm_training.settings(first, frames, len(classes)))
     image = audio_image(first.base.picture, OWN)
@@ -69,7 +69,7 @@ def pipe(trained):
 
 
 def true(seconds, seed=3):
-    return clips.load(clips.Window(read(f"scenes:bounces:1:seed={seed}")[0]), replace(OWN, num_frames=int(8 * seconds)))
+    return clips.load_clip(clips.Window(read(f"scenes:bounces:1:seed={seed}")[0]), replace(OWN, num_frames=int(8 * seconds)))
 
 
 def whole(windows):
@@ -99,7 +99,7 @@ def test_a_pair_of_windows_is_each_window_encoded_by_itself(generator):
     clip = true(1)
     found = training.encoded_in_two([clip], codec=pipe.codec, own=OWN, device=torch.device("cpu"), precision="no")
     halves = training.InTwo(lambda indices: {"x0": found, "condition": None})([0])
-    for index, half in ((0, "before"), (1, "x0")):
+    for index, half in ((0, "previous_window"), (1, "x0")):
         frames = torch.from_numpy(clip.frames[4 * index : 4 * index + 4].copy()).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         with torch.no_grad():
             alone = pipe.codec.encode(frames, torch.from_numpy(clip.waveform[:, 8000 * index : 8000 * index + 8000].copy()))
@@ -115,15 +115,15 @@ def test_a_recipe_goes_on_with_what_the_recipe_of_its_generator_leaves(name):
 
 @pytest.mark.parametrize("hand_off", ["latents", "decoded"])
 def test_three_windows_from_nothing_and_from_a_clip(pipe, hand_off):
-    manner = Manner(label=pipe.classes.names[0], hand_off=hand_off)
-    frames, sound, windows = whole(go_on(pipe, seconds=1.5, manner=manner, generator=0))
+    settings = ContinuationSettings(label=pipe.classes.names[0], hand_off=hand_off)
+    frames, sound, windows = whole(extend(pipe, seconds=1.5, settings=settings, generator=0))
     assert (frames.shape, sound.shape) == ((12, 32, 32, 3), (1, 24000))
     assert [one.begin for one in windows] == [0, 4, 8]
-    assert [one.join is None for one in windows] == [True, False, False]
-    assert all(one.join.begin == one.join.end == one.begin / 8 for one in windows[1:])
-    assert all(one.join.pixels.within for one in windows[1:])
+    assert [one.crossfade is None for one in windows] == [True, False, False]
+    assert all(one.crossfade.begin == one.crossfade.end == one.begin / 8 for one in windows[1:])
+    assert all(one.crossfade.pixels.within for one in windows[1:])
     clip = true(0.75)
-    frames, sound, windows = whole(go_on(pipe, clip, seconds=2, manner=manner, generator=0))
+    frames, sound, windows = whole(extend(pipe, clip, seconds=2, settings=settings, generator=0))
     assert (len(frames), sound.shape[1]) == (16, 32000)
     np.testing.assert_array_equal(frames[:6], clip.frames)
     np.testing.assert_array_equal(sound[:, :12000], clip.waveform)
@@ -132,8 +132,8 @@ def test_three_windows_from_nothing_and_from_a_clip(pipe, hand_off):
 
 def test_the_window_before_is_heeded(pipe):
     def after(clip, **options):
-        manner = Manner(label=pipe.classes.names[0])
-        return whole(go_on(pipe, clip, seconds=1, manner=manner, generator=0, **options))[2][-1].latents
+        settings = ContinuationSettings(label=pipe.classes.names[0])
+        return whole(extend(pipe, clip, seconds=1, settings=settings, generator=0, **options))[2][-1].latents
 
     one, other = true(0.5), true(0.5, seed=8)
     base = after(one)
@@ -154,7 +154,7 @@ def test_the_latents_before_are_those_that_were_sampled_or_those_of_what_came_ou
         seen.clear()
         pipe.denoiser.embed_context = watched
         try:
-            windows = whole(go_on(pipe, seconds=1, manner=Manner(hand_off=hand_off), generator=0))[2]
+            windows = whole(extend(pipe, seconds=1, settings=ContinuationSettings(hand_off=hand_off), generator=0))[2]
         finally:
             del pipe.denoiser.embed_context
         same = [torch.equal(a, b) for a, b in zip(seen[-1], windows[0].latents, strict=True)]
@@ -171,7 +171,7 @@ def test_the_latents_before_are_those_that_were_sampled_or_those_of_what_came_ou
 def test_one_stream_goes_on_beside_another_that_is_given(pipe, stream):
     given = true(1.5)
     only = replace(given, **({"waveform": None} if stream == "video" else {"frames": None}))
-    frames, sound, _ = whole(go_on(pipe, true(0.5, seed=8), seconds=1.5, **{stream: only}, generator=0))
+    frames, sound, _ = whole(extend(pipe, true(0.5, seed=8), seconds=1.5, **{stream: only}, generator=0))
     if stream == "video":
         np.testing.assert_array_equal(frames, given.frames)
     else:
@@ -182,7 +182,7 @@ def test_one_stream_goes_on_beside_another_that_is_given(pipe, stream):
 def test_a_single_window_is_made_as_by_any_model(pipe):
     made = pipe(label=pipe.classes.names[0], generator=0).clips[0]
     assert made.frames.shape == (4, 32, 32, 3)
-    first = next(iter(go_on(pipe, seconds=1, manner=Manner(label=pipe.classes.names[0]), generator=0)))
+    first = next(iter(extend(pipe, seconds=1, settings=ContinuationSettings(label=pipe.classes.names[0]), generator=0)))
     np.testing.assert_array_equal(first.clip.frames, made.frames)
     clip = true(0.5)
     assert pipe(video=replace(clip, waveform=None), generator=0).clips[0].waveform.shape == (1, 8000)
@@ -214,9 +214,9 @@ def test_what_does_not_fit_is_refused(generator, tmp_path, changes, message):
 def test_a_generator_alone_cannot_go_on(generator):
     pipe = SoundingVideoPipeline.from_pretrained(generator)
     with pytest.raises(ValueError, match=r"cannot go on .*mmldm.\*.continuation"):
-        go_on(pipe, seconds=1)
+        extend(pipe, seconds=1)
     with pytest.raises(ValueError, match="its windows share no frames"):
-        go_on(replace_denoiser(pipe), seconds=1, manner=Manner(overlap=2))
+        extend(replace_denoiser(pipe), seconds=1, settings=ContinuationSettings(overlap=2))
 
 
 def replace_denoiser(pipe):

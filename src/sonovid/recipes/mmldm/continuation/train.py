@@ -18,9 +18,9 @@ from sonovid.core.geometry import Geometry
 from sonovid.data import clips, latents
 from sonovid.diffusion.cross_modal import ContinuationObjective
 from sonovid.diffusion.objective import LogitNormal, Uniform
-from sonovid.media.audio import lasting
+from sonovid.media.audio import pad_or_trim
 from sonovid.models.mmldm import MMLDM, Continuation
-from sonovid.pipelines.continuation import Manner, go_on
+from sonovid.pipelines.continuation import ContinuationSettings, extend
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import components as parts
 from sonovid.recipes.latent_training import batches, encoded
@@ -48,10 +48,10 @@ def run(recipe: ContinuationRecipe, resolved: dict[str, Any]) -> Path:
     with seeded_init(recipe.training.seed):
         model = Continuation.from_generator(start.denoiser, recipe.depth or None)
 
-    def batch(cache: latents.Latents) -> Callable[[Sequence[int]], dict[str, Any]]:
+    def batch(cache: latents.LatentDataset) -> Callable[[Sequence[int]], dict[str, Any]]:
         return InTwo(batches(cache, codec, start.text_encoder, classes=classes))
 
-    shown = [clips.load(window, both) for window in windows[: recipe.shown]]
+    shown = [clips.load_clip(window, both) for window in windows[: recipe.shown]]
     objective_of = objective(recipe, start.schedule)
     ready = Job(
         model=model,
@@ -62,7 +62,7 @@ def run(recipe: ContinuationRecipe, resolved: dict[str, Any]) -> Path:
         validation_size=len(held_out) if held_out else 0,
         settings=recipe.training,
         weights={"audio": recipe.regression.audio_weight},
-        pairs=objective_of.paired_and_shuffled,
+        pairs=objective_of.compare_shuffled,
         sample=lambda network, folder, step: continued(assembled(start, network), shown, recipe.windows, folder),
         export=lambda network, folder: assembled(start, network).save_pretrained(folder),
         recipe=resolved,
@@ -99,7 +99,7 @@ def encoded_in_two(given: list[Clip], *, codec: PairCodec, own: Geometry, device
         first, last = index * own.num_frames, (index + 1) * own.num_frames
         sample = index * own.num_samples
         pieces = [
-            replace(clip, frames=clip.frames[first:last], waveform=lasting(clip.waveform[:, sample:], own.num_samples))
+            replace(clip, frames=clip.frames[first:last], waveform=pad_or_trim(clip.waveform[:, sample:], own.num_samples))
             for clip in given
             if clip.frames is not None and clip.waveform is not None
         ]
@@ -119,7 +119,7 @@ class InTwo:
         def half(index: int) -> Callable[[Tensor], Tensor]:
             return lambda x: x.chunk(2, dim=2)[index]
 
-        return {**found, "before": found["x0"].map(half(0)), "x0": found["x0"].map(half(1))}
+        return {**found, "previous_window": found["x0"].map(half(0)), "x0": found["x0"].map(half(1))}
 
 
 def objective(recipe: ContinuationRecipe, schedule: AV) -> ContinuationObjective:
@@ -131,7 +131,7 @@ def objective(recipe: ContinuationRecipe, schedule: AV) -> ContinuationObjective
         schedule=schedule,
         predict=own.predict,
         tasks={Task.JOINT: 1 - sum(given.values()), **given},
-        law=AV(law, law),
+        time_distribution=AV(law, law),
         text_dropout=own.context_dropout,
         **asdict(recipe.before),
     )
@@ -164,8 +164,11 @@ def continued(pipe: SoundingVideoPipeline, shown: Sequence[Clip], windows: int, 
         media.write(folder / f"{number}-true.mp4", clip, overwrite=True)
         first = replace(clip, frames=clip.frames[: own.num_frames], waveform=clip.waveform[:, : own.num_samples])
         label = clip.label if len(pipe.classes) else None
-        manner = Manner(prompt=clip.caption if pipe.takes_words else None, label=label)
+        settings = ContinuationSettings(prompt=clip.caption if pipe.accepts_text else None, label=label)
         options: Any = {"fps": own.fps, "size": (own.height, own.width), "sample_rate": own.sample_rate, "overwrite": True}
-        with torch.autocast(pipe.device.type, enabled=False), media.streaming(folder / f"{number}-long.mp4", **options) as pieces:
-            for window in go_on(pipe, first, seconds=windows * own.seconds, manner=manner, generator=number):
+        with (
+            torch.autocast(pipe.device.type, enabled=False),
+            media.open_writer(folder / f"{number}-long.mp4", **options) as pieces,
+        ):
+            for window in extend(pipe, first, seconds=windows * own.seconds, settings=settings, generator=number):
                 pieces.add(window.clip.frames, window.clip.waveform)

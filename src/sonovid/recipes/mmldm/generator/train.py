@@ -21,14 +21,14 @@ from sonovid.codecs.mel import LogMel
 from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.core.av import AV, Task
 from sonovid.core.clip import Clip
-from sonovid.core.labels import Classes
+from sonovid.core.labels import ClassLabels
 from sonovid.data import clips, latents
 from sonovid.diffusion.cross_modal import CrossModalObjective
 from sonovid.diffusion.objective import LogitNormal, Uniform
 from sonovid.diffusion.schedule import Tabulated
 from sonovid.models.mmldm import MMLDM
-from sonovid.pipelines import loading as folders
-from sonovid.pipelines import packaged as shipped
+from sonovid.pipelines import loading
+from sonovid.pipelines import packaged
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import components as parts
 from sonovid.recipes import uniform
@@ -71,13 +71,13 @@ def run_autoencoder(recipe: AutoencoderRecipe, resolved: dict[str, Any]) -> Path
     def perceived(given: list[Clip]) -> AV:
         raw = untouched(given)
         pictures = raw.video.movedim(-1, 1).to(device).float() / 127.5 - 1
-        return first.perceive(pictures, raw.audio.to(device).float() / 32767).map(torch.Tensor.half)
+        return first.encode_signal(pictures, raw.audio.to(device).float() / 32767).map(torch.Tensor.half)
 
     key = (frames, log_mel.to_config(), asdict(image), "perceived")
     training, held_out, windows = parts.caches(
         recipe.data, recipe.geometry, out, perceived, *key, last=not recipe.losses.adversarial
     )
-    pixels: Sequence[latents.Latents | None] = (None, None)
+    pixels: Sequence[latents.LatentDataset | None] = (None, None)
     if recipe.losses.adversarial:
         pixels = parts.caches(recipe.data, recipe.geometry, out, untouched, "untouched", (True, True))[:2]
     classes = classes_of(training, held_out, names=recipe.network.classes) if recipe.losses.classes else None
@@ -92,7 +92,7 @@ def run_autoencoder(recipe: AutoencoderRecipe, resolved: dict[str, Any]) -> Path
     def save(model: Any, folder: Path) -> None:
         model.save_pretrained(folder)
 
-    shown = [clips.load(window, recipe.geometry) for window in windows[: recipe.shown]]
+    shown = [clips.load_clip(window, recipe.geometry) for window in windows[: recipe.shown]]
     batch, held = (Perceived(model, *both, classes) for both in ((training, pixels[0]), (held_out, pixels[1])))
     ready = Job(
         model=model,
@@ -131,9 +131,9 @@ def vocoder_for(base: Base, log_mel: LogMel) -> Any:
     Raises:
         ValueError: there is none, or it was made for another spectrogram.
     """
-    if base.vocoder != shipped.NAME:
+    if base.vocoder != packaged.NAME:
         return vocoder_of(Path(base.vocoder), log_mel, "base.vocoder") if base.vocoder else None
-    codec = SpectrogramCodec.from_pretrained(shipped.folder() / "audio_codec")
+    codec = SpectrogramCodec.from_pretrained(packaged.folder() / "audio_codec")
     names = ("sample_rate", "bins", "n_fft", "hop", "low", "high", "floor")
     differing = [name for name in names if getattr(codec.log_mel, name) != getattr(log_mel, name)]
     if differing:
@@ -149,15 +149,15 @@ class Perceived:
     """
 
     model: HierarchicalAutoencoder
-    cache: latents.Latents | None
-    pixels: latents.Latents | None
-    classes: Classes | None
+    cache: latents.LatentDataset | None
+    pixels: latents.LatentDataset | None
+    classes: ClassLabels | None
 
     def __call__(self, indices: Sequence[int]) -> dict[str, Tensor]:
         assert self.cache is not None
         found = self.cache.batch(indices).map(torch.Tensor.float)._asdict()
         if self.classes is not None:
-            found["labels"] = self.classes.numbers(self.cache.rows[index]["label"] for index in indices)
+            found["labels"] = self.classes.indices(self.cache.rows[index]["label"] for index in indices)
         if self.pixels is not None:
             raw = self.pixels.batch(indices)
             found["frames"] = raw.video.movedim(-1, 1).float() / 127.5 - 1
@@ -224,13 +224,13 @@ def trained(recipe: MMLDMRecipe) -> HierarchicalAutoencoder:
     named = recipe.codec.autoencoder
     if not named:
         raise ValueError("codec.autoencoder is empty: name the folder that a training of mmldm.*.autoencoder left")
-    path = folders.locate(named)
+    path = loading.locate(named)
     # A whole model has its codec in a folder of its own.
-    path = path / "joint_codec" if (path / folders.INDEX).is_file() else path
+    path = path / "joint_codec" if (path / loading.INDEX).is_file() else path
     config = json.loads((path / "config.json").read_text()) if (path / "config.json").is_file() else {}
     if config.get("_class_name") != HierarchicalAutoencoder.__name__:
         raise ValueError(f"codec.autoencoder={named}: no autoencoder of MM-LDM there; name the folder that its training left")
-    codec = folders.load_component(path.parent, path.name, (HierarchicalAutoencoder.__module__, HierarchicalAutoencoder.__name__))
+    codec = loading.load_component(path.parent, path.name, (HierarchicalAutoencoder.__module__, HierarchicalAutoencoder.__name__))
     if codec.geometry != recipe.geometry:
         raise ValueError(
             f"codec.autoencoder={named}: made for windows of {codec.geometry}, and the recipe's are of {recipe.geometry}; set "
@@ -280,13 +280,13 @@ def objective(regression: Regression) -> CrossModalObjective:
         schedule=AV(SCHEDULE, SCHEDULE),
         predict=regression.predict,
         tasks={Task.JOINT: 1 - sum(given.values()), **given},
-        law=AV(law, law),
+        time_distribution=AV(law, law),
         text_dropout=regression.context_dropout,
     )
 
 
 def assembled(
-    recipe: MMLDMRecipe, network: nn.Module, codec: HierarchicalAutoencoder, text: Any = None, classes: Classes | None = None
+    recipe: MMLDMRecipe, network: nn.Module, codec: HierarchicalAutoencoder, text: Any = None, classes: ClassLabels | None = None
 ) -> SoundingVideoPipeline:
     """The pipeline of a generator with the recipe's ways of sampling."""
     sampling = recipe.sampling
