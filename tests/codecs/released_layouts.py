@@ -110,10 +110,10 @@ def pixart(folder: Path, *, width: int, heads: int, layers: int, words: int) -> 
 
 def open_sora(folder: Path, model: Any = None) -> Path:
     """Open-Sora's video autoencoder: settings without sizes, and the whitening as buffers; by default frames are halved once."""
-    from sonovid.codecs.open_sora import OpenSoraVideo, spatial_settings
+    from sonovid.codecs.open_sora import OpenSoraVideo, spatial_vae_config
 
     if model is None:
-        spatial = spatial_settings((32, 32), layers=1)
+        spatial = spatial_vae_config((32, 32), layers=1)
         model = seeded(OpenSoraVideo, spatial=spatial, widths=(32, 32, 32, 64), blocks=1)
     folder.mkdir(parents=True)
     whitening = {"shift": list(model.config.latents_mean), "scale": list(model.config.latents_std)}

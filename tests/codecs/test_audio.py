@@ -23,7 +23,7 @@ def test_latents_are_local_in_time():
     assert moved[41:].max() < 1e-6
 
 
-@pytest.mark.parametrize(("frames", "bins", "message"), [(126, 64, "multiple of 4"), (128, 80, "made for 64")])
+@pytest.mark.parametrize(("frames", "bins", "message"), [(126, 64, "multiple of 4"), (128, 80, "takes 64")])
 def test_grids_that_do_not_fit_are_refused(frames, bins, message):
     with pytest.raises(ValueError, match=message):
         MelAutoencoder(width=16).latent_grid(frames, bins)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sonovid.codecs.audio_image import DECIBELS, AudioImage, released_mel, resized, restoring
+from sonovid.codecs.audio_image import DECIBELS, AudioImage, inverse_resize_matrix, released_mel, resize
 
 
 def chirp(samples=70_560, rate=44_100):
@@ -25,9 +25,9 @@ def test_the_released_spectrogram_has_the_released_size():
 
 def test_greys_are_the_released_normalisation_and_exact_to_half_a_level():
     image, mel = AudioImage(), torch.tensor([[[1e-5, 1e-4, 1e-2, 1.0, 10.0, 100.0]]])
-    assert image.grey(mel.log()).tolist() == [[[0, 0, 102, 204, 255, 255]]]  # (20 log10 m - 20 + 100) / 100, cut to [0, 1]
+    assert image.quantise(mel.log()).tolist() == [[[0, 0, 102, 204, 255, 255]]]  # (20 log10 m - 20 + 100) / 100, cut to [0, 1]
     level = torch.linspace(-80, 20, 999)[None, None] / DECIBELS
-    error = (image.levels(image.grey(level).float()) - level).abs().max() * DECIBELS
+    error = (image.dequantise(image.quantise(level).float()) - level).abs().max() * DECIBELS
     assert 0.15 < float(error) <= 0.5 * 100 / 255 + 1e-4
 
 
@@ -54,14 +54,14 @@ def test_the_round_trip_at_a_frames_size():
     picture = image.encode(mel)
     error = (image.decode(picture, 80, 275) - mel).abs().mean() * DECIBELS
     assert 0.1 < float(error) < 0.5
-    back = image.levels(resized(127.5 * (picture[:, :1] + 1), 80, 275)[:, 0])
+    back = image.dequantise(resize(127.5 * (picture[:, :1] + 1), 80, 275)[:, 0])
     assert float(error) < 0.6 * float((back - mel).abs().mean()) * DECIBELS
 
 
 def test_restoring_undoes_growth():
     rows = torch.randn(80, 5)
-    grown = resized(rows[None, None], 256, 5)[0, 0]
-    torch.testing.assert_close(restoring(80, 256) @ grown, rows, atol=0.02, rtol=0)
+    grown = resize(rows[None, None], 256, 5)[0, 0]
+    torch.testing.assert_close(inverse_resize_matrix(80, 256) @ grown, rows, atol=0.02, rtol=0)
 
 
 def test_pictures_are_those_of_pillow():
@@ -69,7 +69,7 @@ def test_pictures_are_those_of_pillow():
     numpy = pytest.importorskip("numpy")
     small = torch.randint(0, 256, (80, 275), generator=torch.Generator().manual_seed(0))
     theirs = image.fromarray(small.numpy().astype("uint8")).resize((256, 256), image.Resampling.BICUBIC)
-    ours = (AudioImage().encode(AudioImage().levels(small[None].float()))[0, 0] + 1) * 127.5
+    ours = (AudioImage().encode(AudioImage().dequantise(small[None].float()))[0, 0] + 1) * 127.5
     assert (ours - torch.from_numpy(numpy.array(theirs)).float()).abs().max() <= 1.01
 
 

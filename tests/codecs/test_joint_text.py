@@ -27,7 +27,7 @@ def test_places_are_filled_and_vectors_have_unit_length(kind, tmp_path):
     alone = encoder(["rain"])[0], encoder.pooled(["rain"])
     torch.testing.assert_close(alone[0][0], text[2])
     torch.testing.assert_close(alone[1][0], vector[2])
-    null = encoder.null()
+    null = encoder.null_condition()
     torch.testing.assert_close(null[0], text[1])
     torch.testing.assert_close(null[1], vector[1])
 
@@ -51,7 +51,7 @@ def test_clip_sees_no_mask_as_in_stable_diffusion(tmp_path):
 
 def test_misfits_are_named(tmp_path):
     encoder = released(tmp_path)
-    with pytest.raises(ValueError, match="77 places, and the words' encoder takes 10"):
+    with pytest.raises(ValueError, match="77 places, but the token encoder takes 10"):
         JointText(encoder.words, encoder.vector)(["rain"])
     with pytest.raises(ValueError, match="expected CLAP's"):
         JointText(encoder.words, encoder.words, 10).pooled(["rain"])

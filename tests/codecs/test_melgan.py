@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sonovid.codecs.melgan import SLOPE, DilatedBlock, MelGAN, convolved, normed, reflected, upsampled
+from sonovid.codecs.melgan import SLOPE, DilatedBlock, MelGAN, apply_weight_norm, conv1d_reflect, conv_transpose1d, pad_reflect
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -36,21 +36,21 @@ def test_upsampling_is_a_transposed_convolution(ratio):
     """Padded as in the published generator, so that n steps give ratio n."""
     layer, x = nn.ConvTranspose1d(6, 4, 2 * ratio, ratio, padding=(ratio + 1) // 2), noise(2, 5, 6)
     usual = F.conv_transpose1d(x.mT, layer.weight, layer.bias, ratio, layer.padding, output_padding=ratio % 2)
-    assert torch.allclose(upsampled(x, layer), usual.mT, atol=1e-6)
-    assert upsampled(x, layer).shape == (2, 5 * ratio, 4)
+    assert torch.allclose(conv_transpose1d(x, layer), usual.mT, atol=1e-6)
+    assert conv_transpose1d(x, layer).shape == (2, 5 * ratio, 4)
 
 
 @pytest.mark.parametrize(("size", "dilation"), [(7, 1), (3, 1), (3, 9)])
 def test_convolutions_reflect(size, dilation):
     layer, x = nn.Conv1d(6, 4, size, dilation=dilation), noise(2, 12, 6)
     side = dilation * (size // 2)
-    assert torch.allclose(convolved(x, layer), layer(F.pad(x.mT, (side, side), mode="reflect")).mT, atol=1e-6)
+    assert torch.allclose(conv1d_reflect(x, layer), layer(F.pad(x.mT, (side, side), mode="reflect")).mT, atol=1e-6)
 
 
 def test_what_is_too_short_to_be_reflected_is_continued():
     x = noise(1, 3, 2)
-    assert torch.equal(reflected(x, 3), F.pad(x.mT, (3, 3), mode="replicate").mT)
-    assert torch.equal(reflected(x, 2), F.pad(x.mT, (2, 2), mode="reflect").mT)
+    assert torch.equal(pad_reflect(x, 3), F.pad(x.mT, (3, 3), mode="replicate").mT)
+    assert torch.equal(pad_reflect(x, 2), F.pad(x.mT, (2, 2), mode="reflect").mT)
 
 
 def test_a_block_is_the_published_one():
@@ -63,7 +63,7 @@ def test_a_block_is_the_published_one():
 
 def test_weights_are_a_direction_and_a_length():
     torch.manual_seed(0)
-    layer = normed(nn.Conv1d(16, 8, 7))
+    layer = apply_weight_norm(nn.Conv1d(16, 8, 7))
     length, direction = layer.parametrizations.weight.original0, layer.parametrizations.weight.original1
     assert length.shape == (8, 1, 1)
     assert torch.allclose(length.flatten(), direction.flatten(1).norm(dim=1))

@@ -7,10 +7,10 @@ import torch
 from released_layouts import open_sora
 from safetensors.torch import load_file, save_file
 
-from sonovid.codecs.open_sora import CausalConv3d, OpenSoraVideo, spatial_settings
+from sonovid.codecs.open_sora import CausalConv3d, OpenSoraVideo, spatial_vae_config
 from sonovid.core.geometry import Geometry
 
-TINY = {"spatial": spatial_settings((32, 32), layers=1), "widths": (32, 32, 32, 64), "blocks": 1}
+TINY = {"spatial": spatial_vae_config((32, 32), layers=1), "widths": (32, 32, 32, 64), "blocks": 1}
 
 
 def tiny(**changes):
@@ -98,7 +98,7 @@ def test_checkpoints_that_are_not_whole_are_said_in_one_line(tmp_path):
 
     part = "temporal_vae.quant_conv.conv.bias"
     fails(f"1 tensors are missing, such as {part}", {name: v for name, v in weights.items() if name != part})
-    fails("1 tensors are surplus, such as more", weights | {"more": torch.zeros(1)})
+    fails("1 tensors are unexpected, such as more", weights | {"more": torch.zeros(1)})
     fails(rf"{part} is \(3,\), expected \(8,\)", weights | {part: torch.zeros(3)})
     fails("not those of Open-Sora", {"weight": torch.zeros(1)})
     (folder / "config.json").write_text("{}")

@@ -8,7 +8,7 @@ import torch
 from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
 from sonovid.codecs.mel import LogMel
-from sonovid.codecs.pretrained import MelImageAutoencoder, PretrainedVideo, audioldm
+from sonovid.codecs.pretrained import MelImageAutoencoder, PretrainedVideo, load_audioldm
 from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.core.geometry import Geometry
 
@@ -86,7 +86,7 @@ def test_audioldm_loads_from_its_folder_and_keeps_time(tmp_path):
         normalize_before=False,
     )
     SpeechT5HifiGan(config).save_pretrained(tmp_path / "vocoder")
-    codec = audioldm(tmp_path)
+    codec = load_audioldm(tmp_path)
     geometry = Geometry(68, Fraction(17), 256, 256, 16000)
     assert codec.latent_shape(geometry) == (8, 100, 16)
     wave = torch.randn(1, 16000) * 0.1

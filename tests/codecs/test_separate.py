@@ -3,13 +3,13 @@
 import torch
 
 from sonovid.codecs.base import PairCodec
-from sonovid.codecs.separate import Apart
+from sonovid.codecs.separate import SeparateCodecs
 from sonovid.core.av import AV
 
 
 def test_each_stream_goes_through_its_own_codec(tiny_pipeline):
     video, audio, geometry = tiny_pipeline.video_codec, tiny_pipeline.audio_codec, tiny_pipeline.geometry
-    codec = Apart(video, audio)
+    codec = SeparateCodecs(video, audio)
     assert isinstance(codec, PairCodec)
     assert codec.sample_rate == 8000
     assert codec.latent_shapes(geometry) == (tuple(video.latent_shape(geometry)), audio.latent_shape(geometry))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sonovid.codecs.text import HashedText, PretrainedText, TextEncoder, word_vector, words_of
+from sonovid.codecs.text import HashedText, PretrainedText, TextEncoder, embed_word, split_words
 
 
 def cosine(a, b) -> float:
@@ -16,10 +16,10 @@ def cosine(a, b) -> float:
 
 
 def test_words_without_punctuation_or_case():
-    assert words_of('A "red" Ball, bounces… twice!') == ["a", "red", "ball", "bounces", "twice"]
-    assert words_of("it's can’t") == ["it's", "can't"]
-    assert words_of(" -- ... !? _") == []
-    assert words_of("ein grüner Ball 3 мяч 球") == ["ein", "grüner", "ball", "3", "мяч", "球"]
+    assert split_words('A "red" Ball, bounces… twice!') == ["a", "red", "ball", "bounces", "twice"]
+    assert split_words("it's can’t") == ["it's", "can't"]
+    assert split_words(" -- ... !? _") == []
+    assert split_words("ein grüner Ball 3 мяч 球") == ["ein", "grüner", "ball", "3", "мяч", "球"]
 
 
 def test_shapes_and_masks():
@@ -51,7 +51,7 @@ def test_the_same_everywhere():
 
 
 def test_inflections_lie_near_and_other_words_far():
-    ball, balls, bouncing, bounces, metal = (word_vector(w, 256) for w in ("ball", "balls", "bouncing", "bounces", "metal"))
+    ball, balls, bouncing, bounces, metal = (embed_word(w, 256) for w in ("ball", "balls", "bouncing", "bounces", "metal"))
     assert cosine(ball, balls) > 0.25
     assert cosine(bouncing, bounces) > 0.25
     assert abs(cosine(ball, metal)) < 0.2
@@ -91,7 +91,7 @@ def test_one_string_is_refused():
 
 
 def test_wide_vectors_do_not_repeat():
-    vector = word_vector("ball", 1024)
+    vector = embed_word("ball", 1024)
     assert abs(cosine(vector[:512], vector[512:])) < 0.2
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sonovid.codecs.mel import LogMel
-from sonovid.codecs.vocoder import GriffinLim, SpectralVocoder, accumulated, inverse_stft, turns
+from sonovid.codecs.vocoder import GriffinLim, SpectralVocoder, centre_phases, cumulative_phase, inverse_stft
 
 
 @pytest.mark.parametrize(("n_fft", "hop"), [(1024, 250), (1024, 160), (512, 128)])
@@ -47,8 +47,7 @@ def test_accumulated_phases_keep_a_steady_tone_steady():
         wave = vocoder(torch.zeros(1, 64, 40))[0, 4000:-4000]
         rms = wave.unfold(0, 500, 500).square().mean(-1).sqrt()
         rms = rms.detach()
-
-    return float(rms.mean()), float(rms.std() / rms.mean())
+        return float(rms.mean()), float(rms.std() / rms.mean())
 
     steady, plain = level(True), level(False)
     assert steady[1] < 0.02
@@ -56,7 +55,7 @@ def test_accumulated_phases_keep_a_steady_tone_steady():
 
 
 def test_accumulated_phases_are_whole_turns_at_the_centre_of_each_bin():
-    phases = turns(3, 1024, 256, torch.device("cpu"))
+    phases = centre_phases(3, 1024, 256, torch.device("cpu"))
     assert phases.shape == (513, 3)
     # Bin 4 turns 4 * 256 / 1024 = 1 time from frame to frame.
     torch.testing.assert_close(phases[4], phases[4, :1].expand(3))
@@ -65,7 +64,7 @@ def test_accumulated_phases_are_whole_turns_at_the_centre_of_each_bin():
 
 def test_sums_of_advances_have_gradients_of_near_frames_alone():
     advance = torch.randn(1, 2, 10, requires_grad=True)
-    total = accumulated(advance, near=3)
+    total = cumulative_phase(advance, near=3)
     torch.testing.assert_close(total, advance.detach().cumsum(-1))
     total[0, 0, 6].backward()
     assert advance.grad[0, 0].nonzero().flatten().tolist() == [4, 5, 6]

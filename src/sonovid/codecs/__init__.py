@@ -1,1 +1,1 @@
-"""Waveforms, frames and words to tensors that networks see, and back."""
+"""Codecs: tensors of frames, waveforms and prompts to latents or embeddings, and latents back to frames and waveforms."""

@@ -1,4 +1,4 @@
-"""Sound to latents and back: a mel spectrogram, an autoencoder of it, and a vocoder, joined into one codec."""
+"""Audio autoencoders on log-mel spectrograms: `MelAutoencoder` (learnt) and `IdentityMel` (no compression)."""
 
 import torch
 import torch.nn.functional as F
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from sonovid.core.model import Model, register_to_config
 
 
-class StepNorm(nn.LayerNorm):
-    """Each step normalised over its channels alone.
+class LayerNorm1d(nn.LayerNorm):
+    """Layer normalisation over the channels of each time step.
 
-    Group normalisation would take its moments over time too, and a sound at the end would change the latents of the beginning.
+    Group normalisation would also average over time, so audio at the end of a clip would change the latents at its beginning.
     """
 
     def forward(self, x: Float[Tensor, "b c l"]) -> Float[Tensor, "b c l"]:
@@ -20,12 +20,12 @@ class StepNorm(nn.LayerNorm):
 
 
 class ResidualBlock1d(nn.Module):
-    """Two convolutions in time on a normalised, activated path beside the identity."""
+    """Residual block: twice normalisation, SiLU and a 1-D convolution in time."""
 
     def __init__(self, width: int):
         super().__init__()
-        self.norm1, self.conv1 = StepNorm(width), nn.Conv1d(width, width, 3, padding=1)
-        self.norm2, self.conv2 = StepNorm(width), nn.Conv1d(width, width, 3, padding=1)
+        self.norm1, self.conv1 = LayerNorm1d(width), nn.Conv1d(width, width, 3, padding=1)
+        self.norm2, self.conv2 = LayerNorm1d(width), nn.Conv1d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
@@ -33,13 +33,16 @@ class ResidualBlock1d(nn.Module):
 
 
 class MelAutoencoder(Model):
-    """A variational autoencoder of mel frames, convolutional in time; all bins of a frame are channels.
+    """Variational autoencoder of mel frames, convolutional in time. The bins of a frame are its channels.
 
-    Latents are [b c l 1]: nothing of the frequency axis is left, and a step of l stands for 2**levels mel frames.
+    Latents have the shape [b c l 1]: no frequency axis is left. A latent step stands for 2**levels mel frames.
 
     Args:
-        bins: mel bins. latent_channels: channels of a latent step. width: channels inside. blocks: residual blocks per level.
-        levels: halvings of the frame rate.
+        bins: Number of mel bins.
+        latent_channels: Channels of a latent step.
+        width: Channels of the hidden layers.
+        blocks: Residual blocks per level.
+        levels: Number of times that the frame rate is halved.
     """
 
     @register_to_config
@@ -55,8 +58,8 @@ class MelAutoencoder(Model):
         for _ in range(levels):
             encoder += [nn.Conv1d(width, width, 4, stride=2, padding=1), *stage()]
             decoder += [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv1d(width, width, 3, padding=1), *stage()]
-        encoder += [StepNorm(width), nn.SiLU(), nn.Conv1d(width, 2 * latent_channels, 1)]
-        decoder += [StepNorm(width), nn.SiLU(), nn.Conv1d(width, bins, 3, padding=1)]
+        encoder += [LayerNorm1d(width), nn.SiLU(), nn.Conv1d(width, 2 * latent_channels, 1)]
+        decoder += [LayerNorm1d(width), nn.SiLU(), nn.Conv1d(width, bins, 3, padding=1)]
         self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
 
     @property
@@ -64,39 +67,42 @@ class MelAutoencoder(Model):
         return self.config.latent_channels
 
     def latent_grid(self, num_mel_frames: int, bins: int) -> tuple[int, int]:
-        """(l, f) of the latents of so many mel frames.
+        """Size of the latents of `num_mel_frames` mel frames.
+
+        Returns:
+            (l, f): latent steps and latent frequencies; f is 1.
 
         Raises:
-            ValueError: the frames are not a multiple of `factor`, or the bins are not this network's.
+            ValueError: The number of frames is not a multiple of `factor`, or `bins` differs from the model's.
         """
         if bins != self.config.bins:
-            raise ValueError(f"{bins} mel bins: this autoencoder was made for {self.config.bins}")
+            raise ValueError(f"{bins} mel bins: this autoencoder takes {self.config.bins}")
         if num_mel_frames % self.factor:
             raise ValueError(f"{num_mel_frames} mel frames: this autoencoder needs a multiple of {self.factor}")
         return num_mel_frames // self.factor, 1
 
     def posterior(self, log_mel: Float[Tensor, "b f l"]) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the latents, each [b c l 1]."""
-        # Levels between silence and a loud sound lie near [-7, 3]; the network sees about [-2, 2].
+        # Log-mel levels lie in about [-7, 3], from silence to loud audio. This scales them to about [-2, 2].
         mean, log_variance = self.encoder((log_mel + 3) / 3).float().chunk(2, dim=1)
         return mean[..., None], log_variance.clamp(-20, 4)[..., None]
 
     def encode(self, log_mel: Float[Tensor, "b f l"]) -> Float[Tensor, "b c l2 1"]:
-        """Natural-logarithm mel frames to raw latents: the posterior's mean."""
+        """Encode natural-logarithm mel frames to raw latents: the mean of the posterior."""
         return self.posterior(log_mel)[0]
 
     def decode(self, latents: Float[Tensor, "b c l 1"]) -> Float[Tensor, "b f l2"]:
-        """Raw latents to natural-logarithm mel frames."""
+        """Decode raw latents to natural-logarithm mel frames."""
         return self.decoder(rearrange(latents, "b c l 1 -> b c l")).float() * 3 - 3
 
 
 class IdentityMel(Model):
-    """No autoencoder: the normalised log-mel frames themselves are the latents, [b 1 l f] (CMMD works so)."""
+    """No compression: the log-mel frames themselves are the latents, [b 1 l f], as in CMMD."""
 
     @register_to_config
     def __init__(self, bins: int = 80):
         super().__init__()
-        # A model folder needs a file of tensors, and a codec a dtype: this is the one number in it.
+        # A model folder needs a file of weights, and a codec needs a dtype: this buffer provides both.
         self.register_buffer("level", torch.zeros(1))
 
     @property
@@ -104,11 +110,11 @@ class IdentityMel(Model):
         return 1
 
     def latent_grid(self, num_mel_frames: int, bins: int) -> tuple[int, int]:
-        """(l, f) of the latents: the mel grid itself."""
+        """(l, f) of the latents: the size of the mel spectrogram."""
         return num_mel_frames, bins
 
     def encode(self, log_mel: Float[Tensor, "b f l"]) -> Float[Tensor, "b 1 l f"]:
-        """Natural-logarithm mel frames, time before frequency."""
+        """Natural-logarithm mel frames with time before frequency."""
         return rearrange(log_mel, "b f l -> b 1 l f")
 
     def decode(self, latents: Float[Tensor, "b 1 l f"]) -> Float[Tensor, "b f l"]:

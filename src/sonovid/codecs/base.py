@@ -1,7 +1,7 @@
-"""The one signature of all codecs: data to raw latents and back, and raw latents to the final ones that networks see.
+"""Codec protocols: frames and waveforms to raw latents and back, and raw latents to whitened ones.
 
-Raw latents are what encoders give and caches hold; final latents are whitened at load, so that a change of whitening encodes
-nothing anew.
+Encoders return raw latents, and caches store them. Networks see whitened ("final") latents. Whitening happens at load time, so
+new whitening statistics do not require encoding again.
 """
 
 from typing import Protocol, runtime_checkable
@@ -14,24 +14,24 @@ from sonovid.core.geometry import Geometry
 
 
 class Codec(Protocol):
-    """What both streams' codecs share."""
+    """Methods that the codecs of both streams share."""
 
     def latent_shape(self, geometry: Geometry) -> tuple[int, ...]:
-        """The shape of one clip's latents, without the batch axis: video (c, t, h, w), audio (c, l, f)."""
+        """Shape of the latents of one clip, without the batch axis: video (c, t, h, w), audio (c, l, f)."""
         ...
 
     def whiten(self, raw: Tensor) -> Tensor:
-        """Raw latents to final ones."""
+        """Raw latents to whitened latents."""
         ...
 
     def unwhiten(self, final: Tensor) -> Tensor:
-        """Final latents to raw ones, the inverse of `whiten`."""
+        """Whitened latents to raw latents, the inverse of `whiten`."""
         ...
 
 
 @runtime_checkable
 class VideoCodec(Codec, Protocol):
-    """Frames in [-1, 1] and their latents."""
+    """Encodes frames in [-1, 1] to latents and decodes them."""
 
     def encode(self, frames: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c t2 h2 w2"]: ...
 
@@ -40,7 +40,7 @@ class VideoCodec(Codec, Protocol):
 
 @runtime_checkable
 class AudioCodec(Codec, Protocol):
-    """A mono waveform in [-1, 1] and its latents; `sample_rate` is the one it was made for."""
+    """Encodes a mono waveform in [-1, 1] to latents and decodes them. `sample_rate` is the rate that it expects, in Hz."""
 
     sample_rate: int
 
@@ -51,31 +51,31 @@ class AudioCodec(Codec, Protocol):
 
 @runtime_checkable
 class PairCodec(Protocol):
-    """Both streams of a clip and their latents together, whether or not one stream's codec knows of the other.
+    """Encodes both streams of a clip together, whether or not the streams share a codec.
 
-    Pairs may lack a stream, which is None then, in and out. `sample_rate` is that of the sound. Decoding is deterministic, and a
-    clip's result does not depend on what else is in the batch.
+    A stream of the pair may be None, in inputs and outputs. `sample_rate` is that of the audio, in Hz. Decoding is deterministic,
+    and the result of a clip does not depend on the rest of the batch.
     """
 
     @property
     def sample_rate(self) -> int: ...
 
     def latent_shapes(self, geometry: Geometry) -> AV:
-        """The shapes of one clip's latents, without the batch axis: video (c, t, h, w), audio (c, l, f)."""
+        """Shapes of the latents of one clip, without the batch axis: video (c, t, h, w), audio (c, l, f)."""
         ...
 
     def encode(self, frames: Float[Tensor, "b 3 t h w"] | None, waveform: Float[Tensor, "b n"] | None) -> AV:
-        """Frames and a mono waveform, both in [-1, 1], to raw latents."""
+        """Encode frames and a mono waveform, both in [-1, 1], to raw latents."""
         ...
 
     def decode(self, latents: AV, num_samples: int) -> AV:
-        """Raw latents to frames [b 3 t h w], which may leave [-1, 1] a little, and a waveform [b num_samples]."""
+        """Decode raw latents to frames [b 3 t h w], which may slightly exceed [-1, 1], and a waveform [b num_samples]."""
         ...
 
     def whiten(self, raw: AV) -> AV:
-        """Raw latents to final ones."""
+        """Raw latents to whitened latents."""
         ...
 
     def unwhiten(self, final: AV) -> AV:
-        """Final latents to raw ones, the inverse of `whiten`."""
+        """Whitened latents to raw latents, the inverse of `whiten`."""
         ...

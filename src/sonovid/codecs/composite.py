@@ -1,4 +1,4 @@
-"""Codecs made of parts, saved as one folder: settings in `config.json`, and each part in a folder of its own."""
+"""Saving and loading of codecs with several components: settings in `config.json`, each component in a subfolder."""
 
 import importlib
 import json
@@ -13,7 +13,15 @@ CONFIG = "config.json"
 
 
 def save(codec: Any, folder: "str | os.PathLike", settings: Mapping[str, Any], parts: Sequence[str], **options: Any) -> None:
-    """Write the parts, attributes of the codec, and then the settings with the codec's class; safetensors only."""
+    """Save the components of a codec, then its settings and class name. Weights are saved as safetensors only.
+
+    Args:
+        codec: The codec.
+        folder: Folder to save to.
+        settings: Entries of `config.json`.
+        parts: Names of the attributes of `codec` that are components.
+        **options: Passed to `save_pretrained` of each component.
+    """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     for name in parts:
@@ -22,10 +30,14 @@ def save(codec: Any, folder: "str | os.PathLike", settings: Mapping[str, Any], p
 
 
 def read_config(folder: "str | os.PathLike", what: str) -> dict[str, Any]:
-    """The settings. what: the kind of codec, for the error.
+    """Read the settings of a saved codec.
+
+    Args:
+        folder: Folder of the codec.
+        what: Kind of codec, for the error message.
 
     Raises:
-        ValueError: there are none.
+        ValueError: The folder has no `config.json`.
     """
     path = Path(folder) / CONFIG
     if not path.is_file():
@@ -33,15 +45,23 @@ def read_config(folder: "str | os.PathLike", what: str) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def load_part(folder: "str | os.PathLike", config: Mapping[str, Any], name: str, known: Mapping[str, str], **options: Any) -> Any:
-    """One part, of the class that the settings name for it, from safetensors.
+def load_part(
+    folder: "str | os.PathLike", config: Mapping[str, Any], name: str, allowed: Mapping[str, str], **options: Any
+) -> Any:
+    """Load one component from safetensors.
 
-    known: the classes that may be named, and their modules; anything else is refused, so that a folder cannot run foreign code.
+    Args:
+        folder: Folder of the codec.
+        config: Settings of the codec, which name the class of the component.
+        name: Name of the component.
+        allowed: Classes that may be named, and their modules. Any other class is refused, so that a folder cannot run foreign
+            code.
+        **options: Passed to `from_pretrained` of the component.
 
     Raises:
-        ValueError: another class.
+        ValueError: The settings name another class.
     """
     path, kind = Path(folder), config[name]
-    if kind not in known:
-        raise ValueError(f"{path / CONFIG}: {name} is {kind!r}, expected one of {', '.join(known)}")
-    return getattr(importlib.import_module(known[kind]), kind).from_pretrained(path / name, use_safetensors=True, **options)
+    if kind not in allowed:
+        raise ValueError(f"{path / CONFIG}: {name} is {kind!r}, expected one of {', '.join(allowed)}")
+    return getattr(importlib.import_module(allowed[kind]), kind).from_pretrained(path / name, use_safetensors=True, **options)

@@ -1,4 +1,4 @@
-"""Waveforms to log-mel spectrograms. Each frame is centred on its hop, and n samples give n / hop frames exactly."""
+"""Log-mel spectrograms. Each frame is centred on its hop, so n samples give exactly n / hop frames."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ from sonovid.core.geometry import Geometry
 
 
 def hz_to_mel(hz: float) -> float:
-    """Slaney's scale: linear below 1 kHz, logarithmic above (Auditory Toolbox, 1998), as HiFi-GAN and AudioLDM use it."""
+    """Slaney's mel scale: linear below 1 kHz, logarithmic above (Auditory Toolbox, 1998), as in HiFi-GAN and AudioLDM."""
     return hz / (200 / 3) if hz < 1000 else 15 + math.log(hz / 1000) * 27 / math.log(6.4)
 
 
@@ -25,9 +25,9 @@ def mel_to_hz(mel: Float[Tensor, "*m"]) -> Float[Tensor, "*m"]:
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def filterbank(sample_rate: int, n_fft: int, bins: int, low: float, high: float) -> Tensor:
-    """Triangular filters of equal area, [bins, n_fft // 2 + 1].
+    """Triangular mel filters of equal area, [bins, n_fft // 2 + 1].
 
-    Kept for later calls, which may ask for gradients: so never an inference tensor, whatever mode the first call is made in.
+    The result is cached and may later need gradients, so it is never an inference tensor, whatever mode the first call runs in.
     """
     edges = mel_to_hz(torch.linspace(hz_to_mel(low), hz_to_mel(high), bins + 2, dtype=torch.float64))
     hz = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
@@ -39,11 +39,22 @@ def filterbank(sample_rate: int, n_fft: int, bins: int, low: float, high: float)
 
 @dataclass(frozen=True)
 class LogMel:
-    """Natural logarithm of the mel magnitudes, floored.
+    """Natural logarithm of mel magnitudes, with a floor.
 
-    The defaults are AudioLDM's (16 kHz, 64 bins, window 1024, hop 160, 0-8000 Hz, floor 1e-5). Frame j is centred on sample
-    (j + 1/2) hop, the ends being reflected, as in HiFi-GAN. partial: whether a clip may end within a hop, whose samples then have
-    no frame: CMMD's 1.8 s are 112.5 hops of 256 and 112 frames.
+    The defaults are AudioLDM's. Frame j is centred on sample (j + 1/2) hop, and the ends are padded by reflection, as in
+    HiFi-GAN.
+
+    Args:
+        sample_rate: Sample rate in Hz.
+        bins: Number of mel bins.
+        n_fft: Length of the Fourier transform in samples.
+        window: Length of the Hann window in samples.
+        hop: Samples per frame.
+        low: Lowest frequency in Hz.
+        high: Highest frequency in Hz.
+        floor: Smallest magnitude before the logarithm.
+        partial: Whether a clip may end within a hop. The samples of that hop get no frame: the 1.8 s of CMMD are 112.5 hops of
+            256 samples and give 112 frames.
     """
 
     sample_rate: int = 16000
@@ -57,13 +68,13 @@ class LogMel:
     partial: bool = False
 
     def num_frames(self, geometry: Geometry) -> int:
-        """Mel frames of a clip.
+        """Number of mel frames of a clip.
 
         Raises:
-            ValueError: the clip's sample rate is another, or its samples are no whole number of hops.
+            ValueError: The clip has another sample rate, or its length is not a multiple of the hop and `partial` is False.
         """
         if geometry.sample_rate != self.sample_rate:
-            raise ValueError(f"sound at {geometry.sample_rate} Hz: this spectrogram needs {self.sample_rate} Hz")
+            raise ValueError(f"audio at {geometry.sample_rate} Hz: this spectrogram needs {self.sample_rate} Hz")
         if geometry.num_samples % self.hop and not self.partial:
             raise ValueError(
                 f"{geometry.num_samples} samples ({geometry.num_frames} frames at {geometry.fps} per second) are not a whole "
@@ -79,14 +90,14 @@ class LogMel:
         padded = F.pad(waveform[:, None], (side, side + extra), mode=mode)[:, 0]
         window = torch.hann_window(self.window, device=waveform.device, dtype=waveform.dtype)
         spectrum = torch.stft(padded, self.n_fft, self.hop, self.window, window, center=False, return_complex=True)
-        # The square root's slope is infinite at zero, and silence is exactly zero.
+        # The gradient of the square root is infinite at zero, and silence is exactly zero.
         return (spectrum.real.square() + spectrum.imag.square() + 1e-12).sqrt()
 
     def __call__(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f l"]:
-        """Waveform in [-1, 1] to log-mel frames, [b f l]."""
+        """Convert a waveform in [-1, 1] to log-mel frames [b f l]."""
         filters = filterbank(self.sample_rate, self.n_fft, self.bins, self.low, self.high).to(waveform)
         return (filters @ self.magnitudes(waveform)).clamp(min=self.floor).log()
 
     def to_config(self) -> dict:
-        """Plain values, without `partial` where it is not set: what was keyed by a spectrogram before it existed still is."""
+        """Plain values. `partial` is left out where it is False, so that cache keys from before it existed stay valid."""
         return {name: value for name, value in asdict(self).items() if name != "partial" or value}

@@ -1,7 +1,7 @@
-"""MelGAN's generator: log-mel frames to a waveform by upsampling convolutions (Kumar et al. 2019; CMMD, appendix B.1).
+"""MelGAN generator: log-mel frames to a waveform by upsampling convolutions (Kumar et al. 2019; CMMD, appendix B.1).
 
-Channels stand last throughout, and a transposed convolution is a product of neighbouring steps with one matrix: on a CPU that is
-several times faster than the usual order, where every layer rearranges what it gets.
+Tensors are channels-last, and a transposed convolution is one matrix product over pairs of neighbouring steps. On a CPU this is
+several times faster than the usual layout, where every layer rearranges its input.
 """
 
 import math
@@ -20,34 +20,35 @@ from sonovid.core.model import Model, register_to_config
 SLOPE = 0.2
 
 
-def normed(layer: nn.Module) -> nn.Module:
-    """A layer whose weight is a direction and a length for each channel (Salimans & Kingma 2016).
+def apply_weight_norm(layer: nn.Module) -> nn.Module:
+    """Apply weight normalisation to a layer (Salimans & Kingma 2016).
 
-    Begun as torch begins it. The published code means to draw weights of deviation 0.02, but sets a product that its next call
-    computes anew; so small, narrow layers would pass on a tenth of what they get, and a narrow network stays silent.
+    The initial values are torch's. The published code intends weights with a standard deviation of 0.02, but sets a derived
+    tensor that the next call computes again, so its weights keep torch's initial values. With 0.02 in effect, small layers would
+    pass on a tenth of their input, and a narrow network would stay silent.
     """
     return weight_norm(layer)
 
 
-def reflected(x: Float[Tensor, "b n c"], side: int) -> Float[Tensor, "b m c"]:
-    """x continued on both sides by its reflection; by its ends, where it is too short to be reflected."""
+def pad_reflect(x: Float[Tensor, "b n c"], side: int) -> Float[Tensor, "b m c"]:
+    """Pad both ends by reflection, or by repetition of the end values if x is too short."""
     if x.shape[1] <= side:
         return torch.cat([x[:, :1].expand(-1, side, -1), x, x[:, -1:].expand(-1, side, -1)], dim=1)
     return torch.cat([x[:, 1 : side + 1].flip(1), x, x[:, -side - 1 : -1].flip(1)], dim=1)
 
 
-def convolved(x: Float[Tensor, "b n c"], layer: Any) -> Float[Tensor, "b n d"]:
-    """`layer`, an nn.Conv1d of odd size, on x continued by reflection."""
+def conv1d_reflect(x: Float[Tensor, "b n c"], layer: Any) -> Float[Tensor, "b n d"]:
+    """Apply `layer`, an nn.Conv1d of odd kernel size, to x padded by reflection."""
     (size,), (dilation,) = layer.kernel_size, layer.dilation
-    padded = reflected(x, dilation * (size // 2))
+    padded = pad_reflect(x, dilation * (size // 2))
     y = F.conv2d(padded[:, None].permute(0, 3, 1, 2), layer.weight[:, :, None], layer.bias, dilation=(1, dilation))
     return y.permute(0, 2, 3, 1)[:, 0]
 
 
-def upsampled(x: Float[Tensor, "b n c"], layer: Any) -> Float[Tensor, "b m d"]:
-    """`layer`, an nn.ConvTranspose1d twice as long as its stride: stride n steps.
+def conv_transpose1d(x: Float[Tensor, "b n c"], layer: Any) -> Float[Tensor, "b m d"]:
+    """Apply `layer`, an nn.ConvTranspose1d whose kernel is twice its stride: n steps become stride * n steps.
 
-    The samples from one step to the next depend on these two steps alone.
+    The samples between two steps depend on these two steps only.
     """
     (ratio,), (padding,) = layer.stride, layer.padding
     matrix = rearrange(layer.weight, "c d (two r) -> (r d) (two c)", two=2)
@@ -57,29 +58,31 @@ def upsampled(x: Float[Tensor, "b n c"], layer: Any) -> Float[Tensor, "b m d"]:
 
 
 class DilatedBlock(nn.Module):
-    """A convolution of 3 at a dilation and one of 1, beside a map of the input."""
+    """Residual block: a dilated convolution of size 3 and a 1x1 convolution, with a 1x1 convolution as the skip."""
 
     def __init__(self, width: int, dilation: int):
         super().__init__()
-        self.spread = normed(nn.Conv1d(width, width, 3, dilation=dilation))
-        self.mix, self.beside = normed(nn.Conv1d(width, width, 1)), normed(nn.Conv1d(width, width, 1))
+        self.spread = apply_weight_norm(nn.Conv1d(width, width, 3, dilation=dilation))
+        self.mix, self.beside = apply_weight_norm(nn.Conv1d(width, width, 1)), apply_weight_norm(nn.Conv1d(width, width, 1))
 
     def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
-        h = F.leaky_relu(convolved(F.leaky_relu(x, SLOPE), self.spread), SLOPE)
+        h = F.leaky_relu(conv1d_reflect(F.leaky_relu(x, SLOPE), self.spread), SLOPE)
         mix, beside = cast(Any, self.mix), cast(Any, self.beside)
         y = F.linear(x, beside.weight[:, :, 0], beside.bias + mix.bias)
-        # Added by the product itself: the sum alone would take as long as a product this narrow.
+        # addmm_ also adds the skip: a separate sum would take as long as a product this narrow.
         return y.flatten(0, 1).addmm_(h.to(y.dtype).flatten(0, 1), mix.weight[:, :, 0].mT.to(y.dtype)).view_as(y)
 
 
 class MelGAN(Model):
-    """Mel frames to samples: each stage repeats finer what it got, at half the width.
+    """Mel frames to samples. Each stage upsamples its input and halves its width.
 
-    With the defaults this is the published generator, 4.27 million parameters, for 80 bins and a hop of 256.
+    The defaults are the published generator: 4.27 million parameters, 80 bins, a hop of 256.
 
     Args:
-        bins: mel bins. ratios: how much each stage upsamples; their product is the hop. width: channels at the samples' rate,
-        doubled at each stage before. blocks: of each stage, dilated by 1, 3, 9, ...
+        bins: Number of mel bins.
+        ratios: Upsampling factor of each stage. Their product is the hop.
+        width: Channels at the sample rate; doubled at each earlier stage.
+        blocks: Residual blocks per stage, with dilations 1, 3, 9, ...
     """
 
     @register_to_config
@@ -91,23 +94,25 @@ class MelGAN(Model):
                 "sizes above zero"
             )
         channels = width * 2 ** len(ratios)
-        self.stem = normed(nn.Conv1d(bins, channels, 7))
+        self.stem = apply_weight_norm(nn.Conv1d(bins, channels, 7))
         self.up, self.stages = nn.ModuleList(), nn.ModuleList()
         for ratio in ratios:
-            self.up.append(normed(nn.ConvTranspose1d(channels, channels // 2, 2 * ratio, ratio, padding=(ratio + 1) // 2)))
+            self.up.append(
+                apply_weight_norm(nn.ConvTranspose1d(channels, channels // 2, 2 * ratio, ratio, padding=(ratio + 1) // 2))
+            )
             channels //= 2
             self.stages.append(nn.Sequential(*(DilatedBlock(channels, 3**i) for i in range(blocks))))
-        self.head = normed(nn.Conv1d(channels, 1, 7))
+        self.head = apply_weight_norm(nn.Conv1d(channels, 1, 7))
 
     @property
     def hop(self) -> int:
-        """Samples for each frame."""
+        """Samples per mel frame."""
         return math.prod(self.config.ratios)
 
     def forward(self, log_mel: Float[Tensor, "b f l"]) -> Float[Tensor, "b n"]:
-        """Natural-logarithm mel frames to a waveform of l hop samples in [-1, 1]."""
-        # The published network sees decimal logarithms.
-        h = convolved(rearrange(log_mel, "b f l -> b l f") / math.log(10), self.stem)
+        """Convert natural-logarithm mel frames to a waveform of l * hop samples in [-1, 1]."""
+        # The published network takes decimal logarithms.
+        h = conv1d_reflect(rearrange(log_mel, "b f l -> b l f") / math.log(10), self.stem)
         for up, stage in zip(self.up, self.stages, strict=True):
-            h = stage(upsampled(F.leaky_relu(h, SLOPE), up))
-        return torch.tanh(convolved(F.leaky_relu(h, SLOPE), self.head))[..., 0]
+            h = stage(conv_transpose1d(F.leaky_relu(h, SLOPE), up))
+        return torch.tanh(conv1d_reflect(F.leaky_relu(h, SLOPE), self.head))[..., 0]

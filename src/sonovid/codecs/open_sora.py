@@ -1,7 +1,7 @@
-"""Open-Sora 1.2's video autoencoder: single frames by a 2-D autoencoder, their latents by a causal 3-D one (UniForm's codec).
+"""Open-Sora 1.2's video autoencoder: a 2-D autoencoder per frame, then a causal 3-D one of its latents (UniForm's codec).
 
-Facts are those of Open-Sora 1.2's report and of its released checkpoint (hpcai-tech/OpenSora-VAE-v1.2, Apache-2.0), whose tensors
-keep their names here.
+Facts come from the report of Open-Sora 1.2 and from its released checkpoint (hpcai-tech/OpenSora-VAE-v1.2, Apache-2.0). Weights
+keep their released names.
 """
 
 import json
@@ -24,14 +24,14 @@ from sonovid.core.geometry import Geometry
 
 RELEASED = "VideoAutoencoderPipeline"
 SHIFT, SCALE = (-0.10, 0.34, 0.27, 0.98), (3.85, 2.32, 2.33, 3.06)
-# What the 2-D latents are multiplied by before the 3-D network; the 2-D autoencoder's own config has another number.
+# Scale of the 2-D latents before the 3-D network. The config of the 2-D autoencoder has a different value.
 FRAME_SCALE = 0.18215
-# Frames that pass through the 2-D network at once, so that memory does not grow with the clip.
-FRAMES_AT_ONCE = 4
+# Frames per pass through the 2-D network, so that memory does not grow with the clip.
+FRAME_BATCH_SIZE = 4
 
 
 class CausalConv3d(nn.Module):
-    """A 3-D convolution that sees a frame and those before it; places outside are zeros. stride: in time."""
+    """3-D convolution that sees a frame and earlier frames, with zero padding. `stride` applies to time."""
 
     def __init__(self, channels: int, out_channels: int, kernel: int, *, stride: int = 1, bias: bool = True):
         super().__init__()
@@ -44,7 +44,7 @@ class CausalConv3d(nn.Module):
 
 
 class ResidualBlock3d(nn.Module):
-    """Two normalised causal convolutions beside the identity, or beside a 1x1x1 convolution where the widths differ."""
+    """Residual block of two normalised causal convolutions, with a 1x1x1 convolution as the skip where the widths differ."""
 
     def __init__(self, channels: int, out_channels: int, norm_groups: int):
         super().__init__()
@@ -61,20 +61,29 @@ class ResidualBlock3d(nn.Module):
 
 
 def residual_blocks(channels: int, out_channels: int, number: int, norm_groups: int) -> nn.ModuleList:
-    """So many residual blocks in a row, of which the first changes the width."""
+    """A list of `number` residual blocks, the first of which changes the width."""
     widths = [channels] + [out_channels] * number
     return nn.ModuleList(ResidualBlock3d(widths[i], widths[i + 1], norm_groups) for i in range(number))
 
 
-def through(blocks: nn.ModuleList, x: Tensor) -> Tensor:
-    """x through modules in a row."""
+def run_blocks(blocks: nn.ModuleList, x: Tensor) -> Tensor:
+    """Apply modules one after another."""
     for block in blocks:
         x = block(x)
     return x
 
 
 class TemporalEncoder(nn.Module):
-    """2-D latents of a chunk of frames to the moments of fewer ones: halved in time where `halve` says so."""
+    """2-D latents of a chunk of frames to the moments of latents with fewer frames.
+
+    Args:
+        channels: Channels of the 2-D latents.
+        out_channels: Channels of the moments.
+        widths: Channels of each level.
+        blocks: Residual blocks per level.
+        halve: Whether the frame rate is halved after each level but the last.
+        groups: Groups of the norms.
+    """
 
     def __init__(self, channels: int, out_channels: int, widths: Sequence[int], blocks: int, halve: Sequence[bool], groups: int):
         super().__init__()
@@ -92,14 +101,14 @@ class TemporalEncoder(nn.Module):
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b d t2 h w"]:
         h = self.conv_in(x)
         for level, blocks in enumerate(self.block_res_blocks):
-            h = through(blocks, h)  # type: ignore[arg-type]
+            h = run_blocks(blocks, h)  # type: ignore[arg-type]
             if level < len(self.conv_blocks):
                 h = self.conv_blocks[level](h)
-        return self.conv2(F.silu(self.norm1(through(self.res_blocks, h))))
+        return self.conv2(F.silu(self.norm1(run_blocks(self.res_blocks, h))))
 
 
 class TemporalDecoder(nn.Module):
-    """The encoder's mirror image: a doubling in time is a convolution to twice the channels, whose halves become frames."""
+    """Mirror of the encoder. The frame rate is doubled by a convolution to twice the channels, which become two frames."""
 
     def __init__(self, channels: int, out_channels: int, widths: Sequence[int], blocks: int, halve: Sequence[bool], groups: int):
         super().__init__()
@@ -115,16 +124,16 @@ class TemporalDecoder(nn.Module):
         self.conv_out = CausalConv3d(widths[0], out_channels, 3)
 
     def forward(self, z: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b d t2 h w"]:
-        h = through(self.res_blocks, self.conv1(z))
+        h = run_blocks(self.res_blocks, self.conv1(z))
         for level in reversed(range(len(self.block_res_blocks))):
-            h = through(self.block_res_blocks[level], h)  # type: ignore[arg-type]
+            h = run_blocks(self.block_res_blocks[level], h)  # type: ignore[arg-type]
             if level and self.halve[level - 1]:
                 h = rearrange(self.conv_blocks[level - 1](h), "b (c two) t h w -> b c (t two) h w", two=2)
         return self.conv_out(F.silu(self.norm1(h)))
 
 
 class TemporalAutoencoder(nn.Module):
-    """The 3-D half on chunks of 2-D latents; zeros fill a chunk from the front to whole steps of `factor` frames."""
+    """The 3-D autoencoder, on chunks of 2-D latents. Zeros at the front pad a chunk to a multiple of `factor` frames."""
 
     def __init__(self, channels: int, widths: Sequence[int], blocks: int, halve: Sequence[bool], norm_groups: int):
         super().__init__()
@@ -136,28 +145,32 @@ class TemporalAutoencoder(nn.Module):
         self.post_quant_conv = CausalConv3d(channels, channels, 1)
 
     def encode(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t2 h w"]:
-        """The posterior's mean."""
+        """Encode to the mean of the posterior."""
         x = F.pad(x, (0, 0, 0, 0, -x.shape[2] % self.factor, 0))
         return self.quant_conv(self.encoder(x)).chunk(2, 1)[0]
 
     def decode(self, z: Float[Tensor, "b c t2 h w"], num_frames: int) -> Float[Tensor, "b c t h w"]:
-        """2-D latents of a chunk's last `num_frames` frames."""
+        """Decode to the 2-D latents of the last `num_frames` frames of a chunk."""
         return self.decoder(self.post_quant_conv(z))[:, :, -num_frames:]
 
 
 class OpenSoraVideo(ModelMixin, ConfigMixin):
-    """Frames to 4 channels of latents, an eighth as high and wide; 17 frames become 5 latents.
+    """Frames to latents with 4 channels and an eighth of the height and width. 17 frames become 5 latent frames.
 
-    A clip is coded in chunks of `chunk` frames that know nothing of each other, the last of which may be shorter.
+    A clip is encoded in independent chunks of `chunk` frames; the last one may be shorter.
 
     Args:
-        spatial: settings of the 2-D `AutoencoderKL`; None: those of the SDXL autoencoder, as in PixArt-Sigma.
-        widths: channels of the 3-D network's levels. blocks: residual blocks in each.
-        halve: after which levels, the last aside, the time is halved. norm_groups: of its norms.
-        chunk: frames that are coded together.
-        latents_mean, latents_std: whitening, one value per channel.
+        spatial: Settings of the 2-D `AutoencoderKL`. None: those of the SDXL autoencoder, as in PixArt-Sigma.
+        widths: Channels of each level of the 3-D network.
+        blocks: Residual blocks per level.
+        halve: Whether the frame rate is halved after each level but the last.
+        norm_groups: Groups of the norms.
+        chunk: Frames per chunk.
+        latents_mean: Whitening: mean per channel.
+        latents_std: Whitening: standard deviation per channel.
 
-    Deviation: the release draws latents from both posteriors; here each is its mean, so that a clip has one code.
+    Deviation: the release samples latents from both posteriors. Here both are the posterior mean, so that encoding is
+    deterministic.
     """
 
     config_name = "config.json"
@@ -175,14 +188,14 @@ class OpenSoraVideo(ModelMixin, ConfigMixin):
         latents_std: Sequence = SCALE,
     ):
         super().__init__()
-        settings = {key: value for key, value in (spatial or sdxl()).items() if not key.startswith("_")}
+        settings = {key: value for key, value in (spatial or sdxl_vae_config()).items() if not key.startswith("_")}
         self.spatial_vae = nn.ModuleDict({"module": AutoencoderKL.from_config(settings)})
         self.temporal_vae = TemporalAutoencoder(self.frame_codec.config.latent_channels, widths, blocks, halve, norm_groups)
         self.spatial = 2 ** (len(self.frame_codec.config.block_out_channels) - 1)
 
     @property
     def frame_codec(self) -> Any:
-        """The 2-D half."""
+        """The 2-D autoencoder."""
         return self.spatial_vae["module"]
 
     @property
@@ -190,10 +203,11 @@ class OpenSoraVideo(ModelMixin, ConfigMixin):
         return self.frame_codec.config.latent_channels
 
     def latent_shape(self, geometry: Geometry) -> tuple[int, ...]:
-        """(c, t, h, w) of one clip.
+        """Shape (c, t, h, w) of the latents of one clip.
 
         Raises:
-            ValueError: a size that the 2-D half cannot divide, or a length whose last chunk is no whole number of steps.
+            ValueError: The 2-D autoencoder cannot divide the frame size, or the last chunk is not a multiple of the temporal
+                factor.
         """
         if geometry.height % self.spatial or geometry.width % self.spatial:
             raise ValueError(f"frames of {geometry.width}x{geometry.height}: this codec needs multiples of {self.spatial}")
@@ -208,25 +222,25 @@ class OpenSoraVideo(ModelMixin, ConfigMixin):
 
     @property
     def chunk_steps(self) -> int:
-        """Latents of a whole chunk."""
+        """Latent frames of a full chunk."""
         return -(-self.config.chunk // self.temporal_vae.factor)
 
     @torch.no_grad()
     def encode(self, frames: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c t2 h2 w2"]:
-        """Frames in [-1, 1] to raw latents."""
+        """Encode frames in [-1, 1] to raw latents."""
         flat = rearrange(frames.to(self.dtype), "b c t h w -> (b t) c h w")
-        coded = [self.frame_codec.encode(part).latent_dist.mode() for part in flat.split(FRAMES_AT_ONCE)]
+        coded = [self.frame_codec.encode(part).latent_dist.mode() for part in flat.split(FRAME_BATCH_SIZE)]
         latents = rearrange(torch.cat(coded), "(b t) c h w -> b c t h w", b=len(frames)) * FRAME_SCALE
         return torch.cat([self.temporal_vae.encode(part) for part in latents.split(self.config.chunk, 2)], 2)
 
     def decode(self, latents: Float[Tensor, "b c t2 h2 w2"]) -> Float[Tensor, "b 3 t h w"]:
-        """Raw latents to frames, nominally in [-1, 1] (not clipped)."""
+        """Decode raw latents to frames, nominally in [-1, 1] (not clipped)."""
         parts = []
         for part in latents.to(self.dtype).split(self.chunk_steps, 2):
             frames = min(self.config.chunk, part.shape[2] * self.temporal_vae.factor)
             parts.append(self.temporal_vae.decode(part, frames))
         flat = rearrange(torch.cat(parts, 2), "b c t h w -> (b t) c h w") / FRAME_SCALE
-        decoded = [self.frame_codec.decode(part).sample for part in flat.split(FRAMES_AT_ONCE)]
+        decoded = [self.frame_codec.decode(part).sample for part in flat.split(FRAME_BATCH_SIZE)]
         return rearrange(torch.cat(decoded), "(b t) c h w -> b c t h w", b=len(latents))
 
     def whiten(self, raw: Tensor) -> Tensor:
@@ -237,31 +251,34 @@ class OpenSoraVideo(ModelMixin, ConfigMixin):
 
     @classmethod
     def from_released(cls, folder: "str | os.PathLike") -> "OpenSoraVideo":
-        """The released checkpoint from its folder: config.json and model.safetensors, of any width and depth.
+        """Load the released checkpoint from a folder with config.json and model.safetensors, of any width and depth.
 
-        The released settings name no sizes; they are read from the tensors' shapes.
+        The released config has no sizes; they are inferred from the shapes of the tensors.
 
         Raises:
-            ValueError: no such folder, or tensors that are missing, surplus or of another shape.
+            ValueError: The folder does not hold this checkpoint, or tensors are missing, unexpected or of another shape.
         """
         from safetensors.torch import load_file
 
         path = Path(folder)
         config = json.loads((path / "config.json").read_text())
         files = sorted(path.glob("*.safetensors"))
-        if not is_released(config) or not files:
+        if not is_released_config(config) or not files:
             what = f"no {RELEASED}" if files else "no safetensors"
             raise ValueError(f"{folder}: {what} there; expected Open-Sora 1.2's config.json and model.safetensors")
         state = {name: value for file in files for name, value in load_file(file).items()}
-        whitening = {"latents_mean": channels_of(config, "shift", SHIFT), "latents_std": channels_of(config, "scale", SCALE)}
+        whitening = {
+            "latents_mean": per_channel_values(config, "shift", SHIFT),
+            "latents_std": per_channel_values(config, "scale", SCALE),
+        }
         try:
-            model = cls(**sizes_of(state), **whitening, chunk=config.get("micro_frame_size") or 17)
+            model = cls(**infer_config(state), **whitening, chunk=config.get("micro_frame_size") or 17)
         except (KeyError, ValueError) as error:
             raise ValueError(f"{folder}: its tensors are not those of Open-Sora 1.2's autoencoder ({error})") from error
-        # The buffers of the whitening, which the settings hold as well.
+        # Buffers of the whitening, which the config holds as well.
         state = {name: value for name, value in state.items() if name not in ("shift", "scale")}
         own = model.state_dict()
-        for what, names in (("missing", set(own) - set(state)), ("surplus", set(state) - set(own))):
+        for what, names in (("missing", set(own) - set(state)), ("unexpected", set(state) - set(own))):
             if names:
                 raise ValueError(f"{folder}: {len(names)} tensors are {what}, such as {min(names)}: fetch the folder again")
         for name, value in state.items():
@@ -271,24 +288,24 @@ class OpenSoraVideo(ModelMixin, ConfigMixin):
         return model.eval()
 
 
-def is_released(config: Mapping[str, Any]) -> bool:
-    """Whether a config.json is that of Open-Sora's released autoencoder."""
+def is_released_config(config: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of the released Open-Sora autoencoder."""
     return RELEASED in (config.get("architectures") or ()) or config.get("model_type") == RELEASED
 
 
-def channels_of(config: Mapping[str, Any], name: str, default: Sequence[float]) -> list[float]:
-    """A value per channel, or one, from the released settings."""
+def per_channel_values(config: Mapping[str, Any], name: str, default: Sequence[float]) -> list[float]:
+    """One value per channel, or a single value, from the released config."""
     value = config.get(name, default)
     return list(value) if isinstance(value, list | tuple) else [float(value)]
 
 
-def sdxl() -> dict[str, Any]:
-    """The settings of the SDXL autoencoder, which PixArt-Sigma's repository holds for Open-Sora."""
-    return spatial_settings((128, 256, 512, 512), layers=2)
+def sdxl_vae_config() -> dict[str, Any]:
+    """Settings of the SDXL autoencoder, which the PixArt-Sigma repository holds for Open-Sora."""
+    return spatial_vae_config((128, 256, 512, 512), layers=2)
 
 
-def spatial_settings(widths: Sequence[int], *, layers: int, channels: int = 4) -> dict[str, Any]:
-    """The settings of an `AutoencoderKL` of frames."""
+def spatial_vae_config(widths: Sequence[int], *, layers: int, channels: int = 4) -> dict[str, Any]:
+    """Settings of an `AutoencoderKL` of frames."""
     return {
         "in_channels": 3,
         "out_channels": 3,
@@ -300,17 +317,17 @@ def spatial_settings(widths: Sequence[int], *, layers: int, channels: int = 4) -
     }
 
 
-def sizes_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The sizes of both halves from the shapes of their tensors.
+def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Arguments of `OpenSoraVideo` inferred from the shapes of its tensors.
 
     Raises:
-        KeyError: tensors of something else.
+        KeyError: The tensors are not those of this autoencoder.
     """
     frames, chunks = "spatial_vae.module.encoder.", "temporal_vae.encoder."
-    levels = counted(state, rf"{chunks}block_res_blocks\.(\d+)\.0\.conv1\.conv\.weight")
-    spatial = counted(state, rf"{frames}down_blocks\.(\d+)\.resnets\.0\.conv1\.weight")
-    layers = counted(state, rf"{frames}down_blocks\.0\.resnets\.(\d+)\.conv1\.weight")
-    settings = spatial_settings(
+    levels = list_indices(state, rf"{chunks}block_res_blocks\.(\d+)\.0\.conv1\.conv\.weight")
+    spatial = list_indices(state, rf"{frames}down_blocks\.(\d+)\.resnets\.0\.conv1\.weight")
+    layers = list_indices(state, rf"{frames}down_blocks\.0\.resnets\.(\d+)\.conv1\.weight")
+    settings = spatial_vae_config(
         [state[f"{frames}down_blocks.{i}.resnets.0.conv1.weight"].shape[0] for i in spatial],
         layers=len(list(layers)),
         channels=state[f"{chunks}conv_in.conv.weight"].shape[1],
@@ -319,16 +336,20 @@ def sizes_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
     return {
         "spatial": settings,
         "widths": widths,
-        "blocks": len(list(counted(state, rf"{chunks}res_blocks\.(\d+)\.conv1\.conv\.weight"))),
+        "blocks": len(list(list_indices(state, rf"{chunks}res_blocks\.(\d+)\.conv1\.conv\.weight"))),
         "halve": [f"{chunks}conv_blocks.{i}.conv.weight" in state for i in range(len(widths) - 1)],
     }
 
 
-def counted(state: Mapping[str, Tensor], pattern: str) -> Iterator[int]:
-    """The numbers in the names of tensors, in order.
+def list_indices(state: Mapping[str, Tensor], pattern: str) -> Iterator[int]:
+    """Sorted indices that appear in the names of tensors.
+
+    Args:
+        state: State dict.
+        pattern: Regular expression of the full name; its first group is the index.
 
     Raises:
-        KeyError: there are none.
+        KeyError: No name matches.
     """
     found = sorted(int(match[1]) for name in state if (match := re.fullmatch(pattern, name)))
     if not found:

@@ -1,4 +1,4 @@
-"""Apart: two codecs that know nothing of each other, as one codec of the pair."""
+"""A pair codec made of separate video and audio codecs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,16 +6,21 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from sonovid.core import renamed
 from sonovid.core.av import AV
 from sonovid.core.geometry import Geometry
 
 
 @dataclass(frozen=True)
-class Apart:
-    """A `PairCodec` of a `VideoCodec` and an `AudioCodec`; it holds no weights of its own.
+class SeparateCodecs:
+    """A `PairCodec` of a `VideoCodec` and an `AudioCodec` that do not depend on each other. It has no weights of its own.
+
+    Args:
+        video_codec: Codec of the frames, or None if only audio is used.
+        audio_codec: Codec of the audio, or None if only video is used.
 
     Raises:
-        AttributeError: a stream is asked for whose codec is None.
+        AttributeError: A stream without a codec is requested.
     """
 
     video_codec: Any
@@ -23,7 +28,7 @@ class Apart:
 
     @property
     def codecs(self) -> AV:
-        """Both as a pair."""
+        """Both codecs as a pair."""
         return AV(self.video_codec, self.audio_codec)
 
     @property
@@ -48,3 +53,6 @@ class Apart:
 
     def unwhiten(self, final: AV) -> AV:
         return self.codecs.map(lambda codec, x: None if x is None else codec.unwhiten(x), final)
+
+
+__getattr__ = renamed.attributes(__name__, {"Apart": "SeparateCodecs"})

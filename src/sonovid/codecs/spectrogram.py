@@ -1,4 +1,4 @@
-"""SpectrogramCodec: waveform to log-mel, autoencoder and vocoder as one audio codec, saved as one folder."""
+"""SpectrogramCodec: log-mel spectrogram, autoencoder and vocoder as one audio codec, saved as one folder."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from sonovid.codecs.mel import LogMel
 from sonovid.codecs.whitening import unwhiten, whiten
 from sonovid.core.geometry import Geometry
 
-# What a saved codec may name; anything else in a config file is refused, so that a folder cannot run foreign code.
+# Components that a saved codec may name. Others are refused, so that a folder cannot run foreign code.
 PARTS = {
     "MelAutoencoder": "sonovid.codecs.audio",
     "IdentityMel": "sonovid.codecs.audio",
@@ -29,10 +29,11 @@ class SpectrogramCodec(nn.Module):
     """Waveform [b n] in [-1, 1] to latents [b c l f] and back.
 
     Args:
-        autoencoder: log-mel [b f l] to latents and back: `MelAutoencoder`, `IdentityMel` or `MelImageAutoencoder`.
-        vocoder: log-mel [b f l] to a waveform of l hop samples.
-        log_mel: the spectrogram's settings.
-        latents_mean, latents_std: whitening, one value or one per channel.
+        autoencoder: Log-mel frames [b f l] to latents and back: `MelAutoencoder`, `IdentityMel` or `MelImageAutoencoder`.
+        vocoder: Log-mel frames [b f l] to a waveform of l * hop samples.
+        log_mel: Settings of the spectrogram. None: the defaults of `LogMel`.
+        latents_mean: Whitening: mean, one value or one per channel.
+        latents_std: Whitening: standard deviation, one value or one per channel.
     """
 
     config_name = composite.CONFIG
@@ -64,24 +65,24 @@ class SpectrogramCodec(nn.Module):
         return next(iter(self.autoencoder.state_dict().values())).device
 
     def latent_shape(self, geometry: Geometry) -> tuple[int, ...]:
-        """(c, l, f) of one clip.
+        """Shape (c, l, f) of the latents of one clip.
 
         Raises:
-            ValueError: the clip's sample rate or length does not fit the spectrogram or the autoencoder.
+            ValueError: The sample rate or the length of the clip does not fit the spectrogram or the autoencoder.
         """
         grid = self.autoencoder.latent_grid(self.log_mel.num_frames(geometry), self.log_mel.bins)
         return (self.autoencoder.latent_channels, *grid)
 
     def mel(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f l"]:
-        """The log-mel frames of a waveform, in float32 whatever the codec's dtype."""
+        """Log-mel frames of a waveform, in float32 whatever the dtype of the codec."""
         return self.log_mel(waveform.float())
 
     def encode(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b c l f"]:
-        """A waveform to raw latents."""
+        """Encode a waveform to raw latents."""
         return self.autoencoder.encode(self.mel(waveform).to(self.dtype))
 
     def decode(self, latents: Float[Tensor, "b c l f"], num_samples: int) -> Float[Tensor, "b n"]:
-        """Raw latents to a waveform of `num_samples`, cut or filled with silence."""
+        """Decode raw latents to a waveform of `num_samples`, cut or padded with silence."""
         wave = self.vocoder(self.autoencoder.decode(latents)).float()[:, :num_samples]
         return torch.nn.functional.pad(wave, (0, num_samples - wave.shape[1]))
 
@@ -92,7 +93,7 @@ class SpectrogramCodec(nn.Module):
         return unwhiten(final, self.latents_mean, self.latents_std)
 
     def save_pretrained(self, folder: "str | os.PathLike", **options: Any) -> None:
-        """Write the settings, and each part in a folder of its own, safetensors only."""
+        """Save the settings, and each component in a subfolder, as safetensors only."""
         settings = {
             "autoencoder": type(self.autoencoder).__name__,
             "vocoder": type(self.vocoder).__name__,
@@ -106,10 +107,10 @@ class SpectrogramCodec(nn.Module):
     def from_pretrained(
         cls, folder: "str | os.PathLike", *, dtype: torch.dtype | None = None, variant: str | None = None, **_: Any
     ) -> "SpectrogramCodec":
-        """Read what `save_pretrained` wrote.
+        """Load what `save_pretrained` saved.
 
         Raises:
-            ValueError: no config, or it names a part that this package does not have.
+            ValueError: The folder has no config, or the config names a component that this package does not have.
         """
         config = composite.read_config(folder, "an audio codec")
         autoencoder, vocoder = (

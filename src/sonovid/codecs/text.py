@@ -1,4 +1,4 @@
-"""Prompts to embedded words: hashed, with no weights at all, or by a released text encoder."""
+"""Text encoders: hashed word embeddings without weights, and released text encoders."""
 
 import hashlib
 import json
@@ -22,18 +22,18 @@ from sonovid.core import atomic
 log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
-# Letters and digits of any script; an apostrophe within a word belongs to it.
+# Letters and digits of any script. An apostrophe within a word belongs to it.
 WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-# Characters of one word that are looked at: no word of a language is longer, and prompts may hold anything.
-LONGEST_WORD = 48
-NEIGHBOUR, POSITION = 0.4, 0.2
+# Characters of a word that are hashed. Real words are shorter, but prompts may hold anything.
+MAX_WORD_LENGTH = 48
+NEIGHBOUR_WEIGHT, POSITION_WEIGHT = 0.4, 0.2
 
 
 @runtime_checkable
 class TextEncoder(Protocol):
-    """Prompts to vectors of their words [b k d] and which of them are there, True, [b k]; `width` is d.
+    """Encodes prompts to embeddings [b k d] and a mask [b k], which is True where a word or token stands. `width` is d.
 
-    A prompt without words has an all-False mask. k is that of the longest prompt of the batch, at least one.
+    The mask of a prompt without words is all False. k is the length of the longest prompt of the batch, at least one.
     """
 
     @property
@@ -43,13 +43,16 @@ class TextEncoder(Protocol):
 
 
 class HashedText:
-    """Words as sums of random signs drawn by a hash: no weights, no download, the same numbers on every machine.
+    """Word embeddings from a hash: no weights, no download, and the same values on every machine.
 
-    Each word is its own signs and, in all as heavy, those of its pieces of three to five characters, so that inflections lie
-    near each other (Bojanowski et al. 2017, with hashing instead of training). Its neighbours are mixed in, shifted to either
-    side, so that "red ball" and "ball ... red" differ, and its place in the prompt as a few waves.
+    A word is the sum of random signs of the whole word and of its character n-grams of length three to five; both parts have
+    equal weight. Inflections of a word are therefore similar (Bojanowski et al. 2017, with hashing instead of training).
+    Neighbouring words are mixed in, shifted by one channel to either side, so that "red ball" and "ball ... red" differ. The
+    position of the word is added as sines and cosines.
 
-    width: channels, a multiple of 8. max_words: words beyond are cut, with a warning in the log.
+    Args:
+        width: Channels, a multiple of 8.
+        max_words: Words beyond this number are cut, with a warning in the log.
     """
 
     def __init__(self, width: int = 256, max_words: int = 32):
@@ -62,7 +65,7 @@ class HashedText:
         return self._width
 
     def __call__(self, prompts: Sequence[str]) -> tuple[Float[Tensor, "b k d"], Bool[Tensor, "b k"]]:
-        lists = [self._cut(words_of(prompt)) for prompt in _checked(prompts)]
+        lists = [self._truncate(split_words(prompt)) for prompt in _check_prompts(prompts)]
         longest = max([1, *map(len, lists)])
         text, mask = np.zeros((len(lists), longest, self.width), np.float32), np.zeros((len(lists), longest), bool)
         for row, there, words in zip(text, mask, lists, strict=True):
@@ -71,9 +74,9 @@ class HashedText:
                 there[: len(words)] = True
         return torch.from_numpy(text), torch.from_numpy(mask)
 
-    def _cut(self, words: list[str]) -> list[str]:
+    def _truncate(self, words: list[str]) -> list[str]:
         if len(words) > self.max_words:
-            log.warning("prompt of %d words: only the first %d are heeded", len(words), self.max_words)
+            log.warning("prompt of %d words: only the first %d are used", len(words), self.max_words)
         return words[: self.max_words]
 
     def to_config(self) -> dict[str, Any]:
@@ -85,17 +88,17 @@ class HashedText:
         return cls(**{name: value for name, value in config.items() if not name.startswith("_")})
 
     def save_pretrained(self, folder: "str | os.PathLike", **_: Any) -> None:
-        """Write the settings, all there is."""
+        """Save the settings; there are no weights."""
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         atomic.write_text(path / CONFIG, json.dumps(self.to_config(), indent=2) + "\n")
 
     @classmethod
     def from_pretrained(cls, folder: "str | os.PathLike", **_: Any) -> "HashedText":
-        """Read what `save_pretrained` wrote.
+        """Load what `save_pretrained` saved.
 
         Raises:
-            ValueError: no settings there, or of something else.
+            ValueError: The folder has no config, or the config of another class.
         """
         path = Path(folder) / CONFIG
         if not path.is_file():
@@ -106,58 +109,61 @@ class HashedText:
         return cls.from_config(config)
 
 
-def _checked(prompts: Sequence[str]) -> Sequence[str]:
-    """Raises ValueError for a single string, which is a sequence of strings too."""
+def _check_prompts(prompts: Sequence[str]) -> Sequence[str]:
+    """Raise ValueError for a single string, which is a sequence of strings too."""
     if isinstance(prompts, str):
         raise ValueError(f"text encoder: got the one string {prompts[:40]!r}; expected a list of prompts")
     return prompts
 
 
-def words_of(prompt: str) -> list[str]:
+def split_words(prompt: str) -> list[str]:
     """Lower-cased words in order, without punctuation."""
     return WORD.findall(unicodedata.normalize("NFKC", prompt).casefold().replace("’", "'"))
 
 
 def embed_words(words: Sequence[str], width: int) -> np.ndarray:
-    """Vectors of a prompt's words, float32 [k d], with a root mean square near one."""
-    own = np.stack([word_vector(word[:LONGEST_WORD], width) for word in words])
+    """Embeddings of the words of a prompt, float32 [k d], with a root mean square near one."""
+    own = np.stack([embed_word(word[:MAX_WORD_LENGTH], width) for word in words])
     mixed = own.copy()
-    # Rolled by one channel to either side, a neighbour is told from the word itself, and left from right.
-    mixed[1:] += NEIGHBOUR * np.roll(own[:-1], 1, axis=1)
-    mixed[:-1] += NEIGHBOUR * np.roll(own[1:], -1, axis=1)
-    return (mixed + POSITION * places(len(words), width)).astype(np.float32)
+    # Rolling by one channel to either side distinguishes neighbours from the word itself, and left from right.
+    mixed[1:] += NEIGHBOUR_WEIGHT * np.roll(own[:-1], 1, axis=1)
+    mixed[:-1] += NEIGHBOUR_WEIGHT * np.roll(own[1:], -1, axis=1)
+    return (mixed + POSITION_WEIGHT * position_encoding(len(words), width)).astype(np.float32)
 
 
 @lru_cache(maxsize=1 << 14)
-def word_vector(word: str, width: int) -> np.ndarray:
-    """One word's vector, float64 [d], root mean square one."""
+def embed_word(word: str, width: int) -> np.ndarray:
+    """Embedding of one word, float64 [d], with a root mean square of one."""
     marked = f"<{word}>"
     pieces = [marked[i : i + n] for n in (3, 4, 5) for i in range(len(marked) - n + 1)]
-    # Whole numbers until the one division, so that no order of summing can change a bit.
-    total = math.isqrt(len(pieces)) * signs("word:" + word, width)
+    # Integers until the one division, so that the order of summation cannot change the result.
+    total = math.isqrt(len(pieces)) * hash_signs("word:" + word, width)
     for piece in pieces:
-        total = total + signs("piece:" + piece, width)
+        total = total + hash_signs("piece:" + piece, width)
     vector = total / math.sqrt(int((total * total).sum()) / width)
     vector.setflags(write=False)
     return vector
 
 
-def signs(text: str, width: int) -> np.ndarray:
-    """+1 and -1, int64 [d], drawn by the BLAKE2b hash of a text."""
+def hash_signs(text: str, width: int) -> np.ndarray:
+    """Signs +1 and -1, int64 [d], from the BLAKE2b hash of a text."""
     blocks = [hashlib.blake2b(f"{i}:{text}".encode()).digest() for i in range(-(-width // 512))]
     return 2 * np.unpackbits(np.frombuffer(b"".join(blocks), np.uint8))[:width].astype(np.int64) - 1
 
 
 @lru_cache(maxsize=8)
-def places(num_words: int, width: int) -> np.ndarray:
-    """Sines and cosines of each place, float64 [k d]; rounded, since libraries differ in a sine's last bits."""
+def position_encoding(num_words: int, width: int) -> np.ndarray:
+    """Sines and cosines of the word positions, float64 [k d].
+
+    Values are rounded, since the last bits of a sine differ between libraries.
+    """
     frequency = 100.0 ** (-np.arange(width // 2) / (width // 2))
     angle = np.arange(num_words)[:, None] * frequency
     return np.round(np.concatenate([np.sin(angle), np.cos(angle)], axis=1) * 1024) / 1024
 
 
-# What a checkpoint's config calls itself, and the class of transformers that is its text half.
-ENCODERS = {
+# `model_type` of a checkpoint's config, and the class of transformers that is its text encoder.
+ENCODER_CLASSES = {
     "t5": "T5EncoderModel",
     "mt5": "MT5EncoderModel",
     "umt5": "UMT5EncoderModel",
@@ -169,9 +175,13 @@ ENCODERS = {
 
 
 class PretrainedText(nn.Module):
-    """A released text encoder (T5, CLIP, CLAP) of transformers, frozen; its last hidden states are the words.
+    """A released text encoder (T5, CLIP, CLAP) of transformers, frozen. The embeddings are its last hidden states.
 
-    max_words: tokens at most; what is longer, or longer than the encoder can take, is cut, with a warning in the log.
+    Args:
+        encoder: Text encoder of transformers.
+        tokenizer: Its tokenizer.
+        max_words: Maximum number of tokens. Longer prompts, and those too long for the encoder, are cut with a warning in the
+            log.
     """
 
     def __init__(self, encoder: nn.Module, tokenizer: Any, max_words: int = 300):
@@ -180,7 +190,7 @@ class PretrainedText(nn.Module):
         limits = [max_words, tokenizer.model_max_length]
         config: Any = encoder.config
         if (positions := getattr(config, "max_position_embeddings", None)) is not None:
-            # RoBERTa, the text half of CLAP, counts its places from behind the padding's.
+            # RoBERTa, the text encoder of CLAP, counts positions from after that of the padding token.
             limits.append(positions - (config.pad_token_id + 1 if config.model_type == "clap_text_model" else 0))
         self.max_words = min(limits)
 
@@ -190,28 +200,28 @@ class PretrainedText(nn.Module):
         return config.hidden_size
 
     def train(self, mode: bool = True) -> "PretrainedText":
-        """Stays frozen: dropout in an encoder that does not learn would be noise in the condition."""
+        """Keep the encoder in evaluation mode: dropout in a frozen encoder would be noise in the condition."""
         return super().train(False)
 
     @torch.no_grad()
     def forward(self, prompts: Sequence[str]) -> tuple[Float[Tensor, "b k d"], Bool[Tensor, "b k"]]:
-        prompts = _checked(prompts)
-        spoken = [bool(prompt.strip()) for prompt in prompts]
+        prompts = _check_prompts(prompts)
+        has_words = [bool(prompt.strip()) for prompt in prompts]
         options = {"padding": True, "return_tensors": "pt", "max_length": self.max_words}
         lengths = [len(ids) for ids in self.tokenizer(list(prompts))["input_ids"]] if prompts else []
         if lengths and max(lengths) > self.max_words:
-            log.warning("prompt of %d tokens: only the first %d are heeded", max(lengths), self.max_words)
+            log.warning("prompt of %d tokens: only the first %d are used", max(lengths), self.max_words)
         tokens = self.tokenizer(list(prompts), truncation=True, **options)
         device = next(self.encoder.parameters()).device
         ids, mask = tokens["input_ids"].to(device), tokens["attention_mask"].to(device)
         if ids.shape[1] == 0:
-            # A tokenizer that marks no end gives nothing at all for prompts without words.
+            # A tokenizer without an end token returns nothing for prompts without words.
             return torch.zeros(len(prompts), 1, self.width, device=device), torch.zeros(len(prompts), 1, device=device) > 0
         hidden = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        return hidden, mask.bool() & torch.tensor(spoken, device=device)[:, None]
+        return hidden, mask.bool() & torch.tensor(has_words, device=device)[:, None]
 
     def save_pretrained(self, folder: "str | os.PathLike", **options: Any) -> None:
-        """Write the encoder and its tokenizer as transformers does."""
+        """Save the encoder and its tokenizer in the format of transformers."""
         encoder: Any = self.encoder
         encoder.save_pretrained(folder, **options)
         self.tokenizer.save_pretrained(folder)
@@ -228,26 +238,34 @@ class PretrainedText(nn.Module):
         variant: str | None = None,
         **_: Any,
     ) -> "PretrainedText":
-        """Load by hub id or local folder, safetensors only; the config names the encoder.
+        """Load by hub id or local folder, safetensors only. The config names the encoder.
 
-        subfolder, tokenizer_subfolder: where they lie in a diffusers pipeline ("text_encoder", "tokenizer").
+        Args:
+            source: Hub id or local folder.
+            subfolder: Subfolder of the encoder in a diffusers pipeline, such as "text_encoder".
+            tokenizer_subfolder: Subfolder of the tokenizer, such as "tokenizer". None: `subfolder`.
+            max_words: See the class.
+            dtype: Type of the weights. None: float32.
+            variant: Variant of the weight files, such as "fp16".
 
         Raises:
-            ValueError: not an encoder of `ENCODERS`, or weights are missing.
+            ValueError: The encoder is not one of `ENCODER_CLASSES`, or weights are missing.
         """
         import transformers
 
-        # Left out, transformers takes what the config says, and released configs often say float16.
+        # Without a dtype, transformers takes that of the config, which is often float16 in releases.
         dtype = torch.float32 if dtype is None else dtype
         options = {"trust_remote_code": False, "variant": variant}
         config = transformers.AutoConfig.from_pretrained(source, subfolder=subfolder, trust_remote_code=False)
-        if config.model_type not in ENCODERS:
-            raise ValueError(f"{source}: a {config.model_type!r}; expected one of {', '.join(ENCODERS)}")
-        encoder, found = getattr(transformers, ENCODERS[config.model_type]).from_pretrained(
+        if config.model_type not in ENCODER_CLASSES:
+            raise ValueError(f"{source}: a {config.model_type!r}; expected one of {', '.join(ENCODER_CLASSES)}")
+        encoder, found = getattr(transformers, ENCODER_CLASSES[config.model_type]).from_pretrained(
             source, **options, subfolder=subfolder, dtype=dtype, use_safetensors=True, output_loading_info=True
         )
         if found["missing_keys"]:
-            raise ValueError(f"{source}: no weights for {sorted(found['missing_keys'])[0]}; the checkpoint is not whole")
+            raise ValueError(
+                f"{source}: no weights for {sorted(found['missing_keys'])[0]}; the checkpoint is not whole: download it again"
+            )
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             source, subfolder=subfolder if tokenizer_subfolder is None else tokenizer_subfolder, trust_remote_code=False
         )

@@ -1,4 +1,4 @@
-"""Frames to latents: a light autoencoder of single frames, small enough to train and run on a CPU."""
+"""A light autoencoder of single frames, small enough to train and run on a CPU."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from sonovid.core.model import Model, register_to_config
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions on a normalised, activated path beside the identity."""
+    """Residual block: twice group normalisation, SiLU and a 3x3 convolution."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -27,7 +27,7 @@ class ResidualBlock(nn.Module):
 
 
 class FrameEncoder(nn.Module):
-    """Patches of pixels to a mean and a log-variance per latent cell."""
+    """Patches of pixels to the mean and log-variance of each latent cell."""
 
     def __init__(self, latent_channels: int, patch: int, widths: Sequence[int], blocks: int):
         super().__init__()
@@ -49,7 +49,7 @@ class FrameEncoder(nn.Module):
 
 
 class FrameDecoder(nn.Module):
-    """Latent cells to pixels; a last thin stage works at half the picture's size, so that patch borders do not show."""
+    """Latent cells to pixels. A last narrow stage works at half the frame size, so that patch borders do not show."""
 
     def __init__(self, latent_channels: int, patch: int, widths: Sequence[int], blocks: int):
         super().__init__()
@@ -75,14 +75,16 @@ class FrameDecoder(nn.Module):
 
 
 class FrameAutoencoder(Model):
-    """A variational autoencoder of single frames (Kingma & Welling 2014), convolutional, any size that `factor` divides.
+    """Variational autoencoder of single frames (Kingma & Welling 2014). Convolutional, for any size that `factor` divides.
 
     Args:
-        latent_channels: channels of a latent cell.
-        patch: pixels on a side folded into channels before the first convolution; a power of two, at least 2.
-        widths: channels of each stage, each half the size of the one before.
-        blocks: residual blocks in each stage.
-        latents_mean, latents_std: whitening, one value or one per channel.
+        latent_channels: Channels of a latent cell.
+        patch: Side in pixels of the patches that are folded into channels before the first convolution; a power of two, at least
+            2.
+        widths: Channels of each stage. Each stage has half the size of the previous one.
+        blocks: Residual blocks per stage.
+        latents_mean: Whitening: mean, one value or one per channel.
+        latents_std: Whitening: standard deviation, one value or one per channel.
     """
 
     @register_to_config
@@ -101,10 +103,10 @@ class FrameAutoencoder(Model):
         self.decoder = FrameDecoder(latent_channels, patch, widths, blocks)
 
     def latent_shape(self, geometry: Geometry) -> tuple[int, ...]:
-        """(c, t, h, w) of one clip.
+        """Shape (c, t, h, w) of the latents of one clip.
 
         Raises:
-            ValueError: the size cannot be divided by `factor`.
+            ValueError: `factor` does not divide the frame size.
         """
         if geometry.height % self.factor or geometry.width % self.factor:
             raise ValueError(f"frames of {geometry.width}x{geometry.height}: this codec needs multiples of {self.factor}")
@@ -119,11 +121,11 @@ class FrameAutoencoder(Model):
         return rearrange(mean, "(b t) c h w -> b c t h w", b=b), rearrange(log_variance, "(b t) c h w -> b c t h w", b=b)
 
     def encode(self, frames: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c t h2 w2"]:
-        """Frames in [-1, 1] to raw latents: the posterior's mean, so that a clip has one code."""
+        """Encode frames in [-1, 1] to raw latents: the mean of the posterior, so that encoding is deterministic."""
         return self.posterior(frames)[0]
 
     def decode(self, latents: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b 3 t h2 w2"]:
-        """Raw latents to frames, nominally in [-1, 1] (not clipped)."""
+        """Decode raw latents to frames, nominally in [-1, 1] (not clipped)."""
         flat = rearrange(latents, "b c t h w -> (b t) c h w").contiguous(memory_format=torch.channels_last)
         return rearrange(self.decoder(flat), "(b t) c h w -> b c t h w", b=len(latents))
 

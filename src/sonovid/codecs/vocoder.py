@@ -1,4 +1,4 @@
-"""Log-mel frames to a waveform: a network in the spectral domain, and the classical iteration as its yardstick."""
+"""Vocoders: log-mel frames to a waveform, by a network in the spectral domain or by Griffin-Lim as its baseline."""
 
 import json
 import os
@@ -16,15 +16,21 @@ from sonovid.core.model import Model, register_to_config
 
 
 def overlap_add(frames: Float[Tensor, "b n l"], hop: int) -> Float[Tensor, "b m"]:
-    """Windowed frames summed at their places, (l - 1) hop + n samples."""
+    """Overlap-add of windowed frames to (l - 1) * hop + n samples."""
     n, length = frames.shape[1], (frames.shape[2] - 1) * hop + frames.shape[1]
     return F.fold(frames, (1, length), (1, n), stride=(1, hop))[:, 0, 0]
 
 
 def inverse_stft(spectrum: Tensor, n_fft: int, hop: int) -> Float[Tensor, "b n"]:
-    """The waveform whose frames, each centred on its hop, best fit `spectrum` [b, n_fft // 2 + 1, l]: l hop samples.
+    """Least-squares inverse of the transform in `LogMel.magnitudes` (Griffin & Lim 1984, eq. 6).
 
-    The least-squares inverse (Griffin & Lim 1984, eq. 6) of the transform in `LogMel.magnitudes`.
+    Args:
+        spectrum: Complex spectrum [b, n_fft // 2 + 1, l], whose frames are centred on their hops.
+        n_fft: Length of the Fourier transform in samples.
+        hop: Samples per frame.
+
+    Returns:
+        Waveform of l * hop samples.
     """
     window = torch.hann_window(n_fft, device=spectrum.device)
     frames = torch.fft.irfft(spectrum, n_fft, dim=1) * window[:, None]
@@ -35,7 +41,7 @@ def inverse_stft(spectrum: Tensor, n_fft: int, hop: int) -> Float[Tensor, "b n"]
 
 
 class ConvNeXtBlock(nn.Module):
-    """Depthwise convolution in time, then an inverted bottleneck (Liu et al. 2022), as Vocos uses it."""
+    """Depthwise convolution in time, then an inverted bottleneck (Liu et al. 2022), as in Vocos."""
 
     def __init__(self, width: int, expansion: int):
         super().__init__()
@@ -49,11 +55,11 @@ class ConvNeXtBlock(nn.Module):
         return x + self.scale * self.project(F.gelu(self.expand(self.norm(h)), approximate="tanh"))
 
 
-def accumulated(advance: Float[Tensor, "b f l"], near: int = 6) -> Float[Tensor, "b f l"]:
-    """Sums over time, whose gradients reach no further back than the last `near` frames.
+def cumulative_phase(advance: Float[Tensor, "b f l"], near: int = 6) -> Float[Tensor, "b f l"]:
+    """Cumulative sum over time whose gradients only reach the last `near` frames.
 
-    The whole sum's gradient adds up the errors of all later frames, of which only the next ones overlap a frame and say anything
-    about its phase; the rest is noise that grows with the length of the sound.
+    The gradient of the full sum adds up the errors of all later frames. Only the next few overlap a frame and carry information
+    about its phase; the rest is noise that grows with the length of the audio.
     """
     total = advance.detach().cumsum(-1)
     if not advance.requires_grad:
@@ -62,23 +68,28 @@ def accumulated(advance: Float[Tensor, "b f l"], near: int = 6) -> Float[Tensor,
     return total + (local - local.detach())
 
 
-def turns(length: int, n_fft: int, hop: int, device: torch.device) -> Float[Tensor, "f l"]:
-    """Phases of a tone at the centre of each bin, frame by frame, counted at the middle of a frame, in radians."""
+def centre_phases(length: int, n_fft: int, hop: int, device: torch.device) -> Float[Tensor, "f l"]:
+    """Phases in radians of a tone at the centre frequency of each bin, measured at the middle of each frame."""
     bins, steps = torch.arange(n_fft // 2 + 1, device=device), torch.arange(length, device=device)
-    # In whole numbers, so that nothing is lost over a long sound; half a turn more for odd bins moves the origin to the middle.
+    # Integers, so that long audio loses no precision. The n_fft // 2 moves the origin to the middle of a frame.
     places = (bins[:, None] * (hop * steps + n_fft // 2)) % n_fft
     return places * (2 * torch.pi / n_fft)
 
 
 class SpectralVocoder(Model):
-    """Mel frames to magnitudes and phases, and those to a waveform by the inverse transform (after Vocos, Siuzdak 2023).
+    """Mel frames to magnitudes and phases, and these to a waveform by the inverse transform (after Vocos, Siuzdak 2023).
 
-    It works at the rate of the frames, not of the samples, which makes it many times faster than real time on one core.
+    It works at the frame rate instead of the sample rate, so it is many times faster than real time on one core.
 
     Args:
-        bins: mel bins. n_fft, hop: of the transform. width, depth, expansion: channels, blocks and inner width of the blocks.
-        accumulate: whether phases are sums over time of predicted advances. Deviation from Vocos: a convolution cannot count the
-            turns of a steady tone, whose mel frames are all alike, so its frames cancel each other; a sum can.
+        bins: Number of mel bins.
+        n_fft: Length of the Fourier transform in samples.
+        hop: Samples per frame.
+        width: Channels of the blocks.
+        depth: Number of blocks.
+        expansion: Inner width of the blocks as a multiple of `width`.
+        accumulate: Whether phases are cumulative sums of predicted advances. Deviation from Vocos: a convolution cannot count the
+            cycles of a steady tone, whose mel frames are all equal, so its frames would cancel each other. A sum can.
     """
 
     @register_to_config
@@ -102,8 +113,8 @@ class SpectralVocoder(Model):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, log_mel: Float[Tensor, "b f l"]) -> Float[Tensor, "b n"]:
-        """Natural-logarithm mel frames to a waveform of l hop samples."""
-        # Levels between silence and a loud sound lie near [-7, 3]; the network sees about [-2, 2].
+        """Convert natural-logarithm mel frames to a waveform of l * hop samples."""
+        # Log-mel levels lie in about [-7, 3], from silence to loud audio. This scales them to about [-2, 2].
         h = self.norm(self.stem((log_mel + 3) / 3).transpose(1, 2))
         for block in self.blocks:
             h = block(h)
@@ -111,21 +122,27 @@ class SpectralVocoder(Model):
             self.head(self.final_norm(h)).float(), "b l (parts f) -> parts b f l", f=self.config.n_fft // 2 + 1
         )
         if advance:
-            centres = turns(phase.shape[-1], self.config.n_fft, self.config.hop, phase.device)
-            phase = phase + accumulated(advance[0]) + centres
+            centres = centre_phases(phase.shape[-1], self.config.n_fft, self.config.hop, phase.device)
+            phase = phase + cumulative_phase(advance[0]) + centres
         spectrum = torch.polar(log_magnitude.clamp(max=6).exp(), phase)
         return inverse_stft(spectrum, self.config.n_fft, self.config.hop)
 
 
 class GriffinLim(nn.Module):
-    """Phases by iteration (Griffin & Lim 1984; fast variant, Perraudin et al. 2013). Nothing is learnt."""
+    """Iterative phase estimation (Griffin & Lim 1984; fast variant, Perraudin et al. 2013), without learnt weights.
+
+    Args:
+        log_mel: Settings of the spectrogram.
+        iterations: Number of iterations.
+        momentum: Momentum of the fast variant.
+    """
 
     def __init__(self, log_mel: LogMel, iterations: int = 32, momentum: float = 0.99):
         super().__init__()
         self.log_mel, self.iterations, self.momentum = log_mel, iterations, momentum
 
     def save_pretrained(self, folder: "str | os.PathLike", **_: Any) -> None:
-        """Write the settings; there are no weights."""
+        """Save the settings; there are no weights."""
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         config = {"log_mel": self.log_mel.to_config(), "iterations": self.iterations, "momentum": self.momentum}
@@ -133,18 +150,22 @@ class GriffinLim(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: "str | os.PathLike", **_: Any) -> "GriffinLim":
-        """Read what `save_pretrained` wrote."""
+        """Load what `save_pretrained` saved."""
         config = json.loads((Path(folder) / "config.json").read_text())
         return cls(LogMel(**config["log_mel"]), config["iterations"], config["momentum"])
 
     def forward(self, log_mel: Float[Tensor, "b f l"]) -> Float[Tensor, "b n"]:
-        """Natural-logarithm mel frames to a waveform of l hop samples."""
+        """Convert natural-logarithm mel frames to a waveform of l * hop samples.
+
+        Raises:
+            ValueError: The window is shorter than the transform.
+        """
         m = self.log_mel
         if m.window != m.n_fft:
             raise ValueError(f"window {m.window} in a transform of {m.n_fft}: this iteration needs them equal")
         filters = filterbank(m.sample_rate, m.n_fft, m.bins, m.low, m.high).to(log_mel)
         magnitude = (torch.linalg.pinv(filters) @ log_mel.exp()).clamp(min=1e-5)
-        # Start from random phases of a fixed seed, the same for every sound: none depends on what stands beside it.
+        # Random initial phases from a fixed seed, equal for every clip, so that results do not depend on the batch.
         generator = torch.Generator().manual_seed(0)
         phase = (torch.rand(magnitude.shape[1:], generator=generator).to(log_mel) * 2 * torch.pi).expand_as(magnitude)
         estimate, previous = torch.polar(magnitude, phase), torch.zeros_like(magnitude, dtype=torch.complex64)

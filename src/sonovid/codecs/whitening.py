@@ -1,4 +1,4 @@
-"""Raw latents to final ones and back: one mean and one standard deviation per channel."""
+"""Whitening of latents: one mean and one standard deviation per channel."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def channelwise(values: Sequence, x: Tensor) -> Tensor:
-    """One value per channel as a tensor that broadcasts against x [b c ...]; a single value serves every channel.
+def per_channel(values: Sequence, x: Tensor) -> Tensor:
+    """Values per channel as a tensor that broadcasts against x [b c ...]. A single value applies to every channel.
 
     Raises:
-        ValueError: as many values as channels were expected.
+        ValueError: The number of values is neither one nor the number of channels.
     """
     if len(values) not in (1, x.shape[1]):
         raise ValueError(
@@ -21,10 +21,10 @@ def channelwise(values: Sequence, x: Tensor) -> Tensor:
 
 
 def whiten(raw: Float[Tensor, "b c *rest"], mean: Sequence, std: Sequence) -> Float[Tensor, "b c *rest"]:
-    """(raw - mean) / std, channel by channel."""
-    return (raw - channelwise(mean, raw)) / channelwise(std, raw)
+    """(raw - mean) / std, per channel."""
+    return (raw - per_channel(mean, raw)) / per_channel(std, raw)
 
 
 def unwhiten(final: Float[Tensor, "b c *rest"], mean: Sequence, std: Sequence) -> Float[Tensor, "b c *rest"]:
-    """final * std + mean, channel by channel."""
-    return final * channelwise(std, final) + channelwise(mean, final)
+    """final * std + mean, per channel."""
+    return final * per_channel(std, final) + per_channel(mean, final)

@@ -60,7 +60,7 @@ def test_decoding_is_the_same_again_and_whatever_else_is_in_the_batch():
 
 def test_rows_of_the_sounds_image_are_mel_places_and_columns_steps():
     own, x = codec(), window(1).audio
-    rows_first = own.network.posterior(AV(None, own.perceive(None, x).audio)).audio[0]
+    rows_first = own.network.posterior(AV(None, own.encode_signal(None, x).audio)).audio[0]
     assert torch.equal(own.encode(None, x).audio, rows_first.mT)
 
 
@@ -76,11 +76,11 @@ def test_the_other_streams_latents_change_what_is_decoded():
 def test_guidance_and_steps_are_settings():
     own = autoencoder(decoding=Decoding(steps=2, video_scale=1, audio_scale=1))
     plain = own.decode(encoded(), 2000)
-    own.drawn(video_scale=3.0)
+    own.set_decoding(video_scale=3.0)
     guided = own.decode(encoded(), 2000)
     assert not torch.allclose(plain.video, guided.video, atol=1e-4)
     assert torch.equal(plain.audio, guided.audio)
-    own.drawn(video_scale=1, steps=3)
+    own.set_decoding(video_scale=1, steps=3)
     assert not torch.allclose(plain.video, own.decode(encoded(), 2000).video, atol=1e-5)
     with pytest.raises(ValueError, match="steps=0"):
         Decoding(steps=0)
@@ -93,7 +93,7 @@ def test_without_guidance_the_network_runs_once_a_step_and_with_it_twice():
     one = encoded().map(lambda z: z[:1])
     own.decode(one, 2000)
     assert len(calls) == 4
-    own.drawn(video_scale=1, audio_scale=1)
+    own.set_decoding(video_scale=1, audio_scale=1)
     own.decode(one, 2000)
     assert len(calls) == 6
 
@@ -102,7 +102,7 @@ def test_without_guidance_the_network_runs_once_a_step_and_with_it_twice():
 @pytest.mark.parametrize("predict", ["eps", "x0"])
 def test_a_decoder_that_knows_the_clean_latents_decodes_to_them(predict):
     own = autoencoder(predict=predict, decoding=Decoding(steps=3, video_scale=1, audio_scale=1))
-    seen = own.perceive(*window(1))
+    seen = own.encode_signal(*window(1))
     x0 = torch.cat([seen.video[0].movedim(0, 1), seen.audio])
 
     def says(x, t, told):
@@ -111,15 +111,15 @@ def test_a_decoder_that_knows_the_clean_latents_decodes_to_them(predict):
 
     own.network.decoder.forward = says
     made = own.decode(encoded().map(lambda z: z[:1]), 2000)
-    assert torch.allclose(made.video[0].movedim(0, 1), own.render(seen.video[0].movedim(0, 1)), atol=1e-3)
-    assert torch.allclose(made.audio, own.waveform(own.render(seen.audio), 2000), atol=1e-2)
+    assert torch.allclose(made.video[0].movedim(0, 1), own.decode_signal(seen.video[0].movedim(0, 1)), atol=1e-3)
+    assert torch.allclose(made.audio, own.waveform(own.decode_signal(seen.audio), 2000), atol=1e-2)
 
 
 def test_whitening_does_nothing_unless_set():
     z = encoded()
     assert all(torch.equal(a, b) for a, b in zip(codec().whiten(z), z, strict=True))
     own = autoencoder()
-    own.whitened_by(AV({"mean": [0.5] * 8, "std": [2.0] * 8}, {"mean": [0.0], "std": [3.0]}))
+    own.set_whitening(AV({"mean": [0.5] * 8, "std": [2.0] * 8}, {"mean": [0.0], "std": [3.0]}))
     final = own.whiten(z)
     assert torch.allclose(final.video, (z.video - 0.5) / 2)
     assert torch.allclose(own.unwhiten(final).audio, z.audio, atol=1e-6)
@@ -161,16 +161,16 @@ def test_a_released_kl_vae_serves_and_pixels_have_gradients_through_it(tmp_path)
     z = back.encode(*window(1))
     assert torch.equal(z.video, own.eval().encode(*window(1)).video)
     perceived = torch.randn(2, 4, 4, 4, requires_grad=True)
-    own.render(perceived).sum().backward()
+    own.decode_signal(perceived).sum().backward()
     assert perceived.grad.abs().min() > 0
     assert all(p.grad is None for p in own.frame_codec.parameters())
 
 
 def test_latents_of_the_first_level_are_whitened_by_the_frame_codec():
     own, frames = codec(), window().video
-    seen = own.perceive(frames, None).video
+    seen = own.encode_signal(frames, None).video
     assert torch.allclose(seen * 0.5 + 0.1, own.frame_codec.encode(frames), atol=1e-6)
-    pictures = own.render(seen[:, :, 1])
+    pictures = own.decode_signal(seen[:, :, 1])
     assert torch.allclose(pictures, own.frame_codec.decode(own.frame_codec.encode(frames))[:, :, 1], atol=1e-5)
 
 
@@ -178,7 +178,7 @@ def test_windows_of_another_length_or_size_are_refused_in_one_line():
     frames, sound = window()
     with pytest.raises(ValueError, match="a window of this autoencoder has 4 of 16x16"):
         codec().encode(frames[:, :, :3], None)
-    with pytest.raises(ValueError, match="sound of 1999 samples; a window of this autoencoder has 2000: cut it"):
+    with pytest.raises(ValueError, match="audio of 1999 samples; a window of this autoencoder has 2000: cut it"):
         codec().encode(None, sound[:, 1:])
     with pytest.raises(ValueError, match="windows of"):
         codec().latent_shapes(replace(GEOMETRY, num_frames=8))

@@ -82,12 +82,12 @@ def test_the_first_guess_is_one_convolution_of_all_frames_added_to_what_the_rest
     torch.testing.assert_close(whole - own(x)[0], wanted, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("begins", [0.0, -6.0])
-def test_the_log_variance_begins_where_it_is_told_to(begins):
-    fresh = VideoEncoder(4, 8, (8, 8), (16,), blocks=1, log_variance=begins)
+@pytest.mark.parametrize("init_value", [0.0, -6.0])
+def test_the_initial_log_variance_is_configurable(init_value):
+    fresh = VideoEncoder(4, 8, (8, 8), (16,), blocks=1, log_variance=init_value)
     with torch.no_grad():
         mean, log_variance = fresh(frames(1, 2))
-    assert (log_variance == begins).all()
+    assert (log_variance == init_value).all()
     assert mean.std() > 0.01
 
 

@@ -5,13 +5,13 @@ import torch
 
 from sonovid.codecs.hierarchical.layers import (
     Attention,
-    FrameIndex,
+    FrameIndexEmbedding,
     ResidualBlock,
     TemporalAttention,
-    norm,
-    perceptron,
-    sinusoids,
-    zeroed,
+    group_norm,
+    sinusoidal_embedding,
+    zero_init_mlp,
+    zero_module,
 )
 
 
@@ -35,8 +35,8 @@ def test_a_perceptron_begins_silent_and_learns_where_one_of_zeros_throughout_lea
     generator = torch.Generator().manual_seed(1)
     x, wanted = torch.randn(64, 4, generator=generator), torch.randn(64, 3, generator=generator)
     wanted = wanted + x[:, :3] * 2
-    ours, released = seeded(lambda: perceptron(4, 16, 3)), seeded(lambda: perceptron(4, 16, 3))
-    zeroed(released)
+    ours, released = seeded(lambda: zero_init_mlp(4, 16, 3)), seeded(lambda: zero_init_mlp(4, 16, 3))
+    zero_module(released)
     assert not ours(x).any()
     train(ours, x, wanted), train(released, x, wanted)
     assert not any(released[i].weight.any() for i in (0, 2)), "zeroed throughout, its weights never move"
@@ -46,7 +46,7 @@ def test_a_perceptron_begins_silent_and_learns_where_one_of_zeros_throughout_lea
 
 @pytest.mark.parametrize("channels", [1, 8, 16, 48, 64, 320, 1280])
 def test_norms_have_groups_of_several_channels(channels):
-    layer = norm(channels)
+    layer = group_norm(channels)
     assert channels % layer.num_groups == 0
     assert layer.num_groups <= 32
     assert channels < 4 or channels // layer.num_groups >= 4 or channels % 4
@@ -55,7 +55,7 @@ def test_norms_have_groups_of_several_channels(channels):
 def test_a_silent_block_is_the_identity_and_another_is_not():
     x = torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(seeded(lambda: ResidualBlock(8))(x), x)
-    assert not torch.equal(seeded(lambda: ResidualBlock(8, silent=False))(x), x)
+    assert not torch.equal(seeded(lambda: ResidualBlock(8, zero_init=False))(x), x)
 
 
 def speaking(module):
@@ -74,7 +74,7 @@ def test_an_embedding_changes_a_block():
 
 
 def test_an_index_that_multiplies_changes_a_block_in_proportion_to_what_is_there():
-    block, e = speaking(ResidualBlock(8, 8, embedding=6, silent=False, modulated=True)), torch.zeros(1, 6)
+    block, e = speaking(ResidualBlock(8, 8, embedding=6, zero_init=False, modulated=True)), torch.zeros(1, 6)
     with torch.no_grad():
         block.embed.weight.zero_()
         block.embed.bias.copy_(torch.cat([torch.full((8,), -1.0), torch.zeros(8)]))
@@ -89,7 +89,7 @@ def test_attention_is_silent_at_first_and_blind_to_the_order_of_tokens_without_p
     assert torch.equal(seeded(lambda: Attention(8, 4))(x), x)
     layer, order = speaking(Attention(8, 4)), [3, 1, 4, 0, 2]
     assert torch.allclose(layer(x)[:, order], layer(x[:, order]), atol=1e-5)
-    positions = sinusoids(torch.arange(5).float(), 8)
+    positions = sinusoidal_embedding(torch.arange(5).float(), 8)
     assert not torch.allclose(layer(x, positions)[:, order], layer(x[:, order], positions), atol=1e-2)
 
 
@@ -105,8 +105,8 @@ def test_temporal_attention_mixes_frames_and_never_places():
 
 def test_neighbouring_frames_differ_in_their_index_a_thousandfold_scale_apart_from_the_released_one():
     places = torch.tensor([3 / 16, 4 / 16])
-    spread, released = (sinusoids(scale * places, 32) for scale in (1000, 1))
+    spread, released = (sinusoidal_embedding(scale * places, 32) for scale in (1000, 1))
     assert (spread[0] - spread[1]).norm() > 10 * (released[0] - released[1]).norm()
-    index = seeded(lambda: FrameIndex(8, 16))
+    index = seeded(lambda: FrameIndexEmbedding(8, 16))
     assert index(places).shape == (2, 16)
     assert not torch.allclose(*index(places))

@@ -16,7 +16,7 @@ def test_the_published_size_on_no_memory():
     with torch.device("meta"):
         made = HierarchicalNetwork(**paper())
     assert made.latent_sizes == AV((16, 16), (8, 8))
-    assert made.perceived_shapes == AV((4, 16, 32, 32), (4, 32, 32))
+    assert made.signal_shapes == AV((4, 16, 32, 32), (4, 32, 32))
     assert millions(made.decoder.unet) == 859.5
     assert [millions(made.encoders[name]) for name in AV._fields] == [28.7, 104.3]
     assert (millions(made.semantics), millions(made)) == (102.4, 1313.6)
@@ -38,9 +38,9 @@ def test_each_stream_is_told_the_meaning_of_the_other_and_not_its_own():
     network = autoencoder().network
     z = latents(network)
     frames = torch.tensor([[0, 2], [1, 3]])
-    features = network.meaning(z).features
-    before = network.told(z, frames, features=features).words
-    other = network.told(z, frames, features=AV(features.video + 1, features.audio)).words
+    features = network.encode_semantics(z).features
+    before = network.make_condition(z, frames, features=features).tokens
+    other = network.make_condition(z, frames, features=AV(features.video + 1, features.audio)).tokens
     changed = (before - other).abs().amax((1, 2)) > 1e-5
     assert changed.tolist() == [False] * 4 + [True] * 2, "frames come first, both of each clip, and then the audio images"
 
@@ -50,25 +50,28 @@ def test_absent_conditions_are_those_of_nothing_sample_by_sample():
     network = autoencoder().network
     frames = torch.zeros(2, 1, dtype=torch.long)
     present = AV(torch.tensor([False, True]), torch.tensor([True, True]))
-    nothing = network.nothing()
-    a, b = (network.told(latents(network, seed=s), frames, present=present, nothing=nothing) for s in (0, 1))
+    null_latents = network.null_latents()
+    a, b = (
+        network.make_condition(latents(network, seed=s), frames, keep_condition=present, null_latents=null_latents)
+        for s in (0, 1)
+    )
     same = [torch.equal(a.content[i], b.content[i]) for i in range(4)]
     assert same == [True, False, False, False]
     assert all(torch.equal(x[0], y[0]) for x, y in zip(a.features, b.features, strict=True))
-    assert not a.words[0].any()
-    assert a.words[1].any()
+    assert not a.tokens[0].any()
+    assert a.tokens[1].any()
 
 
 @torch.no_grad()
 def test_without_a_semantic_space_nothing_means_anything():
     network = autoencoder(semantic=None).network
     z = latents(network)
-    assert network.meaning(z) is None
-    assert network.told(z, torch.zeros(2, 1, dtype=torch.long)).words.shape == (4, 3, 16)
+    assert network.encode_semantics(z) is None
+    assert network.make_condition(z, torch.zeros(2, 1, dtype=torch.long)).tokens.shape == (4, 3, 16)
 
 
 def test_sizes_that_cannot_be_divided_are_refused():
-    with pytest.raises(ValueError, match="are to be divided"):
+    with pytest.raises(ValueError, match="expected multiples"):
         HierarchicalNetwork(**{**tiny(), "size": (5, 5)})
 
 
@@ -77,13 +80,13 @@ def test_pictures_are_told_the_drafts_of_their_own_frames():
     torch.manual_seed(0)
     network = HierarchicalNetwork(**{**tiny(), "predict": "x0", "decoding": {"modality_tokens": 3, "drafted": True}})
     z, frames = latents(network), torch.tensor([[0, 2], [1, 3]])
-    told = network.told(z, frames)
+    told = network.make_condition(z, frames)
     wanted = [network.drafts["video"](z.video, frames), network.drafts["audio"](z.audio, torch.zeros(2, 1, dtype=torch.long))]
     assert torch.equal(told.draft, torch.cat(wanted))
     assert told.draft.shape == (6, 4, 4, 4)
-    nothing, absent = network.nothing(), AV(torch.tensor([False, True]), torch.tensor([True, True]))
-    silent = network.told(z, frames, present=absent, nothing=nothing).draft
-    torch.testing.assert_close(silent[:2], network.drafts["video"](nothing.video, frames[:1]))
+    null_latents, absent = network.null_latents(), AV(torch.tensor([False, True]), torch.tensor([True, True]))
+    silent = network.make_condition(z, frames, keep_condition=absent, null_latents=null_latents).draft
+    torch.testing.assert_close(silent[:2], network.drafts["video"](null_latents.video, frames[:1]))
     assert torch.equal(silent[2:], told.draft[2:])
 
 
@@ -102,7 +105,7 @@ def test_each_frame_can_be_told_from_its_neighbours_by_the_latents_and_its_index
     for _ in range(60):
         z = network.posterior(seen).video[0]
         x = torch.randn(8, 4, 4, 4, generator=g)
-        made = network(x, torch.ones(8), network.told(AV(z, None), frames)).reshape(2, 4, 4, 4, 4).movedim(1, 2)
+        made = network(x, torch.ones(8), network.make_condition(AV(z, None), frames)).reshape(2, 4, 4, 4, 4).movedim(1, 2)
         loss = (made - seen.video).square().mean()
         optimiser.zero_grad()
         loss.backward()

@@ -4,7 +4,7 @@ from functools import cache
 
 import torch
 
-from sonovid.codecs.hierarchical.semantics import MOST, ContrastiveHead, Semantics
+from sonovid.codecs.hierarchical.semantics import MAX_SCALE, ContrastiveHead, Semantics
 from sonovid.core.av import AV
 
 
@@ -62,7 +62,7 @@ def test_temperatures_are_learnt_and_bounded():
     head = ContrastiveHead(8, 4)
     with torch.no_grad():
         head.log_scales.fill_(10.0)
-    assert [s.item() for s in head.scales()] == [MOST, MOST]
+    assert [s.item() for s in head.scales()] == [MAX_SCALE, MAX_SCALE]
 
 
 def test_a_stream_without_latents_has_no_feature():

@@ -8,10 +8,19 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
 
-from sonovid.codecs.hierarchical.signal_decoder import Draft, Pyramid, SignalDecoder, Told, repeated, resized, sites, unet_config
+from sonovid.codecs.hierarchical.signal_decoder import (
+    DecoderCondition,
+    DraftPredictor,
+    FeaturePyramid,
+    SignalDecoder,
+    list_input_blocks,
+    repeat_condition,
+    resize,
+    unet_config,
+)
 from sonovid.core.av import AV
 
-UNET = unet_config((16, 32), channels=4, words=12, layers=1, heads=2, groups=4)
+UNET = unet_config((16, 32), channels=4, cross_attention_dim=12, layers=1, heads=2, groups=4)
 
 
 @cache
@@ -28,16 +37,16 @@ def decoder(**options):
     return made.eval()
 
 
-def told(n=2, stream="video", seed=0, own=None, **changes):
+def make_condition(n=2, stream="video", seed=0, own=None, **changes):
     g = torch.Generator().manual_seed(seed)
     own = own or decoder()
     size = (4, 4) if stream == "video" else (2, 2)
     given = {
-        "place": torch.linspace(0, 0.75, n) if stream == "video" else None,
-        "meaning": torch.randn(n, 6, 2, 2, generator=g),
+        "position": torch.linspace(0, 0.75, n) if stream == "video" else None,
+        "semantic_features": torch.randn(n, 6, 2, 2, generator=g),
         "labels": torch.arange(n) % 3,
     }
-    return own.told(stream, torch.randn(n, 8, *size, generator=g), (8, 8), **{**given, **changes})
+    return own.make_condition(stream, torch.randn(n, 8, *size, generator=g), (8, 8), **{**given, **changes})
 
 
 def noisy(n=2, seed=1):
@@ -49,14 +58,14 @@ TIMES = torch.tensor([0.3, 0.9])
 
 def test_stable_diffusion_has_twelve_places_where_features_come_in():
     with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(unet_config((320, 640, 1280, 1280), channels=4, words=768))
-    assert [c for _, c in sites(unet)] == [320] * 4 + [640] * 3 + [1280] * 5
+        unet = UNet2DConditionModel.from_config(unet_config((320, 640, 1280, 1280), channels=4, cross_attention_dim=768))
+    assert [c for _, c in list_input_blocks(unet)] == [320] * 4 + [640] * 3 + [1280] * 5
     assert round(sum(p.numel() for p in unet.parameters()) / 1e6, 1) == 859.5
 
 
 @torch.no_grad()
 def test_hooks_do_what_a_forward_written_out_does():
-    own, x, says = decoder(), noisy(), told()
+    own, x, says = decoder(), noisy(), make_condition()
     unet: nn.Module = own.unet
     entries = TIMES * 1000 - 1
     time = unet.time_embedding.linear_2(torch.nn.functional.silu(unet.time_embedding.linear_1(unet.time_proj(entries))))
@@ -64,17 +73,17 @@ def test_hooks_do_what_a_forward_written_out_does():
     h = unet.conv_in(x) + says.features[0]
     down = unet.down_blocks
     skips = [h]
-    h = down[0].attentions[0](down[0].resnets[0](h, time), encoder_hidden_states=says.words, return_dict=False)[0]
+    h = down[0].attentions[0](down[0].resnets[0](h, time), encoder_hidden_states=says.tokens, return_dict=False)[0]
     h = h + says.features[1]
     skips.append(h)
     h = down[0].downsamplers[0](h) + says.features[2]
     skips.append(h)
     h = down[1].resnets[0](h, time) + says.features[3]
     skips.append(h)
-    h = unet.mid_block(h, time, encoder_hidden_states=says.words)
+    h = unet.mid_block(h, time, encoder_hidden_states=says.tokens)
     for block in unet.up_blocks:
         own_skips, skips = tuple(skips[-len(block.resnets) :]), skips[: -len(block.resnets)]
-        more = {"encoder_hidden_states": says.words} if hasattr(block, "attentions") else {}
+        more = {"encoder_hidden_states": says.tokens} if hasattr(block, "attentions") else {}
         h = block(hidden_states=h, res_hidden_states_tuple=own_skips, temb=time, **more)
     wanted = unet.conv_out(unet.conv_act(unet.conv_norm_out(h)))
     assert torch.allclose(own(x, TIMES, says), wanted, atol=1e-5)
@@ -82,41 +91,41 @@ def test_hooks_do_what_a_forward_written_out_does():
 
 @torch.no_grad()
 def test_outside_a_call_the_unet_is_itself():
-    own, x, says = decoder(), noisy(), told()
-    plain = own.unet(x, TIMES * 1000 - 1, says.words).sample
+    own, x, says = decoder(), noisy(), make_condition()
+    plain = own.unet(x, TIMES * 1000 - 1, says.tokens).sample
     assert not torch.allclose(plain, own(x, TIMES, says), atol=1e-3)
-    assert torch.equal(plain, own.unet(x, TIMES * 1000 - 1, says.words).sample)
+    assert torch.equal(plain, own.unet(x, TIMES * 1000 - 1, says.tokens).sample)
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("change", ["place", "meaning", "labels", "present", "stream"])
+@pytest.mark.parametrize("change", ["position", "semantic_features", "labels", "keep_condition", "stream"])
 def test_everything_it_is_told_changes_what_it_says(change):
     own, x = decoder(), noisy()
     g = torch.Generator().manual_seed(9)
-    before = own(x, TIMES, told())
+    before = own(x, TIMES, make_condition())
     changes = {
-        "place": {"place": torch.tensor([0.5, 0.0])},
-        "meaning": {"meaning": torch.randn(2, 6, 2, 2, generator=g)},
+        "position": {"position": torch.tensor([0.5, 0.0])},
+        "semantic_features": {"semantic_features": torch.randn(2, 6, 2, 2, generator=g)},
         "labels": {"labels": torch.tensor([2, 2])},
-        "present": {"present": torch.tensor([False, False])},
+        "keep_condition": {"keep_condition": torch.tensor([False, False])},
         "stream": {"stream": "audio"},
     }[change]
-    assert (own(x, TIMES, told(**changes)) - before).abs().max() > 1e-4
+    assert (own(x, TIMES, make_condition(**changes)) - before).abs().max() > 1e-4
 
 
 @torch.no_grad()
 def test_what_is_told_nothing_has_words_of_zeros_and_its_neighbour_keeps_its_own():
-    some = told(present=torch.tensor([False, True]))
-    assert some.words.shape == (2, 2 + 1 + 4, 12)
-    assert not some.words[0].any()
-    assert torch.equal(some.words[1], told().words[1])
+    some = make_condition(keep_condition=torch.tensor([False, True]))
+    assert some.tokens.shape == (2, 2 + 1 + 4, 12)
+    assert not some.tokens[0].any()
+    assert torch.equal(some.tokens[1], make_condition().tokens[1])
 
 
 @torch.no_grad()
 def test_a_missing_class_is_a_token_of_zeros():
-    assert not told(labels=torch.tensor([-1, 1])).words[0, 2].any()
-    assert not told(labels=None).words[:, 2].any()
-    assert told().words[:, 2].any(1).all()
+    assert not make_condition(labels=torch.tensor([-1, 1])).tokens[0, 2].any()
+    assert not make_condition(labels=None).tokens[:, 2].any()
+    assert make_condition().tokens[:, 2].any(1).all()
 
 
 @torch.no_grad()
@@ -125,14 +134,14 @@ def test_pooled_content_forgets_places_and_the_released_flattened_one_does_not()
     for kind, same in (("pooled", True), ("flattened", False)):
         own = decoder(content=kind)
         place = torch.zeros(1)
-        here, turned = (own.told("video", y, (8, 8), place=place).content for y in (z, z.flip(3)))
+        here, turned = (own.make_condition("video", y, (8, 8), position=place).content for y in (z, z.flip(3)))
         assert torch.allclose(here, turned, atol=1e-5) == same
 
 
 def test_a_pyramid_begins_silent_and_its_ends_have_gradients_at_once():
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)
-        own = Pyramid(8, (16, 32), 0)
+        own = FeaturePyramid(8, (16, 32), 0)
     features = own(torch.randn(2, 8, 4, 4), [(8, 8), (2, 2)])
     assert [f.shape for f in features] == [(2, 16, 8, 8), (2, 32, 2, 2)]
     assert not any(f.any() for f in features)
@@ -142,16 +151,16 @@ def test_a_pyramid_begins_silent_and_its_ends_have_gradients_at_once():
 
 def test_latents_are_repeated_or_averaged_to_size():
     z = torch.arange(4.0).reshape(1, 1, 2, 2)
-    assert resized(z, (4, 4))[0, 0, 0].tolist() == [0, 0, 1, 1]
-    assert resized(z, (1, 1)).item() == 1.5
-    assert resized(z, (2, 2)) is z
+    assert resize(z, (4, 4))[0, 0, 0].tolist() == [0, 0, 1, 1]
+    assert resize(z, (1, 1)).item() == 1.5
+    assert resize(z, (2, 2)) is z
 
 
 @torch.no_grad()
 def test_told_of_both_streams_is_one_batch_after_the_other():
-    own, parts = decoder(), [told(), told(stream="audio", seed=3)]
+    own, parts = decoder(), [make_condition(), make_condition(stream="audio", seed=3)]
     x = noisy(4)
-    both = own(x, TIMES.repeat(2), Told.joined(parts))
+    both = own(x, TIMES.repeat(2), DecoderCondition.concat(parts))
     for i, part in enumerate(parts):
         rows = slice(2 * i, 2 * i + 2)
         assert torch.allclose(both[rows], own(x[rows], TIMES, part), atol=1e-5)
@@ -159,7 +168,7 @@ def test_told_of_both_streams_is_one_batch_after_the_other():
 
 @torch.no_grad()
 def test_a_draft_is_one_convolution_read_frame_by_frame():
-    own, z = Draft(3, 4, 5, 2), torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    own, z = DraftPredictor(3, 4, 5, 2), torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     numbers = torch.tensor([[1, 4], [0, 3]])
     made = own(z, numbers)
     for n, (clip, frame) in enumerate([(0, 1), (0, 4), (1, 0), (1, 3)]):
@@ -175,13 +184,13 @@ def test_a_draft_is_one_convolution_read_frame_by_frame():
 
 @torch.no_grad()
 def test_a_draft_is_added_to_what_the_unet_says_and_goes_with_its_picture():
-    own, plain, x = decoder(), told(), noisy()
+    own, plain, x = decoder(), make_condition(), noisy()
     drafts = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(5))
     drafted = replace(plain, draft=drafts)
     torch.testing.assert_close(own(x, TIMES, drafted) - own(x, TIMES, plain), drafts, atol=1e-5, rtol=0)
-    assert torch.equal(repeated(drafted, 3).draft, drafts[[0, 0, 0, 1, 1, 1]])
-    assert torch.equal(Told.joined([drafted, replace(drafted, draft=-drafts)]).draft, torch.cat([drafts, -drafts]))
-    assert Told.joined([plain, plain]).draft is None
+    assert torch.equal(repeat_condition(drafted, 3).draft, drafts[[0, 0, 0, 1, 1, 1]])
+    assert torch.equal(DecoderCondition.concat([drafted, replace(drafted, draft=-drafts)]).draft, torch.cat([drafts, -drafts]))
+    assert DecoderCondition.concat([plain, plain]).draft is None
 
 
 def test_a_released_unet_is_taken_over_and_another_shape_refused(tmp_path):
@@ -195,15 +204,17 @@ def test_a_released_unet_is_taken_over_and_another_shape_refused(tmp_path):
     own.load_unet(tmp_path / "sd", subfolder="unet")
     assert all(torch.equal(a, b) for a, b in zip(own.unet.parameters(), released.parameters(), strict=True))
     x = noisy()
-    says = own.told("video", torch.randn(2, 8, 4, 4), (8, 8), place=torch.zeros(2), present=torch.zeros(2, dtype=torch.bool))
+    says = own.make_condition(
+        "video", torch.randn(2, 8, 4, 4), (8, 8), position=torch.zeros(2), keep_condition=torch.zeros(2, dtype=torch.bool)
+    )
     with torch.no_grad():
         # What is new is silent: it begins as the released model does without words.
-        wanted = released(x, TIMES * 1000 - 1, torch.zeros_like(says.words)).sample
+        wanted = released(x, TIMES * 1000 - 1, torch.zeros_like(says.tokens)).sample
         assert torch.allclose(own(x, TIMES, says), wanted, atol=1e-5)
     with pytest.raises(ValueError, match="another shape"):
         own.load_unet(tmp_path / "other")
 
 
 def test_frames_need_a_place_and_sounds_have_none():
-    with pytest.raises(ValueError, match="place goes with frames"):
-        decoder().told("audio", torch.zeros(1, 8, 2, 2), (8, 8), place=torch.zeros(1))
+    with pytest.raises(ValueError, match="position"):
+        decoder().make_condition("audio", torch.zeros(1, 8, 2, 2), (8, 8), position=torch.zeros(1))

@@ -1,6 +1,6 @@
-"""MM-LDM's autoencoder: a sounding clip to two small latents, and back by diffusion with each told of the other (section 3.1).
+"""MM-LDM's autoencoder: a sounding video to two small latents, each decoded by diffusion conditioned on both (section 3.1).
 
-Docs: docs/systems/mmldm.md names the function for each equation and lists where we part from the paper.
+Docs: docs/systems/mmldm.md names the function for each equation and lists where this code deviates from the paper.
 """
 
 import os
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from sonovid.codecs import composite
 from sonovid.codecs.audio_image import AudioImage
 from sonovid.codecs.hierarchical.network import HierarchicalNetwork
+from sonovid.codecs.hierarchical.signal_decoder import DecoderCondition
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.spectrogram import PARTS
 from sonovid.codecs.vocoder import GriffinLim
@@ -29,17 +30,22 @@ from sonovid.diffusion.sampler import Denoiser, build_denoiser, sample, uniform_
 from sonovid.diffusion.schedule import Tabulated
 
 FRAME_CODECS = {"FrameAutoencoder": "sonovid.codecs.video", "PretrainedVideo": "sonovid.codecs.pretrained"}
-# The signal decoder's schedule, that of Stable Diffusion.
+# Noise schedule of the signal decoder: that of Stable Diffusion.
 SCHEDULE = Tabulated("scaled_linear", 0.00085, 0.012)
-# Pictures of all clips are drawn from one noise, so that a clip decodes alike wherever it stands.
+# All clips are decoded from the same noise, so that the result does not depend on the position in a batch.
 NOISE_SEED = 0
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How pictures are drawn: steps of DDIM, without added noise, and a scale of guidance for each stream; 1 guides none.
+    """Sampling settings of the signal decoder, which uses DDIM without added noise.
 
-    Published: 50 steps, 2.5 and 2.5, on AudioSet 3.0 for frames and 1.5 for sound.
+    The paper uses 50 steps and scales of 2.5; on AudioSet 3.0 for video and 1.5 for audio.
+
+    Args:
+        steps: Number of DDIM steps.
+        video_scale: Guidance scale of the frames; 1 disables guidance.
+        audio_scale: Guidance scale of the audio image; 1 disables guidance.
     """
 
     steps: int = 50
@@ -53,24 +59,35 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Whitening:
-    """One mean and one standard deviation per channel, or for all; nothing is done as it stands, as published."""
+    """Whitening of the latents of one stream. The default does nothing, as published.
+
+    Args:
+        mean: Mean, one value or one per channel.
+        std: Standard deviation, one value or one per channel.
+    """
 
     mean: tuple[float | int, ...] = (0.0,)
     std: tuple[float | int, ...] = (1.0,)
 
 
 class HierarchicalAutoencoder(nn.Module):
-    """A `PairCodec`: one window of frames and sound to z_v [b c 1 h w] and z_a [b c l f], and back.
+    """A `PairCodec` that encodes one window of frames and audio to z_v [b c 1 h w] and z_a [b c l f], and decodes them.
+
+    In evaluation, encoding is the mean of the posterior, and decoding starts from one fixed noise, so both are deterministic. The
+    rows of z_a in the network are mel positions and its columns are steps, so that it is transposed to [b c l f].
 
     Args:
-        network: what is learnt.
-        frame_codec: a frame autoencoder, `FrameAutoencoder` or `PretrainedVideo`, for frames and for the audio image; frozen.
-        log_mel, picture: the audio image. vocoder: log-mel frames to a waveform; None: phases by iteration.
-        geometry: of the window.
-        decoding: how pictures are drawn. whitening: of the final latents, for each stream; settable.
+        network: The trained network.
+        frame_codec: A frame autoencoder, `FrameAutoencoder` or `PretrainedVideo`, for frames and for the audio image; frozen.
+        log_mel: Spectrogram of the audio image.
+        picture: Conversion of the spectrogram to the audio image.
+        geometry: Geometry of the window.
+        vocoder: Log-mel frames to a waveform. None: `GriffinLim`.
+        decoding: Sampling settings of the signal decoder.
+        whitening: Whitening of the latents of each stream.
 
-    In evaluation each clip has one code, the posterior's mean, and decodes from one noise that never changes. Rows of z_a are
-    mel places, columns steps, so that as [b c l f] it is transposed.
+    Raises:
+        ValueError: The audio image and the frames differ in size, or the frame codec does not fit the network.
     """
 
     config_name = composite.CONFIG
@@ -99,15 +116,16 @@ class HierarchicalAutoencoder(nn.Module):
                 f"HierarchicalAutoencoder: an audio image of {picture.height}x{picture.width} beside frames of "
                 f"{geometry.height}x{geometry.width}; both go through one frame codec and must be of one size"
             )
-        # Spectrograms are laid out for other rates than the sound's too, see `released_mel`.
+        # The sample rate of the spectrogram may differ from that of the audio, see `released_mel`.
         self.mel_frames = replace(log_mel, sample_rate=geometry.sample_rate).num_frames(geometry)
-        own, wanted = tuple(frame_codec.latent_shape(geometry)), network.signal_shapes.video
-        if own != wanted:
+        shape, expected = tuple(frame_codec.latent_shape(geometry)), network.signal_shapes.video
+        if shape != expected:
             raise ValueError(
-                f"HierarchicalAutoencoder: the frame codec gives latents {own} of {geometry}, the network was made for {wanted}"
+                f"HierarchicalAutoencoder: the frame codec gives latents {shape} of {geometry}, but "
+                f"the network was made for {expected}"
             )
 
-    # --- where it is -----------------------------------------------------------------------------------------------------
+    # --- properties ------------------------------------------------------------------------------------------------------
 
     @property
     def sample_rate(self) -> int:
@@ -122,37 +140,37 @@ class HierarchicalAutoencoder(nn.Module):
         return next(self.network.parameters()).device
 
     def latent_shapes(self, geometry: Geometry) -> AV:
-        """(c, 1, h, w) and (c, l, f) of the window.
+        """Shapes (c, 1, h, w) and (c, l, f) of the latents of the window.
 
         Raises:
-            ValueError: the clip is of another geometry than the window's.
+            ValueError: The clip has another geometry than the window.
         """
         if geometry != self.geometry:
-            raise ValueError(f"clips of {geometry}: this autoencoder knows windows of {self.geometry} alone")
+            raise ValueError(f"clips of {geometry}: this autoencoder only takes windows of {self.geometry}")
         c = self.network.config.latent_channels
         video, (bins, steps) = self.network.latent_sizes
         return AV((c, 1, *video), (c, steps, bins))
 
-    # --- level one: pictures and the frame codec -------------------------------------------------------------------------
+    # --- level one: images and the frame codec ---------------------------------------------------------------------------
 
     def audio_image(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b 3 h w"]:
-        """The sound of a window as a picture in [-1, 1].
+        """The audio of a window as an image in [-1, 1].
 
         Raises:
-            ValueError: sound of another length.
+            ValueError: The audio has another length than the window.
         """
         if waveform.shape[1] != self.geometry.num_samples:
             raise ValueError(
-                f"sound of {waveform.shape[1]} samples; a window of this autoencoder has {self.geometry.num_samples}: cut it"
+                f"audio of {waveform.shape[1]} samples; a window of this autoencoder has {self.geometry.num_samples}: cut it"
             )
         return self.picture.encode(self.log_mel(waveform.float()))
 
     @torch.no_grad()
     def encode_signal(self, frames: Float[Tensor, "b 3 t h w"] | None, waveform: Float[Tensor, "b n"] | None) -> AV:
-        """The frame codec's latents, final ones: video [b c t h w], audio [b c h w]. What training may cache.
+        """Whitened latents of the frame codec: video [b c t h w], audio image [b c h w]. Training may cache them.
 
         Raises:
-            ValueError: a window of another length or size.
+            ValueError: The clip has another length or size than the window.
         """
         g = self.geometry
         if frames is not None and tuple(frames.shape[2:]) != (g.num_frames, g.height, g.width):
@@ -167,7 +185,7 @@ class HierarchicalAutoencoder(nn.Module):
         return self.frame_codec.whiten(self.frame_codec.encode(frames.to(self.dtype)))
 
     def decode_signal(self, signal_latents: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 3 h2 w2"]:
-        """Pictures of the frame codec's final latents; gradients pass."""
+        """Decode whitened latents of the frame codec to images. Gradients pass."""
         raw = self.frame_codec.unwhiten(signal_latents[:, :, None])
         return self.frame_codec.decode(raw)[:, :, 0]
 
@@ -175,64 +193,67 @@ class HierarchicalAutoencoder(nn.Module):
 
     @torch.no_grad()
     def encode(self, frames: Float[Tensor, "b 3 t h w"] | None, waveform: Float[Tensor, "b n"] | None) -> AV:
-        """A window to raw latents, the posterior's mean; None for what was not given.
+        """Encode a window to raw latents: the mean of the posterior. A stream that is None stays None.
 
         Raises:
-            ValueError: a window of another length or size.
+            ValueError: The clip has another length or size than the window.
         """
-        found = self.network.posterior(self.encode_signal(frames, waveform))
+        posterior = self.network.posterior(self.encode_signal(frames, waveform))
         return AV(
-            None if found.video is None else found.video[0][:, :, None],
-            None if found.audio is None else rearrange(found.audio[0], "b c f l -> b c l f"),
+            None if posterior.video is None else posterior.video[0][:, :, None],
+            None if posterior.audio is None else rearrange(posterior.audio[0], "b c f l -> b c l f"),
         )
 
     @torch.no_grad()
     def decode(self, latents: AV, num_samples: int) -> AV:
-        """Raw latents to frames [b 3 t h w] and a waveform [b num_samples], cut or filled with silence; None stays None.
+        """Decode raw latents to frames [b 3 t h w] and a waveform [b num_samples], cut or padded with silence.
 
-        A stream that is decoded without the other is told neither a class nor what the other means.
+        A stream that is None stays None. The other one is then decoded without class and semantic features.
 
         Raises:
-            ValueError: latents of other sizes.
+            ValueError: The latents have other sizes, or both are None.
         """
         self._check(latents)
         clips = len(next(z for z in latents if z is not None))
-        # Clip by clip: then nothing, not even rounding, depends on what else is in the batch.
+        # One clip at a time, so that nothing, not even rounding, depends on the rest of the batch.
         pairs = []
         for i in range(clips):
-            made = self._decode_one(latents.map(lambda z, i=i: None if z is None else z[i : i + 1]))
-            pairs.append(AV(made.video, None if made.audio is None else self.waveform(made.audio, num_samples)))
+            decoded = self._decode_one(latents.map(lambda z, i=i: None if z is None else z[i : i + 1]))
+            pairs.append(AV(decoded.video, None if decoded.audio is None else self.waveform(decoded.audio, num_samples)))
         return AV(*(None if latents[i] is None else torch.cat([pair[i] for pair in pairs]) for i in range(2)))
 
     def _decode_one(self, latents: AV) -> AV:
-        """One clip's latents to frames [1 3 t h w] and its audio image [1 3 h w]."""
+        """Decode the latents of one clip to frames [1 3 t h w] and its audio image [1 3 h w]."""
         network, t = self.network, self.geometry.num_frames
         z = AV(
             None if latents.video is None else latents.video[:, :, 0].to(self.dtype),
             None if latents.audio is None else rearrange(latents.audio, "b c l f -> b c f l").to(self.dtype),
         )
-        meaning = network.encode_semantics(z) if all(x is not None for x in z) else None
-        labels = None if meaning is None or meaning.logits is None else meaning.logits.argmax(1)
+        semantics = network.encode_semantics(z) if all(x is not None for x in z) else None
+        labels = None if semantics is None or semantics.logits is None else semantics.logits.argmax(1)
         frames = torch.arange(t, device=self.device)[None]
-        features = None if meaning is None else meaning.features
-        there = self._denoise(network.make_condition(z, frames, features=features, labels=labels), z)
+        features = None if semantics is None else semantics.features
+        conditional = self._denoise(network.make_condition(z, frames, features=features, labels=labels))
         null_latents = network.null_latents()
-        absent = z.map(lambda x: None if x is None else torch.zeros(1, dtype=torch.bool, device=self.device))
-        without = self._denoise(network.make_condition(z, frames, features=features, labels=labels, present=absent, null_latents=null_latents), z)
+        dropped = z.map(lambda x: None if x is None else torch.zeros(1, dtype=torch.bool, device=self.device))
+        unconditional = self._denoise(
+            network.make_condition(z, frames, features=features, labels=labels, keep_condition=dropped, null_latents=null_latents)
+        )
         scale = AV(self.decoding.video_scale, self.decoding.audio_scale)
         counts = AV(0 if z.video is None else t, 0 if z.audio is None else 1)
         x = counts.map(lambda n, name: self._noise(name).expand(n, -1, -1, -1), AV(*AV._fields))
         times = uniform_times(self.decoding.steps)
-        made = sample(classifier_free_guidance(there, without, scale), x, AV(SCHEDULE, SCHEDULE), AV(times, times))
-        pictures = made.map(lambda p: self.decode_signal(p.to(self.dtype)).float() if len(p) else None)
-        video = None if pictures.video is None else rearrange(pictures.video, "t c h w -> 1 c t h w")
-        return AV(video, pictures.audio)
+        guided = classifier_free_guidance(conditional, unconditional, scale)
+        signal_latents = sample(guided, x, AV(SCHEDULE, SCHEDULE), AV(times, times))
+        images = signal_latents.map(lambda p: self.decode_signal(p.to(self.dtype)).float() if len(p) else None)
+        video = None if images.video is None else rearrange(images.video, "t c h w -> 1 c t h w")
+        return AV(video, images.audio)
 
-    def _denoise(self, told: Any, latents: AV) -> Denoiser:
-        """The signal decoder under one condition, as the sampler calls it: frames and audio image as one batch."""
+    def _denoise(self, decoder_condition: DecoderCondition) -> Denoiser:
+        """The signal decoder under one condition as a denoiser for the sampler, with frames and audio image in one batch."""
 
         def model(x: AV, t: AV, condition: Any, previous: AV | None) -> Any:
-            out = self.network(torch.cat([*x]).to(self.dtype), torch.cat([*t]), told)
+            out = self.network(torch.cat([*x]).to(self.dtype), torch.cat([*t]), decoder_condition)
             return _NetworkOutput(AV(*out.split([len(x.video), len(x.audio)])))
 
         return build_denoiser(model, AV(SCHEDULE, SCHEDULE), self.network.config.predict)
@@ -241,9 +262,9 @@ class HierarchicalAutoencoder(nn.Module):
         shape = self.network.signal_shapes.audio
         return draw_noise(seeded_generators([NOISE_SEED], name), shape).to(self.device)
 
-    def waveform(self, pictures: Float[Tensor, "b 3 h w"], num_samples: int) -> Float[Tensor, "b n"]:
-        """Audio images to sound."""
-        mel = self.picture.decode(pictures.float(), self.log_mel.bins, self.mel_frames)
+    def waveform(self, images: Float[Tensor, "b 3 h w"], num_samples: int) -> Float[Tensor, "b n"]:
+        """Convert audio images to waveforms."""
+        mel = self.picture.decode(images.float(), self.log_mel.bins, self.mel_frames)
         wave = self.vocoder(mel).float()[:, :num_samples]
         return F.pad(wave, (0, num_samples - wave.shape[1]))
 
@@ -254,16 +275,16 @@ class HierarchicalAutoencoder(nn.Module):
         return final.map(lambda z, own: None if z is None else unwhiten(z, own.mean, own.std), self.whitening)
 
     def _check(self, latents: AV) -> None:
-        for name, z, wanted in zip(AV._fields, latents, self.latent_shapes(self.geometry), strict=True):
-            if z is not None and tuple(z.shape[1:]) != wanted:
-                raise ValueError(f"{name} latents {tuple(z.shape[1:])}, expected {wanted}: one window of this autoencoder")
+        for name, z, expected in zip(AV._fields, latents, self.latent_shapes(self.geometry), strict=True):
+            if z is not None and tuple(z.shape[1:]) != expected:
+                raise ValueError(f"{name} latents {tuple(z.shape[1:])}, expected {expected}: one window of this autoencoder")
         if all(z is None for z in latents):
             raise ValueError("decode: neither video nor audio latents; give at least one")
 
-    # --- one folder ------------------------------------------------------------------------------------------------------
+    # --- saving and loading ----------------------------------------------------------------------------------------------
 
     def save_pretrained(self, folder: "str | os.PathLike", **options: Any) -> None:
-        """Write the settings, and the parts in folders of their own, safetensors only."""
+        """Save the settings, and each component in a subfolder, as safetensors only."""
         settings = {
             "frame_codec": type(self.frame_codec).__name__,
             "vocoder": type(self.vocoder).__name__,
@@ -279,10 +300,10 @@ class HierarchicalAutoencoder(nn.Module):
     def from_pretrained(
         cls, folder: "str | os.PathLike", *, dtype: torch.dtype | None = None, **_: Any
     ) -> "HierarchicalAutoencoder":
-        """Read what `save_pretrained` wrote.
+        """Load what `save_pretrained` saved.
 
         Raises:
-            ValueError: no config, or it names a part that this package does not have.
+            ValueError: The folder has no config, or the config names a component that this package does not have.
         """
         config = composite.read_config(folder, "an autoencoder")
         model = cls(
@@ -298,16 +319,16 @@ class HierarchicalAutoencoder(nn.Module):
         return model.to(dtype or torch.float32).eval()
 
     def set_whitening(self, statistics: AV) -> None:
-        """Give each stream the whitening of its latents' statistics: mappings with `mean` and `std`, one value per channel."""
+        """Set the whitening of each stream from mappings with `mean` and `std`, one value per channel."""
         self.whitening = statistics.map(lambda own: Whitening(tuple(own["mean"]), tuple(own["std"])))
 
     def set_decoding(self, **changes: Any) -> None:
-        """Change how pictures are drawn, see `Decoding`."""
+        """Change sampling settings of the signal decoder, see `Decoding`."""
         self.decoding = replace(self.decoding, **changes)
 
 
 @dataclass(frozen=True)
 class _NetworkOutput:
-    """What the sampler reads from a network."""
+    """Output of the network in the form that the sampler reads."""
 
     prediction: AV

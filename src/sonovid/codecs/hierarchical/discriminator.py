@@ -1,4 +1,4 @@
-"""The cross-modal discriminator: an audio image and two frames, real or not, and of one clip or not (MM-LDM, Eq. 2)."""
+"""Cross-modal discriminator: are an audio image and two frames real, and do they belong to one clip (MM-LDM, Eq. 2)?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,16 +9,24 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid.codecs.hierarchical.layers import ResidualBlock, SpatialAttention, TemporalAttention, norm
+from sonovid.codecs.hierarchical.layers import ResidualBlock, SpatialAttention, TemporalAttention, group_norm
 
 SLOTS = 3
 
 
 class Discriminator(nn.Module):
-    """Residual blocks over three pictures, their slots (sound, frame i, frame j), attending to each other where they are small.
+    """Residual blocks over three images (slots): audio image, frame i, frame j. At low resolutions the slots attend jointly.
 
-    size: (rows, columns) of the pictures. width, mults: of the levels, each half the size of the one before. across: the levels
-    at which each place attends to the same place of the other slots. full: those at which all places of all slots attend.
+    Args:
+        size: (rows, columns) of the images.
+        width: Base width.
+        mults: Multipliers of `width` for each level. Each level has half the size of the previous one.
+        across: Levels at which each position attends to the same position of the other slots.
+        full: Levels at which all positions of all slots attend jointly.
+        head_width: Channels of an attention head.
+
+    Raises:
+        ValueError: The images cannot be halved as often as there are levels.
     """
 
     def __init__(
@@ -48,13 +56,16 @@ class Discriminator(nn.Module):
             if i in full:
                 level["full"] = SpatialAttention(at, head_width)
             self.levels.append(level)
-        self.conv_out, self.norm, self.out = nn.Conv2d(at, at, 3, padding=1), norm(at), nn.Linear(at, 1)
+        self.conv_out, self.norm, self.out = nn.Conv2d(at, at, 3, padding=1), group_norm(at), nn.Linear(at, 1)
 
     def forward(self, pictures: Float[Tensor, "b 3 s h w"]) -> Float[Tensor, "b"]:
-        """How real a triple is, without bounds; pictures in [-1, 1], slots in the order sound, frame i, frame j.
+        """Unbounded realness score of each triple.
+
+        Args:
+            pictures: Images in [-1, 1], with the slots in the order audio image, frame i, frame j.
 
         Raises:
-            ValueError: pictures of another number or size.
+            ValueError: The images have another number or size.
         """
         if tuple(pictures.shape[1:]) != tuple(self.slots.shape):
             raise ValueError(f"Discriminator: pictures {tuple(pictures.shape[1:])}, expected {tuple(self.slots.shape)}")
@@ -68,7 +79,7 @@ class Discriminator(nn.Module):
                 clips = parts["across"](rearrange(h, "(b s) c h w -> b c s h w", s=SLOTS))
                 h = rearrange(clips, "b c s h w -> (b s) c h w")
             if "full" in parts:
-                # All slots below each other are one picture.
+                # Stack the slots vertically into one image.
                 tall = parts["full"](rearrange(h, "(b s) c h w -> b c (s h) w", s=SLOTS))
                 h = rearrange(tall, "b c (s h) w -> (b s) c h w", s=SLOTS)
         h = F.silu(self.norm(self.conv_out(h)))
@@ -76,10 +87,10 @@ class Discriminator(nn.Module):
 
 
 def paper() -> dict[str, Any]:
-    """The released size, for pictures of 256 x 256."""
+    """The released size, for images of 256 x 256."""
     return {}
 
 
 def small(size: Sequence[int], width: int = 16) -> dict[str, Any]:
-    """For pictures of 32 x 32 and upwards: halved four times."""
+    """A small size, halved four times, for images of 32 x 32 and larger."""
     return {"size": tuple(size), "width": width, "mults": (1, 2, 3, 4, 4), "across": (2, 3), "full": (4,)}

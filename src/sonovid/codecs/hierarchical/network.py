@@ -1,4 +1,4 @@
-"""What is learnt of MM-LDM's autoencoder, as one model: encoders, semantic space, signal decoder (section 3.1, figure 3)."""
+"""The trained network of MM-LDM's autoencoder: encoders, semantic space and signal decoder (section 3.1, figure 3)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,28 +12,35 @@ from torch import Tensor, nn
 
 from sonovid.codecs.hierarchical.encoders import AudioEncoder, VideoEncoder
 from sonovid.codecs.hierarchical.semantics import SemanticOutput, Semantics
-from sonovid.codecs.hierarchical.signal_decoder import DraftPredictor, SignalDecoder, DecoderCondition, unet_config
+from sonovid.codecs.hierarchical.signal_decoder import DecoderCondition, DraftPredictor, SignalDecoder, unet_config
 from sonovid.core.av import AV
 from sonovid.diffusion.schedule import PredictionType
 
 
 class HierarchicalNetwork(ModelMixin, ConfigMixin):
-    """Latents of a frame autoencoder, of all frames and of the audio image, to perceptual latents z_v and z_a, and back by
-    diffusion.
+    """Encodes latents of a frame autoencoder to perceptual latents z_v and z_a, and decodes them by diffusion.
+
+    Below, "signal latents" are the whitened latents of the frame autoencoder: video [b c t h w], audio image [b c h w].
+    Perceptual latents are [b C h w].
 
     Args:
-        channels, size, num_frames: of the frame autoencoder's latents of one window; the audio image is as large as a frame.
-        unet: settings of the signal decoder, see `unet_config`. latent_channels: of z_v and z_a.
-        encoding: video_widths, audio_widths: of the encoders' levels: z_v is 2^(levels - 1) times smaller than what comes in, f_v
-            and f_a of the paper; blocks, head_width; key_frames, folded, log_variance: see `VideoEncoder`. What is left out is
-            the paper's.
-        semantic: settings of `Semantics`, with video_mults, audio_mults, video_blocks, audio_blocks for its pairs; None: no
-            semantic space, the ablation's base. num_classes: 0: neither classes nor their loss.
-        decoding: modality_tokens, content, index_scale and modulated of `SignalDecoder`; drafted: whether the decoder says what
-            is to be added to a draft, see `Draft`; predict is "x0" then. predict: what it says of noisy latents; "eps" is the
-            paper's, and that of released U-Nets.
+        channels: Channels of the signal latents.
+        size: (rows, columns) of the signal latents of a frame, and of the audio image, which has the same size.
+        num_frames: Frames of one window.
+        unet: Settings of the signal decoder's U-Net, see `unet_config`.
+        latent_channels: Channels of z_v and z_a.
+        encoding: Settings of the encoders: `video_widths` and `audio_widths` (channels of each level; z is 2^(levels - 1) times
+            smaller than the input, f_v and f_a of the paper), `blocks`, `head_width`, and `key_frames`, `folded`, `log_variance`
+            of `VideoEncoder`. The defaults are the paper's.
+        semantic: Settings of `Semantics`, with `video_mults`, `audio_mults`, `video_blocks` and `audio_blocks` for its pairs.
+            None: no semantic space, the baseline of the paper's ablation.
+        num_classes: Number of classes. 0: no classification.
+        decoding: `modality_tokens`, `content`, `index_scale` and `modulated` of `SignalDecoder`. `drafted`: whether the decoder
+            predicts a correction to a draft, see `DraftPredictor`; this requires predict="x0".
+        predict: Prediction type of the decoder. "eps" is that of the paper and of released U-Nets.
 
-    "Perceived" below are the frame autoencoder's latents, final: video [b c t h w], audio [b c h w]. Latents are [b C h w].
+    Raises:
+        ValueError: The encoders cannot divide `size`, or a draft is combined with another prediction type than "x0".
     """
 
     @register_to_config
@@ -49,7 +56,7 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         semantic: dict[str, Any] | None = None,
         num_classes: int = 0,
         decoding: dict[str, Any] | None = None,
-        predict: Predict = "eps",
+        predict: PredictionType = "eps",
     ):
         super().__init__()
         own: dict[str, Any] = {
@@ -79,7 +86,7 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         )
         factors = AV(*(2 ** (len(own[f"{name}_widths"]) - 1) for name in AV._fields))
         if any(side % factor for side in size for factor in factors):
-            raise ValueError(f"HierarchicalNetwork: latents of {tuple(size)}; they are to be divided by {tuple(factors)}")
+            raise ValueError(f"HierarchicalNetwork: latents of {tuple(size)}; expected multiples of {tuple(factors)}")
         self.latent_sizes = factors.map(lambda factor: (size[0] // factor, size[1] // factor))
         self.semantics: Semantics | None = None
         if semantic is not None:
@@ -93,7 +100,7 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         if settings.pop("drafted", False):
             if predict != "x0":
                 raise ValueError(
-                    f"HierarchicalNetwork: predict={predict!r} with a draft, which is of clean latents; expected 'x0'"
+                    f"HierarchicalNetwork: predict={predict!r} with a draft, which predicts clean latents; expected 'x0'"
                 )
             lengths = AV(num_frames, 1)
             self.drafts = nn.ModuleDict(
@@ -113,22 +120,22 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
 
     @property
     def signal_shapes(self) -> AV:
-        """The shapes of what one window's encoders take: (c, t, h, w) and (c, h, w)."""
+        """Shapes of the signal latents of one window: (c, t, h, w) and (c, h, w)."""
         c, size = self.config.channels, tuple(self.config.size)
         return AV((c, self.config.num_frames, *size), (c, *size))
 
     def posterior(self, signal_latents: AV) -> AV:
-        """For each stream (mean, log-variance) of its latents, or None where nothing was perceived."""
+        """(mean, log-variance) of the latents of each stream, or None for a stream that is None."""
         return AV(*(None if x is None else self.encoders[name](x) for name, x in zip(AV._fields, signal_latents, strict=True)))
 
     def null_latents(self) -> AV:
-        """The latents of nothing, which the decoder is guided against: those of an input of zeros, [1 C h w]."""
+        """Latents of an input of zeros, [1 C h w]: the null condition that the decoder is guided against."""
         like = next(self.parameters())
         zeros = self.signal_shapes.map(lambda shape: torch.zeros(1, *shape, device=like.device, dtype=like.dtype))
         return self.posterior(zeros).map(lambda found: found[0])
 
     def encode_semantics(self, latents: AV) -> SemanticOutput | None:
-        """What a pair of latents means; None without a semantic space."""
+        """Semantic features of a pair of latents. None without a semantic space."""
         return None if self.semantics is None else self.semantics(latents)
 
     def make_condition(
@@ -138,15 +145,20 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         *,
         features: AV | None = None,
         labels: Int[Tensor, "b"] | None = None,
-        present: AV | None = None,
+        keep_condition: AV | None = None,
         null_latents: AV | None = None,
     ) -> DecoderCondition:
-        """What the decoder is told of k frames and the audio image of each clip: all frames of the first clip, of the second ...,
-        then the audio images.
+        """Condition of the decoder for k frames and the audio image of each clip.
 
-        latents: z of both streams; None leaves a stream's pictures out. frames: their numbers. features: semantic ones of both
-        streams: each is told the other's. labels: of the clips, -1 for none. present: for each stream True [b]
-        where it is told anything; elsewhere its latents are those of `nothing`.
+        The rows are all frames of the first clip, then those of the second, ..., and then the audio images.
+
+        Args:
+            latents: Perceptual latents of both streams. A stream that is None has no rows.
+            frames: Indices of the frames, [b k].
+            features: Semantic features of both streams. Each stream is conditioned on those of the other.
+            labels: Classes of the clips, -1 for none.
+            keep_condition: For each stream True [b] where the condition is kept. Elsewhere the null condition replaces it.
+            null_latents: Latents of the null condition.
         """
         size, k = tuple(self.config.size), frames.shape[1]
         parts = []
@@ -155,32 +167,36 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
             if z is None:
                 continue
             times = k if name == "video" else 1
-            own = None if present is None else present[i]
+            own = None if keep_condition is None else keep_condition[i]
             if own is not None:
                 assert null_latents is not None
                 z = torch.where(own[:, None, None, None], z, null_latents[i].to(z.dtype))
             other = None if features is None else features[1 - i]
             repeat: list[Any] = [None if x is None else x.repeat_interleave(times, 0) for x in (z, other, labels, own)]
-            place = frames.flatten().float() / self.config.num_frames if name == "video" else None
-            part = self.decoder.make_condition(name, repeat[0], size, place=place, meaning=repeat[1], labels=repeat[2], present=repeat[3])
+            position = frames.flatten().float() / self.config.num_frames if name == "video" else None
+            part = self.decoder.make_condition(
+                name, repeat[0], size, position=position, semantic_features=repeat[1], labels=repeat[2], keep_condition=repeat[3]
+            )
             if self.drafts is not None:
                 numbers = frames if name == "video" else torch.zeros_like(frames[:, :1])
                 part = replace(part, draft=self.drafts[name](z, numbers))
             parts.append(part)
         return DecoderCondition.concat(parts)
 
-    def forward(self, x: Float[Tensor, "n c h w"], t: Float[Tensor, "n"], told: DecoderCondition) -> Float[Tensor, "n c h w"]:
-        """What `predict` names, of noisy pictures' latents; see `SignalDecoder`."""
-        return self.decoder(x, t, told)
+    def forward(
+        self, x: Float[Tensor, "n c h w"], t: Float[Tensor, "n"], condition: DecoderCondition
+    ) -> Float[Tensor, "n c h w"]:
+        """Prediction of type `predict` for noisy signal latents, see `SignalDecoder`."""
+        return self.decoder(x, t, condition)
 
 
 def paper(num_classes: int = 9) -> dict[str, Any]:
-    """The published size: 16 frames of 256 x 256 under Stable Diffusion's frame codec and U-Net; 9 classes are Landscape's."""
+    """The published size: 16 frames of 256 x 256 with the frame codec and U-Net of Stable Diffusion. Landscape has 9 classes."""
     return {
         "channels": 4,
         "size": (32, 32),
         "num_frames": 16,
-        "unet": unet_config((320, 640, 1280, 1280), channels=4, words=768),
+        "unet": unet_config((320, 640, 1280, 1280), channels=4, cross_attention_dim=768),
         "semantic": {
             "width": 768,
             "base": 128,
@@ -195,17 +211,17 @@ def paper(num_classes: int = 9) -> dict[str, Any]:
 
 
 def scenes(num_classes: int = 0) -> dict[str, Any]:
-    """For 16 frames of 64 x 64 under the packaged frame codec, small enough to train on one core.
+    """A small size for 16 frames of 64 x 64 with the packaged frame codec, trainable on one core.
 
-    Deviation: f_v = 1 and f_a = 2, where the published 2 and 4 would leave z_a four places. Deviation: clean latents are
-    predicted. From noise alone an error in predicted noise is fourteen times as large in what is decoded, and a short training
-    learns to denoise well before it learns to listen to the latents: after 200 steps all clips decoded to the same picture.
+    Deviation: f_v = 1 and f_a = 2; the published 2 and 4 would leave z_a four positions. Deviation: the decoder predicts clean
+    latents. When it starts from pure noise, an error in predicted noise is 14 times larger in the result, and a short training
+    learns to denoise long before it learns to use the latents: after 200 steps all clips decoded to the same image.
     """
     return {
         "channels": 8,
         "size": (8, 8),
         "num_frames": 16,
-        "unet": unet_config((64, 128), channels=8, words=64, layers=1, heads=4, groups=16),
+        "unet": unet_config((64, 128), channels=8, cross_attention_dim=64, layers=1, heads=4, groups=16),
         "encoding": {
             "video_widths": (48,),
             "audio_widths": (48, 96),
@@ -222,12 +238,12 @@ def scenes(num_classes: int = 0) -> dict[str, Any]:
 
 
 def tiny(num_classes: int = 3) -> dict[str, Any]:
-    """Small enough for a test: 4 frames of 16 x 16 under a frame codec of 4 channels that is 4 times smaller."""
+    """A size for tests: 4 frames of 16 x 16 with a frame codec of 4 channels that is 4 times smaller."""
     return {
         "channels": 4,
         "size": (4, 4),
         "num_frames": 4,
-        "unet": unet_config((16, 16), channels=4, words=16, layers=1, heads=2, groups=4),
+        "unet": unet_config((16, 16), channels=4, cross_attention_dim=16, layers=1, heads=2, groups=4),
         "latent_channels": 8,
         "encoding": {"video_widths": (16,), "audio_widths": (16, 16), "blocks": 1, "head_width": 8},
         "semantic": semantic(16, 16, video_mults=(1, 2), audio_mults=(1,), contrast=8),
@@ -237,7 +253,7 @@ def tiny(num_classes: int = 3) -> dict[str, Any]:
 
 
 def semantic(width: int, base: int, *, video_mults: Sequence[int], audio_mults: Sequence[int], contrast: int) -> dict[str, Any]:
-    """Settings of a small semantic space, one block a level."""
+    """Settings of a small semantic space with one block per level."""
     return {
         "width": width,
         "base": base,

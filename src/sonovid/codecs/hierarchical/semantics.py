@@ -1,4 +1,4 @@
-"""The shared semantic space over the perceptual latents: projectors, classification and contrast (MM-LDM, section 3.1)."""
+"""The shared semantic space of the perceptual latents: projectors, classification and contrast (MM-LDM, section 3.1)."""
 
 import math
 from collections.abc import Sequence
@@ -10,19 +10,22 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid.codecs.hierarchical.layers import ResidualBlock, SpatialAttention, norm
+from sonovid.codecs.hierarchical.layers import ResidualBlock, SpatialAttention, group_norm
 from sonovid.core.av import AV
 
-# The temperature that both directions begin with, as a divisor; and the largest multiplier, as CLIP has it.
-TEMPERATURE, MOST = 0.07, 100.0
+# Initial temperature of both directions (a divisor), and the largest multiplier, as in CLIP.
+INITIAL_TEMPERATURE, MAX_SCALE = 0.07, 100.0
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """What the semantic space says of a batch.
+class SemanticOutput:
+    """Output of the semantic space for a batch.
 
-    features: s_v and s_a, [b d h w] each. logits: of the classes, [b k], or None where there are none. vectors: both streams' 1-D
-    features of unit length, [b e] each. scales: the multipliers of their products, video to audio and back.
+    Args:
+        features: Semantic features s_v and s_a, each [b d h w].
+        logits: Logits of the classes [b k], or None without classes.
+        vectors: Contrastive vectors of unit length of both streams, each [b e].
+        scales: Multipliers of their products, video to audio and audio to video.
     """
 
     features: AV
@@ -32,9 +35,15 @@ class Meaning:
 
 
 class Projector(nn.Module):
-    """Perceptual latents to a semantic feature: levels of residual blocks with attention, each half the size of the one before.
+    """Perceptual latents to semantic features: levels of residual blocks with attention, each half the size of the previous one.
 
-    width: of the first level, times `mults`.
+    Args:
+        channels: Channels of the latents.
+        out_channels: Channels of the semantic features.
+        width: Base width.
+        mults: Multipliers of `width` for each level.
+        blocks: Residual blocks per level.
+        head_width: Channels of an attention head.
     """
 
     def __init__(self, channels: int, out_channels: int, width: int, mults: Sequence[int], blocks: int, head_width: int):
@@ -49,14 +58,14 @@ class Projector(nn.Module):
                 at = width * mult
             layers.append(SpatialAttention(at, head_width))
         self.body = nn.Sequential(*layers)
-        self.norm, self.out = norm(at), nn.Conv2d(at, out_channels, 3, padding=1)
+        self.norm, self.out = group_norm(at), nn.Conv2d(at, out_channels, 3, padding=1)
 
     def forward(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
         return self.out(F.silu(self.norm(self.body(z))))
 
 
 class ClassHead(nn.Module):
-    """A pair of semantic features to one class (f_cl)."""
+    """A pair of semantic features to class logits (f_cl)."""
 
     def __init__(self, width: int, num_classes: int):
         super().__init__()
@@ -73,16 +82,16 @@ class ClassHead(nn.Module):
 
 
 class ContrastiveHead(nn.Module):
-    """A semantic feature to one vector of unit length, the same network for both streams (f_co, Eq. 1).
+    """Semantic features to one vector of unit length, with the same network for both streams (f_co, Eq. 1).
 
-    Deviation: Eq. 1 has one multiplier tau; as in the release there is one for each direction.
+    Deviation: Eq. 1 has one multiplier tau. As in the release, each direction has its own.
     """
 
     def __init__(self, width: int, out_width: int):
         super().__init__()
-        self.conv_in, self.norm = nn.Conv2d(width, width, 3, padding=1), norm(width)
+        self.conv_in, self.norm = nn.Conv2d(width, width, 3, padding=1), group_norm(width)
         self.conv_out, self.out = nn.Conv2d(width, width, 3, padding=1), nn.Linear(width, out_width)
-        self.log_scales = nn.Parameter(torch.full((2,), -math.log(TEMPERATURE)))
+        self.log_scales = nn.Parameter(torch.full((2,), -math.log(INITIAL_TEMPERATURE)))
 
     def forward(self, feature: Float[Tensor, "b d h w"]) -> Float[Tensor, "b e"]:
         h = self.conv_out(F.silu(self.norm(self.conv_in(feature))))
@@ -90,17 +99,26 @@ class ContrastiveHead(nn.Module):
 
     def scales(self) -> AV:
         """The learnt multipliers."""
-        return AV(*self.log_scales.float().exp().clamp(max=MOST))
+        return AV(*self.log_scales.float().exp().clamp(max=MAX_SCALE))
 
 
 class Semantics(nn.Module):
-    """Both projectors and both heads.
+    """Projectors and heads of both streams.
 
-    latent_channels: of z_v and z_a. width: of a semantic feature. base, mults, blocks: of the projectors, mults and blocks for
-    each stream. num_classes: 0: no classification. contrast: the width of a contrastive vector. detached: whether the latents
-    are cut off before the projectors, as in the release, whose semantic losses never reach the encoders.
+    Args:
+        latent_channels: Channels of z_v and z_a.
+        width: Channels of the semantic features.
+        base: Base width of the projectors.
+        mults: Multipliers of `base` for each level of a projector, for each stream.
+        blocks: Residual blocks per level of a projector, for each stream.
+        num_classes: Number of classes. 0: no classification.
+        contrast: Channels of the contrastive vectors.
+        head_width: Channels of an attention head.
+        detached: Whether latents are detached before the projectors, as in the release, so that the semantic losses never reach
+            the encoders.
 
-    Deviation: the release detaches them ("loss explodes otherwise"); the paper's losses optimise the latents too, and so do ours.
+    Deviation: the release detaches the latents ("loss explodes otherwise"). The losses of the paper also train the encoders, as
+    here.
     """
 
     def __init__(
@@ -128,7 +146,7 @@ class Semantics(nn.Module):
         self.contrastive_head = ContrastiveHead(width, contrast)
 
     def project(self, latents: AV) -> AV:
-        """Semantic features of both streams, None where there are no latents."""
+        """Semantic features of both streams, None for a stream without latents."""
         return AV(
             *(
                 None if z is None else self.projectors[name](z.detach() if self.detached else z)
@@ -136,8 +154,8 @@ class Semantics(nn.Module):
             )
         )
 
-    def forward(self, latents: AV) -> Meaning:
-        """Everything that the losses need of a batch of pairs."""
+    def forward(self, latents: AV) -> SemanticOutput:
+        """Everything that the losses need for a batch of pairs."""
         features = self.project(latents)
         logits = None if self.class_head is None else self.class_head(features)
-        return Meaning(features, logits, features.map(self.contrastive_head), self.contrastive_head.scales())
+        return SemanticOutput(features, logits, features.map(self.contrastive_head), self.contrastive_head.scales())
