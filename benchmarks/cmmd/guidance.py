@@ -29,7 +29,7 @@ from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import attributes, render
 from sonovid.metrics.alignment import matches, motion_energy, peaks, sound_onsets
-from sonovid.metrics.base import Material
+from sonovid.metrics.base import Sample
 from sonovid.metrics.extractors.embedded import FPS, ScenesAudio, ScenesVideo, timing
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes.cmmd.train import longer, middle_clip
@@ -125,7 +125,7 @@ class Timer:
                 # The frame on screen at every 1/8 s.
                 shown = [int(i * own.fps / FPS) for i in range(int(own.num_frames * FPS / own.fps))]
                 one, clip = self.video, Clip(stream[shown], None, FPS, own.sample_rate)
-            found.append(one.embed([one.prepare(Material(clip))])[0]["steps"])
+            found.append(one.embed([one.prepare(Sample(clip))])[0]["steps"])
         return found
 
 

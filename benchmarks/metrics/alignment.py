@@ -18,11 +18,11 @@ import numpy as np
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 from sonovid.data import scenes
-from sonovid.media.audio import resampled
+from sonovid.media.audio import resample_audio
 from sonovid.metrics import synchrony
 from sonovid.metrics.av_align import sony
-from sonovid.metrics.base import Arrays, Material
-from sonovid.metrics.extractors.peaks import PicturePeaks, SoundCurve, SoundPeaks
+from sonovid.metrics.base import Arrays, Sample
+from sonovid.metrics.extractors.peaks import MotionPeaks, OnsetCurve, Onsets
 
 WORLDS = ("hits", "bounces", "kitchen", "landscape", "dance")
 MOVES = (-320, -160, -80, -40, 0, 40, 80, 160, 320)
@@ -35,16 +35,16 @@ def arrays(world: str, seed: int, rate: int, seconds: int) -> tuple[Arrays, dict
     """What is extracted from a clip's pictures and, for each movement, from its sound; and whether an event lies well inside."""
     whole = scenes.render(world, seed, Geometry((seconds + 3) * rate, Fraction(rate), 64, 64, 16000))
     first = round(START * rate)
-    pictures = PicturePeaks().prepare(
-        Material(replace(whole, frames=whole.frames[first : first + seconds * rate], waveform=None))
+    pictures = MotionPeaks().prepare(
+        Sample(replace(whole, frames=whole.frames[first : first + seconds * rate], waveform=None))
     )
     sounds = {}
     for move in MOVES:
         begin = round((START - move / 1000) * whole.sample_rate)
         wave = whole.waveform[:, begin : begin + seconds * whole.sample_rate]
         heard = Clip(None, wave, whole.fps, whole.sample_rate)
-        again = Clip(None, np.clip(resampled(wave, 16000, 22050), -1, 1).astype(np.float32), whole.fps, 22050)
-        sounds[move] = SoundCurve().prepare(Material(heard)), SoundPeaks().prepare(Material(again))
+        again = Clip(None, np.clip(resample_audio(wave, 16000, 22050), -1, 1).astype(np.float32), whole.fps, 22050)
+        sounds[move] = OnsetCurve().prepare(Sample(heard)), Onsets().prepare(Sample(again))
     return pictures, sounds, any(START + 0.1 < t < START + seconds - 0.1 for t in whole.events)
 
 

@@ -33,9 +33,9 @@ from sonovid.core.av import Task
 from sonovid.core.clip import Clip
 from sonovid.metrics.alignment import matches, motion_energy, peaks, sound_onsets
 from sonovid.metrics.av_align import sony
-from sonovid.metrics.base import Material
+from sonovid.metrics.base import Sample
 from sonovid.metrics.extractors.embedded import FPS, ScenesAudio, ScenesVideo, timing
-from sonovid.metrics.extractors.peaks import PicturePeaks, SoundPeaks
+from sonovid.metrics.extractors.peaks import MotionPeaks, Onsets
 from sonovid.metrics.frechet import frechet
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
@@ -75,7 +75,7 @@ class Judge:
         shown = [int(i * clip.fps / FPS) for i in range(int(len(clip.frames) * FPS / clip.fps))]
         pictures = Clip(clip.frames[shown], None, FPS, clip.sample_rate)
         sound = Clip(None, clip.waveform, clip.fps, clip.sample_rate)
-        return [one.embed([one.prepare(Material(c))])[0] for one, c in ((self.video, pictures), (self.audio, sound))]
+        return [one.embed([one.prepare(Sample(c))])[0] for one, c in ((self.video, pictures), (self.audio, sound))]
 
     def features(self, clips: list[Clip]) -> Table:
         """The features of clips alone: those of true scenes are what distances are measured to."""
@@ -99,8 +99,8 @@ class Judge:
         found["sync"] = [float(t.score) for t in timed]
         found["offset"] = [None if np.isnan(t.offset) else float(t.offset) for t in timed]
         found["sync floor"] = [float(timing(v, a).score) for v, a in zip(rolled(list(pictures), worlds), sounds, strict=True)]
-        seen = [PicturePeaks().prepare(Material(Clip(c.frames, None, c.fps, c.sample_rate)))["times"] for c in made]
-        heard = [SoundPeaks().prepare(Material(resampled(c)))["times"] for c in made]
+        seen = [MotionPeaks().prepare(Sample(Clip(c.frames, None, c.fps, c.sample_rate)))["times"] for c in made]
+        heard = [Onsets().prepare(Sample(resampled(c)))["times"] for c in made]
         rate = float(self.geometry.fps)
         found["av_align"] = [float(sony(a, v, rate)) for a, v in zip(heard, seen, strict=True)]
         found["av_align floor"] = [float(sony(a, v, rate)) for a, v in zip(heard, rolled(seen, worlds), strict=True)]
@@ -118,7 +118,7 @@ def featured(embedded: list[list[dict[str, np.ndarray]]]) -> Table:
 
 def resampled(clip: Clip) -> Clip:
     """The sound alone at the rate that onsets are looked for."""
-    from sonovid.media.audio import resampled as at
+    from sonovid.media.audio import resample_audio as at
 
     wave = np.clip(at(clip.waveform, clip.sample_rate, 22050), -1, 1).astype(np.float32)
     return Clip(None, wave, clip.fps, 22050)
@@ -185,7 +185,7 @@ def add(args: argparse.Namespace, kept: dict[str, Table]) -> None:
             continue
         began = time.process_time()
         if pipe is not None and name.startswith("bases"):
-            pipe.denoiser.apart = True
+            pipe.denoiser.bases_only = True
         made = rebuilt(first, truth) if pipe is None else generated(pipe, truth, TASKS[task], gamma, args.steps)
         kept[name] = judge.table(made, truth)
         args.json.write_text(json.dumps(kept))

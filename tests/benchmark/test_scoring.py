@@ -16,7 +16,7 @@ from sonovid.benchmark.scoring import System, score
 from sonovid.core.av import AV, Task
 from sonovid.core.clip import Clip
 from sonovid.metrics.alignment import agreement
-from sonovid.metrics.evaluate import Measuring
+from sonovid.metrics.evaluate import EvaluationConfig
 
 COUNT = 8
 
@@ -25,26 +25,26 @@ COUNT = 8
 def place(tmp_path_factory):
     """Held-out scenes and three systems: the truth itself, the next scene's clips, and one that made a few sounds alone."""
     root = tmp_path_factory.mktemp("benchmark")
-    held = HeldOut(count=COUNT)
-    export(held, root)
-    names = [scene.name for scene in held.scenes]
+    held_out = HeldOut(count=COUNT)
+    export(held_out, root)
+    names = [scene.name for scene in held_out.scenes]
     for task in ("video_to_audio", "audio_to_video", "joint"):
         for title in ("truth", "other"):
             (root / title / task).mkdir(parents=True)
         for i, name in enumerate(names):
             shutil.copy(root / "reference" / f"{name}.mkv", root / "truth" / task / f"{name}.mkv")
-            partner = media.read(root / "reference" / f"{names[held.partner(i)]}.mkv")
+            partner = media.read(root / "reference" / f"{names[held_out.partner(i)]}.mkv")
             own = media.read(root / "reference" / f"{name}.mkv")
-            made = {
+            generated = {
                 "video_to_audio": Clip(own.frames, partner.waveform, own.fps, own.sample_rate),
                 "audio_to_video": Clip(partner.frames, own.waveform, own.fps, own.sample_rate),
                 "joint": Clip(own.frames, partner.waveform, own.fps, own.sample_rate),
             }[task]
-            media.write(root / "other" / task / f"{name}.mkv", made)
+            media.write(root / "other" / task / f"{name}.mkv", generated)
     (root / "sounds" / "video_to_audio").mkdir(parents=True)
     for name in names[:6]:
         shutil.copy(root / "audio" / f"{name}.wav", root / "sounds" / "video_to_audio" / f"{name}.wav")
-    return root, held
+    return root, held_out
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +52,16 @@ def reader():
     """One of random weights: what it reads is nonsense, and the same nonsense of the same clip."""
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(1)
-        made = EventReader({"world": ["bounces", "hits"], "material": ["wood", "glass"], "colour": ["red", "blue"]})
-        made.events.weight.data *= 20
-        return made.eval()
+        generated = EventReader({"world": ["bounces", "hits"], "material": ["wood", "glass"], "colour": ["red", "blue"]})
+        generated.events.weight.data *= 20
+        return generated.eval()
 
 
 @pytest.fixture(scope="module")
 def found(place, reader):
-    root, held = place
+    root, held_out = place
     systems = [System(title, root / title, {"parameters": 7}) for title in ("truth", "other", "sounds")]
-    return systems, score(held, root / "reference", systems, measuring=Measuring(resamples=20), reader=reader)
+    return systems, score(held_out, root / "reference", systems, config=EvaluationConfig(resamples=20), reader=reader)
 
 
 def test_the_truth_is_the_ceiling_and_another_scene_the_floor(found):
@@ -125,10 +125,10 @@ def test_reports_hold_every_number_and_the_clips(found, place):
     text = report.to_markdown(scores)
     assert "onsets_f1 ↑" in text
     assert "parameters" in text
-    held = json.loads(report.to_json(scores))
-    assert len(held["scores"]) == len(scores.scores)
-    assert held["held_out"]["count"] == COUNT
-    assert all(math.isfinite(pair["p"]) for pair in held["pairs"])
+    held_out = json.loads(report.to_json(scores))
+    assert len(held_out["scores"]) == len(scores.scores)
+    assert held_out["held_out"]["count"] == COUNT
+    assert all(math.isfinite(pair["p"]) for pair in held_out["pairs"])
     page = report.to_html(scores, systems, root / "reference", root / "results.html")
     tags = []
     parser = HTMLParser()
@@ -142,19 +142,19 @@ def test_reports_hold_every_number_and_the_clips(found, place):
 
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="this checkout holds no trained reader")
 def test_the_packaged_reader_reads_scenes(place):
-    _, held = place
-    true = [scoring._look(held.clip(i), AV(True, True), packaged(), held) for i in range(COUNT)]
-    pairs = [(one.events, list(scene.events)) for one, scene in zip(true, held.scenes, strict=True)]
+    _, held_out = place
+    true = [scoring._detect(held_out.clip(i), AV(True, True), packaged(), held_out) for i in range(COUNT)]
+    pairs = [(one.events, list(scene.events)) for one, scene in zip(true, held_out.scenes, strict=True)]
     assert agreement(pairs).f1 > 0.7
-    assert all(one.attributes["world"] == scene.world for one, scene in zip(true, held.scenes, strict=True))
+    assert all(one.attributes["world"] == scene.world for one, scene in zip(true, held_out.scenes, strict=True))
 
 
 def test_faults_are_one_line(place, reader, tmp_path):
-    root, held = place
+    root, held_out = place
     with pytest.raises(ValueError, match="each of its own name"):
-        score(held, root / "reference", [System("a", root), System("a", root)], reader=reader)
+        score(held_out, root / "reference", [System("a", root), System("a", root)], reader=reader)
     (tmp_path / "joint").mkdir()
     with pytest.raises(ValueError, match="no clips of the held-out scenes"):
-        score(held, root / "reference", [System("a", tmp_path)], tasks=[Task.JOINT], reader=reader)
+        score(held_out, root / "reference", [System("a", tmp_path)], tasks=[Task.JOINT], reader=reader)
     with pytest.raises(ValueError, match="the reader of events knows bounces, hits"):
         score(HeldOut(worlds=("dance",), count=4), root / "reference", [System("a", root / "truth")], reader=reader)

@@ -6,27 +6,27 @@ import pytest
 
 from sonovid.calibration.calibrate import calibrate
 from sonovid.calibration.features import Plan
-from sonovid.metrics.base import ClipScore, Distance, Extractor, Missing, PairedScore, Reading
-from sonovid.metrics.extractors.peaks import SoundCurve
+from sonovid.metrics.base import ClipScore, Distance, Extractor, InputSpec, PairedScore, UnavailableError
+from sonovid.metrics.extractors.peaks import OnsetCurve
 from sonovid.metrics.synchrony import METRICS
 
 
 class Brightness(Extractor):
     name = "brightness"
-    reading = Reading(video=True)
+    input_spec = InputSpec(video=True)
 
-    def prepare(self, material):
-        return {"features": material.clip.frames.reshape(1, len(material.clip.frames), -1).std(2)[:, :4].astype(float)}
+    def prepare(self, sample):
+        return {"features": sample.clip.frames.reshape(1, len(sample.clip.frames), -1).std(2)[:, :4].astype(float)}
 
 
 class Absent(Extractor):
     name = "absent"
-    reading = Reading(audio=True)
+    input_spec = InputSpec(audio=True)
 
     def load(self, files, device="cpu"):
-        raise Missing("fetch it from its place")
+        raise UnavailableError("fetch it from its place")
 
-    def prepare(self, material):
+    def prepare(self, sample):
         return {}
 
 
@@ -40,7 +40,7 @@ def loudness(first, second):
 
 TESTED = (
     Distance("fd_brightness", "test", "contrast", "lower", extractor=Brightness, distance=spread),
-    PairedScore("pair_strength", "test", "strength", "lower", extractor=SoundCurve, score=loudness),
+    PairedScore("pair_strength", "test", "strength", "lower", extractor=OnsetCurve, score=loudness),
     ClipScore("never", "test", "weights", "higher", of=Absent, to=Brightness, score=loudness),
 )
 

@@ -1,10 +1,10 @@
-from sonovid.calibration.findings import Estimates, Finding, Level
-from sonovid.calibration.tables import by_rate, number, of_estimates, overview, signed, table
+from sonovid.calibration.findings import Finding, Level, OffsetErrors
+from sonovid.calibration.tables import by_rate, number, offset_error_table, overview, signed, table
 
 
-def finding(metric="sync", name="shift", fps=25.0, *, effects=(-0.5, -2.0), responds=True, order=1.0):
+def finding(metric="sync", name="shift", fps=25.0, *, plot_effects=(-0.5, -2.0), responds=True, order=1.0):
     degrees = (-40.0, 40.0) if name == "shift" else (1.0, 2.0)
-    levels = tuple(Level(d, 0.5, e / 10, e / 10 - 0.1, e / 10 + 0.1, e, 4) for d, e in zip(degrees, effects, strict=True))
+    levels = tuple(Level(d, 0.5, e / 10, e / 10 - 0.1, e / 10 + 0.1, e, 4) for d, e in zip(degrees, plot_effects, strict=True))
     return Finding(metric, name, fps, 0.75, 0.1, 4, levels, responds, order)
 
 
@@ -15,7 +15,7 @@ def test_every_cell_says_how_much_and_whether_in_order():
             finding(name="blur", order=0.2),
             finding(name="noise", responds=False),
             finding(name="freeze", order=-1.0),
-            finding(fps=8.0, effects=(-9.0, -9.0)),
+            finding(fps=8.0, plot_effects=(-9.0, -9.0)),
         ],
         25.0,
     )
@@ -25,7 +25,7 @@ def test_every_cell_says_how_much_and_whether_in_order():
 
 
 def test_rates_stand_below_each_other():
-    rows = by_rate([finding(), finding(fps=8.0), finding(name="swap", effects=(-1.0, -3.0)), finding("alone")]).splitlines()
+    rows = by_rate([finding(), finding(fps=8.0), finding(name="swap", plot_effects=(-1.0, -3.0)), finding("alone")]).splitlines()
     assert len(rows) == 2 + 2
     assert "-0.50 / -2.00" in rows[2]
     assert [row.split("|")[2].strip() for row in rows[2:]] == ["8", "25"]
@@ -34,8 +34,8 @@ def test_rates_stand_below_each_other():
 
 
 def test_errors_of_offsets():
-    text = of_estimates(
-        [Estimates("offset", "hits", 25.0, -12.345, 4.0, 0.9, 1.0), Estimates("offset", "all", 8.0, *[float("nan")] * 4)]
+    text = offset_error_table(
+        [OffsetErrors("offset", "hits", 25.0, -12.345, 4.0, 0.9, 1.0), OffsetErrors("offset", "all", 8.0, *[float("nan")] * 4)]
     )
     assert "-12.3" in text
     assert "0.90" in text

@@ -5,24 +5,24 @@ import numpy as np
 import pytest
 
 from sonovid.calibration.degradations import DEGRADATIONS
-from sonovid.calibration.features import Arrangement, Condition, Plan
+from sonovid.calibration.features import Condition, ConditionFeatures, Plan
 from sonovid.calibration.findings import estimates, find
-from sonovid.metrics.base import ClipScore, Distance, Extractor, PairedScore, Reading
+from sonovid.metrics.base import ClipScore, Distance, Extractor, InputSpec, PairedScore
 
 
 class Sound(Extractor):
     name = "sound"
-    reading = Reading(audio=True)
+    input_spec = InputSpec(audio=True)
 
-    def prepare(self, material):
+    def prepare(self, sample):
         raise AssertionError
 
 
 class Picture(Extractor):
     name = "picture"
-    reading = Reading(video=True)
+    input_spec = InputSpec(video=True)
 
-    def prepare(self, material):
+    def prepare(self, sample):
         raise AssertionError
 
 
@@ -30,9 +30,9 @@ PLAN = Plan(("hits", "bounces"), 8, seconds=Fraction(1), fps=Fraction(8), rates=
 
 
 @pytest.fixture(scope="module")
-def arranged():
+def features():
     """Sounds known by how late they are, and how noisy; pictures by how blurred; every clip is a little different."""
-    arranged = Arrangement(PLAN)
+    features = ConditionFeatures(PLAN)
     generator = np.random.Generator(np.random.PCG64(0))
     for i in range(16):
         own, style = generator.normal(0, 10), generator.normal(0, 1)
@@ -41,20 +41,20 @@ def arranged():
             return {"late": np.array(late + own), "noise": np.array(noise), "features": np.array([style + noise]), "id": i}
 
         clean = Condition(PLAN.fps)
-        arranged.put(clean, Sound, i, sound())
+        features.put(clean, Sound, i, sound())
         for rate in (PLAN.fps, Fraction(4)):
-            arranged.put(Condition(rate), Picture, i, {"blur": np.array(0.0), "id": i})
+            features.put(Condition(rate), Picture, i, {"blur": np.array(0.0), "id": i})
         for one in DEGRADATIONS:
             for place, degree in enumerate(one.degrees):
                 at = Condition(PLAN.fps, one.name, degree)
                 if one.name == "shift":
-                    arranged.put(at, Sound, i, sound(late=degree))
+                    features.put(at, Sound, i, sound(late=degree))
                 if one.name == "noise":
-                    arranged.put(at, Sound, i, sound(noise=1.0 + place))
+                    features.put(at, Sound, i, sound(noise=1.0 + place))
                 if one.name == "blur":
-                    arranged.put(at, Picture, i, {"blur": np.array(float(degree)), "id": i})
-        arranged.reference[Sound, i] = {"features": np.array([generator.normal(0, 1)])}
-    return arranged
+                    features.put(at, Picture, i, {"blur": np.array(float(degree)), "id": i})
+        features.reference[Sound, i] = {"features": np.array([generator.normal(0, 1)])}
+    return features
 
 
 def alignment(sound, picture):
@@ -64,12 +64,12 @@ def alignment(sound, picture):
 GOOD = ClipScore("good", "test", "a score that falls with distance", "higher", of=Sound, to=Picture, score=alignment)
 
 
-def found(metric, arranged, name, fps=8):
-    return next(one for one in find(metric, arranged, draws=100) if one.degradation == name and one.fps == fps)
+def found(metric, features, name, fps=8):
+    return next(one for one in find(metric, features, draws=100) if one.degradation == name and one.fps == fps)
 
 
-def test_a_good_metric_responds_in_order(arranged):
-    one = found(GOOD, arranged, "shift")
+def test_a_good_metric_responds_in_order(features):
+    one = found(GOOD, features, "shift")
     assert one.verdict == "yes"
     assert one.order > 0.95
     assert one.worst.degree == 320
@@ -78,61 +78,61 @@ def test_a_good_metric_responds_in_order(arranged):
     # The spread of both sides is alike to a few tenths, and pooled.
     assert one.worst.effect == pytest.approx(one.worst.difference / one.spread, rel=0.5)
     assert one.worst.effect < -10
-    assert found(GOOD, arranged, "shift", 4).verdict == found(GOOD, arranged, "swap").verdict == "yes"
+    assert found(GOOD, features, "shift", 4).verdict == found(GOOD, features, "swap").verdict == "yes"
 
 
-def test_no_response_is_said(arranged):
+def test_no_response_is_said(features):
     for name in ("noise", "blur", "fps"):
-        one = found(GOOD, arranged, name)
+        one = found(GOOD, features, name)
         assert (one.verdict, one.responds, one.worst.difference, one.order) == ("no", False, 0, 0)
 
 
-def test_a_metric_that_is_the_wrong_way_round(arranged):
+def test_a_metric_that_is_the_wrong_way_round(features):
     wrong = ClipScore("wrong", "test", "falls", "lower", of=Sound, to=Picture, score=alignment)
-    assert found(wrong, arranged, "shift").verdict == "reversed"
+    assert found(wrong, features, "shift").verdict == "reversed"
 
 
-def test_a_signed_offset_follows_the_movement(arranged):
+def test_a_signed_offset_follows_the_movement(features):
     metric = ClipScore("lag", "test", "ms", "zero", unit="ms", of=Sound, to=Picture, score=lambda s, p: float(s["late"]))
-    one = found(metric, arranged, "shift")
+    one = found(metric, features, "shift")
     assert one.order == 1
     assert [round(level.difference) for level in one.levels] == list(DEGRADATIONS[0].degrees)
-    for row in estimates(metric, arranged):
+    for row in estimates(metric, features):
         assert abs(row.bias) < 10
         assert 0 < row.spread < 15
         assert (row.near, row.defined) == (1, 1)
-    assert {row.world for row in estimates(metric, arranged)} == {"hits", "bounces", "all"}
+    assert {row.world for row in estimates(metric, features)} == {"hits", "bounces", "all"}
 
 
-def test_distances_of_sets(arranged):
+def test_distances_of_sets(features):
     def distance(generated, reference):
         return float((generated.mean() - reference.mean()) ** 2)
 
     metric = Distance("apart", "test", "means", "lower", extractor=Sound, distance=distance)
-    one = found(metric, arranged, "noise")
+    one = found(metric, features, "noise")
     assert one.verdict == "yes"
     assert one.worst.effect > 3
     # Pictures are not looked at, and exchanging sounds leaves the set as it is.
-    assert {finding.degradation for finding in find(metric, arranged, draws=20)} == {"shift", "events", "noise", "codec"}
+    assert {finding.degradation for finding in find(metric, features, draws=20)} == {"shift", "events", "noise", "codec"}
 
 
-def test_pairs_are_compared_with_the_untouched_clip(arranged):
+def test_pairs_are_compared_with_the_untouched_clip(features):
     metric = PairedScore("same", "test", "late", "lower", extractor=Sound, score=lambda a, b: abs(float(a["late"] - b["late"])))
-    one = found(metric, arranged, "shift")
+    one = found(metric, features, "shift")
     assert (one.clean, one.levels[-1].value, one.verdict) == (0, 320, "yes")
     # Nothing varies between untouched clips, so that there is nothing to measure an effect by.
     assert math.isnan(one.worst.effect)
 
 
-def test_undefined_clips_are_counted_and_left_out(arranged):
+def test_undefined_clips_are_counted_and_left_out(features):
     metric = ClipScore(
         "some", "test", "half", "higher", of=Sound, to=Picture, score=lambda s, p: float("nan") if s["id"] % 2 else 1.0
     )
-    one = found(metric, arranged, "shift")
+    one = found(metric, features, "shift")
     assert (one.defined, one.clean, one.worst.defined) == (8, 1, 8)
 
 
-def test_plain_values(arranged):
-    record = found(GOOD, arranged, "shift").to_record()
+def test_plain_values(features):
+    record = found(GOOD, features, "shift").to_record()
     assert record["verdict"] == "yes"
     assert len(record["levels"]) == 8

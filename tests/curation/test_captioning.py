@@ -79,7 +79,7 @@ def offline(monkeypatch):
 
 def test_a_model_that_talks_sees_every_frame_and_its_answer_is_without_the_question(tmp_path):
     captioner = Captioner.from_pretrained(asked(tmp_path), prompt="what is it", tokens=5)
-    assert captioner.talks
+    assert captioner.is_chat_model
     shown = []
     captioner.model.model.vision_tower.register_forward_hook(
         lambda module, inputs, kwargs, out: shown.append(out), with_kwargs=True
@@ -93,7 +93,7 @@ def test_a_model_that_talks_sees_every_frame_and_its_answer_is_without_the_quest
 
 def test_a_model_that_names_is_shown_the_middle_frame(tmp_path):
     captioner = Captioner.from_pretrained(named(tmp_path), tokens=6)
-    assert not captioner.talks
+    assert not captioner.is_chat_model
     seen = []
     captioner.model.vision_model.register_forward_pre_hook(
         lambda m, args, kwargs: seen.append(kwargs["pixel_values"]), with_kwargs=True

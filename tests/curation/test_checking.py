@@ -46,7 +46,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reports(folder):
-    entries = manifest.read(folder, sound_only=True)
+    entries = manifest.read(folder, include_audio=True)
     found = list(checking.check(entries))
     checking.find_copies(found, entries)
     return {report.name.rpartition(".")[0]: report for report in found}

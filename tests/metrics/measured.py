@@ -15,11 +15,11 @@ from sonovid.metrics.base import (
     ClipScore,
     Distance,
     Extractor,
-    Material,
+    InputSpec,
     PairedScore,
-    Reading,
+    Sample,
     SetScore,
-    Unfit,
+    UnusableClipError,
     WeightFile,
 )
 from sonovid.metrics.frechet import frechet, per_clip
@@ -75,19 +75,19 @@ class Look(Extractor):
     """Mean colours of quarters of the pictures, one row per second frame, through a fixed random matrix."""
 
     name = "look"
-    reading = Reading(video=True, size=(16, 16))
+    input_spec = InputSpec(video=True, size=(16, 16))
     batch_size = 3
     embedded = 0
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
         self.matrix = np.random.default_rng(7).standard_normal((12, 4))
 
-    def prepare(self, material: Material) -> Arrays:
-        assert material.clip is not None
-        assert material.clip.frames is not None
-        if len(material.clip.frames) < 6:
-            raise Unfit(f"{len(material.clip.frames)} frames, 6 are needed")
-        quarters = material.clip.frames[::2].reshape(-1, 2, 8, 2, 8, 3).mean((2, 4))
+    def prepare(self, sample: Sample) -> Arrays:
+        assert sample.clip is not None
+        assert sample.clip.frames is not None
+        if len(sample.clip.frames) < 6:
+            raise UnusableClipError(f"{len(sample.clip.frames)} frames, 6 are needed")
+        quarters = sample.clip.frames[::2].reshape(-1, 2, 8, 2, 8, 3).mean((2, 4))
         return {"quarters": quarters.reshape(len(quarters), 12) / 255}
 
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
@@ -99,12 +99,12 @@ class Tone(Extractor):
     """The level of the sound in eighths of a second."""
 
     name = "tone"
-    reading = Reading(audio=True, sample_rate=RATE)
+    input_spec = InputSpec(audio=True, sample_rate=RATE)
 
-    def prepare(self, material: Material) -> Arrays:
-        assert material.clip is not None
-        assert material.clip.waveform is not None
-        sound = np.pad(material.clip.waveform[0][:RATE], (0, RATE))[:RATE]
+    def prepare(self, sample: Sample) -> Arrays:
+        assert sample.clip is not None
+        assert sample.clip.waveform is not None
+        sound = np.pad(sample.clip.waveform[0][:RATE], (0, RATE))[:RATE]
         parts = sound.reshape(8, RATE // 8)
         return {"level": np.sqrt((parts**2).mean(1))}
 
@@ -113,10 +113,10 @@ class Words(Extractor):
     """The number in a caption."""
 
     name = "words"
-    reading = Reading(text=True)
+    input_spec = InputSpec(text=True)
 
-    def prepare(self, material: Material) -> Arrays:
-        return {"number": np.array([float(material.caption.split()[-1])])}
+    def prepare(self, sample: Sample) -> Arrays:
+        return {"number": np.array([float(sample.caption.split()[-1])])}
 
 
 class Heavy(Look):

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from sonovid.metrics.alignment import agreement, matches, motion_energy, peaks, sound_onsets
+from sonovid.metrics.alignment import agreement, count_matches, motion_energy, peaks, sound_onsets
 
 RATE = 16000
 
@@ -33,7 +33,7 @@ def test_matching_is_the_largest_one_to_one_matching():
     generator = np.random.Generator(np.random.PCG64(1))
     for _ in range(200):
         found, true = (np.round(generator.random(generator.integers(0, 5)), 2).tolist() for _ in range(2))
-        assert matches(found, true, 0.12) == brute_force(found, true, 0.12), (found, true)
+        assert count_matches(found, true, 0.12) == brute_force(found, true, 0.12), (found, true)
 
 
 def test_onsets_are_found_where_they_were_put():

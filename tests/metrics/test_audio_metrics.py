@@ -11,15 +11,15 @@ from sonovid import media
 from sonovid.core.clip import Clip
 from sonovid.metrics import audio
 from sonovid.metrics.base import ClipDistance, Distance, PairedScore, SetScore
-from sonovid.metrics.catalogue import needs
-from sonovid.metrics.evaluate import Measuring, evaluate
+from sonovid.metrics.catalogue import metric_requirements
+from sonovid.metrics.evaluate import EvaluationConfig, evaluate
 from sonovid.metrics.extractors.audioclip import AudioClipFeatures
 from sonovid.metrics.extractors.cnn14 import Cnn14, PannsFeatures
 from sonovid.metrics.extractors.vggish import VGGish, VGGishFeatures
 from sonovid.metrics.frechet import frechet, per_clip
 from sonovid.metrics.kernels import kad, kid, kvd
 from sonovid.metrics.sets import open_set
-from sonovid.metrics.sizes import infinity
+from sonovid.metrics.sizes import frechet_infinity
 
 BY_NAME = {metric.name: metric for metric in audio.METRICS}
 
@@ -90,7 +90,7 @@ def test_distances_are_the_functions_that_they_are_said_to_be():
     expected = {
         "fad_vggish": frechet(x, y),
         "fad_vggish_audioldm": frechet(x, y),
-        "fad_inf_vggish": infinity(x, y, seed=0).value,
+        "fad_inf_vggish": frechet_infinity(x, y, seed=0).value,
         "kad_vggish": kad(x, y),
         "fd_panns": frechet(x, y),
         "kad_panns": kad(x, y),
@@ -148,13 +148,13 @@ NAMES = ["fad_vggish", "fad_vggish_per_sample", "kad_vggish", "fd_panns", "kid_p
 
 def test_from_files_to_numbers_and_the_record_names_the_weights(sets, weights):
     generated, reference = sets
-    measuring = Measuring(weights, resamples=3)
-    found = evaluate(generated, reference, [small(name) for name in NAMES], measuring)
+    config = EvaluationConfig(weights, resamples=3)
+    found = evaluate(generated, reference, [small(name) for name in NAMES], config)
     assert not found.skipped, found.skipped
     values = {one.name: one.value for one in found.results}
     assert list(values) == NAMES
     assert all(np.isfinite(value) for value in values.values())
-    same = evaluate(reference, reference, [small(name) for name in ("fad_vggish", "fd_panns", "kl_panns")], measuring)
+    same = evaluate(reference, reference, [small(name) for name in ("fad_vggish", "fd_panns", "kl_panns")], config)
     itself = {one.name: one.value for one in same.results}
     assert itself["fad_vggish"] < 1e-3 * values["fad_vggish"]
     assert itself["fd_panns"] < 1e-3 * values["fd_panns"]
@@ -166,7 +166,7 @@ def test_from_files_to_numbers_and_the_record_names_the_weights(sets, weights):
 
 def test_clips_that_are_too_short_are_left_out_and_counted(tmp_path, weights, sets):
     short = write(tmp_path / "short", 3, 5, 0.9)
-    found = evaluate(short, sets[1], [small("fad_vggish"), small("fd_panns")], Measuring(weights, resamples=2))
+    found = evaluate(short, sets[1], [small("fad_vggish"), small("fd_panns")], EvaluationConfig(weights, resamples=2))
     assert [one.name for one in found.results] == ["fd_panns"]
     assert "VGGish needs 0.975 s" in found.skipped[0].reason
     warning = BY_NAME["fad_vggish"].warn({"clips": 3, "seconds": 0.9, "fps": None, "size": None, "sample_rate": 8000})
@@ -177,7 +177,7 @@ def test_clips_that_are_too_short_are_left_out_and_counted(tmp_path, weights, se
 @pytest.mark.parametrize("name", BY_NAME)
 def test_without_weights_one_line_says_what_to_fetch_and_from_where(name, tmp_path, monkeypatch):
     monkeypatch.delenv("SONOVID_WEIGHTS", raising=False)
-    missing = needs(BY_NAME[name], tmp_path).missing
+    missing = metric_requirements(BY_NAME[name], tmp_path).missing
     file = BY_NAME[name].extractors[0].weights[0]
     assert missing.startswith(f"{file.name} is not at hand: fetch it from https://")
     assert "\n" not in missing

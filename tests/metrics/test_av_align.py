@@ -46,9 +46,9 @@ def test_scores_of_real_clips_follow_from_their_peaks(form, references):
 
 
 def test_precision_recall_and_counts():
-    found = av_align.together([0.1, 0.5, 0.52, 1.0], [0.48, 3.0], 8)
+    found = av_align.count_coincidences([0.1, 0.5, 0.52, 1.0], [0.48, 3.0], 8)
     assert found == (0.5, 0.5, 4, 2, 2, 1)
-    assert av_align.together([], [], 8) == (0, 0, 0, 0, 0, 0)
+    assert av_align.count_coincidences([], [], 8) == (0, 0, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("form", FORMS.values())

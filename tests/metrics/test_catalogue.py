@@ -4,7 +4,7 @@ import pytest
 
 from sonovid.metrics import catalogue
 from sonovid.metrics.base import Distance
-from sonovid.metrics.evaluate import Measuring
+from sonovid.metrics.evaluate import EvaluationConfig
 
 
 def test_every_metric_has_a_network_or_a_method_in_its_name_and_says_what_it_is():
@@ -37,27 +37,27 @@ def test_near_misses_are_named(word, near):
 def test_what_a_metric_needs(monkeypatch, tmp_path):
     monkeypatch.delenv("SONOVID_WEIGHTS", raising=False)
     metrics = catalogue.metrics()
-    fvd = catalogue.needs(metrics["fvd_i3d400"], tmp_path)
+    fvd = catalogue.metric_requirements(metrics["fvd_i3d400"], tmp_path)
     assert (fvd.reference, fvd.pairs, fvd.captions) == (True, False, False)
     assert "fetch it from" in fvd.missing
     assert fvd.weights
-    align = catalogue.needs(metrics["av_align_sony"])
+    align = catalogue.metric_requirements(metrics["av_align_sony"])
     assert (align.reference, align.pairs, align.captions, align.missing) == (False, False, False, "")
-    assert catalogue.needs(metrics["clap_score_htsat_unfused"], tmp_path).captions
-    assert catalogue.needs(metrics["beats_100ms"]).pairs
+    assert catalogue.metric_requirements(metrics["clap_score_htsat_unfused"], tmp_path).captions
+    assert catalogue.metric_requirements(metrics["beats_100ms"]).pairs
 
 
 def test_reconstructions_have_names_of_their_own():
-    chosen = catalogue.of_reconstructions(catalogue.select("fvd,reconstruction"))
+    chosen = catalogue.reconstruction_metrics(catalogue.select("fvd,reconstruction"))
     assert {"rfvd_i3d400", "psnr"} <= {metric.name for metric in chosen}
     assert all(metric.name.startswith("rfvd") for metric in chosen if isinstance(metric, Distance))
 
 
 def test_measuring_is_plain_by_default():
-    assert (Measuring().seed, Measuring().device, Measuring().how.workers) == (0, "cpu", 0)
+    assert (EvaluationConfig().seed, EvaluationConfig().device, EvaluationConfig().extraction.workers) == (0, "cpu", 0)
 
 
-def facts(**changed):
+def info(**changed):
     return {"clips": 4, "seconds": 10.0, "fps": 25.0, "size": (720, 1280), "sample_rate": 48000} | changed
 
 
@@ -65,7 +65,7 @@ def test_the_default_table_is_of_what_the_clips_are():
     every = catalogue.select(None)
 
     def kept(captions=("a dog barks",), **changed):
-        return {metric.name for metric in catalogue.curated(every, facts(**changed), captions)[0]}
+        return {metric.name for metric in catalogue.filter_default_metrics(every, info(**changed), captions)[0]}
 
     large = kept()
     assert not any(name.startswith("beats") for name in large)
@@ -77,6 +77,6 @@ def test_the_default_table_is_of_what_the_clips_are():
     music = kept(captions=("a woman dances to loud music",))
     assert {name for name in music if name.startswith("beats")} == {"beats_100ms", "beats_100ms_above_chance"}
     assert not any(name.startswith("beats") for name in kept(captions=("drum music",), seconds=2.0))
-    reasons = {metric.name: why for metric, why in catalogue.curated(every, facts(), ())[1]}
+    reasons = {metric.name: why for metric, why in catalogue.filter_default_metrics(every, info(), ())[1]}
     assert "name them" in reasons["beats_100ms"]
     assert len(every) == len(large) + len(reasons)

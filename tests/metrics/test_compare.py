@@ -11,7 +11,7 @@ import pytest
 from sonovid import media
 from sonovid.core.clip import Clip
 from sonovid.metrics.compare import compare
-from sonovid.metrics.evaluate import Measuring, evaluate_all
+from sonovid.metrics.evaluate import EvaluationConfig, evaluate_all
 from sonovid.metrics.report import cells
 from sonovid.metrics.results import Evaluation, Result
 from sonovid.metrics.sets import open_set
@@ -138,7 +138,7 @@ def test_folders_of_two_frame_rates_are_measured_and_not_ranked(tmp_path):
             frames = np.repeat(one.frames, fps // 8, axis=0)
             media.write(tmp_path / title / f"{i}.mkv", Clip(frames, one.waveform, Fraction(fps), one.sample_rate))
         systems.append(open_set(tmp_path / title))
-    both = evaluate_all(systems, None, [measured.TIME], Measuring(resamples=5))
+    both = evaluate_all(systems, None, [measured.TIME], EvaluationConfig(resamples=5))
     found = compare(both)
     assert "fps: eight 8.0, sixteen 16.0" in found.comparisons[0].barred
     assert all("≠" in cell for cell in cells.side_by_side(both, found).rows[0][1:3])

@@ -12,12 +12,13 @@ from sonovid import media
 from sonovid.core.clip import Clip
 from sonovid.metrics import sets
 from sonovid.metrics.base import Distance
-from sonovid.metrics.evaluate import Measuring, evaluate, evaluate_all
-from sonovid.metrics.extraction import Extraction, extract, ready
+from sonovid.metrics.evaluate import EvaluationConfig, evaluate, evaluate_all
+from sonovid.metrics.extraction import Extraction, extract
 from sonovid.metrics.frechet import frechet, per_clip
 from sonovid.metrics.kernels import kvd
+from sonovid.metrics.lazy_extractor import resolve_extractor
 
-FEW = Measuring(resamples=20)
+FEW = EvaluationConfig(resamples=20)
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +38,9 @@ def found(both):
     return evaluate(*both, EVERY, FEW)
 
 
-def rows(one, kind, key):
-    features = extract(one.items, [ready(kind)], Extraction())
-    return [features.of(kind, item)[key] for item in one.items]
+def rows(one, extractor, key):
+    features = extract(one.items, [resolve_extractor(extractor)], Extraction())
+    return [features.get(extractor, item)[key] for item in one.items]
 
 
 def test_values_are_those_of_the_metric_s_own_function(both, found):
@@ -90,14 +91,14 @@ def test_weights_that_are_missing_are_said_and_the_rest_goes_on(found):
 
 def test_the_same_numbers_whatever_workers_batch_and_order(both, found):
     other = replace(both[0], items=both[0].items[::-1])
-    how = Extraction(workers=2, batch_size=1)
-    again = evaluate(other, both[1], EVERY[::-1], Measuring(resamples=20, how=how))
+    extraction = Extraction(workers=2, batch_size=1)
+    again = evaluate(other, both[1], EVERY[::-1], EvaluationConfig(resamples=20, extraction=extraction))
     for result in found.results:
         if result.name not in ("fvd_look", "kvd_look", "spread"):  # whose resamples are drawn by place
             assert again[result.name].value == pytest.approx(result.value, rel=1e-12)
         else:
             assert again[result.name].value == pytest.approx(result.value, rel=1e-9)
-    same = evaluate(*both, EVERY, Measuring(resamples=20, how=how))
+    same = evaluate(*both, EVERY, EvaluationConfig(resamples=20, extraction=extraction))
     assert same.results == found.results
 
 
@@ -146,7 +147,7 @@ def test_features_that_are_no_numbers_leave_their_clip_out(both, monkeypatch):
     result = evaluate(*both, [FVD], FEW)["fvd_look"]
     assert np.isfinite(result.value)
     left = result.left_out[both[0].title]
-    assert set(left.values()) == {"its features hold NaN or infinity"}
+    assert set(left.values()) == {"its features contain NaN or infinity"}
     assert result.generated == 8 - len(left)
 
 
@@ -169,7 +170,7 @@ def test_numbers_that_do_not_exist_for_a_clip_are_counted(both):
 
 
 def test_warnings_stand_with_the_number(both):
-    warned = replace(KVD, warn=lambda facts: "too slow" if facts["fps"] == 8 else "")
+    warned = replace(KVD, warn=lambda info: "too slow" if info["fps"] == 8 else "")
     assert "too slow" in evaluate(*both, [warned], FEW)["kvd_look"].warnings
     assert any("it falls with either number" in line for line in evaluate(*both, [FVD], FEW)["fvd_look"].warnings)
     wide = Distance("wide", "fvd", "", "lower", extractor=Wide, distance=frechet, by_size=True)

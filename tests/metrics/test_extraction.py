@@ -11,11 +11,13 @@ from measured import Look, Tone, Words
 
 from sonovid import media
 from sonovid.metrics import sets
-from sonovid.metrics.base import Missing, Reading
+from sonovid.metrics.base import InputSpec, UnavailableError
 from sonovid.metrics.cache import Cache
-from sonovid.metrics.extraction import Extraction, Job, extract, prepare, ready
+from sonovid.metrics.extraction import Extraction, extract
+from sonovid.metrics.lazy_extractor import resolve_extractor
+from sonovid.metrics.preparation import Job, prepare
 
-KINDS = [ready(Look), ready(Tone), ready(Words)]
+KINDS = [resolve_extractor(Look), resolve_extractor(Tone), resolve_extractor(Words)]
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +27,10 @@ def items(tmp_path_factory):
 
 def arrays(features, items):
     return {
-        (kind.name, item.name, key): array
-        for kind in (Look, Tone, Words)
+        (extractor.name, item.name, key): array
+        for extractor in (Look, Tone, Words)
         for item in items
-        for key, array in features.of(kind, item).items()
+        for key, array in features.get(extractor, item).items()
     }
 
 
@@ -76,13 +78,13 @@ def test_a_damaged_feature_is_refused_and_computed_anew(items, tmp_path, caplog)
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("version", "2"), ("settings", {"other": 1}), ("reading", Reading(video=True, size=(16, 16), fps=Fraction(8)))],
+    [("version", "2"), ("settings", {"other": 1}), ("reading", InputSpec(video=True, size=(16, 16), fps=Fraction(8)))],
 )
 def test_what_was_made_otherwise_is_not_taken(items, tmp_path, monkeypatch, name, value):
     extract(items, KINDS, Extraction(Cache(tmp_path)))
     monkeypatch.setattr(Look, name, value)
     again = Cache(tmp_path)
-    extract(items, [ready(Look)], Extraction(again))
+    extract(items, [resolve_extractor(Look)], Extraction(again))
     assert again.hits == 0
 
 
@@ -104,7 +106,7 @@ def test_a_caption_counts_where_it_is_read_and_nowhere_else(tmp_path):
     cache = Cache(tmp_path / "cache")
     (item,) = sets.open_set(folder).items
     features = extract([item], KINDS, Extraction(cache))
-    assert features.of(Words, item)["number"] == 6
+    assert features.get(Words, item)["number"] == 6
     assert cache.hits == 2
 
 
@@ -116,7 +118,7 @@ def test_clips_that_do_not_fit_are_said_to_each_with_its_reason(tmp_path):
     found = sets.open_set(tmp_path)
     cache = Cache(tmp_path / "cache")
     features = extract(found.items, KINDS, Extraction(cache))
-    reasons = {item.name: [features.reason(kind, item) for kind in (Look, Tone)] for item in found.items}
+    reasons = {item.name: [features.reason(extractor, item) for extractor in (Look, Tone)] for item in found.items}
     assert reasons["good"] == ["", ""]
     assert reasons["silent"] == ["", "without sound"]
     assert reasons["short"] == ["4 frames, 6 are needed", ""]
@@ -142,21 +144,21 @@ def test_extractors_that_read_alike_share_one_reading(tmp_path, monkeypatch):
 
 def test_sound_as_decoded_is_read_without_pictures(tmp_path, monkeypatch):
     folder = measured.folder(tmp_path / "clips", [1])
-    monkeypatch.setattr(Tone, "reading", Reading(audio=True, sample_rate=measured.RATE, placed=False))
+    monkeypatch.setattr(Tone, "reading", InputSpec(audio=True, sample_rate=measured.RATE, placed=False))
     (found,) = prepare(Job(str(folder / "000.mp4"), "", (Tone,)))
     assert found.arrays is not None
 
 
 def test_weights_that_are_not_at_hand_and_weights_of_another_network(tmp_path, items, monkeypatch):
-    with pytest.raises(Missing, match=r"nobody_has_this.pt is not at hand: fetch it from https://example.org"):
-        ready(measured.Heavy)
+    with pytest.raises(UnavailableError, match=r"nobody_has_this.pt is not at hand: fetch it from https://example.org"):
+        resolve_extractor(measured.Heavy)
     (tmp_path / "nobody_has_this.pt").write_bytes(b"of another network")
 
     def load(self, files: list[Path], device: str = "cpu") -> None:
         raise ValueError(f"{files[0].name}: the weights of another network")
 
     monkeypatch.setattr(measured.Heavy, "load", load)
-    heavy = ready(measured.Heavy, tmp_path)
+    heavy = resolve_extractor(measured.Heavy, tmp_path)
     features = extract(items, [heavy, *KINDS], Extraction())
     assert features.failures == {measured.Heavy: "nobody_has_this.pt: the weights of another network"}
     assert features.has(Look, items[0])

@@ -88,7 +88,7 @@ def test_kid_draws_by_seed_and_never_more_than_there_is():
 
 
 def test_a_reference_without_spread_has_no_bandwidth():
-    with pytest.raises(ValueError, match="no bandwidth"):
+    with pytest.raises(ValueError, match="the bandwidth, is zero"):
         kad(X, np.ones((5, 4)))
 
 

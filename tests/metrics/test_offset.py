@@ -8,7 +8,7 @@ from sonovid.core.geometry import Geometry
 from sonovid.data import scenes
 from sonovid.metrics.alignment import onset_strength
 from sonovid.metrics.extractors.peaks import flow_curves
-from sonovid.metrics.offset import STEP, correlation, moments, offset, picture_curve, sound_curve
+from sonovid.metrics.offset import STEP, audio_curve, correlation, offset, time_grid, video_curve
 
 
 def curve(seed, count=400, blur=4):
@@ -37,13 +37,13 @@ def test_a_curve_that_is_shifted_is_found_shifted(shift):
 
 def test_late_sound_is_positive():
     times = np.arange(0, 4, 0.04)
-    picture = picture_curve(np.where(np.isin(np.arange(100), [20, 50, 61]), 1.0, 0.0), times, 4.0)
-    late = sound_curve(np.where(np.isin(np.arange(800), [180, 420, 508]), 1.0, 0.0), moments(4.0), 4.0, 25.0)
+    picture = video_curve(np.where(np.isin(np.arange(100), [20, 50, 61]), 1.0, 0.0), times, 4.0)
+    late = audio_curve(np.where(np.isin(np.arange(800), [180, 420, 508]), 1.0, 0.0), time_grid(4.0), 4.0, 25.0)
     assert offset(late, picture).seconds == pytest.approx(0.1, abs=0.005)
 
 
 def test_steps_are_divided():
-    grid = moments(3.0)
+    grid = time_grid(3.0)
 
     def bumps(delay):
         return sum(np.exp(-(((grid - t - delay) / 0.02) ** 2)) for t in (0.5, 0.9, 1.7, 2.2))
@@ -75,8 +75,8 @@ def test_a_rendered_scene_whose_sound_is_moved():
     clip = scenes.render("hits", 11, geometry)
     impacts = flow_curves(clip.frames).impacts
     times, strength = onset_strength(clip.waveform[0], 16000)
-    picture = picture_curve(impacts, np.arange(75) / 25, 3.0)
+    picture = video_curve(impacts, np.arange(75) / 25, 3.0)
     for late in (-0.16, 0.0, 0.16):
-        found = offset(sound_curve(strength, times + late, 3.0, 25.0), picture)
+        found = offset(audio_curve(strength, times + late, 3.0, 25.0), picture)
         assert found.seconds == pytest.approx(late, abs=0.08)
         assert found.confidence > 0.2

@@ -11,12 +11,13 @@ from measured import FVD, PAIR, TIME, Look, Tone
 from sonovid import media
 from sonovid.core.clip import Clip
 from sonovid.metrics import sets
-from sonovid.metrics.base import Reading
+from sonovid.metrics.base import InputSpec
 from sonovid.metrics.cache import Cache
 from sonovid.metrics.compare import compare
-from sonovid.metrics.evaluate import Measuring, evaluate
-from sonovid.metrics.extraction import Extraction, extract, ready
-from sonovid.metrics.protocol import WHOLE, Protocol
+from sonovid.metrics.evaluate import EvaluationConfig, evaluate
+from sonovid.metrics.extraction import Extraction, extract
+from sonovid.metrics.lazy_extractor import resolve_extractor
+from sonovid.metrics.protocol import NO_PROTOCOL, Protocol
 
 
 @pytest.fixture(scope="module")
@@ -30,33 +31,33 @@ def film(tmp_path_factory):
 
 def test_a_clip_is_brought_to_the_protocol_and_then_to_what_an_extractor_reads(film):
     short = Protocol(seconds=Fraction(1), fps=Fraction(4), size=(24, 24))
-    own = short.read(film, Reading(video=True, audio=True))
+    own = short.read(film, InputSpec(video=True, audio=True))
     assert own.frames.shape == (4, 24, 24, 3)
     assert own.waveform.shape == (1, 8000)
     # An extractor of 8 frames a second sees each of the four twice: what is left out does not come back.
-    seen = short.read(film, Reading(video=True, fps=Fraction(8), size=(12, 12)))
+    seen = short.read(film, InputSpec(video=True, fps=Fraction(8), size=(12, 12)))
     assert seen.frames.shape == (8, 12, 12, 3)
     np.testing.assert_array_equal(seen.frames[0::2], seen.frames[1::2])
     np.testing.assert_array_equal(seen.frames[::2, 0, 0, 0], own.frames[:, 0, 0, 0])
-    assert short.read(film, Reading(audio=True, sample_rate=4000, placed=False)).waveform.shape == (1, 4000)
-    streamed = list(short.stream(film, Reading(video=True, streamed=True)).frames)
+    assert short.read(film, InputSpec(audio=True, sample_rate=4000, placed=False)).waveform.shape == (1, 4000)
+    streamed = list(short.stream(film, InputSpec(video=True, streamed=True)).frames)
     np.testing.assert_array_equal(np.stack(streamed), own.frames)
     # A reading that wants less than the protocol leaves has less.
-    assert short.read(film, Reading(video=True, seconds=Fraction(1, 2))).frames.shape[0] == 2
+    assert short.read(film, InputSpec(video=True, seconds=Fraction(1, 2))).frames.shape[0] == 2
 
 
 def test_without_one_clips_stay_as_they_are(film):
-    assert WHOLE.read(film, Reading(video=True)).frames.shape == (32, 48, 64, 3)
-    assert WHOLE.to_record() == {}
+    assert NO_PROTOCOL.read(film, InputSpec(video=True)).frames.shape == (32, 48, 64, 3)
+    assert NO_PROTOCOL.to_record() == {}
 
 
 def test_plain_values_and_what_of_them_a_stream_hangs_on():
     one = Protocol(Fraction(8), Fraction(30000, 1001), (256, 144))
     assert Protocol.from_record(one.to_record()) == one
-    assert one.to_record(Reading(audio=True)) == {"seconds": "8"}
-    assert one.to_record(Reading(text=True)) == {}
-    facts = one.facts({"clips": 3, "seconds": 10.0, "fps": 25.0, "size": (720, 1280), "sample_rate": 48000})
-    assert facts == {"clips": 3, "seconds": 8.0, "fps": 30000 / 1001, "size": (256, 144), "sample_rate": 48000}
+    assert one.to_record(InputSpec(audio=True)) == {"seconds": "8"}
+    assert one.to_record(InputSpec(text=True)) == {}
+    info = one.info({"clips": 3, "seconds": 10.0, "fps": 25.0, "size": (720, 1280), "sample_rate": 48000})
+    assert info == {"clips": 3, "seconds": 8.0, "fps": 30000 / 1001, "size": (256, 144), "sample_rate": 48000}
     with pytest.raises(ValueError, match="above zero"):
         Protocol(fps=Fraction(0))
     with pytest.raises(ValueError, match="at least 1x1"):
@@ -68,9 +69,11 @@ def test_it_stands_in_the_record_and_bars_other_protocols(tmp_path):
         sets.open_set(measured.folder(tmp_path / name, range(start, start + 4))) for name, start in (("a", 20), ("b", 0))
     )
     found = {}
-    for title, protocol in (("whole", WHOLE), ("half", Protocol(seconds=Fraction(3, 4), fps=Fraction(8)))):
-        how = Extraction(Cache(tmp_path / "cache"), protocol=protocol)
-        found[title] = evaluate(replace(made, title=title), true, [FVD, PAIR, TIME], Measuring(resamples=5, how=how))
+    for title, protocol in (("whole", NO_PROTOCOL), ("half", Protocol(seconds=Fraction(3, 4), fps=Fraction(8)))):
+        extraction = Extraction(Cache(tmp_path / "cache"), protocol=protocol)
+        found[title] = evaluate(
+            replace(made, title=title), true, [FVD, PAIR, TIME], EvaluationConfig(resamples=5, extraction=extraction)
+        )
     record = found["half"]["in_time"].record["extractors"]
     assert record[0]["protocol"] == {"seconds": "3/4", "fps": "8"}
     assert record[0]["generated"]["frames"] == 6
@@ -85,8 +88,13 @@ def test_it_stands_in_the_record_and_bars_other_protocols(tmp_path):
 def test_features_of_one_protocol_are_not_taken_for_another(tmp_path):
     items = sets.open_set(measured.folder(tmp_path / "a", range(2))).items
     cache = Cache(tmp_path / "cache")
-    for protocol in (WHOLE, Protocol(seconds=Fraction(3, 4)), Protocol(fps=Fraction(4), seconds=Fraction(3, 4)), WHOLE):
-        extract(items, [ready(Tone)], Extraction(cache, protocol=protocol))
+    for protocol in (
+        NO_PROTOCOL,
+        Protocol(seconds=Fraction(3, 4)),
+        Protocol(fps=Fraction(4), seconds=Fraction(3, 4)),
+        NO_PROTOCOL,
+    ):
+        extract(items, [resolve_extractor(Tone)], Extraction(cache, protocol=protocol))
     # The second and third are one to a sound, the fourth is the first.
     assert cache.hits == 4
-    assert extract(items, [ready(Look)], Extraction(protocol=Protocol(fps=Fraction(4)))).reason(Look, items[0])
+    assert extract(items, [resolve_extractor(Look)], Extraction(protocol=Protocol(fps=Fraction(4)))).reason(Look, items[0])

@@ -8,8 +8,8 @@ import pytest
 from sonovid import media
 from sonovid.core.clip import Clip
 from sonovid.metrics import catalogue
-from sonovid.metrics.base import Material, Missing, Unfit
-from sonovid.metrics.evaluate import Measuring, evaluate
+from sonovid.metrics.base import Sample, UnavailableError, UnusableClipError
+from sonovid.metrics.evaluate import EvaluationConfig, evaluate
 from sonovid.metrics.extractors.dnsmos import NAMES, Dnsmos
 from sonovid.metrics.extractors.steadiness import Steadiness
 from sonovid.metrics.quality import flickering
@@ -18,21 +18,21 @@ from sonovid.metrics.sets import open_set
 
 def test_flickering_is_one_of_a_still_picture_and_falls_with_every_change():
     frames = np.full((5, 8, 8, 3), 100, np.uint8)
-    still = Steadiness().prepare(Material(Clip(frames, None)))
+    still = Steadiness().prepare(Sample(Clip(frames, None)))
     assert flickering(still, {}) == 1
     frames[1::2, :4] = 151
     # 51 of 255 over half of the picture, from each frame to the next.
-    blinking = Steadiness().prepare(Material(Clip(frames, None)))
+    blinking = Steadiness().prepare(Sample(Clip(frames, None)))
     assert flickering(blinking, {}) == pytest.approx(0.9)
-    with pytest.raises(Unfit, match="1 frames"):
-        Steadiness().prepare(Material(Clip(frames[:1], None)))
+    with pytest.raises(UnusableClipError, match="1 frames"):
+        Steadiness().prepare(Sample(Clip(frames[:1], None)))
 
 
 def test_what_is_of_one_stream_has_no_shuffled_floor(tmp_path):
     for i in range(3):
         frames = np.random.default_rng(i).integers(0, 40 * (i + 1), (6, 16, 16, 3), dtype=np.uint8)
         media.write(tmp_path / f"{i}.mkv", Clip(frames, None, Fraction(8)))
-    found = evaluate(open_set(tmp_path), None, catalogue.select("temporal_flickering"), Measuring())
+    found = evaluate(open_set(tmp_path), None, catalogue.select("temporal_flickering"), EvaluationConfig())
     result = found["temporal_flickering"]
     assert result.floor is None
     assert not result.shuffled
@@ -44,7 +44,7 @@ def test_without_the_library_one_line_says_what_to_install(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "speechmos", None)
-    with pytest.raises(Missing, match=r"pip install 'sonovid\[speech\]'"):
+    with pytest.raises(UnavailableError, match=r"pip install 'sonovid\[speech\]'"):
         Dnsmos().load(())
 
 
@@ -60,10 +60,10 @@ def test_opinions_are_of_speech_and_fall_with_noise():
     voice = (voice * (np.sin(2 * np.pi * 2 * time) > -0.5) * 0.2).astype(np.float32)
     noise = np.random.default_rng(0).normal(0, 0.2, len(voice)).astype(np.float32)
     clean, noisy = extractor.embed(
-        [extractor.prepare(Material(Clip(None, one[None], sample_rate=16000))) for one in (voice, voice + noise)]
+        [extractor.prepare(Sample(Clip(None, one[None], sample_rate=16000))) for one in (voice, voice + noise)]
     )
     assert set(clean) == set(NAMES)
     assert all(0.5 < float(one[0]) < 5.5 for one in clean.values())
     assert float(clean["bak"][0]) > float(noisy["bak"][0]) + 0.3
-    with pytest.raises(Unfit, match="samples"):
-        extractor.prepare(Material(Clip(None, voice[None, :100], sample_rate=16000)))
+    with pytest.raises(UnusableClipError, match="samples"):
+        extractor.prepare(Sample(Clip(None, voice[None, :100], sample_rate=16000)))

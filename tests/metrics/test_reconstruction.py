@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material, Unfit
+from sonovid.metrics.base import Sample, UnusableClipError
 from sonovid.metrics.reconstruction import LUMA, Spectrum, log_spectral_distance, psnr, ssim
 
 
@@ -12,17 +12,17 @@ def test_psnr_of_a_constant_error():
     true = np.full((4, 8, 8, 3), 100, np.uint8)
     assert psnr(true + np.uint8(5), true) == pytest.approx(20 * np.log10(255 / 5))
     assert psnr(true, true) == float("inf")
-    with pytest.raises(Unfit, match="against"):
+    with pytest.raises(UnusableClipError, match="against"):
         psnr(true[:3], true)
 
 
 def test_half_the_level_is_six_decibels_away():
     sound = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 16000)).astype(np.float32)
-    loud, soft = (Spectrum().prepare(Material(Clip(None, own))) for own in (sound, sound / 2))
+    loud, soft = (Spectrum().prepare(Sample(Clip(None, own))) for own in (sound, sound / 2))
     assert log_spectral_distance(soft, loud) == pytest.approx(20 * np.log10(2), rel=0.01)
     assert log_spectral_distance(loud, loud) == 0
-    with pytest.raises(Unfit, match="shorter than 64 ms"):
-        Spectrum().prepare(Material(Clip(None, sound[:, :1000])))
+    with pytest.raises(UnusableClipError, match="shorter than 64 ms"):
+        Spectrum().prepare(Sample(Clip(None, sound[:, :1000])))
 
 
 def test_ssim_is_its_formula_at_every_place():
@@ -45,7 +45,7 @@ def test_ssim_is_its_formula_at_every_place():
     assert ssim(made, true) == pytest.approx(np.mean(values), rel=1e-9)
     assert ssim(true, true) == pytest.approx(1)
     assert ssim(made, true) < 0.98
-    with pytest.raises(Unfit, match="window is 11x11"):
+    with pytest.raises(UnusableClipError, match="window is 11x11"):
         ssim(true[:, :8], true[:, :8])
-    with pytest.raises(Unfit, match="against"):
+    with pytest.raises(UnusableClipError, match="against"):
         ssim(true[:1], true)

@@ -61,7 +61,7 @@ def test_other_files_are_refused(tmp_path):
 def test_equal_records_do_not_differ_though_the_clips_do():
     first = evaluation("ours", generated={"title": "ours", "sha256": "1", "clips": 4})
     second = evaluation("theirs", generated={"title": "theirs", "sha256": "2", "clips": 4})
-    assert record.differences(first, second) == []
+    assert record.record_differences(first, second) == []
 
 
 def test_what_bars_a_comparison_and_what_only_warns():
@@ -71,19 +71,19 @@ def test_what_bars_a_comparison_and_what_only_warns():
     second = evaluation(
         "theirs", result(record={"estimator": "frechet(ddof=0)", "extractors": [{"name": "i3d", "generated": {"fps": 10}}]})
     )
-    found = {one.line: one.barring for one in record.differences(first, second)}
+    found = {one.line: one.prevents_comparison for one in record.record_differences(first, second)}
     assert found == {
         "estimator: ours frechet(ddof=1), theirs frechet(ddof=0)": True,
         "extractors.i3d.generated.fps: ours 8, theirs 10": True,
     }
     other = replace(second, record={**second.record, "reference": {"sha256": "b" * 64}, "seed": 1})
-    common = [(one.line, one.barring) for one in record.differences(first, other) if not one.metric]
+    common = [(one.line, one.prevents_comparison) for one in record.record_differences(first, other) if not one.metric]
     assert common == [("reference.sha256: ours aaaaaaaaaaaa..., theirs bbbbbbbbbbbb...", True), ("seed: ours 0, theirs 1", False)]
 
 
 def test_functions_are_described_by_name_and_settings():
-    assert record.described(frechet) == "frechet(ddof=1)"
-    assert record.described(partial(frechet, ddof=0)) == "frechet(ddof=0)"
+    assert record.describe_function(frechet) == "frechet(ddof=1)"
+    assert record.describe_function(partial(frechet, ddof=0)) == "frechet(ddof=0)"
 
     def made(power):
         def function(x):
@@ -91,7 +91,7 @@ def test_functions_are_described_by_name_and_settings():
 
         return function
 
-    assert record.described(made(3)) == "test_functions_are_described_by_name_and_settings(power=3)"
+    assert record.describe_function(made(3)) == "test_functions_are_described_by_name_and_settings(power=3)"
 
 
 def test_what_makes_a_number_of_many_clips_is_named():

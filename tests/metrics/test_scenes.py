@@ -6,7 +6,7 @@ import pytest
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import render
-from sonovid.metrics.base import ClipScore, Distance, Material
+from sonovid.metrics.base import ClipScore, Distance, Sample
 from sonovid.metrics.scenes import METRICS, lateness
 
 BY_NAME = {metric.name: metric for metric in METRICS}
@@ -44,7 +44,7 @@ def features(extractors, scenes):
 
 
 def rows(extractor, clips):
-    return np.concatenate([r["features"] for r in extractor.embed([extractor.prepare(Material(c)) for c in clips])])
+    return np.concatenate([r["features"] for r in extractor.embed([extractor.prepare(Sample(c)) for c in clips])])
 
 
 def test_names_and_kinds():
@@ -73,7 +73,7 @@ def test_scores_of_a_clip_and_of_a_stranger(extractors, scenes):
     assert isinstance(sync, ClipScore)
     assert isinstance(offset, ClipScore)
     clips = scenes["bounces"][:8]
-    video, audio = (extractors[kind].embed([extractors[kind].prepare(Material(c)) for c in clips]) for kind in (sync.of, sync.to))
+    video, audio = (extractors[kind].embed([extractors[kind].prepare(Sample(c)) for c in clips]) for kind in (sync.of, sync.to))
     own = [sync.score(v, a) for v, a in zip(video, audio, strict=True)]
     strange = [sync.score(v, a) for v, a in zip(video, audio[1:] + audio[:1], strict=True)]
     assert np.mean(own) > np.mean(strange) + 0.3
@@ -81,16 +81,16 @@ def test_scores_of_a_clip_and_of_a_stranger(extractors, scenes):
 
 
 def test_settings_that_do_not_suit_are_said():
-    facts = {"clips": 3, "seconds": 1.0, "fps": 4.0, "size": (64, 64), "sample_rate": 16000}
-    assert "1.5 s" in BY_NAME["fvd_scenes"].warn(facts)
-    assert "too little motion" in BY_NAME["sync_scenes"].warn({**facts, "seconds": 2.0})
-    assert BY_NAME["sync_scenes"].warn({**facts, "seconds": 2.0, "fps": 25.0}) == ""
+    info = {"clips": 3, "seconds": 1.0, "fps": 4.0, "size": (64, 64), "sample_rate": 16000}
+    assert "1.5 s" in BY_NAME["fvd_scenes"].warn(info)
+    assert "too little motion" in BY_NAME["sync_scenes"].warn({**info, "seconds": 2.0})
+    assert BY_NAME["sync_scenes"].warn({**info, "seconds": 2.0, "fps": 25.0}) == ""
 
 
 def test_pictures_between_two_times_are_late():
     # 25 per second: at i/8 s the time since the last picture is i/8 of 40 ms, from 0 to 7/8; 24 and 8 divide evenly.
     assert lateness(25) == pytest.approx(40 * 3.5 / 8)
     assert lateness(8) == lateness(24.0) == pytest.approx(0, abs=1e-3)
-    facts = {"clips": 3, "seconds": 2.0, "fps": 25.0, "size": (64, 64), "sample_rate": 16000}
-    assert "18 ms early" in BY_NAME["offset_scenes"].warn(facts)
-    assert BY_NAME["offset_scenes"].warn({**facts, "fps": 16.0}) == ""
+    info = {"clips": 3, "seconds": 2.0, "fps": 25.0, "size": (64, 64), "sample_rate": 16000}
+    assert "18 ms early" in BY_NAME["offset_scenes"].warn(info)
+    assert BY_NAME["offset_scenes"].warn({**info, "fps": 16.0}) == ""

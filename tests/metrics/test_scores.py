@@ -111,7 +111,7 @@ def test_javis_score_takes_the_lowest_frames_of_each_window():
     np.testing.assert_allclose(javis_score([window], sounds[:1]), (0.1 + 0.3) / 2)
     np.testing.assert_allclose(javis_score([window, window[:1]], sounds), (0.2 + 0.9) / 2)
     np.testing.assert_allclose(javis_score([window], sounds[:1], share=1), 0.5)
-    with pytest.raises(ValueError, match="1 windows of frames, 2 of sound"):
+    with pytest.raises(ValueError, match="1 windows of frames and 2 of audio"):
         javis_score([window], sounds)
 
 

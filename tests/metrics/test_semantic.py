@@ -12,7 +12,7 @@ from sonovid.core.clip import Clip
 from sonovid.metrics import semantic
 from sonovid.metrics.base import ClipScore, PairedScore
 from sonovid.metrics.cache import Cache
-from sonovid.metrics.evaluate import Measuring, evaluate
+from sonovid.metrics.evaluate import EvaluationConfig, evaluate
 from sonovid.metrics.extraction import Extraction
 from sonovid.metrics.extractors.synchformer_network import Synchformer
 from sonovid.metrics.kernels import kad
@@ -51,9 +51,14 @@ def folders(tmp_path_factory):
     return write(root / "generated", 4, 1), write(root / "reference", 5, 2)
 
 
-def measured(folders, weights, **how):
+def measured(folders, weights, **extraction):
     generated, reference = (open_set(folder) for folder in folders)
-    return evaluate(generated, reference, [BY_NAME[n] for n in CLAP], Measuring(weights, resamples=5, how=Extraction(**how)))
+    return evaluate(
+        generated,
+        reference,
+        [BY_NAME[n] for n in CLAP],
+        EvaluationConfig(weights, resamples=5, extraction=Extraction(**extraction)),
+    )
 
 
 def test_names_bear_their_checkpoints_and_families_do_not_clash():
@@ -82,8 +87,8 @@ def test_clap_from_files_to_numbers(folders, weights):
 
 def test_the_same_numbers_whatever_the_batch_the_cache_and_the_run(folders, weights, tmp_path):
     numbers = []
-    for how in ({}, {"batch_size": 1}, {"cache": Cache(tmp_path)}, {"cache": Cache(tmp_path)}):
-        found = measured(folders, weights, **how)
+    for extraction in ({}, {"batch_size": 1}, {"cache": Cache(tmp_path)}, {"cache": Cache(tmp_path)}):
+        found = measured(folders, weights, **extraction)
         numbers.append([found[name].value for name in CLAP])
     assert np.allclose(numbers, numbers[0], rtol=1e-4)
     assert numbers[2] == numbers[3]
@@ -98,7 +103,7 @@ def test_a_folder_against_itself(folders, weights):
 def test_what_is_not_at_hand_is_skipped_in_one_line(folders, tmp_path):
     generated, reference = (open_set(folder) for folder in folders)
     with pytest.raises(ValueError, match="is not at hand: fetch it from") as caught:
-        evaluate(generated, reference, METRICS, Measuring(tmp_path))
+        evaluate(generated, reference, METRICS, EvaluationConfig(tmp_path))
     assert "\n" not in str(caught.value)
 
 
@@ -111,7 +116,7 @@ def test_a_wrong_folder_under_the_right_name_is_refused(folders, tmp_path):
     transformers.VideoMAEModel(config).save_pretrained(tmp_path / "clap-htsat-unfused")
     generated, reference = (open_set(folder) for folder in folders)
     with pytest.raises(ValueError, match="holds a 'videomae'; expected a 'clap'"):
-        evaluate(generated, reference, [BY_NAME["fad_clap_htsat_unfused"]], Measuring(tmp_path))
+        evaluate(generated, reference, [BY_NAME["fad_clap_htsat_unfused"]], EvaluationConfig(tmp_path))
 
 
 def test_scores_of_arrays():
@@ -162,9 +167,9 @@ def test_desync_from_files_with_its_floor(tmp_path, randomised, monkeypatch):
     metric = BY_NAME["desync_synchformer"]
     assert isinstance(metric, ClipScore)
     tiny = replace(metric, of=TinyVideo, to=TinyAudio)
-    measuring = Measuring(tmp_path, resamples=5, how=Extraction(cache=Cache(tmp_path / "cache")))
-    found = evaluate(open_set(tmp_path / "clips"), None, [tiny], measuring)["desync_synchformer"]
-    again = evaluate(open_set(tmp_path / "clips"), None, [tiny], measuring)["desync_synchformer"]
+    config = EvaluationConfig(tmp_path, resamples=5, extraction=Extraction(cache=Cache(tmp_path / "cache")))
+    found = evaluate(open_set(tmp_path / "clips"), None, [tiny], config)["desync_synchformer"]
+    again = evaluate(open_set(tmp_path / "clips"), None, [tiny], config)["desync_synchformer"]
     assert again.clips == found.clips
     assert again.floor == found.floor
     assert set(found.clips) == {"a", "b", "c"}
@@ -181,7 +186,7 @@ def test_weights_without_their_code_skip_one_metric_and_no_other(folders, weight
         monkeypatch.setattr(kind, "weights", (replace(kind.weights[0], sha256=""),))
     generated = open_set(folders[0])
     chosen = [BY_NAME["clap_score_htsat_unfused"], BY_NAME["imagebind_ta"]]
-    found = evaluate(generated, None, chosen, Measuring(tmp_path, resamples=5))
+    found = evaluate(generated, None, chosen, EvaluationConfig(tmp_path, resamples=5))
     assert [result.name for result in found.results] == ["clap_score_htsat_unfused"]
     (skipped,) = found.skipped
     assert skipped.name == "imagebind_ta"

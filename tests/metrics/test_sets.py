@@ -9,7 +9,7 @@ import pytest
 from sonovid import media
 from sonovid.core.clip import Clip
 from sonovid.metrics import sets
-from sonovid.metrics.base import Reading
+from sonovid.metrics.base import InputSpec
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def test_a_folder_is_named_hashed_and_captioned_in_the_order_of_names(clips):
     assert found.items[1].caption == "a square, seed 1"
     assert found.title == "clips"
     assert len({item.sha256 for item in found.items}) == 4
-    assert found.facts == {"clips": 4, "seconds": 1.0, "fps": 8.0, "size": (32, 32), "sample_rate": measured.RATE}
+    assert found.info == {"clips": 4, "seconds": 1.0, "fps": 8.0, "size": (32, 32), "sample_rate": measured.RATE}
 
 
 def test_the_hash_of_a_set_does_not_depend_on_where_it_lies(clips, tmp_path):
@@ -58,7 +58,7 @@ def test_a_truncated_file_among_good_ones_is_left_out_by_name(clips, tmp_path, s
     assert [item.name for item in found.items] == ["000", "002", "003"]
     assert [one.name for one in found.left_out] == ["001"]
     assert "cut short" in found.left_out[0].reason
-    (line,) = sets.faults(found, None)
+    (line,) = sets.set_warnings(found, None)
     assert line.startswith(f"{found.title}: 1 of 4 files left out: 001: ")
 
 
@@ -80,8 +80,8 @@ def test_pairs_by_name_or_by_last_part(clips, tmp_path):
     for name in ("001.mp4", "003.mp4"):
         (inner / name).write_bytes((clips / name).read_bytes())
     deep, flat = sets.open_set(tmp_path), sets.open_set(clips)
-    assert [(a.name, b.name) for a, b in sets.pairs(deep, flat)] == [("deep/er/001", "001"), ("deep/er/003", "003")]
-    lines = "\n".join(sets.faults(deep, flat))
+    assert [(a.name, b.name) for a, b in sets.pair_by_name(deep, flat)] == [("deep/er/001", "001"), ("deep/er/003", "003")]
+    lines = "\n".join(sets.set_warnings(deep, flat))
     assert "2 pairs by name, of 2 clips" in lines
     assert "0 and 2 are without a partner" in lines
     assert "2 files lie in both sets" in lines
@@ -90,7 +90,7 @@ def test_pairs_by_name_or_by_last_part(clips, tmp_path):
 def test_copies_and_other_rates_are_said(clips, tmp_path):
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes((clips / "000.mp4").read_bytes())
-    assert any("1 of 2 files are copies" in line for line in sets.faults(sets.open_set(tmp_path), None))
+    assert any("1 of 2 files are copies" in line for line in sets.set_warnings(sets.open_set(tmp_path), None))
 
 
 def test_lists_and_captions(clips, tmp_path):
@@ -116,8 +116,8 @@ def test_captions_come_from_the_partner_where_there_are_none(clips, tmp_path):
     for path in clips.glob("*.mp4"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "001.txt").write_text("its own")
-    filled = sets.with_captions_of(sets.open_set(tmp_path), sets.open_set(clips))
-    assert [item.caption for item in filled.items][:2] == ["a square, seed 0", "its own"]
+    build_network = sets.fill_captions(sets.open_set(tmp_path), sets.open_set(clips))
+    assert [item.caption for item in build_network.items][:2] == ["a square, seed 0", "its own"]
 
 
 def bare(clips, folder, names, *, sound):
@@ -134,20 +134,20 @@ def test_sounds_alone_have_the_pictures_of_their_partners_beside_them(clips, tmp
     reference = sets.open_set(clips)
     partners = {item.name: item for item in reference.items}
     sounds = bare(clips, tmp_path / "sounds", ("000", "001"), sound=True)
-    found = sets.with_streams_of(sounds, reference)
-    assert [item.pictures for item in found.items] == [partners["000"], partners["001"]]
-    assert not any(item.sound for item in found.items)
-    assert found.items[0].source(Reading(video=True)) is partners["000"]
-    assert found.items[0].source(Reading(audio=True)) is found.items[0]
-    assert found.facts["fps"] == 8
+    found = sets.borrow_streams(sounds, reference)
+    assert [item.video_source for item in found.items] == [partners["000"], partners["001"]]
+    assert not any(item.audio_source for item in found.items)
+    assert found.items[0].source(InputSpec(video=True)) is partners["000"]
+    assert found.items[0].source(InputSpec(audio=True)) is found.items[0]
+    assert found.info["fps"] == 8
     assert found.sha256 != sounds.sha256
-    assert any("2 of 2 clips have no pictures" in line for line in sets.faults(found, reference))
-    films = sets.with_streams_of(bare(clips, tmp_path / "films", ("002",), sound=False), reference)
-    assert films.items[0].sound is partners["002"]
+    assert any("2 of 2 clips have no pictures" in line for line in sets.set_warnings(found, reference))
+    films = sets.borrow_streams(bare(clips, tmp_path / "films", ("002",), sound=False), reference)
+    assert films.items[0].audio_source is partners["002"]
 
 
 def test_a_clip_that_lacks_what_others_have_is_lent_nothing(clips, tmp_path):
     bare(clips, tmp_path / "mixed", ("000",), sound=True)
     (tmp_path / "mixed" / "001.mp4").write_bytes((clips / "001.mp4").read_bytes())
     mixed = sets.open_set(tmp_path / "mixed")
-    assert sets.with_streams_of(mixed, sets.open_set(clips)) == mixed
+    assert sets.borrow_streams(mixed, sets.open_set(clips)) == mixed

@@ -8,7 +8,7 @@ from scipy import stats
 from sonovid.metrics.statistics import (
     holm,
     mean_interval,
-    opinion,
+    mean_opinion_score,
     paired_difference,
     rank_biserial,
     wilcoxon,
@@ -118,7 +118,7 @@ def test_a_difference_is_seen_and_none_is_not_made_up():
 
 def test_opinions_are_means_over_raters():
     ratings = [np.array([5, 5, 5, 5]), np.array([3]), np.array([4, 2])]
-    t, drawn = opinion(ratings)
+    t, drawn = mean_opinion_score(ratings)
     assert t.value == drawn.value == pytest.approx(11 / 3)
     half = stats.t.ppf(0.975, 2) * np.std([5, 3, 3], ddof=1) / np.sqrt(3)
     np.testing.assert_allclose([t.low, t.high], [11 / 3 - half, 11 / 3 + half])
@@ -134,7 +134,7 @@ def test_opinions_are_means_over_raters():
         (lambda: mean_interval(VALUES, method="normal"), "bca, percentile, basic or t"),
         (lambda: wilcoxon(VALUES, VALUES[:3]), "40 and 3 values"),
         (lambda: wilcoxon(VALUES, VALUES, zero_method="drop"), "wilcox, pratt or zsplit"),
-        (lambda: opinion([np.array([1.0]), np.zeros(0)]), "at least 1 value"),
+        (lambda: mean_opinion_score([np.array([1.0]), np.zeros(0)]), "at least 1 value"),
     ],
 )
 def test_what_cannot_be_computed_is_refused(act, said):

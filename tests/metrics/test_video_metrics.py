@@ -12,8 +12,8 @@ from sonovid import media
 from sonovid.core.clip import Clip
 from sonovid.metrics import video
 from sonovid.metrics.base import Distance
-from sonovid.metrics.catalogue import needs
-from sonovid.metrics.evaluate import Measuring, evaluate
+from sonovid.metrics.catalogue import metric_requirements
+from sonovid.metrics.evaluate import EvaluationConfig, evaluate
 from sonovid.metrics.extractors.i3d import I3D, I3DLogits
 from sonovid.metrics.frechet import frechet
 from sonovid.metrics.kernels import kvd
@@ -70,11 +70,11 @@ def test_from_files_to_numbers(tmp_path):
     torch.save(state, tmp_path / "i3d_pretrained_400.pt")
     generated, reference = write(tmp_path / "generated", 4, 1), write(tmp_path / "reference", 5, 2)
     metrics = [replace(BY_NAME[name], extractor=SmallI3D) for name in ("fvd_i3d400", "kvd_i3d400")]
-    measuring = Measuring(tmp_path, resamples=3)
-    found = evaluate(generated, reference, metrics, measuring)
+    config = EvaluationConfig(tmp_path, resamples=3)
+    found = evaluate(generated, reference, metrics, config)
     assert not found.skipped, found.skipped
     values = {one.name: one.value for one in found.results}
-    same = {one.name: one.value for one in evaluate(reference, reference, metrics, measuring).results}
+    same = {one.name: one.value for one in evaluate(reference, reference, metrics, config).results}
     assert same["fvd_i3d400"] < 1e-3 * values["fvd_i3d400"]
     assert same["kvd_i3d400"] < 0, "unbiased: of two equal sets it is below zero"
     assert "i3d_pretrained_400.pt" in str(found.results[0])
@@ -88,18 +88,18 @@ def test_clips_under_sixteen_frames_are_left_out(tmp_path):
             short,
             reference,
             [replace(BY_NAME["fvd_i3d400"], extractor=SmallI3D)],
-            Measuring(tmp_path),
+            EvaluationConfig(tmp_path),
         )
-    facts = {"clips": 2, "seconds": 1.2, "fps": 10.0, "size": (32, 48), "sample_rate": None}
-    assert BY_NAME["fvd_i3d400"].warn(facts) == "clips of 12 frames: the network needs 16"
-    assert not BY_NAME["fvd_i3d400"].warn({**facts, "seconds": 1.6})
-    assert not BY_NAME["fvd_i3d400"].warn({**facts, "fps": None})
+    info = {"clips": 2, "seconds": 1.2, "fps": 10.0, "size": (32, 48), "sample_rate": None}
+    assert BY_NAME["fvd_i3d400"].warn(info) == "clips of 12 frames: the network needs 16"
+    assert not BY_NAME["fvd_i3d400"].warn({**info, "seconds": 1.6})
+    assert not BY_NAME["fvd_i3d400"].warn({**info, "fps": None})
 
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_without_weights_one_line_says_what_to_fetch_and_from_where(name, tmp_path, monkeypatch):
     monkeypatch.delenv("SONOVID_WEIGHTS", raising=False)
-    missing = needs(BY_NAME[name], tmp_path).missing
+    missing = metric_requirements(BY_NAME[name], tmp_path).missing
     file = BY_NAME[name].extractors[0].weights[0]
     assert missing.startswith(f"{file.name} is not at hand: fetch it from https://")
     assert "\n" not in missing

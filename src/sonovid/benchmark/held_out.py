@@ -11,7 +11,7 @@ from sonovid.core import atomic, progress
 from sonovid.core.av import Task
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
-from sonovid.core.processes import pool
+from sonovid.core.processes import process_pool
 from sonovid.data import scenes
 
 # Far from the seeds of training, which are counted from 0, and of the reader of events.
@@ -69,8 +69,8 @@ class HeldOut:
 
     def to_json(self) -> str:
         """Plain values, as text."""
-        held = {"worlds": list(self.worlds), "count": self.count, "first": self.first, "geometry": self.geometry.to_config()}
-        return json.dumps(held, indent=1) + "\n"
+        held_out = {"worlds": list(self.worlds), "count": self.count, "first": self.first, "geometry": self.geometry.to_config()}
+        return json.dumps(held_out, indent=1) + "\n"
 
     @classmethod
     def load(cls, folder: "str | Path") -> "HeldOut":
@@ -81,23 +81,23 @@ class HeldOut:
         """
         path = Path(folder) / FILE
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
-            geometry = Geometry(**{**held["geometry"], "fps": Fraction(held["geometry"]["fps"])})
-            return cls(tuple(held["worlds"]), held["count"], held["first"], geometry)
+            held_out = json.loads(path.read_text(encoding="utf-8"))
+            geometry = Geometry(**{**held_out["geometry"], "fps": Fraction(held_out["geometry"]["fps"])})
+            return cls(tuple(held_out["worlds"]), held_out["count"], held_out["first"], geometry)
         except FileNotFoundError:
             raise ValueError(f"{folder}: holds no {FILE}; sonovid benchmark export {folder} writes the held-out scenes") from None
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path}: not a file that sonovid benchmark wrote ({error})") from None
 
 
-def _scene(index: int, held: HeldOut) -> Scene:
-    world, seed = held.place(index)
-    small = Geometry(held.geometry.num_frames, held.geometry.fps, 8, 8, held.geometry.sample_rate)
+def _scene(index: int, held_out: HeldOut) -> Scene:
+    world, seed = held_out.place(index)
+    small = Geometry(held_out.geometry.num_frames, held_out.geometry.fps, 8, 8, held_out.geometry.sample_rate)
     clip = scenes.render(world, seed, small)
     return Scene(f"{index:04d}-{world}", world, seed, clip.caption, clip.events, scenes.attributes(world, seed))
 
 
-def export(held: HeldOut, out: "str | Path", *, workers: int = 0, quiet: bool = True) -> Path:
+def export(held_out: HeldOut, out: "str | Path", *, workers: int = 0, quiet: bool = True) -> Path:
     """Write what systems are given, and the reference: what is there already is kept.
 
     prompts.jsonl names each scene with its prompt, its video and its sound; `videos/NAME.mp4` are pictures alone,
@@ -110,19 +110,19 @@ def export(held: HeldOut, out: "str | Path", *, workers: int = 0, quiet: bool = 
     out = Path(out)
     for folder in ("videos", "audio", "reference"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    if (out / FILE).is_file() and HeldOut.load(out) != held:
+    if (out / FILE).is_file() and HeldOut.load(out) != held_out:
         raise ValueError(f"{out}: holds other held-out scenes; take another folder, or the same --world, --clips and --seed")
-    atomic.write_text(out / FILE, held.to_json())
-    with pool(workers) as run:
-        done = run(partial(_write, held=held, out=out), range(held.count))
-        seen = progress.bar(done, total=held.count, desc="held-out scenes", unit="clip", quiet=quiet)
+    atomic.write_text(out / FILE, held_out.to_json())
+    with process_pool(workers) as run:
+        done = run(partial(_write, held_out=held_out, out=out), range(held_out.count))
+        seen = progress.bar(done, total=held_out.count, desc="held-out scenes", unit="clip", quiet=quiet)
         lines = [json.dumps(row) + "\n" for row in seen]
     atomic.write_text(out / "prompts.jsonl", "".join(lines))
     return out / "prompts.jsonl"
 
 
-def _write(index: int, held: HeldOut, out: Path) -> dict[str, str]:
-    name, clip = f"{index:04d}-{held.place(index)[0]}", held.clip(index)
+def _write(index: int, held_out: HeldOut, out: Path) -> dict[str, str]:
+    name, clip = f"{index:04d}-{held_out.place(index)[0]}", held_out.clip(index)
     parts = {
         f"videos/{name}.mp4": Clip(clip.frames, None, clip.fps, clip.sample_rate),
         f"audio/{name}.wav": Clip(None, clip.waveform, clip.fps, clip.sample_rate),

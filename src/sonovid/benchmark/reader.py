@@ -108,7 +108,7 @@ def read_attributes(
 def save(reader: EventReader, path: Path, about: Mapping[str, float | int]) -> None:
     """Write a reader in half precision, with its classes and what is known of it."""
     state = {name: tensor.half().contiguous() for name, tensor in reader.state_dict().items()}
-    with atomic.new_file(path) as aside:
+    with atomic.atomic_file(path) as aside:
         aside.write_bytes(save_tensors(state, {"classes": json.dumps(reader.classes), "about": json.dumps(dict(about))}))
 
 
@@ -119,7 +119,9 @@ def load(path: Path = WEIGHTS) -> EventReader:
         ValueError: no such file, or one of another network.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: no reader of events there; python benchmarks/train_reader.py --out FILE makes one in minutes")
+        raise ValueError(
+            f"{path}: no reader of events there; python -m benchmarks metrics.train_reader --out FILE makes one in minutes"
+        )
     with safe_open(path, "pt") as file:
         about = file.metadata() or {}
     if "classes" not in about:

@@ -12,7 +12,7 @@ import sonovid
 from sonovid.benchmark.held_out import TASKS
 from sonovid.benchmark.scoring import Score, Scores, System
 from sonovid.metrics.report import markdown, page, terminal
-from sonovid.metrics.report.cells import MARKS, WAYS, number
+from sonovid.metrics.report.cells import DIRECTIONS, MARKS, number
 from sonovid.metrics.sets import SUFFIXES
 
 FORMAT = 1
@@ -28,7 +28,7 @@ SHOWN = 6
 
 def rows(scores: Scores) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Header and rows: a row for each number of each task, then one for each fact that is known of a system."""
-    titles = list(scores.facts)
+    titles = list(scores.info)
     header = ("task", "measure", *titles, "floor", "ceiling", "clips")
     found: list[tuple[str, ...]] = []
     for task, measure in dict.fromkeys((one.task, one.measure) for one in scores.scores):
@@ -38,10 +38,10 @@ def rows(scores: Scores) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         cells = [_cell(one, marks.get(title, "")) for title, one in own.items()]
         clips = sorted({one.clips for one in own.values() if one is not None})
         counted = str(clips[0]) if len(clips) == 1 else f"{clips[0]} to {clips[-1]}"
-        name = f"{measure} {WAYS[first.better]}"
+        name = f"{measure} {DIRECTIONS[first.better]}"
         found.append((task.replace("_", " "), name, *cells, number(first.floor), number(first.ceiling), counted))
-    for fact in dict.fromkeys(name for facts in scores.facts.values() for name in facts):
-        words = [_fact(facts.get(fact)) for facts in scores.facts.values()]
+    for fact in dict.fromkeys(name for info in scores.info.values() for name in info):
+        words = [_fact(info.get(fact)) for info in scores.info.values()]
         found.append(("", fact.replace("_", " "), *words, "", "", ""))
     return header, found
 
@@ -61,7 +61,7 @@ def write_terminal(scores: Scores, console: Any = None) -> None:
     """The table in the terminal.
 
     Raises:
-        Missing: rich is not installed.
+        UnavailableError: rich is not installed.
     """
     header, found = rows(scores)
     terminal.write_grid(header, found, [*_notes(scores), LEGEND], console)
@@ -75,11 +75,11 @@ def to_markdown(scores: Scores) -> str:
 
 def to_json(scores: Scores) -> str:
     """Everything in plain values; numbers that do not exist are null."""
-    held = json.loads(scores.held.to_json())
+    held_out = json.loads(scores.held_out.to_json())
     found = {
         "format": FORMAT,
-        "held_out": held,
-        "systems": {title: dict(facts) for title, facts in scores.facts.items()},
+        "held_out": held_out,
+        "systems": {title: dict(info) for title, info in scores.info.items()},
         "scores": [_plain(asdict(one)) for one in scores.scores],
         "pairs": [_plain(asdict(one)) for one in scores.pairs],
         "notes": list(scores.notes),
@@ -91,7 +91,7 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: None if isinstance(one, float) and not math.isfinite(one) else one for key, one in values.items()}
 
 
-def to_html(scores: Scores, systems: Sequence[System], reference: "str | Path", beside: "str | Path") -> str:
+def to_html(scores: Scores, systems: Sequence[System], reference: "str | Path", page_path: "str | Path") -> str:
     """A page with the table, and of some scenes every system's clip beside the true one.
 
     Args:
@@ -99,14 +99,16 @@ def to_html(scores: Scores, systems: Sequence[System], reference: "str | Path", 
         beside: the page's own place, for links to clips that are too large to be put into it.
     """
     header, found = rows(scores)
-    title = escape(f"{len(scores.facts)} systems on {scores.held.count} held-out scenes")
-    clips = page.Clips(Path(beside).absolute().parent)
+    title = escape(f"{len(scores.info)} systems on {scores.held_out.count} held-out scenes")
+    clips = page.ClipGallery(Path(page_path).absolute().parent)
     body = [f"<h1>{title}</h1>", page.grid([header, *found]), f'<p class="dim">{escape(LEGEND)}</p>', page.notes(_notes(scores))]
     for name in TASKS:
-        made = {one.title: _by_name(one.folder / name) for one in systems}
-        if any(made.values()):
+        generated = {one.title: _by_name(one.folder / name) for one in systems}
+        if any(generated.values()):
             body.append(f"<h2>{escape(name.replace('_', ' '))}</h2>")
-            body += [_scene(scores, index, made, Path(reference), clips) for index in range(min(SHOWN, scores.held.count))]
+            body += [
+                _scene(scores, index, generated, Path(reference), clips) for index in range(min(SHOWN, scores.held_out.count))
+            ]
     return page.document(title, [*body, f'<p class="dim">sonovid {sonovid.__version__}</p>'])
 
 
@@ -115,11 +117,11 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in inside if path.suffix.lower() in SUFFIXES}
 
 
-def _scene(scores: Scores, index: int, made: Mapping[str, Mapping[str, Path]], reference: Path, clips: "page.Clips") -> str:
+def _scene(scores: Scores, index: int, generated: Mapping[str, Mapping[str, Path]], reference: Path, clips: "page.Clips") -> str:
     """One scene: its prompt, the true clip, and what each system made."""
-    scene = scores.held.scenes[index]
+    scene = scores.held_out.scenes[index]
     parts = [f"<h3>{escape(scene.name)}</h3><div>{escape(scene.caption)}</div>", '<div class="clips">']
-    for title, files in (("true", _by_name(reference)), *made.items()):
+    for title, files in (("true", _by_name(reference)), *generated.items()):
         if scene.name in files:
             parts.append(clips.show_file(files[scene.name], title))
     return "".join([*parts, "</div>"])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sonovid import media
-from sonovid.benchmark import counts
+from sonovid.benchmark import event_f1
 from sonovid.benchmark.held_out import TASKS, HeldOut, Scene
 from sonovid.benchmark.reader import SAMPLE_RATE, SIZE, EventReader, packaged, read_attributes, read_events
 from sonovid.core import progress
@@ -19,8 +19,8 @@ from sonovid.media import MediaError
 from sonovid.metrics import catalogue
 from sonovid.metrics.alignment import sound_onsets
 from sonovid.metrics.compare import compare
-from sonovid.metrics.evaluate import Measuring, evaluate_all
-from sonovid.metrics.results import Evaluation, Result, worth
+from sonovid.metrics.evaluate import EvaluationConfig, evaluate_all
+from sonovid.metrics.results import Evaluation, Result, oriented_value
 from sonovid.metrics.sets import MediaSet, open_set
 from sonovid.metrics.statistics import holm, mean_interval, paired_difference
 
@@ -45,7 +45,7 @@ class System:
 
     title: str
     folder: Path
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Scores:
     scores: tuple[Score, ...]
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
-    facts: Mapping[str, Mapping[str, Any]]
-    held: HeldOut
+    info: Mapping[str, Mapping[str, Any]]
+    held_out: HeldOut
 
     def of(self, task: str, measure: str, system: str) -> Score | None:
         """A number, where there is one."""
@@ -98,7 +98,7 @@ class Scores:
         own = [one for one in self.scores if (one.task, one.measure) == (task, measure)]
         if len(own) < 2:
             return {one.system: "" for one in own}
-        top = max(own, key=lambda one: worth(one.value, one.better)).system
+        top = max(own, key=lambda one: oriented_value(one.value, one.better)).system
         adjusted = {
             frozenset((pair.first, pair.second)): pair.adjusted
             for pair in self.pairs
@@ -109,7 +109,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Found:
+class Detections:
     """What is heard and seen in one clip; None for a stream that was not looked at."""
 
     onsets: list[float] | None = None
@@ -118,12 +118,12 @@ class Found:
 
 
 def score(
-    held: HeldOut,
+    held_out: HeldOut,
     reference: "str | Path",
     systems: Sequence[System],
     *,
     tasks: Sequence[Task] = tuple(TASKS.values()),
-    measuring: Measuring | None = None,
+    config: EvaluationConfig | None = None,
     reader: EventReader | None = None,
 ) -> Scores:
     """Score every system in every task that it has a folder for.
@@ -143,88 +143,90 @@ def score(
     if len(set(titles)) < len(titles) or not titles:
         raise ValueError(f"systems {', '.join(titles) or 'none'}: expected one or more, each of its own name")
     reader = reader or packaged()
-    unknown = set(held.worlds) - set(reader.classes["world"])
+    unknown = set(held_out.worlds) - set(reader.classes["world"])
     if unknown:
         raise ValueError(f"worlds {', '.join(sorted(unknown))}: the reader of events knows {', '.join(reader.classes['world'])}")
-    measuring = measuring or Measuring()
-    truth = open_set(reference, title="held-out scenes", workers=measuring.how.workers)
-    true = [_look(held.clip(i), AV(True, True), reader, held) for i in range(held.count)]
-    gathered = _Gathered([], [], [])
+    config = config or EvaluationConfig()
+    truth = open_set(reference, title="held-out scenes", workers=config.extraction.workers)
+    true = [_detect(held_out.clip(i), AV(True, True), reader, held_out) for i in range(held_out.count)]
+    collector = _Collector([], [], [])
     for task in tasks:
-        found = ((one, _clips_of(one, task, held, gathered.notes)) for one in systems)
+        found = ((one, _open_clips(one, task, held_out, collector.notes)) for one in systems)
         own = [(one, clips) for one, clips in found if clips is not None]
         if own:
-            _score_task(task, own, held, truth, true, reader, measuring, gathered)
-    if not gathered.scores:
+            _score_task(task, own, held_out, truth, true, reader, config, collector)
+    if not collector.scores:
         layout = ", ".join(f"SYSTEM/{name}/NAME.mp4" for name in TASKS)
         raise ValueError(f"no clips of the held-out scenes in {', '.join(str(one.folder) for one in systems)}; expected {layout}")
-    adjusted = holm([pair.p for pair in gathered.pairs])
-    pairs = tuple(replace(pair, adjusted=float(p)) for pair, p in zip(gathered.pairs, adjusted, strict=True))
-    facts = {one.title: dict(one.facts) for one in systems}
-    return Scores(tuple(gathered.scores), pairs, tuple(dict.fromkeys(gathered.notes)), facts, held)
+    adjusted = holm([pair.p for pair in collector.pairs])
+    pairs = tuple(replace(pair, adjusted=float(p)) for pair, p in zip(collector.pairs, adjusted, strict=True))
+    info = {one.title: dict(one.info) for one in systems}
+    return Scores(tuple(collector.scores), pairs, tuple(dict.fromkeys(collector.notes)), info, held_out)
 
 
 @dataclass
-class _Gathered:
+class _Collector:
     scores: list[Score]
     pairs: list[Pair]
     notes: list[str]
 
 
-def _clips_of(system: System, task: Task, held: HeldOut, notes: list[str]) -> MediaSet | None:
+def _open_clips(system: System, task: Task, held_out: HeldOut, notes: list[str]) -> MediaSet | None:
     """A system's clips of the held-out scenes in one task, or None."""
     folder = system.folder / task.name.lower()
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
-    made = open_set(folder, title=system.title)
-    names = {scene.name for scene in held.scenes}
-    kept = tuple(item for item in made.items if item.name in names)
+    generated = open_set(folder, title=system.title)
+    names = {scene.name for scene in held_out.scenes}
+    kept = tuple(item for item in generated.items if item.name in names)
     if not kept:
-        notes.append(f"{system.title}, {task.name.lower()}: none of {len(made)} clips bears the name of a held-out scene")
+        notes.append(f"{system.title}, {task.name.lower()}: none of {len(generated)} clips bears the name of a held-out scene")
         return None
-    if len(kept) < held.count:
-        notes.append(f"{system.title}, {task.name.lower()}: clips of {held.count - len(kept)} of {held.count} scenes are missing")
-    notes += [f"{system.title}, {task.name.lower()}: left out {one.name}: {one.reason}" for one in made.left_out[:3]]
-    return replace(made, items=kept)
+    if len(kept) < held_out.count:
+        notes.append(
+            f"{system.title}, {task.name.lower()}: clips of {held_out.count - len(kept)} of {held_out.count} scenes are missing"
+        )
+    notes += [f"{system.title}, {task.name.lower()}: left out {one.name}: {one.reason}" for one in generated.left_out[:3]]
+    return replace(generated, items=kept)
 
 
 def _score_task(
     task: Task,
     own: Sequence[tuple[System, MediaSet]],
-    held: HeldOut,
+    held_out: HeldOut,
     truth: MediaSet,
-    true: Sequence[Found],
+    true: Sequence[Detections],
     reader: EventReader,
-    measuring: Measuring,
-    gathered: _Gathered,
+    config: EvaluationConfig,
+    collector: _Collector,
 ) -> None:
     """Everything of one task, put to what is gathered."""
-    name, places = task.name.lower(), {scene.name: i for i, scene in enumerate(held.scenes)}
-    made: dict[str, dict[int, Found]] = {}
+    name, places = task.name.lower(), {scene.name: i for i, scene in enumerate(held_out.scenes)}
+    generated: dict[str, dict[int, Detections]] = {}
     for system, clips in own:
-        bar = progress.bar(clips.items, desc=f"{name} of {system.title}", unit="clip", quiet=measuring.how.quiet)
-        made[system.title] = {}
+        bar = progress.bar(clips.items, desc=f"{name} of {system.title}", unit="clip", quiet=config.extraction.quiet)
+        generated[system.title] = {}
         for item in bar:
-            seen = _read(item.path, task.value, reader, held)
+            seen = _read_and_detect(item.path, task.value, reader, held_out)
             if isinstance(seen, str):
-                gathered.notes.append(f"{system.title}, {name}: left out {item.name}: {seen}")
+                collector.notes.append(f"{system.title}, {name}: left out {item.name}: {seen}")
             else:
-                made[system.title][places[item.name]] = seen
-    _score_events(task, made, held, true, gathered, measuring.seed)
+                generated[system.title][places[item.name]] = seen
+    _score_events(task, generated, held_out, true, collector, config.seed)
     if task is Task.JOINT:
-        _score_words(made, held, true, gathered, measuring.seed)
+        _score_attributes(generated, held_out, true, collector, config.seed)
     chosen = catalogue.select(METRICS[task])
     try:
-        evaluations = evaluate_all([clips for _, clips in own], truth, chosen, measuring)
+        evaluations = evaluate_all([clips for _, clips in own], truth, chosen, config)
     except ValueError as error:
-        gathered.notes.append(f"{name}: {error}")
+        collector.notes.append(f"{name}: {error}")
         return
-    _score_metrics(name, evaluations, held, gathered, measuring.seed)
+    _score_metrics(name, evaluations, held_out, collector, config.seed)
 
 
-def _read(path: str, streams: AV, reader: EventReader, held: HeldOut) -> Found | str:
+def _read_and_detect(path: str, streams: AV, reader: EventReader, held_out: HeldOut) -> Detections | str:
     """What is heard and seen in a file, at the rate and size of the scenes, or why it cannot be."""
-    geometry = held.geometry
+    geometry = held_out.geometry
     try:
         clip = media.read(
             path,
@@ -240,23 +242,23 @@ def _read(path: str, streams: AV, reader: EventReader, held: HeldOut) -> Found |
         return str(error).removeprefix(f"{path}: ")
     if (streams.video and clip.frames is None) or (streams.audio and clip.waveform is None):
         return "without pictures" if streams.video and clip.frames is None else "without sound"
-    return _look(clip, streams, reader, held)
+    return _detect(clip, streams, reader, held_out)
 
 
-def _look(clip: Clip, streams: AV, reader: EventReader, held: HeldOut) -> Found:
+def _detect(clip: Clip, streams: AV, reader: EventReader, held_out: HeldOut) -> Detections:
     onsets = events = attributes = None
     if streams.audio:
         assert clip.waveform is not None
         onsets = sound_onsets(clip.waveform[0], clip.sample_rate).tolist()
     if streams.video:
         assert clip.frames is not None
-        events = read_events(reader, clip.frames, held.geometry.fps)
+        events = read_events(reader, clip.frames, held_out.geometry.fps)
     if streams.video and streams.audio and clip.frames is not None and clip.waveform is not None:
         attributes = read_attributes(reader, clip.frames, clip.waveform[0])
-    return Found(onsets, events, attributes)
+    return Detections(onsets, events, attributes)
 
 
-def sides(task: Task, own: Found, scene: Scene) -> tuple[list[float], list[float]]:
+def sides(task: Task, own: Detections, scene: Scene) -> tuple[list[float], list[float]]:
     """The events found in a clip and those that they should be."""
     if task is Task.VIDEO_TO_AUDIO:
         return own.onsets or [], list(scene.events)
@@ -266,53 +268,64 @@ def sides(task: Task, own: Found, scene: Scene) -> tuple[list[float], list[float
 
 
 def _score_events(
-    task: Task, made: Mapping[str, Mapping[int, Found]], held: HeldOut, true: Sequence[Found], gathered: _Gathered, seed: int
+    task: Task,
+    generated: Mapping[str, Mapping[int, Detections]],
+    held_out: HeldOut,
+    true: Sequence[Detections],
+    collector: _Collector,
+    seed: int,
 ) -> None:
     """F1 of events. Floor: of the next scene of the same world in place of the generated stream; ceiling: the true clip."""
     measure, what = EVENTS[task]
     name = task.name.lower()
 
     def rows(found: Sequence[tuple[list[float], list[float]]]) -> np.ndarray:
-        return counts.counts([f for f, _ in found], [t for _, t in found])
+        return event_f1.match_counts([f for f, _ in found], [t for _, t in found])
 
-    scenes = held.scenes
-    ceiling = [sides(task, true[i], scenes[i]) for i in range(held.count)]
-    floor = counts.f1(rows([(ceiling[held.partner(i)][0], ceiling[i][1]) for i in range(held.count)])).value
-    top = counts.f1(rows(ceiling)).value
+    scenes = held_out.scenes
+    ceiling = [sides(task, true[i], scenes[i]) for i in range(held_out.count)]
+    floor = event_f1.f1(rows([(ceiling[held_out.partner(i)][0], ceiling[i][1]) for i in range(held_out.count)])).value
+    top = event_f1.f1(rows(ceiling)).value
     counted = {
         title: {i: rows([sides(task, one, scenes[i])])[0] for i, one in sorted(found.items())}
-        for title, found in made.items()
+        for title, found in generated.items()
         if found
     }
     for title, own in counted.items():
-        found = counts.f1(np.stack(list(own.values())), seed=seed)
-        gathered.scores.append(Score(name, measure, what, "higher", title, *found, floor, top, len(own), held.count - len(own)))
+        found = event_f1.f1(np.stack(list(own.values())), seed=seed)
+        collector.scores.append(
+            Score(name, measure, what, "higher", title, *found, floor, top, len(own), held_out.count - len(own))
+        )
 
     def p(first: Mapping[int, np.ndarray], second: Mapping[int, np.ndarray]) -> float:
         shared = sorted(first.keys() & second.keys())
-        return counts.exchange(*(np.array([one[i] for i in shared]).reshape(-1, 2) for one in (first, second)), seed=seed)
+        return event_f1.exchange(*(np.array([one[i] for i in shared]).reshape(-1, 2) for one in (first, second)), seed=seed)
 
-    _compare(name, measure, counted, p, gathered)
+    _compare_systems(name, measure, counted, p, collector)
 
 
-def _score_words(
-    made: Mapping[str, Mapping[int, Found]], held: HeldOut, true: Sequence[Found], gathered: _Gathered, seed: int
+def _score_attributes(
+    generated: Mapping[str, Mapping[int, Detections]],
+    held_out: HeldOut,
+    true: Sequence[Detections],
+    collector: _Collector,
+    seed: int,
 ) -> None:
     """The share of clips in which the reader finds what the prompt names."""
     for attribute in ATTRIBUTES:
 
-        def right(one: Found, i: int, attribute: str = attribute) -> float:
-            return float((one.attributes or {}).get(attribute) == held.scenes[i].attributes[attribute])
+        def right(one: Detections, i: int, attribute: str = attribute) -> float:
+            return float((one.attributes or {}).get(attribute) == held_out.scenes[i].attributes[attribute])
 
-        ceiling = float(np.mean([right(true[i], i) for i in range(held.count)]))
-        floor = float(np.mean([right(true[held.partner(i)], i) for i in range(held.count)]))
-        values = {title: {i: right(one, i) for i, one in found.items()} for title, found in made.items() if found}
+        ceiling = float(np.mean([right(true[i], i) for i in range(held_out.count)]))
+        floor = float(np.mean([right(true[held_out.partner(i)], i) for i in range(held_out.count)]))
+        values = {title: {i: right(one, i) for i, one in found.items()} for title, found in generated.items() if found}
         for title, own in values.items():
             found = mean_interval(np.array(list(own.values())), seed=seed) if len(own) > 1 else None
             low, high = (found.low, found.high) if found else (float("nan"), float("nan"))
-            value, missing = float(np.mean(list(own.values()))), held.count - len(own)
+            value, missing = float(np.mean(list(own.values()))), held_out.count - len(own)
             what = f"share of clips that show the {attribute} of their prompt, by the reader"
-            gathered.scores.append(
+            collector.scores.append(
                 Score("joint", f"text_{attribute}", what, "higher", title, value, low, high, floor, ceiling, len(own), missing)
             )
 
@@ -321,31 +334,33 @@ def _score_words(
             a, b = (np.array([one[i] for i in shared]) for one in (first, second))
             return paired_difference(a, b, seed=seed).p if len(shared) > 1 else float("nan")
 
-        _compare("joint", f"text_{attribute}", values, p, gathered)
+        _compare_systems("joint", f"text_{attribute}", values, p, collector)
 
 
-def _compare(task: str, measure: str, values: Mapping[str, Any], p: Callable[[Any, Any], float], gathered: _Gathered) -> None:
+def _compare_systems(
+    task: str, measure: str, values: Mapping[str, Any], p: Callable[[Any, Any], float], collector: _Collector
+) -> None:
     """Every two systems by one number."""
     for first, second in combinations(values, 2):
         found = p(values[first], values[second])
         if np.isfinite(found):
-            gathered.pairs.append(Pair(task, measure, first, second, float(found)))
+            collector.pairs.append(Pair(task, measure, first, second, float(found)))
 
 
-def _score_metrics(task: str, evaluations: Sequence[Evaluation], held: HeldOut, gathered: _Gathered, seed: int) -> None:
+def _score_metrics(task: str, evaluations: Sequence[Evaluation], held_out: HeldOut, collector: _Collector, seed: int) -> None:
     """The metrics of `sonovid metrics`, with their own floors and ceilings."""
     for one in evaluations:
-        gathered.scores += [_of_result(task, one.title, result, held) for result in one.results]
-        gathered.notes += [f"{one.title}, {task}: {skipped.name} skipped: {skipped.reason}" for skipped in one.skipped]
+        collector.scores += [_of_result(task, one.title, result, held_out) for result in one.results]
+        collector.notes += [f"{one.title}, {task}: {skipped.name} skipped: {skipped.reason}" for skipped in one.skipped]
     if len(evaluations) > 1:
         for pair in compare(evaluations, seed=seed).comparisons:
             if pair.barred:
-                gathered.notes.append(f"{pair.first} and {pair.second}, {task}: {pair.metric} is not compared: {pair.barred}")
+                collector.notes.append(f"{pair.first} and {pair.second}, {task}: {pair.metric} is not compared: {pair.barred}")
             elif np.isfinite(pair.p):
-                gathered.pairs.append(Pair(task, pair.metric, pair.first, pair.second, pair.p))
+                collector.pairs.append(Pair(task, pair.metric, pair.first, pair.second, pair.p))
 
 
-def _of_result(task: str, title: str, result: Result, held: HeldOut) -> Score:
+def _of_result(task: str, title: str, result: Result, held_out: HeldOut) -> Score:
     return Score(
         task,
         result.name,
@@ -358,5 +373,5 @@ def _of_result(task: str, title: str, result: Result, held: HeldOut) -> Score:
         result.floor,
         result.ceiling,
         result.generated,
-        held.count - result.generated,
+        held_out.count - result.generated,
     )

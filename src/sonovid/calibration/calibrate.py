@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sonovid.calibration import tables
-from sonovid.calibration.features import Plan, arrange
-from sonovid.calibration.findings import Estimates, Finding, estimates, find
+from sonovid.calibration.features import Plan, extract_conditions
+from sonovid.calibration.findings import Finding, OffsetErrors, estimates, find
 from sonovid.core import progress
-from sonovid.metrics.base import ClipDistance, Distance, Metric, SetFacts
+from sonovid.metrics.base import ClipDistance, Distance, Metric, SetInfo
 from sonovid.metrics.cache import library_versions
-from sonovid.metrics.extraction import Ready, ready
+from sonovid.metrics.lazy_extractor import LazyExtractor, resolve_extractor
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Calibration:
 
     plan: Plan
     findings: tuple[Finding, ...]
-    estimates: tuple[Estimates, ...]
+    estimates: tuple[OffsetErrors, ...]
     skipped: dict[str, str]
     warnings: dict[str, str]
 
@@ -51,7 +51,7 @@ class Calibration:
                 tables.by_rate(self.findings),
             ]
         if self.estimates:
-            parts += ["Errors of the offset in ms, over all movements and none.", tables.of_estimates(self.estimates)]
+            parts += ["Errors of the offset in ms, over all movements and none.", tables.offset_error_table(self.estimates)]
         for lines, title in ((self.warnings, "warned"), (self.skipped, "skipped")):
             if lines:
                 alike: dict[str, list[str]] = {}
@@ -67,39 +67,39 @@ def calibrate(plan: Plan, metrics: Sequence[Metric], *, weights: str | None = No
     Raises:
         ValueError: none can, no such world, or too few clips.
     """
-    kinds = dict.fromkeys(kind for metric in metrics for kind in metric.extractors)
-    at_hand: dict[type, Ready] = {}
+    kinds = dict.fromkeys(extractor for metric in metrics for extractor in metric.extractors)
+    at_hand: dict[type, LazyExtractor] = {}
     missing: dict[type, str] = {}
-    for kind in kinds:
-        if kind.reading.text:
-            missing[kind] = "looks at captions, which no degradation changes"
-        elif kind.reading.video and kind.reading.audio:
-            missing[kind] = "looks at both streams at once, which cannot be exchanged one by one"
+    for extractor in kinds:
+        if extractor.input_spec.text:
+            missing[extractor] = "looks at captions, which no degradation changes"
+        elif extractor.input_spec.video and extractor.input_spec.audio:
+            missing[extractor] = "looks at both streams at once, which cannot be exchanged one by one"
         else:
             try:
-                at_hand[kind] = ready(kind, weights)
+                at_hand[extractor] = resolve_extractor(extractor, weights)
             except ValueError as error:
-                missing[kind] = str(error)
-    why = {m.name: next((missing[kind] for kind in m.extractors if kind in missing), "") for m in metrics}
+                missing[extractor] = str(error)
+    why = {m.name: next((missing[extractor] for extractor in m.extractors if extractor in missing), "") for m in metrics}
     usable = [metric for metric in metrics if not why[metric.name]]
     if not usable:
         raise ValueError(f"no metric can be computed; the first, {metrics[0].name}: {why[metrics[0].name]}")
-    needed = dict.fromkeys(kind for metric in usable for kind in metric.extractors)
+    needed = dict.fromkeys(extractor for metric in usable for extractor in metric.extractors)
     with_reference = any(isinstance(metric, Distance | ClipDistance) for metric in usable)
-    arranged = arrange(plan, [at_hand[kind] for kind in needed], with_reference=with_reference, quiet=quiet)
-    facts = SetFacts(
+    features = extract_conditions(plan, [at_hand[extractor] for extractor in needed], with_reference=with_reference, quiet=quiet)
+    info = SetInfo(
         clips=len(plan.clips), seconds=float(plan.seconds), fps=float(plan.fps), size=(plan.size, plan.size), sample_rate=16000
     )
     findings: list[Finding] = []
-    errors: list[Estimates] = []
+    errors: list[OffsetErrors] = []
     for metric in progress.bar(usable, desc="metrics", unit="metric", quiet=quiet):
-        findings += find(metric, arranged, seed=plan.seed)
+        findings += find(metric, features, seed=plan.seed)
         if metric.unit == "ms" and metric.better == "zero":
-            errors += estimates(metric, arranged)
+            errors += estimates(metric, features)
     return Calibration(
         plan,
         tuple(findings),
         tuple(errors),
         {name: line for name, line in why.items() if line},
-        {metric.name: line for metric in usable if (line := metric.warn(facts))},
+        {metric.name: line for metric in usable if (line := metric.warn(info))},
     )

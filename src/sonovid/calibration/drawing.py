@@ -7,31 +7,31 @@ from pathlib import Path
 from sonovid.calibration.degradations import DEGRADATIONS
 from sonovid.calibration.findings import Finding
 from sonovid.calibration.tables import MARKS, signed
-from sonovid.metrics.base import Missing
+from sonovid.metrics.base import UnavailableError
 
 COLOURS = ("#d95f02", "#1b9e77", "#3b528b", "#e7298a", "#66a61e", "#000000")
 
 
-def plots():
+def import_pyplot():
     """matplotlib, drawing to files.
 
     Raises:
-        Missing: it is not installed.
+        UnavailableError: it is not installed.
     """
     try:
         import matplotlib
         from matplotlib import pyplot
     except ImportError as error:
-        raise Missing(f"matplotlib cannot be imported ({error}): pip install 'sonovid[eval]'") from None
+        raise UnavailableError(f"matplotlib cannot be imported ({error}): pip install 'sonovid[eval]'") from None
     pyplot.switch_backend("agg")
     # Words stay words, which keeps the files small and readable.
     matplotlib.rcParams.update({"svg.fonttype": "none", "font.size": 8, "svg.hashsalt": "sonovid"})
     return pyplot
 
 
-def by_movement(findings: Sequence[Finding], path: Path) -> Path:
+def plot_shift_response(findings: Sequence[Finding], path: Path) -> Path:
     """A panel per metric: its value by the movement of the sound, a line per frame rate; dashes where the sound is another's."""
-    pyplot = plots()
+    pyplot = import_pyplot()
     # Of what hears the sound alone there is nothing to see.
     both = {one.metric for one in findings if one.degradation in ("blur", "fps")}
     moved = [one for one in findings if one.degradation == "shift" and one.metric in both]
@@ -62,9 +62,9 @@ def by_movement(findings: Sequence[Finding], path: Path) -> Path:
     return path
 
 
-def effects(findings: Sequence[Finding], fps: float, path: Path) -> Path:
+def plot_effects(findings: Sequence[Finding], fps: float, path: Path) -> Path:
     """Metrics by degradations, the effect at the worst degree in each cell."""
-    pyplot = plots()
+    pyplot = import_pyplot()
     columns = [*(one.name for one in DEGRADATIONS), "fps"]
     own = {(one.metric, one.degradation): one for one in findings if one.fps == fps}
     metrics = list(dict.fromkeys(metric for metric, _ in own))

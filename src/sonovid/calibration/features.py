@@ -11,10 +11,10 @@ from sonovid.core import progress
 from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import count
-from sonovid.media.sound import lasting, resampled
-from sonovid.metrics.base import Arrays, Extractor, Material, Reading, Unfit
-from sonovid.metrics.extraction import Ready
-from sonovid.metrics.protocol import seen_by
+from sonovid.media.audio import pad_or_trim, resample_audio
+from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, UnusableClipError
+from sonovid.metrics.lazy_extractor import LazyExtractor
+from sonovid.metrics.protocol import resample_frames
 
 # What is done to the sound alone is the same beside pictures of any rate.
 AT_ALL_RATES = ("shift", "swap")
@@ -63,35 +63,37 @@ class Plan:
         return [Condition(self.fps), *own, *others]
 
 
-Kind = type[Extractor]
+ExtractorClass = type[Extractor]
 
 
-class Arrangement:
+class ConditionFeatures:
     """Arrays by condition, extractor and clip: None for a clip that an extractor could not take."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._found: dict[tuple[Condition, Kind, int], Arrays | None] = {}
-        self.reference: dict[tuple[Kind, int], Arrays | None] = {}
+        self._found: dict[tuple[Condition, ExtractorClass, int], Arrays | None] = {}
+        self.reference: dict[tuple[ExtractorClass, int], Arrays | None] = {}
 
-    def put(self, condition: Condition, kind: Kind, clip: int, arrays: Arrays | None) -> None:
-        self._found[condition, kind, clip] = arrays
+    def put(self, condition: Condition, extractor: ExtractorClass, clip: int, arrays: Arrays | None) -> None:
+        self._found[condition, extractor, clip] = arrays
 
-    def of(self, condition: Condition, kind: Kind, clip: int) -> Arrays | None:
+    def of(self, condition: Condition, extractor: ExtractorClass, clip: int) -> Arrays | None:
         """One clip's arrays; where the condition leaves this extractor's stream alone, those of the clip untouched."""
-        fps = condition.fps if kind.reading.video else self.plan.fps
-        if condition.degradation == "swap" and kind.reading.audio:
+        fps = condition.fps if extractor.input_spec.video else self.plan.fps
+        if condition.degradation == "swap" and extractor.input_spec.audio:
             taken = self._partner(clip) if (clip // len(self.plan.worlds)) % 4 < 4 * condition.degree else clip
-            return self._found[Condition(fps), kind, taken]
-        own = (Condition(fps, condition.degradation, condition.degree), kind, clip)
-        return self._found[own if own in self._found else (Condition(fps), kind, clip)]
+            return self._found[Condition(fps), extractor, taken]
+        own = (Condition(fps, condition.degradation, condition.degree), extractor, clip)
+        return self._found[own if own in self._found else (Condition(fps), extractor, clip)]
 
     def _partner(self, clip: int) -> int:
         """The next clip of the same world."""
         return (clip + len(self.plan.worlds)) % len(self.plan.clips)
 
 
-def arrange(plan: Plan, extractors: Sequence[Ready], *, with_reference: bool, quiet: bool = True) -> Arrangement:
+def extract_conditions(
+    plan: Plan, extractors: Sequence[LazyExtractor], *, with_reference: bool, quiet: bool = True
+) -> ConditionFeatures:
     """Render every scene and extract what is needed of it under every condition, one clip after the other.
 
     Raises:
@@ -100,20 +102,20 @@ def arrange(plan: Plan, extractors: Sequence[Ready], *, with_reference: bool, qu
     if plan.count < 4:
         raise ValueError(f"{plan.count} clips of each world: expected at least 4, of which shares can be taken")
     for one in extractors:
-        if one.kind.reading.video and one.kind.reading.audio:
-            raise ValueError(f"{one.kind.name} looks at both streams at once, which cannot be exchanged one by one")
-    arranged = Arrangement(plan)
+        if one.extractor.input_spec.video and one.extractor.input_spec.audio:
+            raise ValueError(f"{one.extractor.name} looks at both streams at once, which cannot be exchanged one by one")
+    features = ConditionFeatures(plan)
     for i, (world, seed) in enumerate(progress.bar(plan.clips, desc="clips", unit="clip", quiet=quiet)):
         for condition, clip, changes in _clips(plan, world, seed):
             for one in extractors:
-                if (one.kind.reading.video and changes.video) or (one.kind.reading.audio and changes.audio):
-                    arranged.put(condition, one.kind, i, _extracted(one, clip))
+                if (one.extractor.input_spec.video and changes.video) or (one.extractor.input_spec.audio and changes.audio):
+                    features.put(condition, one.extractor, i, _extracted(one, clip))
     if with_reference:
         for i, (world, seed) in enumerate(progress.bar(plan.clips, desc="reference", unit="clip", quiet=quiet)):
             clip = scene(world, seed + plan.count, seconds=plan.seconds, fps=plan.fps, size=plan.size).clip
             for one in extractors:
-                arranged.reference[one.kind, i] = _extracted(one, clip)
-    return arranged
+                features.reference[one.extractor, i] = _extracted(one, clip)
+    return features
 
 
 def _clips(plan: Plan, world: str, seed: int) -> Iterator[tuple[Condition, Clip, AV]]:
@@ -131,19 +133,19 @@ def _clips(plan: Plan, world: str, seed: int) -> Iterator[tuple[Condition, Clip,
             yield Condition(fps), again.clip, AV(True, False)
 
 
-def _extracted(one: Ready, clip: Clip) -> Arrays | None:
+def _extracted(one: LazyExtractor, clip: Clip) -> Arrays | None:
     try:
-        return one.embed([one.kind().prepare(Material(as_read(clip, one.kind.reading)))])[0]
-    except Unfit:
+        return one.embed([one.extractor().prepare(Sample(read_clip(clip, one.extractor.input_spec)))])[0]
+    except UnusableClipError:
         return None
 
 
-def as_read(clip: Clip, reading: Reading) -> Clip:
+def read_clip(clip: Clip, input_spec: InputSpec) -> Clip:
     """A clip in memory as an extractor would have it from a lossless file."""
-    seen = seen_by(clip, reading) if reading.video else clip
+    seen = resample_frames(clip, input_spec) if input_spec.video else clip
     waveform, rate = None, clip.sample_rate
-    if reading.audio and clip.waveform is not None:
-        rate = reading.sample_rate or clip.sample_rate
-        waveform = clip.waveform.mean(0, keepdims=True) if reading.mono else clip.waveform
-        waveform = lasting(resampled(waveform, clip.sample_rate, rate), count(clip.seconds, rate))
-    return Clip(seen.frames if reading.video else None, waveform, fps=seen.fps, sample_rate=rate)
+    if input_spec.audio and clip.waveform is not None:
+        rate = input_spec.sample_rate or clip.sample_rate
+        waveform = clip.waveform.mean(0, keepdims=True) if input_spec.mono else clip.waveform
+        waveform = pad_or_trim(resample_audio(waveform, clip.sample_rate, rate), count(clip.seconds, rate))
+    return Clip(seen.frames if input_spec.video else None, waveform, fps=seen.fps, sample_rate=rate)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from sonovid.calibration.degradations import DEGRADATIONS, Degradation
-from sonovid.calibration.features import AT_ALL_RATES, Arrangement, Condition
+from sonovid.calibration.features import AT_ALL_RATES, Condition, ConditionFeatures
 from sonovid.metrics.base import Arrays, ClipDistance, ClipScore, Distance, Metric, PairedScore, SetScore
 
 # Drawn sets of clips, for intervals. Spearman's rho from which values count as in order.
@@ -73,12 +73,12 @@ class Finding:
         return {**asdict(self), "verdict": self.verdict}
 
 
-class Measured:
+class ConditionValues:
     """A metric's numbers under one condition, so that sets of clips can be drawn from them."""
 
-    def __init__(self, metric: Metric, arranged: Arrangement, condition: Condition) -> None:
-        self.metric, self.condition, self._arranged = metric, condition, arranged
-        self.count = len(arranged.plan.clips)
+    def __init__(self, metric: Metric, features: ConditionFeatures, condition: Condition) -> None:
+        self.metric, self.condition, self._arranged = metric, condition, features
+        self.count = len(features.plan.clips)
         self.values = self._of_clips() if not isinstance(metric, Distance | SetScore) else None
 
     @property
@@ -97,7 +97,7 @@ class Measured:
                 return float(metric.summary(values) if isinstance(metric, ClipScore) else np.nanmean(values))
         assert isinstance(metric, Distance | SetScore)
         found = [self._arrays(metric.extractor, int(i)) for i in chosen]
-        rows = _stacked(found, metric.key)
+        rows = _stack_rows(found, metric.key)
         if isinstance(metric, SetScore):
             return metric.score(rows)
         return float(metric.distance(rows, self._reference(metric)))
@@ -110,7 +110,7 @@ class Measured:
             if isinstance(metric, ClipScore):
                 first, second = self._arrays(metric.of, i), self._arrays(metric.to, i)
             elif isinstance(metric, PairedScore):
-                first, second = self._arrays(metric.extractor, i), self._arranged.of(clean, metric.extractor, i)
+                first, second = self._arrays(metric.extractor, i), self._arranged.get(clean, metric.extractor, i)
             elif isinstance(metric, ClipDistance):
                 first, second = self._arrays(metric.extractor, i), {}
             else:
@@ -123,37 +123,37 @@ class Measured:
                 values[i] = metric.score(first, second)
         return values
 
-    def _arrays(self, kind: Any, clip: int) -> Arrays | None:
-        return self._arranged.of(self.condition, kind, clip)
+    def _arrays(self, extractor: Any, clip: int) -> Arrays | None:
+        return self._arranged.get(self.condition, extractor, clip)
 
     def _reference(self, metric: "Distance | ClipDistance") -> np.ndarray:
-        return _stacked([self._arranged.reference[metric.extractor, i] for i in range(self.count)], metric.key)
+        return _stack_rows([self._arranged.reference[metric.extractor, i] for i in range(self.count)], metric.key)
 
 
-def _stacked(found: Sequence[Arrays | None], key: str) -> np.ndarray:
+def _stack_rows(found: Sequence[Arrays | None], key: str) -> np.ndarray:
     rows = [np.atleast_2d(one[key]) for one in found if one is not None]
     return np.concatenate(rows).astype(np.float64)
 
 
-def find(metric: Metric, arranged: Arrangement, *, draws: int = DRAWS, seed: int = 0) -> list[Finding]:
+def find(metric: Metric, features: ConditionFeatures, *, draws: int = DRAWS, seed: int = 0) -> list[Finding]:
     """All findings on one metric. draws: sets of clips that are drawn for intervals; a fifth for numbers of whole sets."""
-    plan = arranged.plan
+    plan = features.plan
     findings = []
-    seen = any(kind.reading.video for kind in metric.extractors)
+    seen = any(extractor.input_spec.video for extractor in metric.extractors)
     for fps in [plan.fps, *[rate for rate in plan.rates if seen and rate != plan.fps]]:
-        clean = Measured(metric, arranged, Condition(fps))
+        clean = ConditionValues(metric, features, Condition(fps))
         chosen = _drawn(clean.count, seed, draws if clean.values is not None else draws // 5)
         base = np.array([clean.of(one) for one in chosen])
         for degradation in DEGRADATIONS:
             if (fps == plan.fps or degradation.name in AT_ALL_RATES) and _touches(metric, degradation):
                 degrees = [(degree, Condition(fps, degradation.name, degree)) for degree in degradation.degrees]
                 severity = _severity(metric, degradation)
-                findings.append(_finding(degradation.name, degrees, severity, clean, base, chosen, arranged))
+                findings.append(_finding(degradation.name, degrees, severity, clean, base, chosen, features))
         if fps == plan.fps and seen and plan.rates:
             rates = sorted({rate for rate in plan.rates if rate != fps}, reverse=True)
             severity = np.array([-float(rate) for rate in (fps, *rates)])
             degrees = [(float(rate), Condition(rate)) for rate in rates]
-            findings.append(_finding("fps", degrees, severity, clean, base, chosen, arranged))
+            findings.append(_finding("fps", degrees, severity, clean, base, chosen, features))
     return findings
 
 
@@ -170,8 +170,8 @@ def _touches(metric: Metric, degradation: Degradation) -> bool:
         # The set of sounds stays nearly the same.
         return False
     return any(
-        (kind.reading.video and degradation.changes.video) or (kind.reading.audio and degradation.changes.audio)
-        for kind in metric.extractors
+        (extractor.input_spec.video and degradation.changes.video) or (extractor.input_spec.audio and degradation.changes.audio)
+        for extractor in metric.extractors
     )
 
 
@@ -184,17 +184,17 @@ def _finding(
     name: str,
     degrees: Sequence[tuple[float | int, Condition]],
     severity: np.ndarray,
-    clean: Measured,
+    clean: ConditionValues,
     base: np.ndarray,
     chosen: Sequence[np.ndarray],
-    arranged: Arrangement,
+    features: ConditionFeatures,
 ) -> Finding:
     metric, everyone = clean.metric, np.arange(clean.count)
     value = clean.of(everyone)
     spread = float(np.nanstd(clean.values, ddof=1) if clean.values is not None else np.nanstd(base, ddof=1))
     levels = []
     for degree, condition in degrees:
-        measured = Measured(metric, arranged, condition)
+        measured = ConditionValues(metric, features, condition)
         differences = np.array([measured.of(one) for one in chosen]) - base
         known = differences[np.isfinite(differences)]
         low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
@@ -224,7 +224,7 @@ def _order(metric: Metric, name: str, values: np.ndarray, severity: np.ndarray) 
 
 
 @dataclass(frozen=True)
-class Estimates:
+class OffsetErrors:
     """How an offset in ms is estimated where the truth is known: clips of a world at one frame rate, moved by all the shifts.
 
     bias: median error. spread: median distance of an error from the bias. near: the share within 100 ms of the truth.
@@ -240,14 +240,14 @@ class Estimates:
     defined: float
 
 
-def estimates(metric: Metric, arranged: Arrangement) -> list[Estimates]:
+def estimates(metric: Metric, features: ConditionFeatures) -> list[OffsetErrors]:
     """Errors of a signed offset, by world and frame rate, and over all worlds."""
-    plan = arranged.plan
+    plan = features.plan
     shifts = (0, *next(one.degrees for one in DEGRADATIONS if one.name == "shift"))
     found = []
     for fps in sorted({plan.fps, *plan.rates}):
         conditions = [Condition(fps, "shift", degree) if degree else Condition(fps) for degree in shifts]
-        per_shift = [Measured(metric, arranged, one).values for one in conditions]
+        per_shift = [ConditionValues(metric, features, one).values for one in conditions]
         assert all(values is not None for values in per_shift)
         errors = np.stack([values - shift for values, shift in zip(per_shift, shifts, strict=True) if values is not None])
         for world in (*plan.worlds, "all"):
@@ -256,5 +256,5 @@ def estimates(metric: Metric, arranged: Arrangement) -> list[Estimates]:
             bias = float(np.median(known)) if len(known) else float("nan")
             spread = float(np.median(np.abs(known - bias))) if len(known) else float("nan")
             near = float((np.abs(known) <= 100).mean()) if len(known) else float("nan")
-            found.append(Estimates(metric.name, world, float(fps), bias, spread, near, len(known) / max(len(own), 1)))
+            found.append(OffsetErrors(metric.name, world, float(fps), bias, spread, near, len(known) / max(len(own), 1)))
     return found

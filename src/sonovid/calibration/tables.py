@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from sonovid.calibration.degradations import DEGRADATIONS
-from sonovid.calibration.findings import Estimates, Finding
+from sonovid.calibration.findings import Finding, OffsetErrors
 
 MARKS = {"yes": "", "partly": "~", "no": "·", "reversed": "!"}
 LEGEND = (
@@ -38,16 +38,16 @@ def by_rate(findings: Sequence[Finding]) -> str:
         if one.metric not in rated:
             continue
         swapped = exchanged.get((one.metric, one.fps))
-        effects = [
+        plot_effects = [
             " / ".join(signed(next(level.effect for level in one.levels if level.degree == sign * ms)) for sign in (-1, 1))
             for ms in shown
         ]
-        rows.append([one.metric, f"{one.fps:g}", number(one.clean), *effects, cell(swapped), one.verdict])
+        rows.append([one.metric, f"{one.fps:g}", number(one.clean), *plot_effects, cell(swapped), one.verdict])
     head = ["metric", "fps", "untouched", *(f"-{ms:g} / +{ms:g} ms" for ms in shown), "swap", "shift in order"]
     return table(head, rows)
 
 
-def of_estimates(estimates: Sequence[Estimates]) -> str:
+def offset_error_table(estimates: Sequence[OffsetErrors]) -> str:
     """Errors of the signed offsets."""
     rows = [
         [one.metric, one.world, f"{one.fps:g}", number(one.bias), number(one.spread), f"{one.near:.2f}", f"{one.defined:.2f}"]

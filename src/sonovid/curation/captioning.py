@@ -21,7 +21,7 @@ class Captioner:
         if tokens < 1:
             raise ValueError(f"Captioner: tokens={tokens}, expected at least one")
         self.model, self.processor, self.prompt, self.tokens = model.eval(), processor, prompt, tokens
-        self.talks = bool(getattr(processor, "chat_template", None))
+        self.is_chat_model = bool(getattr(processor, "chat_template", None))
 
     @classmethod
     def from_pretrained(cls, model: "str | os.PathLike", *, device: str = "cpu", **options: Any) -> "Captioner":
@@ -51,7 +51,7 @@ class Captioner:
     def __call__(self, frames: UInt8[np.ndarray, "t h w 3"]) -> str:
         """One caption, in one line; the most likely words, so the same each time."""
         pictures = [Image.fromarray(frame) for frame in frames]
-        inputs = self._asked(pictures) if self.talks else self._named(pictures[len(pictures) // 2])
+        inputs = self._chat_inputs(pictures) if self.is_chat_model else self._named(pictures[len(pictures) // 2])
         inputs = inputs.to(self.model.device)
         for name, value in inputs.items():
             if torch.is_tensor(value) and value.is_floating_point():
@@ -63,7 +63,7 @@ class Captioner:
             said = said[told.shape[1] :]
         return " ".join(self.processor.decode(said, skip_special_tokens=True).split())
 
-    def _asked(self, pictures: list[Image.Image]) -> Any:
+    def _chat_inputs(self, pictures: list[Image.Image]) -> Any:
         content: list[dict[str, str]] = [{"type": "image"}] * len(pictures)
         content = [*content, {"type": "text", "text": self.prompt or PROMPT}]
         text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from sonovid import media
-from sonovid.core.processes import pool
+from sonovid.core.processes import process_pool
 from sonovid.curation import fingerprints
 from sonovid.data import manifest
 from sonovid.data.entry import Entry
 from sonovid.media.files import MediaError
-from sonovid.media.pictures import scan
+from sonovid.media.frames import read_timeline
 from sonovid.metrics import alignment
 from sonovid.metrics import offset as offsets
 
@@ -83,7 +83,7 @@ def check(entries: Sequence[Entry], *, captions: bool = False, workers: int = 0)
     """
     if scene := next((entry for entry in entries if entry.scene), None):
         raise ValueError(f"{scene.name} is a scene and has no file; files are checked")
-    with pool(workers) as run:
+    with process_pool(workers) as run:
         yield from run(partial(examine, captions=captions), entries)
 
 
@@ -95,8 +95,8 @@ def examine(entry: Entry, *, captions: bool = False) -> Report:
     try:
         info = media.probe(entry.path)
         report.seconds = float(info.duration)
-        motion = _look(entry, report) if info.has_video else None
-        wave = _listen(entry, report) if info.has_audio else None
+        motion = _check_video(entry, report) if info.has_video else None
+        wave = _check_audio(entry, report) if info.has_audio else None
     except (MediaError, OSError) as error:
         report.faults.insert(0, "broken")
         report.detail = str(error).removeprefix(f"{entry.path}: ")
@@ -105,7 +105,7 @@ def examine(entry: Entry, *, captions: bool = False) -> Report:
         if not there:
             report.faults.append(fault)
     if motion is not None and wave is not None and not {"silent", "frozen"} & set(report.faults):
-        _compare(motion, wave, report)
+        _check_offset(motion, wave, report)
     return report
 
 
@@ -113,9 +113,9 @@ def _length(entry: Entry) -> float:
     return min(SECONDS, entry.seconds or SECONDS)
 
 
-def _look(entry: Entry, report: Report) -> np.ndarray:
+def _check_video(entry: Entry, report: Report) -> np.ndarray:
     """The pictures' faults and fingerprints; returns how much they move, a value for each."""
-    if not scan(entry.path).constant:
+    if not read_timeline(entry.path).constant:
         report.faults.append("variable rate")
     height, width = media.probe(entry.path).size or (HEIGHT, HEIGHT)
     size = (HEIGHT, max(8, round(HEIGHT * width / height)))
@@ -128,7 +128,7 @@ def _look(entry: Entry, report: Report) -> np.ndarray:
     if len(frames) > 1 and max(steps) < STILL:
         report.faults.append("frozen")
     small = _cells(frames[[len(frames) * (2 * i + 1) // (2 * fingerprints.MOMENTS) for i in range(fingerprints.MOMENTS)]])
-    report.moments = [fingerprints.of_picture(frame) for frame in small]
+    report.moments = [fingerprints.frame_hash(frame) for frame in small]
     return alignment.motion_energy(iter(frames))
 
 
@@ -139,7 +139,7 @@ def _cells(frames: np.ndarray) -> np.ndarray:
     return (sums / (np.diff(rows)[None, :, None, None] * np.diff(columns)[None, None, :, None])).round().astype(np.uint8)
 
 
-def _listen(entry: Entry, report: Report) -> np.ndarray:
+def _check_audio(entry: Entry, report: Report) -> np.ndarray:
     """The sound's faults and fingerprint; returns its samples."""
     wave = media.read(entry.path, sample_rate=RATE, mono=True, start=entry.start, seconds=_length(entry), video=False).waveform
     assert wave is not None
@@ -151,7 +151,7 @@ def _listen(entry: Entry, report: Report) -> np.ndarray:
     report.clipped = clipped_share(samples)
     if report.clipped > CLIPPED_SHARE:
         report.faults.append("clipped")
-    report.moments = [*(report.moments or [0] * fingerprints.MOMENTS), *fingerprints.of_sounds(samples)]
+    report.moments = [*(report.moments or [0] * fingerprints.MOMENTS), *fingerprints.audio_hashes(samples)]
     return samples
 
 
@@ -166,12 +166,12 @@ def clipped_share(samples: np.ndarray) -> float:
     return float(lengths[lengths >= CLIPPED_RUN].sum() / max(1, len(samples)))
 
 
-def _compare(motion: np.ndarray, samples: np.ndarray, report: Report) -> None:
+def _check_offset(motion: np.ndarray, samples: np.ndarray, report: Report) -> None:
     """How far the sound lies from the pictures."""
     seconds = min(len(motion) / FPS, len(samples) / RATE)
     times, strength = alignment.onset_strength(samples, RATE)
-    sound = offsets.sound_curve(strength, times, seconds, float(FPS))
-    found = offsets.offset(sound, offsets.picture_curve(motion, np.arange(len(motion)) / FPS, seconds))
+    sound = offsets.audio_curve(strength, times, seconds, float(FPS))
+    found = offsets.offset(sound, offsets.video_curve(motion, np.arange(len(motion)) / FPS, seconds))
     report.offset, report.confidence = found
     if found.confidence >= CONFIDENCE and abs(found.seconds) >= OFFSET:
         report.faults.append("offset")
@@ -183,7 +183,7 @@ def find_copies(reports: Sequence[Report], entries: Sequence[Entry], *, share: f
     share: what is held out, as `data.held_out` of a training; 0 for no split.
     """
     held_out = {id(entry) for entry in (manifest.split(entries, share)[1] if share else [])}
-    for members in fingerprints.groups([report.moments for report in reports]):
+    for members in fingerprints.group_copies([report.moments for report in reports]):
         sides = {id(entries[i]) in held_out for i in members}
         for i in members:
             if i != members[0]:

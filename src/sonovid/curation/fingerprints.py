@@ -18,18 +18,18 @@ CONTRAST, CHANGE = 4.0, 0.3
 # Bands are as if they had noise this far below the loudest of the clip, as a ratio of powers: 50 dB.
 FLOOR = 1e-5
 # Fingerprints are alike where no more than this share of their bits differ. Of two that are drawn at random 2/3 and more do.
-ALIKE = 0.3
+MAX_DIFFERENCE = 0.3
 # Fingerprints with fewer bits in all are those of even pictures or of silence, which tell no clips apart.
 LEAST_BITS = 8
 
 
-def of_picture(frame: UInt8[np.ndarray, "8 9 3"]) -> int:
+def frame_hash(frame: UInt8[np.ndarray, "8 9 3"]) -> int:
     """The difference hash of a picture that was scaled to 8 by 9 pixels: 64 cells that darken, then 64 that brighten."""
     grey = frame.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-    return as_number(np.diff(grey, axis=1), CONTRAST)
+    return pack_signs(np.diff(grey, axis=1), CONTRAST)
 
 
-def of_sound(waveform: Float[np.ndarray, "n"], loudest: float = 0.0) -> int:
+def audio_hash(waveform: Float[np.ndarray, "n"], loudest: float = 0.0) -> int:
     """A sound's fingerprint (after Haitsma and Kalker 2002, sec. 4.2): 0 for silence and for less than 512 samples.
 
     Each bit says whether the difference of two neighbouring bands' energies grew, or fell, from one of nine stretches of time to
@@ -44,7 +44,7 @@ def of_sound(waveform: Float[np.ndarray, "n"], loudest: float = 0.0) -> int:
     if not loudest:
         return 0
     levels = np.log10(bands + FLOOR * loudest)
-    return as_number(np.diff(np.diff(levels, axis=1), axis=0), CHANGE)
+    return pack_signs(np.diff(np.diff(levels, axis=1), axis=0), CHANGE)
 
 
 def _bands(waveform: np.ndarray) -> np.ndarray:
@@ -59,38 +59,38 @@ def _bands(waveform: np.ndarray) -> np.ndarray:
     return bands.reshape(9, 8, 9).mean(1)
 
 
-def of_sounds(waveform: Float[np.ndarray, "n"]) -> list[int]:
+def audio_hashes(waveform: Float[np.ndarray, "n"]) -> list[int]:
     """The fingerprints of the thirds of a sound."""
     thirds = np.array_split(waveform, SOUNDS)
     loudest = max(float(_bands(third).max(initial=0.0)) for third in thirds)
-    return [of_sound(third, loudest) for third in thirds]
+    return [audio_hash(third, loudest) for third in thirds]
 
 
-def as_number(differences: np.ndarray, least: float) -> int:
+def pack_signs(differences: np.ndarray, least: float) -> int:
     """The signs of 64 differences as a number of 128 bits: those under -least, then those over least."""
     bits = np.concatenate([(differences < -least).ravel(), (differences > least).ravel()])
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def same(first: Sequence[int], second: Sequence[int]) -> bool | None:
+def hashes_match(first: Sequence[int], second: Sequence[int]) -> bool | None:
     """Whether the fingerprints of two clips' pictures, or of their sounds, agree; None where either has too few bits to tell."""
     if min(sum(value.bit_count() for value in one) for one in (first, second)) < LEAST_BITS:
         return None
     pairs = list(zip(first, second, strict=True))
-    return sum((a ^ b).bit_count() for a, b in pairs) <= ALIKE * sum((a | b).bit_count() for a, b in pairs)
+    return sum((a ^ b).bit_count() for a, b in pairs) <= MAX_DIFFERENCE * sum((a | b).bit_count() for a, b in pairs)
 
 
-def alike(first: Sequence[int], second: Sequence[int]) -> bool:
+def is_copy(first: Sequence[int], second: Sequence[int]) -> bool:
     """Whether two clips agree in their pictures and in their sound; a clip that lacks one, or has nothing in it, in the other."""
     if not first or not second:
         return False
-    pictures = same(first[:MOMENTS], second[:MOMENTS])
+    pictures = hashes_match(first[:MOMENTS], second[:MOMENTS])
     heard = bool(first[MOMENTS:] and second[MOMENTS:])
-    sounds = same(first[MOMENTS:], second[MOMENTS:]) if heard else None
+    sounds = hashes_match(first[MOMENTS:], second[MOMENTS:]) if heard else None
     return (pictures, sounds) in {(True, True), (True, None), (None, True)}
 
 
-def groups(fingerprints: Sequence[Sequence[int]], *, most: int = 50) -> list[list[int]]:
+def group_copies(fingerprints: Sequence[Sequence[int]], *, most: int = 50) -> list[list[int]]:
     """The numbers of clips that are alike, in groups of two or more; the first of each group comes first in the list.
 
     Only clips that agree in a whole quarter of some moment's cells are compared, each with at most `most` groups of such a
@@ -114,7 +114,7 @@ def groups(fingerprints: Sequence[Sequence[int]], *, most: int = 50) -> list[lis
                     continue
                 bucket = buckets[place, quarter, key]
                 for j in bucket:
-                    if root(i) != root(j) and alike(fingerprints[j], moments):
+                    if root(i) != root(j) and is_copy(fingerprints[j], moments):
                         parent[max(root(i), root(j))] = min(root(i), root(j))
                 # One clip of each group is enough to find the others by.
                 if len(bucket) < most and root(i) not in {root(j) for j in bucket}:

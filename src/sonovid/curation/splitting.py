@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 # Pictures are compared at this height; PySceneDetect's own default makes them about as small.
 HEIGHT = 144
 # A film may be as long as it is: a few pictures of it are in memory at a time.
-WHOLE = media.Limits(max_seconds=1e6)
+UNLIMITED = media.Limits(max_seconds=1e6)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def shots(path: "str | Path", *, threshold: float | int = 27.0, least: float | i
     if info.size is None or info.fps is None:
         raise ValueError(f"{path}: has no pictures, so no shots")
     height, width = info.size
-    shown = media.stream_frames(path, size=(HEIGHT, max(8, round(HEIGHT * width / height))), limits=WHOLE)
+    shown = media.stream_frames(path, size=(HEIGHT, max(8, round(HEIGHT * width / height))), limits=UNLIMITED)
     rate = float(shown.fps)
     detector = ContentDetector(threshold=threshold, min_scene_len=max(1, round(least * rate)))
     cuts: list[int] = []
@@ -102,9 +102,9 @@ def cut(path: "str | Path", shot: Shot, out: "str | Path", *, quality: int = 18)
     rate = info.sample_rate or 48000
     if info.has_audio:
         part: dict[str, Any] = {"start": shot.start, "seconds": shot.seconds}
-        waveform = media.read(path, video=False, limits=WHOLE, **part).waveform
+        waveform = media.read(path, video=False, limits=UNLIMITED, **part).waveform
     else:
         waveform = None
     if waveform is None:
         waveform = np.zeros((1, count(shot.seconds, rate)), np.float32)
-    media.mux(media.Source(path, shot.start, shot.seconds, limits=WHOLE), waveform, rate, out, quality=quality)
+    media.mux(media.Source(path, shot.start, shot.seconds, limits=UNLIMITED), waveform, rate, out, quality=quality)

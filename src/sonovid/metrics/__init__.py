@@ -1,1 +1,1 @@
-"""What can be said of anyone's clips: events in sound and in pictures, and how well they agree."""
+"""Metrics of generated video and audio: extractors, estimators, evaluation of sets, comparison of systems, and reports."""

@@ -1,19 +1,19 @@
-"""The metrics of sound that published tables give: FAD on VGGish, FD, IS, KL, KAD and KID on PANNs, the "FAD" of AudioCLIP.
+"""Audio metrics of published tables: FAD on VGGish; FD, IS, KL, KAD and KID on PANNs; the "FAD" on AudioCLIP.
 
-Three different numbers are called FAD in the papers that this package compares; here each bears its network in its name.
+The papers that this package compares call three different numbers FAD. Here each has its network in its name.
 """
 
 import numpy as np
 from jaxtyping import Shaped
 
-from sonovid.metrics.base import Arrays, ClipDistance, Distance, Metric, PairedScore, SetFacts, SetScore
+from sonovid.metrics.base import Arrays, ClipDistance, Distance, Metric, PairedScore, SetInfo, SetScore
 from sonovid.metrics.extractors.audioclip import AudioClipFeatures
 from sonovid.metrics.extractors.cnn14 import PannsFeatures
 from sonovid.metrics.extractors.vggish import VGGishAudioLDM, VGGishFeatures
 from sonovid.metrics.frechet import frechet, per_clip
 from sonovid.metrics.kernels import kad, kvd
 from sonovid.metrics.scores import inception_score, paired_kl
-from sonovid.metrics.sizes import infinity
+from sonovid.metrics.sizes import frechet_infinity
 
 KILGOUR, GUI, CHUNG = "Kilgour et al. 2019", "Gui et al. 2024", "Chung et al. 2025"
 LIU, KREUK, RUAN = "Liu et al. 2023", "Kreuk et al. 2023", "Ruan et al. 2023"
@@ -21,12 +21,12 @@ PATCH_SECONDS = 0.975
 
 
 def in_the_limit(generated: Shaped[np.ndarray, "n d"], reference: Shaped[np.ndarray, "m d"]) -> float:
-    """The Fréchet distance of infinitely many generated rows, by a line through 25 sizes, seed 0."""
-    return infinity(generated, reference).value
+    """The Fréchet distance extrapolated to infinitely many generated rows, from 25 sizes, seed 0."""
+    return frechet_infinity(generated, reference).value
 
 
 def split_inception(logits: Shaped[np.ndarray, "n k"]) -> float:
-    """The mean of the inception scores of ten tenths of the set, shuffled by seed 2020 (audioldm_eval, av-benchmark).
+    """The mean inception score of ten splits of the set, shuffled with seed 2020 (audioldm_eval, av-benchmark).
 
     Raises:
         ValueError: fewer than ten clips.
@@ -35,13 +35,13 @@ def split_inception(logits: Shaped[np.ndarray, "n k"]) -> float:
 
 
 def kl_of_logits(generated: Arrays, reference: Arrays) -> float:
-    """KL(reference || generated) of the softmax of two clips' logits, in nats, with logarithms throughout (av-benchmark)."""
+    """KL(reference || generated) of the softmax of two clips' logits, in nats, with log-softmax throughout (av-benchmark)."""
     return float(paired_kl(generated["logits"][None], reference["logits"][None])[0])
 
 
-def patch_warning(facts: SetFacts) -> str:
-    """Where clips are shorter than one patch of VGGish."""
-    seconds = facts["seconds"]
+def patch_warning(info: SetInfo) -> str:
+    """Warn if clips are shorter than one patch of VGGish."""
+    seconds = info["seconds"]
     return f"clips of {seconds:.2g} s: VGGish needs {PATCH_SECONDS} s" if seconds < PATCH_SECONDS else ""
 
 
@@ -60,7 +60,7 @@ VGGISH: tuple[Metric, ...] = (
     Distance(
         "fad_vggish_audioldm",
         "fad",
-        "Fréchet distance of VGGish's patches as audioldm_eval hears files: first channel, less its mean, at least 2 s",
+        "Fréchet distance of VGGish's patches with audioldm_eval's preprocessing: first channel, mean removed, at least 2 s",
         "lower",
         LIU,
         extractor=VGGishAudioLDM,
@@ -70,7 +70,7 @@ VGGISH: tuple[Metric, ...] = (
     Distance(
         "fad_inf_vggish",
         "fad_inf",
-        "fad_vggish in the limit of many generated rows (a line in 1/N through 25 sizes, seed 0)",
+        "fad_vggish extrapolated to infinitely many generated rows (a line in 1/N through 25 sizes, seed 0)",
         "lower",
         GUI,
         warn=patch_warning,
@@ -80,7 +80,7 @@ VGGISH: tuple[Metric, ...] = (
     ClipDistance(
         "fad_vggish_per_sample",
         "fad_per_sample",
-        "Fréchet distance of each clip's own patches from the whole reference, mean over clips of two patches and more",
+        "Fréchet distance of each clip's own patches from the whole reference, mean over clips with two or more patches",
         "lower",
         GUI,
         warn=patch_warning,
@@ -121,7 +121,7 @@ PANNS: tuple[Metric, ...] = (
     Distance(
         "kid_panns",
         "kid",
-        "unbiased cubic kernel distance of Cnn14's features, of whole sets: what a mean over many subsets tends to",
+        "unbiased cubic kernel distance of Cnn14's features, of whole sets: the limit of a mean over many subsets",
         "lower",
         LIU,
         extractor=PannsFeatures,
@@ -139,7 +139,7 @@ PANNS: tuple[Metric, ...] = (
     PairedScore(
         "kl_panns",
         "kl",
-        "KL of Cnn14's 527 classes (softmax), reference against generated, per pair by name",
+        "KL(reference || generated) of Cnn14's 527 classes (softmax), per pair by name",
         "lower",
         KREUK,
         "nats",

@@ -1,17 +1,19 @@
-"""What a metric is made of: how files are read, what is extracted from them, and what is computed from that.
+"""Base classes of metrics and of feature extractors.
 
-An `Extractor` turns a clip into named arrays, which are cached by the file's hash. A metric is a computation on the arrays of two
-sets of clips, in one of five kinds, so that intervals, floors and ceilings are made in one place and alike for all:
+An `Extractor` turns a clip into named arrays, which are cached under the hash of the file. A metric is a computation on the
+arrays of two sets of clips, of one of five kinds. Each kind defines how its confidence interval, its random baseline (floor) and
+its upper bound (ceiling) are computed:
 
     Distance      two sets of rows -> one number             FVD, KVD, FAD, ...     floor: two halves of the reference
     ClipDistance  rows of one clip, a set -> number          per-sample FAD         floor: clips of one half, the other half
     SetScore      one set of rows -> one number              inception score
-    PairedScore   a clip and its partner by name -> number   KL, beats              floor: another clip's partner
+    PairedScore   a clip and its partner by name -> number   KL, beats              floor: the partner of another clip
     ClipScore     streams of one clip -> one number          AV-Align, CLAP score   floor: streams of two clips
 
-The ceiling of a SetScore and of a ClipScore is the reference's own value.
+The ceiling of a SetScore and of a ClipScore is the value of the reference itself.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,32 +23,41 @@ from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 
+from sonovid.core import renamed
 from sonovid.core.clip import Clip
 from sonovid.media import FrameStream
 
 Arrays = Mapping[str, np.ndarray]
-# "zero" and "one": the nearer to it, the better.
+# "zero" and "one": values closer to it are better.
 Better = Literal["lower", "higher", "zero", "one"]
 Stream = Literal["video", "audio", "text"]
 
 
-class Missing(ValueError):
-    """Weights that are not at hand: one line that says which file to fetch and from where."""
+class UnavailableError(ValueError):
+    """Weights or a library that a metric needs are missing. The message says which file to fetch and from where."""
 
 
-class Unfit(ValueError):
-    """A clip that a metric cannot be computed for (too short, silent, without pictures): the clip is left out and counted."""
+class UnusableClipError(ValueError):
+    """A clip for which a metric cannot be computed: too short, silent or without video. It is left out and counted."""
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How an extractor wants files read (the arguments of `media.read`); None is the file's own.
+class InputSpec:
+    """How an extractor wants files to be read (the arguments of `media.read`). None keeps the file's own value.
 
-    video, audio, text: what it looks at. fps: frames per second. size: (h, w). sample_rate: in Hz. mono: whether channels are
-    mixed down on reading. seconds: the most that is read. placed: whether sound lies where its time stamps put it beside the
-    pictures; False: its samples from the first on (`media.read_as_decoded`; sound alone), as published programs hear a file.
-    streamed: the pictures come one after the other (`Material.stream`), so that memory does not grow with the file; sound is not
-    read then. It changes no number, and is not part of the record.
+    Args:
+        video: read the video.
+        audio: read the audio.
+        text: use the caption.
+        fps: frames per second.
+        size: (height, width) in pixels.
+        sample_rate: in Hz.
+        mono: mix the channels down.
+        seconds: read at most this much.
+        placed: place the audio by its time stamps relative to the video. False: all samples from the first one on
+            (`media.read_as_decoded`, audio only), as published evaluation programs read a file.
+        streamed: pass the frames one by one (`Sample.stream`), so that memory does not grow with the file. The audio is not read
+            then. This changes no number and is not part of the record.
     """
 
     video: bool = False
@@ -75,13 +86,16 @@ class Reading:
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One file or folder of weights that an extractor needs.
+    """A file or folder of weights that an extractor needs.
 
-    name: the file's usual name, under which it is looked for in the weights folder; or the hub id OWNER/NAME of a transformers
-    model, looked for as a folder of that name, then in the hub's cache. source: where it is had, in words. sha256: the published
-    checksum, or its first digits, or "" where none is published: the hash of the file used is in every result anyway.
-    md5: where that is what is published. revision: the hub model's commit whose files are used, 40 hex digits; in the hub's cache
-    no other is taken. licence: of the weights, as far as known.
+    Args:
+        name: the usual file name, looked for in the weights folder; or the Hub id OWNER/NAME of a transformers model, looked for
+            as a folder of that name and then in the Hub's cache.
+        source: where to get it, in words.
+        sha256: the published checksum or its first digits; "" if none is published. The hash of the file used is in every result.
+        licence: of the weights, as far as known.
+        md5: the published MD5, if no SHA-256 is published.
+        revision: the commit of the Hub model, 40 hex digits. No other commit is taken from the Hub's cache.
     """
 
     name: str
@@ -93,8 +107,14 @@ class WeightFile:
 
 
 @dataclass(frozen=True)
-class Material:
-    """One sample as an extractor gets it: its clip as read, and its caption. stream: its pictures, where they are streamed."""
+class Sample:
+    """The input of `Extractor.prepare`.
+
+    Attributes:
+        clip: the clip as read; None if the extractor reads neither stream or streams the frames.
+        caption: the clip's caption.
+        stream: the frames, if they are streamed.
+    """
 
     clip: Clip | None
     caption: str = ""
@@ -102,45 +122,66 @@ class Material:
 
 
 class Extractor(ABC):
-    """From clips to named arrays. Constructing one is cheap; `load` reads its weights.
+    """Turns clips into named arrays. The constructor is cheap; `load` loads the weights.
 
-    name: part of the names of the metrics made of it. version: changed whenever its numbers change. reading: how files are read
-    for it. weights: what it needs. settings: everything else its numbers depend on, as plain values for the record and the cache.
+    Attributes:
+        name: part of the names of the metrics that use it.
+        version: changed whenever its numbers change.
+        what: one line of description.
+        input_spec: how files are read for it.
+        weights: the files that it needs.
+        settings: everything else that its numbers depend on, as plain values, for the record and the cache.
+        batch_size: samples per call of `embed`.
     """
 
     name: ClassVar[str]
     version: ClassVar[str] = "1"
     what: ClassVar[str] = ""
-    reading: ClassVar[Reading]
+    input_spec: ClassVar[InputSpec]
     weights: ClassVar[tuple[WeightFile, ...]] = ()
     settings: ClassVar[Mapping[str, Any]] = {}
     batch_size: ClassVar[int] = 8
 
-    def load(self, files: Sequence[Path], device: str = "cpu") -> None:  # noqa: B027 (nothing to do where there are no weights)
-        """Read the weights, in the order of `weights`, whose checksums are verified already.
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "reading" in vars(cls) and "input_spec" not in vars(cls):
+            warnings.warn(
+                f"{cls.__name__}.reading is now input_spec; the old name will be removed", DeprecationWarning, stacklevel=2
+            )
+            cls.input_spec = vars(cls)["reading"]
+
+    def load(self, files: Sequence[Path], device: str = "cpu") -> None:  # noqa: B027 (nothing to do without weights)
+        """Load the weights.
+
+        Args:
+            files: in the order of `weights`; their checksums are verified already.
+            device: where the network runs.
 
         Raises:
-            ValueError: weights of another network: keys or shapes differ.
+            ValueError: the weights belong to another network: keys or shapes differ.
         """
 
     @abstractmethod
-    def prepare(self, material: Material) -> Arrays:
-        """What of one sample goes on to `embed`; runs in the decoding processes, so keep it to numpy where that is simple.
+    def prepare(self, sample: Sample) -> Arrays:
+        """Compute the input of `embed` for one sample.
+
+        This runs in the decoding processes; prefer numpy to torch here.
 
         Raises:
-            Unfit: the sample cannot be used, and why.
+            UnusableClipError: the sample cannot be used, and why.
         """
 
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
-        """The features of some samples, one mapping of arrays each; the same whatever the batch. Default: what was prepared.
+        """Compute the features of some samples. They do not depend on the batch. Default: the prepared arrays.
 
-        By convention an array has its rows first: [k d] with k patches, windows or frames of the clip, or [d] for one row.
+        By convention the first axis of an array counts rows: [k d] with k patches, windows or frames of the clip, or [d] for one
+        row.
         """
         return list(prepared)
 
 
-class SetFacts(TypedDict):
-    """What the files of a set are like as they lie on disk, medians over the clips; None where they have no such stream."""
+class SetInfo(TypedDict):
+    """Properties of the files of a set: medians over the clips, None for a stream that they lack."""
 
     clips: int
     seconds: float
@@ -151,11 +192,16 @@ class SetFacts(TypedDict):
 
 @dataclass(frozen=True)
 class Metric:
-    """What all kinds have in common.
+    """What all kinds of metrics have in common.
 
-    name: with the extractor's name in it. family: what `--metrics` selects several by. what: one line. better: which way is good.
-    unit: of the value, "" for none. source: the paper. warn: from what is known of the files of a set (`SetFacts`) to a line
-    where the metric is known not to work at that setting, or "".
+    Args:
+        name: unique; contains the name of the extractor.
+        family: a name under which `--metrics` selects several metrics.
+        what: one line of description.
+        better: which values are better.
+        source: the paper.
+        unit: of the value; "" for none.
+        warn: returns a warning if the metric is known not to work for a set with these properties (`SetInfo`), else "".
     """
 
     name: str
@@ -164,11 +210,11 @@ class Metric:
     better: Better
     source: str = ""
     unit: str = ""
-    warn: Callable[[SetFacts], str] = field(default=lambda facts: "", kw_only=True)
+    warn: Callable[[SetInfo], str] = field(default=lambda info: "", kw_only=True)
 
     @property
     def extractors(self) -> tuple[type[Extractor], ...]:
-        """The extractors whose arrays it is computed from."""
+        """The extractors whose arrays the metric is computed from."""
         raise NotImplementedError
 
 
@@ -176,8 +222,11 @@ class Metric:
 class Distance(Metric):
     """A distance between the rows of two sets.
 
-    key: the array of the extractor that holds the rows. distance: (generated [n d], reference [m d]) -> number, in float64.
-    by_size: whether its bias depends on the number of rows, so that it is also given at matched N.
+    Args:
+        extractor: the extractor of the rows.
+        key: the extractor's array that holds the rows.
+        distance: (generated [n d], reference [m d]) -> number, in float64.
+        by_size: whether the bias depends on the number of rows. If so, the value at matched N is reported too.
     """
 
     extractor: type[Extractor] = field(kw_only=True)
@@ -192,9 +241,13 @@ class Distance(Metric):
 
 @dataclass(frozen=True)
 class ClipDistance(Metric):
-    """A distance of each generated clip's own rows from the rows of the whole reference; the set's value is the mean.
+    """The distance of each generated clip's rows from the rows of the whole reference. The value of a set is the mean.
 
-    distances: (the rows [k d] of each clip, reference [m d]) -> one number per clip. least: rows that a clip needs.
+    Args:
+        extractor: the extractor of the rows.
+        key: the extractor's array that holds the rows.
+        distances: (the rows [k d] of each clip, reference [m d]) -> one number per clip.
+        least: the number of rows that a clip needs.
     """
 
     extractor: type[Extractor] = field(kw_only=True)
@@ -209,7 +262,7 @@ class ClipDistance(Metric):
 
 @dataclass(frozen=True)
 class SetScore(Metric):
-    """A number of one set alone: rows [n d] -> number."""
+    """A score of one set alone: rows [n d] -> number."""
 
     extractor: type[Extractor] = field(kw_only=True)
     key: str = field(default="logits", kw_only=True)
@@ -222,9 +275,10 @@ class SetScore(Metric):
 
 @dataclass(frozen=True)
 class PairedScore(Metric):
-    """A number of a generated clip and the reference clip of the same name, from one extractor's arrays of both.
+    """A score of a generated clip and the reference clip of the same name, from one extractor's arrays of both.
 
-    The set's value is the mean. NaN for a pair for which it is not defined: such pairs are left out of the mean and counted.
+    The value of a set is the mean. NaN means that the score is undefined for a pair; such pairs are excluded from the mean and
+    counted.
     """
 
     extractor: type[Extractor] = field(kw_only=True)
@@ -237,9 +291,13 @@ class PairedScore(Metric):
 
 @dataclass(frozen=True)
 class ClipScore(Metric):
-    """A number of the streams of one clip: score(arrays of `of`, arrays of `to`), NaN where it is not defined.
+    """A score of the streams of one clip.
 
-    The floor takes `to` from another clip. summary: from the values of all clips to the set's; default: the mean without NaN.
+    Args:
+        of: the first extractor.
+        to: the second extractor. For the floor, its arrays are taken from another clip.
+        score: (arrays of `of`, arrays of `to`) -> number; NaN where it is undefined.
+        summary: from the values of all clips to the value of the set; default: the mean without NaN.
     """
 
     of: type[Extractor] = field(kw_only=True)
@@ -250,3 +308,15 @@ class ClipScore(Metric):
     @property
     def extractors(self) -> tuple[type[Extractor], ...]:
         return (self.of,) if self.of is self.to else (self.of, self.to)
+
+
+__getattr__ = renamed.attributes(
+    __name__,
+    {
+        "Material": "Sample",
+        "Missing": "UnavailableError",
+        "Reading": "InputSpec",
+        "SetFacts": "SetInfo",
+        "Unfit": "UnusableClipError",
+    },
+)

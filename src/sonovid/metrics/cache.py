@@ -1,4 +1,4 @@
-"""Features kept on disk: one small file per clip and extractor, taken only where everything that they depend on is the same."""
+"""On-disk cache of features: one small file per clip and extractor, used only if everything the features depend on is equal."""
 
 import hashlib
 import json
@@ -20,12 +20,12 @@ from sonovid.metrics.base import Arrays
 
 log = logging.getLogger(__name__)
 
-# Whatever may change a feature in the last digit or more: decoders, resamplers, onsets, flow, networks.
+# Libraries that may change a feature: decoders, resamplers, onset detection, optical flow, networks.
 LIBRARIES = ("numpy", "scipy", "torch", "av", "soxr", "pillow", "librosa", "opencv-python-headless", "transformers")
 
 
 def library_versions() -> dict[str, str]:
-    """The versions of what features are computed with; libraries that are not installed are not named."""
+    """The versions of the installed libraries that features are computed with."""
     found = {"sonovid": __version__}
     for name in LIBRARIES:
         try:
@@ -36,7 +36,7 @@ def library_versions() -> dict[str, str]:
 
 
 def default_folder() -> Path:
-    """$SONOVID_CACHE, or sonovid in the user's cache folder."""
+    """`$SONOVID_CACHE/features`, or `sonovid/features` in the user's cache folder."""
     if chosen := os.environ.get("SONOVID_CACHE"):
         return Path(chosen).expanduser() / "features"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sonovid" / "features"
@@ -44,10 +44,17 @@ def default_folder() -> Path:
 
 @dataclass
 class Cache:
-    """Features by what they depend on. folder None: nothing is kept.
+    """Features by cache key.
 
-    Each file holds the key it was made under and a digest of its arrays. One whose key or digest does not fit (a flipped bit, a
-    file moved here from elsewhere) is said to be so in the log, computed anew and replaced.
+    Each file contains its key and a digest of its arrays. A file whose key or digest does not match (a flipped bit, a file copied
+    from elsewhere) is reported in the log, computed again and replaced.
+
+    Args:
+        folder: where features are stored; None: nowhere.
+
+    Attributes:
+        hits: how many entries were used.
+        refused: how many files were invalid.
     """
 
     folder: Path | None
@@ -55,7 +62,7 @@ class Cache:
     refused: int = field(default=0, init=False)
 
     def get(self, key: Mapping[str, Any]) -> Arrays | str | None:
-        """Arrays, or the reason why the clip was unfit, or None where there is nothing."""
+        """Look up a key: arrays, or the reason why the clip is unusable, or None if there is no entry."""
         if self.folder is None:
             return None
         path = self._path(key)
@@ -76,14 +83,14 @@ class Cache:
         return about.get("unfit", arrays)
 
     def put(self, key: Mapping[str, Any], found: Arrays | str) -> None:
-        """Keep arrays, or the reason why the clip is unfit."""
+        """Store arrays, or the reason why the clip is unusable."""
         if self.folder is None:
             return
         arrays = {} if isinstance(found, str) else {name: np.ascontiguousarray(array) for name, array in found.items()}
         about = {"key": _text(key), "digest": _digest(arrays)} | ({"unfit": found} if isinstance(found, str) else {})
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic.new_file(path) as aside:
+        with atomic.atomic_file(path) as aside:
             aside.write_bytes(save(arrays, about))
 
     def _path(self, key: Mapping[str, Any]) -> Path:
@@ -93,7 +100,7 @@ class Cache:
 
     def _refuse(self, path: Path, why: str) -> None:
         self.refused += 1
-        log.warning("cached features %s: the file %s; computed anew", path, why)
+        log.warning("cached features %s: the file %s; computed again", path, why)
 
 
 def _text(key: Mapping[str, Any]) -> str:

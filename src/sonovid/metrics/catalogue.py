@@ -1,4 +1,4 @@
-"""All metrics by name and by family, and what each needs."""
+"""All metrics by name and by family, and what each requires."""
 
 import difflib
 import re
@@ -8,21 +8,21 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from sonovid.metrics.base import ClipDistance, Distance, Metric, Missing, PairedScore, SetFacts
-from sonovid.metrics.extraction import ready
-from sonovid.metrics.extractors.peaks import PicturePeaks
+from sonovid.metrics.base import ClipDistance, Distance, Metric, PairedScore, SetInfo, UnavailableError
+from sonovid.metrics.extractors.peaks import MotionPeaks
+from sonovid.metrics.lazy_extractor import resolve_extractor
 from sonovid.metrics.synchrony import BEATS_SECONDS, OFFSET_FPS
 
-# Where METRICS are defined, in the order of tables.
+# The modules that define METRICS, in the order of tables.
 MODULES = ("video", "audio", "semantic", "synchrony", "scenes", "reconstruction", "quality")
-# Only for reconstructions, or too slow or too near to another to be computed without being named.
+# Families computed only when named: for reconstructions only, too slow, or close to another metric.
 NOT_BY_DEFAULT = frozenset(["reconstruction", "av_align_own_size", "dnsmos"])
-# Of a family with many rows those that stand for it by default.
-HEADLINES = frozenset(["beats_100ms", "beats_100ms_above_chance"])
-# Up to this shorter side in pixels, flow at the file's own size is computed without being named.
-OWN_SIZE = 256
-# Names that metrics had before: results and commands that hold them still mean the same number.
-FORMER = {"av_align_sony_256": "av_align_sony", "av_align_256": "av_align_sony"}
+# The metrics of the family "beats" that are computed by default.
+DEFAULT_BEATS = frozenset(["beats_100ms", "beats_100ms_above_chance"])
+# Above this shorter side in pixels, optical flow at full size is computed only when named.
+MAX_DEFAULT_SIDE = 256
+# Earlier names of metrics. Results and commands that contain them mean the same number.
+RENAMED_METRICS = {"av_align_sony_256": "av_align_sony", "av_align_256": "av_align_sony"}
 
 
 @cache
@@ -45,18 +45,20 @@ def families() -> dict[str, list[str]]:
 
 
 def select(words: "str | Sequence[str] | None" = None) -> list[Metric]:
-    """The metrics that some names and families stand for, "NAME,FAMILY,..." or a list; None: all but a few that must be named.
+    """Select metrics by name and family.
 
-    A word that is both stands for the family.
+    Args:
+        words: "NAME,FAMILY,..." or a list; None: all metrics except the families of `NOT_BY_DEFAULT`. A word that is both a name
+            and a family means the family.
 
     Raises:
-        ValueError: no such metric or family, and which come near.
+        ValueError: no such metric or family; the message suggests similar names.
     """
     if words is None:
         return [metric for metric in metrics().values() if metric.family not in NOT_BY_DEFAULT]
     chosen: dict[str, Metric] = {}
-    for given in [w.strip().lower() for w in words.split(",")] if isinstance(words, str) else words:
-        word = FORMER.get(given, given)
+    for name in [w.strip().lower() for w in words.split(",")] if isinstance(words, str) else words:
+        word = RENAMED_METRICS.get(name, name)
         names = families().get(word, [])
         if word in metrics() and word not in names:
             names = [word]
@@ -72,8 +74,8 @@ def select(words: "str | Sequence[str] | None" = None) -> list[Metric]:
     return list(chosen.values())
 
 
-# Words by which captions speak of music.
-MUSIC = re.compile(
+# Captions that contain one of these words describe music.
+MUSIC_WORDS = re.compile(
     r"\b(music\w*|song|songs|sing\w*|danc\w*|drum\w*|guitar\w*|piano|violin|orchestra|band|melod\w*|beat|beats|rhythm\w*|choir)\b"
 )
 
@@ -81,25 +83,32 @@ MUSIC = re.compile(
 Reasons = list[tuple[Metric, str]]
 
 
-def curated(metrics: Sequence[Metric], facts: SetFacts, captions: Sequence[str]) -> tuple[list[Metric], Reasons]:
-    """What of a default selection says something about clips like these, and the rest with the reason.
+def filter_default_metrics(metrics: Sequence[Metric], info: SetInfo, captions: Sequence[str]) -> tuple[list[Metric], Reasons]:
+    """Split a default selection into the metrics that are informative for a set of clips, and the rest with the reasons.
 
-    Beats are of music that lasts; of their twelve rows the hit rate and what it is above chance stand for all. Offsets need
-    pictures close enough in time. Flow at the file's own size takes a processor's seconds for every second of large pictures.
+    Beats need music of some length; of the family's twelve metrics only the hit rate and its excess over chance are kept. Offsets
+    need a sufficient frame rate. Optical flow at full size takes several seconds of CPU time per second of large video.
+
+    Args:
+        metrics: the selection.
+        info: the properties of the set.
+        captions: the captions of its clips.
     """
-    music = facts["seconds"] >= BEATS_SECONDS and any(MUSIC.search(words.lower()) for words in captions)
-    large = facts["size"] is not None and min(facts["size"]) > OWN_SIZE
-    slow = facts["fps"] is not None and facts["fps"] < OFFSET_FPS
+    music = info["seconds"] >= BEATS_SECONDS and any(MUSIC_WORDS.search(words.lower()) for words in captions)
+    large = info["size"] is not None and min(info["size"]) > MAX_DEFAULT_SIDE
+    slow = info["fps"] is not None and info["fps"] < OFFSET_FPS
     kept: list[Metric] = []
     rest: Reasons = []
     for metric in metrics:
         reason = ""
-        if metric.family == "beats" and (not music or metric.name not in HEADLINES):
-            reason = "beats are of music: name them where captions do not" if not music else "a finer view of the beats: name it"
+        if metric.family == "beats" and (not music or metric.name not in DEFAULT_BEATS):
+            reason = (
+                "beats are of music: name them if captions do not mention it" if not music else "a detail of the beats: name it"
+            )
         elif metric.family == "offset" and slow:
-            reason = f"below {OFFSET_FPS} frames per second the moment of an impact cannot be seen: name it"
-        elif large and any(kind is PicturePeaks for kind in metric.extractors):
-            reason = f"flow of pictures above {OWN_SIZE} pixels at their own size is slow: name it"
+            reason = f"below {OFFSET_FPS} frames per second the time of an impact cannot be determined: name it"
+        elif large and any(extractor is MotionPeaks for extractor in metric.extractors):
+            reason = f"optical flow at full size is slow above {MAX_DEFAULT_SIDE} pixels: name it"
         if reason:
             rest.append((metric, reason))
         else:
@@ -107,8 +116,8 @@ def curated(metrics: Sequence[Metric], facts: SetFacts, captions: Sequence[str])
     return kept, rest
 
 
-def of_reconstructions(chosen: Sequence[Metric]) -> list[Metric]:
-    """The same functions on reconstructions: distances under the names that papers give them there, rFVD, rKVD, rFAD."""
+def reconstruction_metrics(chosen: Sequence[Metric]) -> list[Metric]:
+    """Metrics for reconstructions: distances get the prefix "r" that papers use (rFVD, rKVD, rFAD)."""
     return [
         replace(metric, name=f"r{metric.name}", what=f"{metric.what}; of reconstructions")
         if isinstance(metric, Distance)
@@ -118,8 +127,16 @@ def of_reconstructions(chosen: Sequence[Metric]) -> list[Metric]:
 
 
 @dataclass(frozen=True)
-class Needs:
-    """What a metric asks for beside the generated clips. missing: what is not at hand, in one line, or ""."""
+class MetricRequirements:
+    """What a metric requires besides the generated clips.
+
+    Attributes:
+        reference: a reference set.
+        pairs: a reference with clips of the same names.
+        captions: captions.
+        weights: weight files, and where to get them.
+        missing: which weights or library are missing, in one line, or "".
+    """
 
     reference: bool
     pairs: bool
@@ -128,18 +145,18 @@ class Needs:
     missing: str
 
 
-def needs(metric: Metric, folder: "str | Path | None" = None) -> Needs:
-    """What a metric needs, and whether its weights are at hand."""
+def metric_requirements(metric: Metric, folder: "str | Path | None" = None) -> MetricRequirements:
+    """What a metric requires, and whether its weights are available."""
     missing = ""
     try:
-        for kind in metric.extractors:
-            ready(kind, folder)
-    except (Missing, ValueError) as error:
+        for extractor in metric.extractors:
+            resolve_extractor(extractor, folder)
+    except (UnavailableError, ValueError) as error:
         missing = str(error)
-    return Needs(
+    return MetricRequirements(
         reference=isinstance(metric, Distance | ClipDistance | PairedScore),
         pairs=isinstance(metric, PairedScore),
-        captions=any(kind.reading.text for kind in metric.extractors),
-        weights=tuple(f"{file.name} from {file.source}" for kind in metric.extractors for file in kind.weights),
+        captions=any(extractor.input_spec.text for extractor in metric.extractors),
+        weights=tuple(f"{file.name} from {file.source}" for extractor in metric.extractors for file in extractor.weights),
         missing=missing,
     )

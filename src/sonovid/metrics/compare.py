@@ -1,4 +1,4 @@
-"""Systems side by side: which differ, and which only seem to."""
+"""Comparison of systems: statistical tests of the differences between their results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,20 +7,28 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import norm
 
-from sonovid.metrics.record import Differing, differences
-from sonovid.metrics.results import Evaluation, Result, worth
+from sonovid.metrics.record import RecordDifference, record_differences
+from sonovid.metrics.results import Evaluation, Result, oriented_value
 from sonovid.metrics.statistics import holm, paired_difference, wilcoxon
 
-# Fewer pairs than this cannot be told apart at any usual level.
+# With fewer pairs no usual significance level can be reached.
 LEAST = 6
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric of two systems: first - second.
+    """One metric of two systems.
 
-    p: of no difference; adjusted: the same after Holm's correction over all comparisons of the call. wilcoxon: p of the signed
-    ranks, beside it, where there are pairs. test: what was done, in words. barred: why the two may not be compared, or "".
+    Attributes:
+        metric, first, second: the metric's name and the systems' titles.
+        difference: first - second.
+        low, high: its 95 % interval.
+        p: of no difference.
+        adjusted: `p` after Holm's correction over all comparisons of the call.
+        wilcoxon: p of Wilcoxon's signed-rank test, if there are pairs.
+        pairs: the number of pairs of clips.
+        test: the test, in words.
+        barred: why the two must not be compared, or "".
     """
 
     metric: str
@@ -41,20 +49,20 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """All comparisons, and what the records of the systems differ in."""
+class Comparisons:
+    """All comparisons, and the differences between the systems' records."""
 
     comparisons: tuple[Comparison, ...]
-    differing: tuple[Differing, ...]
+    differing: tuple[RecordDifference, ...]
 
     def between(self, metric: str, first: str, second: str) -> Comparison | None:
-        """The comparison of two systems by a metric, either way round."""
+        """The comparison of two systems by a metric, in either order."""
         return next((c for c in self.comparisons if c.metric == metric and {c.first, c.second} == {first, second}), None)
 
     def best(self, metric: str, evaluations: Sequence[Evaluation], level: float = 0.05) -> dict[str, str]:
-        """Of each system: "best", "same" where it is not told apart from the best, "" where it is worse; by title.
+        """Mark each system, by title: "best", "same" if it does not differ significantly from the best, "" if it is worse.
 
-        Where two of them may not be compared there is no best, and all are "".
+        If any two of them must not be compared there is no best, and all marks are "".
         """
         values = {one.title: goodness(r) for one in evaluations for r in one.results if r.name == metric and np.isfinite(r.value)}
         barred = any(c.barred for c in self.comparisons if c.metric == metric)
@@ -70,31 +78,33 @@ class Compared:
         return marks
 
 
-def compare(evaluations: Sequence[Evaluation], *, seed: int = 0) -> Compared:
-    """Every two systems by every metric that both have.
+def compare(evaluations: Sequence[Evaluation], *, seed: int = 0) -> Comparisons:
+    """Compare every two systems by every metric that both have.
 
-    Numbers made of one value per clip: mean difference over the clips that both have, with its interval and p by exchange within
-    pairs. Distances and scores of sets: the difference over the standard deviation that it has under resampling, as if normal;
-    from paired draws where both were drawn alike.
+    Metrics with one value per clip: mean difference over the shared clips, its interval, and p of a paired permutation test.
+    Distances and scores of sets: the difference divided by its bootstrap standard deviation, assumed normal; from paired draws if
+    both systems were resampled with the same indices.
 
     Raises:
-        ValueError: fewer than two systems, or two of one name.
+        ValueError: fewer than two systems, or two with the same title.
     """
     titles = [one.title for one in evaluations]
     if len(titles) < 2 or len(set(titles)) < len(titles):
-        raise ValueError(f"systems {', '.join(titles)}: expected two or more, each of its own name")
+        raise ValueError(f"systems {', '.join(titles)}: expected two or more with different titles")
     found: list[Comparison] = []
-    differing: list[Differing] = []
+    differing: list[RecordDifference] = []
     for first, second in combinations(evaluations, 2):
-        apart = differences(first, second)
-        differing += apart
+        differences = record_differences(first, second)
+        differing += differences
         others = {result.name: result for result in second.results}
         for result in first.results:
             if result.name not in others:
                 continue
             other = others[result.name]
             bars = [
-                one.line for one in apart if one.barring and (one.metric == result.name or (not one.metric and result.reference))
+                one.line
+                for one in differences
+                if one.prevents_comparison and (one.metric == result.name or (not one.metric and result.reference))
             ]
             if bars:
                 found.append(Comparison(result.name, first.title, second.title, barred=bars[0]))
@@ -103,12 +113,12 @@ def compare(evaluations: Sequence[Evaluation], *, seed: int = 0) -> Compared:
     tested = [i for i, one in enumerate(found) if np.isfinite(one.p)]
     for i, adjusted in zip(tested, holm([found[i].p for i in tested]), strict=True):
         found[i] = replace(found[i], adjusted=float(adjusted))
-    return Compared(tuple(found), tuple(dict.fromkeys(differing)))
+    return Comparisons(tuple(found), tuple(dict.fromkeys(differing)))
 
 
 def goodness(result: Result) -> float:
     """Larger where better."""
-    return worth(result.value, result.better)
+    return oriented_value(result.value, result.better)
 
 
 def _of_two(first: Result, second: Result, seed: int) -> Comparison:
@@ -122,11 +132,11 @@ def _of_two(first: Result, second: Result, seed: int) -> Comparison:
 def _of_pairs(first: Result, second: Result, shared: Sequence[str], seed: int) -> Comparison:
     a, b = (np.array([one.clips[name] for name in shared]) for one in (first, second))
     if first.better in ("zero", "one"):
-        # How far off, whichever way.
+        # The distance from the optimum, in either direction.
         a, b = (np.abs(values - (first.better == "one")) for values in (a, b))
     found = paired_difference(a, b, seed=seed)
     ranks = wilcoxon(a, b)
-    test = f"exchange within {found.pairs} pairs"
+    test = f"paired permutation test of {found.pairs} pairs"
     return Comparison(
         first.name, "", "", found.value, found.low, found.high, found.p, wilcoxon=ranks.p, pairs=found.pairs, test=test
     )
@@ -140,7 +150,7 @@ def _of_draws(first: Result, second: Result) -> Comparison:
     else:
         std = float(np.hypot(first.std, second.std))
     if not np.isfinite(std):
-        return Comparison(first.name, "", "", difference, test="too few clips to be compared")
+        return Comparison(first.name, "", "", difference, test="too few clips to compare")
     p = 1.0 if difference == 0 else (float(2 * norm.sf(abs(difference) / std)) if std > 0 else 0.0)
-    test = "bootstrap, the same clips drawn for both" if paired else "bootstrap, drawn apart"
+    test = "bootstrap, paired draws" if paired else "bootstrap, independent draws"
     return Comparison(first.name, "", "", difference, difference - 1.96 * std, difference + 1.96 * std, p, test=test)

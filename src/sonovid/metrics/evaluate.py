@@ -1,160 +1,183 @@
-"""Sets of clips and metrics to results: what fits is extracted once for all systems, computed, and put on record."""
+"""Evaluation of sets of clips: features are extracted once for all systems, metrics are computed and recorded."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from sonovid.core import progress
 from sonovid.metrics import record
 from sonovid.metrics.base import ClipDistance, Distance, Metric, PairedScore
-from sonovid.metrics.computing import NotEnough, Sides, compute, lent
-from sonovid.metrics.extraction import Extraction, Features, Kind, Ready, extract, ready
+from sonovid.metrics.computation import MetricInputs, TooFewClipsError, compute, is_borrowed
+from sonovid.metrics.extraction import Extraction, Features, extract
+from sonovid.metrics.lazy_extractor import ExtractorClass, LazyExtractor, resolve_extractor
 from sonovid.metrics.protocol import Protocol
 from sonovid.metrics.results import Evaluation, Result, Skipped
-from sonovid.metrics.sets import MediaSet, faults, with_captions_of, with_streams_of
+from sonovid.metrics.sets import MediaSet, borrow_streams, fill_captions, set_warnings
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Measuring:
-    """How it is measured. weights: the folder of weight files. resamples: of numbers of whole sets (means take a thousand)."""
+class EvaluationConfig:
+    """Settings of an evaluation.
+
+    Args:
+        weights: the folder of weight files.
+        device: where networks run.
+        seed: of all random draws.
+        resamples: bootstrap resamples for numbers of whole sets. Means over clips always use 1000.
+        extraction: how features are extracted.
+    """
 
     weights: "str | Path | None" = None
     device: str = "cpu"
     seed: int = 0
     resamples: int = 200
-    how: Extraction = field(default_factory=Extraction)
+    extraction: Extraction = field(default_factory=Extraction)
 
 
 def evaluate(
     generated: MediaSet,
     reference: "MediaSet | None",
     metrics: Sequence[Metric],
-    measuring: "Measuring | None" = None,
+    config: "EvaluationConfig | None" = None,
 ) -> Evaluation:
-    """All metrics of one system; those that cannot be computed are in `skipped`, with the reason.
+    """Compute the metrics of one system.
+
+    Args:
+        generated: the system's clips.
+        reference: the reference clips; None if there are none.
+        metrics: what to compute. Metrics that cannot be computed are listed in `Evaluation.skipped` with the reason.
+        config: settings; default: `EvaluationConfig()`.
 
     Raises:
-        ValueError: none can be computed.
+        ValueError: none of the metrics can be computed.
     """
-    return evaluate_all([generated], reference, metrics, measuring)[0]
+    return evaluate_all([generated], reference, metrics, config)[0]
 
 
 def evaluate_all(
     systems: Sequence[MediaSet],
     reference: "MediaSet | None",
     metrics: Sequence[Metric],
-    measuring: "Measuring | None" = None,
+    config: "EvaluationConfig | None" = None,
 ) -> list[Evaluation]:
-    """The same for several systems against one reference, whose features are had once.
+    """Compute the metrics of several systems against one reference, whose features are extracted once.
 
     Raises:
         ValueError: none of the metrics can be computed for any of the systems.
     """
-    measuring = measuring or Measuring()
+    config = config or EvaluationConfig()
     if reference is not None:
-        systems = [with_streams_of(with_captions_of(one, reference), reference) for one in systems]
-    at_hand, missing = _at_hand(metrics, measuring)
-    fitting: list[Metric] = []
+        systems = [borrow_streams(fill_captions(system, reference), reference) for system in systems]
+    available, unavailable = _resolve_extractors(metrics, config)
+    computable: list[Metric] = []
     skipped: list[Skipped] = []
     for metric in metrics:
-        why = next((missing[kind] for kind in metric.extractors if kind in missing), "") or _unfit(metric, systems, reference)
-        if why:
-            skipped.append(Skipped(metric.name, metric.family, why))
+        reason = next((unavailable[extractor] for extractor in metric.extractors if extractor in unavailable), "")
+        reason = reason or _reason_to_skip(metric, systems, reference)
+        if reason:
+            skipped.append(Skipped(metric.name, metric.family, reason))
         else:
-            fitting.append(metric)
+            computable.append(metric)
     for one in skipped:
         log.info("skipped %s: %s", one.name, one.reason)
-    features = _features(systems, reference, fitting, at_hand, measuring)
-    found = [_one(system, reference, fitting, at_hand, features, measuring, tuple(skipped)) for system in systems]
-    if not any(one.results for one in found):
-        first = found[0].skipped[0] if found[0].skipped else Skipped("none", "", "no metric was chosen")
+    features = _extract_features(systems, reference, computable, available, config)
+    evaluations = [
+        _evaluate_system(system, reference, computable, available, features, config, tuple(skipped)) for system in systems
+    ]
+    if not any(evaluation.results for evaluation in evaluations):
+        first = evaluations[0].skipped[0] if evaluations[0].skipped else Skipped("none", "", "no metric was selected")
         raise ValueError(f"no metric can be computed; the first, {first.name}: {first.reason}")
-    return found
+    return evaluations
 
 
-def _at_hand(metrics: Sequence[Metric], measuring: Measuring) -> tuple[dict[Kind, Ready], dict[Kind, str]]:
-    """The extractors whose weights are at hand, and what the others miss."""
-    at_hand: dict[Kind, Ready] = {}
-    missing: dict[Kind, str] = {}
-    for kind in dict.fromkeys(kind for metric in metrics for kind in metric.extractors):
+def _resolve_extractors(
+    metrics: Sequence[Metric], config: EvaluationConfig
+) -> tuple[dict[ExtractorClass, LazyExtractor], dict[ExtractorClass, str]]:
+    """The extractors that are available, and why the others are not."""
+    available: dict[ExtractorClass, LazyExtractor] = {}
+    unavailable: dict[ExtractorClass, str] = {}
+    for extractor in dict.fromkeys(extractor for metric in metrics for extractor in metric.extractors):
         try:
-            at_hand[kind] = ready(kind, measuring.weights, measuring.device)
+            available[extractor] = resolve_extractor(extractor, config.weights, config.device)
         except ValueError as error:
-            # Missing, or not what they should be: said in the table, and the other metrics go on.
-            missing[kind] = str(error)
-    return at_hand, missing
+            # Missing or wrong weights are reported in the table; the other metrics are computed.
+            unavailable[extractor] = str(error)
+    return available, unavailable
 
 
-def _unfit(metric: Metric, systems: Sequence[MediaSet], reference: "MediaSet | None") -> str:
-    """Why a metric does not fit what is given, as far as can be told before anything is read."""
+def _reason_to_skip(metric: Metric, systems: Sequence[MediaSet], reference: "MediaSet | None") -> str:
+    """Why a metric cannot be computed, as far as file headers tell; "" if it can."""
     if reference is None and isinstance(metric, Distance | ClipDistance | PairedScore):
         return "needs a reference"
-    every = [item for one in systems for item in one.items]
-    for kind in metric.extractors:
-        if kind.reading.text and not any(item.caption for item in every):
+    items = [item for system in systems for item in system.items]
+    for extractor in metric.extractors:
+        if extractor.input_spec.text and not any(item.caption for item in items):
             return "needs captions (clip.txt beside clip.mp4, or --captions FILE)"
-        if kind.reading.video and not any(item.source(kind.reading).info.has_video for item in every):
+        if extractor.input_spec.video and not any(item.source(extractor.input_spec).info.has_video for item in items):
             return "needs pictures, and no clip has any"
-        if kind.reading.audio and not any(item.source(kind.reading).info.has_audio for item in every):
+        if extractor.input_spec.audio and not any(item.source(extractor.input_spec).info.has_audio for item in items):
             return "needs sound, and no clip has any"
-    if all(lent(metric, item) for item in every):
-        what = "pictures" if any(kind.reading.video for kind in metric.extractors) else "sound"
-        return f"needs {what} of the clips' own; theirs is the reference's"
+    if all(is_borrowed(metric, item) for item in items):
+        stream = "pictures" if any(extractor.input_spec.video for extractor in metric.extractors) else "sound"
+        return f"needs {stream} of the clips' own; theirs is the reference's"
     return ""
 
 
-def _features(
+def _extract_features(
     systems: Sequence[MediaSet],
     reference: "MediaSet | None",
     metrics: Sequence[Metric],
-    at_hand: dict[Kind, Ready],
-    measuring: Measuring,
+    available: dict[ExtractorClass, LazyExtractor],
+    config: EvaluationConfig,
 ) -> Features:
-    kinds = dict.fromkeys(kind for metric in metrics for kind in metric.extractors)
-    items = [item for one in [*systems, *([reference] if reference else [])] for item in one.items]
-    return extract(items, [at_hand[kind] for kind in kinds], measuring.how)
+    extractors = dict.fromkeys(extractor for metric in metrics for extractor in metric.extractors)
+    items = [item for side in [*systems, *([reference] if reference else [])] for item in side.items]
+    return extract(items, [available[extractor] for extractor in extractors], config.extraction)
 
 
-def _one(
+def _evaluate_system(
     system: MediaSet,
     reference: "MediaSet | None",
     metrics: Sequence[Metric],
-    at_hand: dict[Kind, Ready],
+    available: dict[ExtractorClass, LazyExtractor],
     features: Features,
-    measuring: Measuring,
+    config: EvaluationConfig,
     skipped: tuple[Skipped, ...],
 ) -> Evaluation:
-    """One system's numbers."""
-    sides = Sides(system, reference, features, measuring.seed, measuring.resamples)
+    inputs = MetricInputs(system, reference, features, config.seed, config.resamples)
+    protocol = config.extraction.protocol
     results = []
-    for metric in [m for m in metrics if any(kind in features.failures for kind in m.extractors)]:
-        why = next(features.failures[kind] for kind in metric.extractors if kind in features.failures)
-        skipped = (*skipped, Skipped(metric.name, metric.family, why))
-    metrics = [metric for metric in metrics if not any(kind in features.failures for kind in metric.extractors)]
-    for metric in progress.bar(metrics, desc=f"metrics of {system.title}", unit="metric", quiet=measuring.how.quiet):
+    for metric in [m for m in metrics if any(extractor in features.failures for extractor in m.extractors)]:
+        reason = next(features.failures[extractor] for extractor in metric.extractors if extractor in features.failures)
+        skipped = (*skipped, Skipped(metric.name, metric.family, reason))
+    metrics = [metric for metric in metrics if not any(extractor in features.failures for extractor in metric.extractors)]
+    for metric in progress.bar(metrics, desc=f"metrics of {system.title}", unit="metric", quiet=config.extraction.quiet):
         try:
-            results.append(_result(metric, sides, at_hand, measuring.how.protocol))
-        except (NotEnough, ValueError) as error:
+            results.append(_compute_result(metric, inputs, available, protocol))
+        except (TooFewClipsError, ValueError) as error:
             skipped = (*skipped, Skipped(metric.name, metric.family, " ".join(str(error).split())))
-    protocol = measuring.how.protocol
-    same = {"seed": measuring.seed, "resamples": measuring.resamples, "device": measuring.device}
-    common = record.of_sets(system, reference, protocol=protocol, **same)  # type: ignore[arg-type]
-    about = tuple(faults(system, reference, protocol.to_record()))
-    return Evaluation(system.title, tuple(results), skipped, about, common)
+    shared: dict[str, Any] = {"seed": config.seed, "resamples": config.resamples, "device": config.device}
+    common = record.evaluation_record(system, reference, protocol=protocol, **shared)
+    warned = tuple(set_warnings(system, reference, protocol.to_record()))
+    return Evaluation(system.title, tuple(results), skipped, warned, common)
 
 
-def _result(metric: Metric, sides: Sides, at_hand: dict[Kind, Ready], protocol: Protocol) -> Result:
-    computed = compute(metric, sides)
-    own = metric.warn(protocol.facts(sides.generated.facts))
-    other = metric.warn(protocol.facts(sides.reference.facts)) if sides.reference else ""
-    warnings = [*([own] if own else []), *([f"reference: {other}"] if other and other != own else []), *computed.warnings]
+def _compute_result(
+    metric: Metric, inputs: MetricInputs, available: dict[ExtractorClass, LazyExtractor], protocol: Protocol
+) -> Result:
+    computed = compute(metric, inputs)
+    own = metric.warn(protocol.info(inputs.generated.info))
+    other = metric.warn(protocol.info(inputs.reference.info)) if inputs.reference else ""
+    lines = [*([own] if own else []), *([f"reference: {other}"] if other and other != own else []), *computed.warnings]
     if computed.values.get("undefined"):
-        warnings.append(f"not defined for {computed.values['undefined']} of {len(computed.generated)} clips, which are left out")
+        lines.append(f"not defined for {computed.values['undefined']} of {len(computed.generated)} clips, which are left out")
     if computed.values.get("shuffled") and computed.values.get("low", 1.0) <= computed.values["floor"] <= computed.values["high"]:
-        warnings.append("not told from shuffled partners: the floor lies in the interval")
+        lines.append("not told from shuffled partners: the floor lies in the interval")
     result = Result(
         name=metric.name,
         family=metric.family,
@@ -165,8 +188,20 @@ def _result(metric: Metric, sides: Sides, at_hand: dict[Kind, Ready], protocol: 
         generated=len(computed.generated),
         reference=len(computed.reference),
         left_out=computed.left_out,
-        warnings=tuple(warnings),
-        record=record.of_metric(metric, at_hand, computed.generated, computed.reference, protocol),
+        warnings=tuple(lines),
+        record=record.metric_record(metric, available, computed.generated, computed.reference, protocol),
         **computed.values,
     )
     return replace(result, value=float(result.value))
+
+
+def _measuring(*args: Any, how: "Extraction | None" = None, **options: Any) -> EvaluationConfig:
+    """`EvaluationConfig` as it was called before, with `how=` in place of `extraction=`."""
+    return EvaluationConfig(*args, **options, **({} if how is None else {"extraction": how}))
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Measuring":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"{__name__}.Measuring is now EvaluationConfig; the old name will be removed", DeprecationWarning, stacklevel=2)
+    return _measuring

@@ -1,9 +1,9 @@
-"""The Fréchet distance of two sets of features, each taken for a Gaussian: behind FVD, FAD and FD, without a matrix root.
+"""The Fréchet distance of two sets of features, each modelled as a Gaussian: the basis of FVD, FAD and FD.
 
     |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr (S1 S2)^(1/2)                                            (Dowson & Landau 1982, eq. 4)
 
-Written as S = F F^T, the last trace is the sum of the singular values of F1^T F2: exact for singular covariances too, with no
-`sqrtm`, no imaginary part to throw away and nothing added to the diagonals.
+With S = F F^T the last trace is the sum of the singular values of F1^T F2. This needs no `sqrtm`, is exact for singular
+covariances too, and neither discards an imaginary part nor adds a constant to the diagonals.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ import numpy as np
 from jaxtyping import Float, Float64, Shaped
 from scipy import linalg
 
-from sonovid.metrics.rows import checked, checked_pair
+from sonovid.metrics.rows import check_row_pair, check_rows
 
-# What rounding may at most take below zero, as a share of the traces and of the means' distance; more would be a fault of ours.
+# The most that rounding may take the distance below zero, as a share of the traces and of the distance of the means.
 ROUNDING = 1e-4
 
 
 @dataclass
 class Moments:
-    """Count, mean [d] and scatter [d d] (the sum of outer products about the mean) of rows that need not be kept.
+    """Running count, mean [d] and scatter [d d] (the sum of outer products about the mean) of rows.
 
-    Sums about the mean are merged (Chan, Golub & LeVeque 1983, eq. 2.1), since sums of squares lose the digits that matter
-    where means are large. Begin with `Moments()`, then `add` rows; sets made apart are put together by `merge`.
+    Sums about the mean are merged (Chan, Golub & LeVeque 1983, eq. 2.1), because sums of squares lose precision if means are
+    large. Start with `Moments()` and `add` rows; `merge` combines the moments of several sets.
     """
 
     count: int = 0
@@ -40,8 +40,8 @@ class Moments:
     def from_covariance(
         cls, count: int, mean: Float[np.ndarray, "d"], covariance: Float[np.ndarray, "_ _"], ddof: int = 1
     ) -> "Moments":
-        """Moments from statistics that somebody published: `covariance` was divided by count - ddof."""
-        mean, covariance = checked(np.asarray(mean)[None], "mean", 1)[0], checked(covariance, "covariance", 1)
+        """Moments from published statistics, where `covariance` was divided by count - ddof."""
+        mean, covariance = check_rows(np.asarray(mean)[None], "mean", 1)[0], check_rows(covariance, "covariance", 1)
         if covariance.shape != (len(mean), len(mean)) or count <= ddof:
             raise ValueError(
                 f"got a covariance of shape {covariance.shape}, a mean of {len(mean)} values and count={count}; "
@@ -50,12 +50,12 @@ class Moments:
         return cls(int(count), mean.copy(), (covariance + covariance.T) / 2 * (count - ddof))
 
     def add(self, rows: Shaped[np.ndarray, "n d"], name: str = "features") -> "Moments":
-        """Take rows in, and return itself; the rows are not kept or changed.
+        """Add rows, and return self. The rows are neither stored nor changed.
 
         Raises:
-            ValueError: rows of another width, or with NaN or infinity.
+            ValueError: the rows have another width, or contain NaN or infinity.
         """
-        rows = checked(rows, name, least=0)
+        rows = check_rows(rows, name, least=0)
         if len(rows) == 0:
             return self
         mean = rows.mean(0)
@@ -63,7 +63,7 @@ class Moments:
         return self.merge(Moments(len(rows), mean, centred.T @ centred))
 
     def merge(self, other: "Moments") -> "Moments":
-        """Take in what another has seen, and return itself."""
+        """Add the moments of another set, and return self."""
         if other.mean is None or other.scatter is None:
             return self
         if self.mean is None or self.scatter is None:
@@ -91,14 +91,17 @@ class Moments:
 def frechet(
     generated: Shaped[np.ndarray, "n d"] | Moments, reference: Shaped[np.ndarray, "m _"] | Moments, *, ddof: int = 1
 ) -> float:
-    """The Fréchet distance of two sets of rows, or of their moments, never below zero.
+    """The Fréchet distance of two sets of rows, or of their moments; never below zero.
 
-    From rows it is exact also where there are fewer of them than columns: the covariances are never formed. From moments
-    eigenvalues that rounding cannot tell from zero are left out. ddof: 1 as in TATS, MM-Diffusion, fadtk and audioldm_eval, 0 as
-    in StyleGAN-V and cd-fvd.
+    From rows the covariances are not formed, so that the result is exact for fewer rows than columns too. From moments,
+    eigenvalues within rounding of zero are dropped.
+
+    Args:
+        generated, reference: rows of features, or their moments.
+        ddof: 1 as in TATS, MM-Diffusion, fadtk and audioldm_eval; 0 as in StyleGAN-V and cd-fvd.
 
     Raises:
-        ValueError: fewer than two rows, NaN or infinity, or two widths.
+        ValueError: fewer than two rows, NaN or infinity, or different widths.
     """
     if isinstance(generated, Moments) != isinstance(reference, Moments):
         generated = generated if isinstance(generated, Moments) else Moments.of(generated, "generated")
@@ -106,7 +109,7 @@ def frechet(
     if isinstance(generated, Moments) and isinstance(reference, Moments):
         pair = (_from_moments(generated, ddof), _from_moments(reference, ddof))
     else:
-        rows = checked_pair(generated, reference)  # type: ignore[arg-type]
+        rows = check_row_pair(generated, reference)  # type: ignore[arg-type]
         pair = (_from_rows(rows[0], ddof), _from_rows(rows[1], ddof))
     (mean1, factor1), (mean2, factor2) = pair
     if mean1.shape != mean2.shape:
@@ -118,49 +121,54 @@ def frechet(
 def per_clip(
     clips: Sequence[Shaped[np.ndarray, "_ _"]], reference: Moments | Shaped[np.ndarray, "m _"], *, ddof: int = 1
 ) -> Float64[np.ndarray, "c"]:
-    """The distance of each clip's own chunks from the reference (per-sample FAD, Gui et al. 2024, section 3.3).
+    """The Fréchet distance of each clip's own chunks from the reference (per-sample FAD, Gui et al. 2024, section 3.3).
 
-    A clip of k chunks has a covariance of rank k - 1, so that its part of the trace comes from a matrix of that size alone. Two
-    chunks are the closed form |m_i - m|^2 + tr S + v'v - 2 sqrt(v' S v) with v = (x1 - x2) / sqrt 2.
+    The covariance of k chunks has rank k - 1, so its part of the trace is computed from a matrix of that size. For two chunks
+    this is the closed form |m_i - m|^2 + tr S + v'v - 2 sqrt(v' S v) with v = (x1 - x2) / sqrt 2.
+
+    Args:
+        clips: the rows of each clip.
+        reference: rows of the reference, or their moments.
+        ddof: of the covariances.
 
     Raises:
-        ValueError: a clip of fewer than two chunks, and which; cut clips into overlapping chunks.
+        ValueError: a clip has fewer than two chunks. Cut clips into overlapping chunks.
     """
-    reference = reference if isinstance(reference, Moments) else Moments.of(checked(reference, "reference"))
+    reference = reference if isinstance(reference, Moments) else Moments.of(check_rows(reference, "reference"))
     covariance, mean = reference.covariance(ddof), reference.mean
     assert mean is not None
     trace = np.trace(covariance)
     values = np.empty(len(clips))
     for i, chunks in enumerate(clips):
-        rows, _ = checked_pair(chunks, mean[None].repeat(2, 0), (f"clip {i}", "reference"))
-        # Orthonormal rows across the mean: they centre, and take out the rank that centring leaves empty.
-        factor = _narrowed(linalg.helmert(len(rows)) @ rows / np.sqrt(len(rows) - ddof))
+        rows, _ = check_row_pair(chunks, mean[None].repeat(2, 0), (f"clip {i}", "reference"))
+        # Helmert's rows are orthonormal and orthogonal to the mean: they centre the rows and drop the null dimension.
+        factor = _reduce_factor(linalg.helmert(len(rows)) @ rows / np.sqrt(len(rows) - ddof))
         roots = np.sqrt(np.maximum(np.linalg.eigvalsh(factor @ covariance @ factor.T), 0))
         values[i] = _distance(rows.mean(0) - mean, (factor**2).sum(), trace, roots.sum())
     return values
 
 
 def _distance(shift: np.ndarray, trace1: float, trace2: float, cross: float) -> float:
-    """Put together, and lifted to zero where nothing but rounding is below it."""
+    """Combine the terms, and clip rounding errors below zero."""
     value, scale = float(shift @ shift + trace1 + trace2 - 2 * cross), float(shift @ shift + trace1 + trace2)
     assert value >= -ROUNDING * scale, f"a squared distance of {value}, on a scale of {scale}"
     return max(value, 0.0)
 
 
 def _from_rows(rows: np.ndarray, ddof: int) -> tuple[np.ndarray, np.ndarray]:
-    """The mean, and F^T [r d] with F F^T the covariance; no larger than d by d."""
+    """The mean, and F^T [r d] with covariance F F^T and r <= d."""
     mean = rows.mean(0)
-    return mean, _narrowed((rows - mean) / np.sqrt(len(rows) - ddof))
+    return mean, _reduce_factor((rows - mean) / np.sqrt(len(rows) - ddof))
 
 
 def _from_moments(moments: Moments, ddof: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same from moments: eigenvectors by the roots of their eigenvalues."""
+    """The same from moments: eigenvectors times the square roots of their eigenvalues."""
     values, vectors = np.linalg.eigh(moments.covariance(ddof))
     kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
     assert moments.mean is not None
     return moments.mean, np.sqrt(values[kept])[:, None] * vectors[:, kept].T
 
 
-def _narrowed(factor: np.ndarray) -> np.ndarray:
-    """The same F F^T by no more rows than columns."""
+def _reduce_factor(factor: np.ndarray) -> np.ndarray:
+    """An equivalent factor with no more rows than columns."""
     return np.asarray(np.linalg.qr(factor, mode="r")) if len(factor) > factor.shape[1] else factor

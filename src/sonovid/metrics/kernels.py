@@ -1,6 +1,6 @@
-"""Distances of two sets of features by a kernel (MMD): behind KVD, KID, KAD and JEDi. Unbiased ones may be below zero.
+"""Kernel distances (MMD) of two sets of features: KVD, KID, KAD and JEDi. Unbiased estimates may be negative.
 
-Kernel matrices are summed block by block and never kept, so that memory does not grow with the square of the number of rows.
+Kernel matrices are summed block by block, so that memory does not grow quadratically with the number of rows.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,15 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Shaped
 
-from sonovid.metrics.rows import checked, checked_pair
+from sonovid.metrics.rows import check_row_pair, check_rows
 
-# The most values of a kernel matrix that are held at a time: 8 MB, which a processor has near.
+# The most values of a kernel matrix in memory at a time: 8 MB, about a CPU cache.
 BLOCK = 1 << 20
 Kernel = Callable[[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m _"]], Float64[np.ndarray, "n m"]]
 
 
 class Subsets(NamedTuple):
-    """Mean and standard deviation (ddof 0) over subsets, and how they were drawn."""
+    """Mean and standard deviation (ddof 0) over subsets, and the settings of the draws."""
 
     mean: float
     std: float
@@ -27,14 +27,14 @@ class Subsets(NamedTuple):
 
 
 def polynomial(degree: int = 3, gamma: float | None = None, coef0: float | int = 1.0) -> Kernel:
-    """k(x, y) = (gamma <x, y> + coef0)^degree, with gamma one over the width where None."""
+    """k(x, y) = (gamma <x, y> + coef0)^degree; gamma None: 1 / width."""
 
     def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         base = x @ y.T
         base *= 1 / x.shape[1] if gamma is None else gamma
         base += coef0
         power = base.copy()
-        # Products, since powers of arrays take the general and slow way.
+        # Repeated products are faster than numpy's general power.
         for _ in range(degree - 1):
             power *= base
         return power
@@ -54,8 +54,8 @@ def gaussian(bandwidth: float) -> Kernel:
 
 
 def squared_distances(x: np.ndarray, y: np.ndarray) -> Float64[np.ndarray, "n m"]:
-    """|x_i - y_j|^2 of all pairs, never below zero."""
-    # About a common point: the three terms cancel the less the nearer the rows are to the origin.
+    """|x_i - y_j|^2 of all pairs, clipped at zero."""
+    # Centring reduces the cancellation of the three terms.
     centre = y.mean(0)
     x, y = x - centre, y - centre
     squares = x @ y.T
@@ -75,13 +75,19 @@ def mmd2(
 ) -> float:
     """The squared maximum mean discrepancy (Gretton et al. 2012, eq. 3 unbiased, eq. 5 biased).
 
-    Unbiased: the kernel of a row with itself is left out within each set, but none between the sets, so that two equal sets give
-    a value below zero. block: the most kernel values held at a time.
+    The unbiased estimator excludes the kernel of a row with itself within each set but nothing between the sets, so that two
+    equal sets have a negative value.
+
+    Args:
+        generated, reference: rows of features.
+        kernel: the kernel.
+        unbiased: which estimator.
+        block: the most kernel values in memory at a time.
 
     Raises:
-        ValueError: fewer than two rows, NaN or infinity, or two widths.
+        ValueError: fewer than two rows, NaN or infinity, or different widths.
     """
-    x, y = checked_pair(generated, reference)
+    x, y = check_row_pair(generated, reference)
     n, m = len(x), len(y)
     own = [_sum_within(rows, kernel, block, diagonal=not unbiased) for rows in (x, y)]
     across = sum(float(kernel(x[i:j], y).sum()) for i, j in _spans(n, m, block))
@@ -104,10 +110,16 @@ def kid(
 ) -> Subsets:
     """The kernel distance over random subsets (Bińkowski et al. 2018, section 4), with the cubic kernel of `kvd`.
 
-    Subsets are drawn without replacement, first from `generated`, then from `reference`, by the legacy generator that
-    torch-fidelity and audioldm_eval use, so that a seed gives their subsets. size: no more than the smaller set has.
+    Subsets are drawn without replacement, first from `generated`, then from `reference`, with numpy's legacy generator as in
+    torch-fidelity and audioldm_eval, so that a seed gives the same subsets.
+
+    Args:
+        generated, reference: rows of features.
+        subsets: the number of subsets.
+        size: rows per subset, at most the size of the smaller set.
+        seed: of the draws.
     """
-    x, y = checked_pair(generated, reference)
+    x, y = check_row_pair(generated, reference)
     size = min(size, len(x), len(y))
     if subsets < 1 or size < 2:
         raise ValueError(f"subsets={subsets}, size={size}: expected at least one subset of at least two rows")
@@ -121,38 +133,42 @@ def kid(
 def kad(generated: Shaped[np.ndarray, "n d"], reference: Shaped[np.ndarray, "m _"], *, bandwidth: float | None = None) -> float:
     """Kernel audio distance: 100 times unbiased MMD^2 with a Gaussian kernel (Chung et al. 2025, section 3).
 
-    bandwidth: the median distance of two rows of the *reference* where None, as the paper says; kadtk's command line takes it
-    from the generated set.
+    Args:
+        generated, reference: rows of features.
+        bandwidth: of the kernel; None: the median distance of two rows of the *reference*, as in the paper. kadtk's command line
+            uses the generated set.
     """
-    x, y = checked_pair(generated, reference)
+    x, y = check_row_pair(generated, reference)
     bandwidth = median_distance(y) if bandwidth is None else bandwidth
     if not bandwidth > 0:
-        raise ValueError("reference: more than half of its pairs of rows are equal, so their median distance is no bandwidth")
+        raise ValueError(
+            "reference: more than half of its pairs of rows are equal, so their median distance, the bandwidth, is zero"
+        )
     return 100 * mmd2(x, y, gaussian(bandwidth))
 
 
 def jedi(generated: Shaped[np.ndarray, "n d"], reference: Shaped[np.ndarray, "m _"]) -> float:
     """JEDi's distance: 100 times biased MMD^2, quadratic kernel with gamma 1/d and coef0 0 (Luo et al. 2025, section 4)."""
-    # Kernel sums cancel in three terms of like size; what is biased and below zero is rounding.
+    # The biased estimate is never negative; values below zero are rounding.
     return max(100 * mmd2(generated, reference, polynomial(2, coef0=0.0), unbiased=False), 0.0)
 
 
 def median_distance(rows: Shaped[np.ndarray, "n d"], *, block: int = BLOCK) -> float:
-    """The median Euclidean distance of two different rows, over all pairs, exactly, without holding all pairs.
+    """The exact median Euclidean distance of two different rows over all pairs, without storing all pairs.
 
-    For an even number of pairs it is the lower of the middle two, as torch.median and so kadtk take it.
+    For an even number of pairs it is the lower of the middle two, as torch.median and therefore kadtk take it.
     """
-    rows = checked(rows, "reference")
+    rows = check_rows(rows, "reference")
     return float(np.sqrt(_ranked(rows, (len(rows) * (len(rows) - 1) // 2 - 1) // 2, block)))
 
 
 def _ranked(rows: np.ndarray, rank: int, block: int) -> float:
-    """The squared distance of this rank among all pairs: the range around it is narrowed until what is in it can be sorted."""
+    """The squared distance of this rank among all pairs. The range is narrowed by histograms until its content can be sorted."""
     low, high = 0.0, 4 * float(((rows - rows.mean(0)) ** 2).sum(1).max())
     below, count = 0, len(rows) * (len(rows) - 1) // 2
     while count > block:
         if high - low <= 2048 * np.spacing(high):
-            return low  # nothing but rounding is between what is left
+            return low  # the remaining values differ by rounding only
         counts = np.zeros(1024, np.int64)
         for distances in _pairs(rows, block):
             counts += np.histogram(distances, len(counts), (low, high))[0]
@@ -165,7 +181,7 @@ def _ranked(rows: np.ndarray, rank: int, block: int) -> float:
 
 
 def _pairs(rows: np.ndarray, block: int) -> Iterator[np.ndarray]:
-    """Squared distances of all pairs of different rows, each pair once, in parts."""
+    """Squared distances of all pairs of different rows, each pair once, in blocks."""
     for i, j in _spans(len(rows), len(rows), block):
         later = np.arange(i, len(rows)) > np.arange(i, j)[:, None]
         yield squared_distances(rows[i:j], rows[i:])[later]
@@ -175,7 +191,7 @@ def _sum_within(rows: np.ndarray, kernel: Kernel, block: int, *, diagonal: bool)
     """The sum of a set's kernel matrix, with or without the kernel of each row with itself."""
     total = 0.0
     for i, j in _spans(len(rows), len(rows), block):
-        # The matrix is symmetric: what lies right of a block on its diagonal counts twice.
+        # The matrix is symmetric: entries right of a diagonal block count twice.
         square = kernel(rows[i:j], rows[i:j])
         total += float(square.sum()) - (0.0 if diagonal else float(np.trace(square)))
         total += 2 * float(kernel(rows[i:j], rows[j:]).sum()) if j < len(rows) else 0.0
@@ -183,6 +199,6 @@ def _sum_within(rows: np.ndarray, kernel: Kernel, block: int, *, diagonal: bool)
 
 
 def _spans(count: int, width: int, block: int) -> Iterator[tuple[int, int]]:
-    """Stretches of rows whose part of a matrix so wide is no larger than a block."""
+    """Ranges of rows whose part of a matrix of this width is no larger than a block."""
     step = max(1, block // width)
     return ((i, min(i + step, count)) for i in range(0, count, step))

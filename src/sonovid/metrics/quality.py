@@ -1,4 +1,4 @@
-"""Metrics of one stream by itself: how steady pictures are, how clean speech sounds."""
+"""Quality metrics of a single stream: temporal flickering of video, predicted opinion of speech."""
 
 from collections.abc import Callable
 
@@ -10,12 +10,12 @@ HUANG, REDDY = "Huang et al. 2024", "Reddy et al. 2022"
 
 
 def flickering(own: Arrays, _: Arrays) -> float:
-    """(255 - the mean change of a colour value from frame to frame) / 255, in [0, 1] (VBench's temporal flickering)."""
+    """(255 - mean absolute difference of consecutive frames) / 255, in [0, 1] (VBench's temporal flickering)."""
     return (255 - float(own["change"].mean())) / 255
 
 
 def opinion(name: str) -> Callable[[Arrays, Arrays], float]:
-    """One of the opinions that DNSMOS predicts."""
+    """Select one of the opinions that DNSMOS predicts."""
 
     def of_arrays(own: Arrays, _: Arrays) -> float:
         return float(own[name][0])
@@ -24,16 +24,16 @@ def opinion(name: str) -> Callable[[Arrays, Arrays], float]:
 
 
 WHAT = {
-    "ovrl": "overall quality of speech, predicted mean opinion from 1 to 5 (P.835)",
-    "sig": "quality of the speech itself, predicted mean opinion from 1 to 5 (P.835)",
-    "bak": "quality of what is behind the speech, predicted mean opinion from 1 to 5 (P.835)",
-    "p808": "quality of speech, predicted mean opinion from 1 to 5 (P.808)",
+    "ovrl": "overall quality of speech, predicted mean opinion score from 1 to 5 (P.835)",
+    "sig": "quality of the speech signal, predicted mean opinion score from 1 to 5 (P.835)",
+    "bak": "quality of the background, predicted mean opinion score from 1 to 5 (P.835)",
+    "p808": "quality of speech, predicted mean opinion score from 1 to 5 (P.808)",
 }
 METRICS: tuple[Metric, ...] = (
     ClipScore(
         "temporal_flickering",
         "steadiness",
-        "VBench's temporal flickering: 1 less the mean change of colours between frames; a still picture has 1",
+        "VBench's temporal flickering: 1 minus the mean absolute frame difference; a still image has 1",
         "higher",
         HUANG,
         of=Steadiness,

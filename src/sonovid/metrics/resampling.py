@@ -1,4 +1,4 @@
-"""How far a number of whole sets varies with the clips that happen to be in them: the bootstrap over clips, affordably."""
+"""Bootstrap over clips: how much a number of whole sets varies with the choice of clips."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -10,20 +10,25 @@ from jaxtyping import Float64, Int64, Num, Shaped
 from scipy import linalg
 
 from sonovid.metrics.frechet import frechet
-from sonovid.metrics.rows import by_clip, checked, checked_pair
+from sonovid.metrics.rows import check_row_pair, check_rows, rows_by_clip
 
 Number = Callable[..., float]
-# Resamples take at most so many clips; the spread of more is that of these, times the root of the share (m out of n).
-MOST = 1000
+# Resamples take at most this many clips; for larger sets the spread is scaled by sqrt(m / n) (m-out-of-n bootstrap).
+MAX_CLIPS = 1000
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """A number of a set under resampling. low, high: its 95 % interval. std: its standard deviation.
+    """The distribution of a number under resampling.
 
-    draws: the resampled numbers, moved so that their mean is the value: drawn sets repeat clips and so have fewer different ones,
-    by which distances grow; that is a property of drawing, not of the number. Sets drawn with one seed and of one size are drawn
-    alike, so that the draws of two systems on clips of the same names are pairs.
+    Resampled sets repeat clips and therefore contain fewer distinct ones, which increases distances. That is an artefact of
+    resampling, so the draws are shifted to have the value as their mean.
+
+    Attributes:
+        low, high: the 95 % interval.
+        std: the standard deviation.
+        draws: the shifted resampled numbers. Sets of one size and one seed are resampled with the same indices, so the draws of
+            two systems on clips of the same names are paired.
     """
 
     low: float
@@ -32,7 +37,7 @@ class Bootstrap:
     draws: tuple[float, ...]
 
 
-def of_distance(
+def bootstrap_distance(
     value: float,
     distance: Number,
     generated: Shaped[np.ndarray, "n d"],
@@ -43,13 +48,13 @@ def of_distance(
     resamples: int = 200,
     seed: int = 0,
 ) -> Bootstrap:
-    """A distance, with the clips of both sets drawn anew; the Fréchet distance by a faster way to the same numbers."""
-    rows = checked_pair(generated, reference)
-    groups = (by_clip(generated_clips, len(rows[0])), by_clip(reference_clips, len(rows[1])))
-    counts = [list(drawn(len(g), resamples, (seed, side))) for side, g in enumerate(groups)]
+    """Bootstrap a distance by resampling the clips of both sets. The Fréchet distance uses a faster equivalent computation."""
+    rows = check_row_pair(generated, reference)
+    groups = (rows_by_clip(generated_clips, len(rows[0])), rows_by_clip(reference_clips, len(rows[1])))
+    counts = [list(draw_clips(len(g), resamples, (seed, side))) for side, g in enumerate(groups)]
     ddof = frechet_ddof(distance)
     if ddof is not None:
-        rows = _spanned(*rows)
+        rows = _project_to_span(*rows)
     draws = []
     for chosen in zip(*counts, strict=True):
         if ddof is not None:
@@ -61,11 +66,11 @@ def of_distance(
         else:
             parts = (r[np.concatenate([g[i] for i in own])] for r, g, own in zip(rows, groups, chosen, strict=True))
             draws.append(distance(*parts))
-    # Of two sets the smaller one is what the spread comes from, and the first to be drawn whole.
-    return centred(value, np.array(draws), min(len(g) for g in groups))
+    # The smaller set determines the spread.
+    return center_draws(value, np.array(draws), min(len(g) for g in groups))
 
 
-def of_score(
+def bootstrap_score(
     value: float,
     score: Number,
     rows: Shaped[np.ndarray, "n d"],
@@ -74,21 +79,21 @@ def of_score(
     resamples: int = 200,
     seed: int = 0,
 ) -> Bootstrap:
-    """A number of one set of rows."""
-    rows = checked(rows, "generated")
-    groups = by_clip(clips, len(rows))
-    draws = [score(rows[np.concatenate([groups[i] for i in own])]) for own in drawn(len(groups), resamples, (seed, 0))]
-    return centred(value, np.array(draws), len(groups))
+    """Bootstrap a score of one set of rows."""
+    rows = check_rows(rows, "generated")
+    groups = rows_by_clip(clips, len(rows))
+    draws = [score(rows[np.concatenate([groups[i] for i in own])]) for own in draw_clips(len(groups), resamples, (seed, 0))]
+    return center_draws(value, np.array(draws), len(groups))
 
 
-def of_values(
+def bootstrap_values(
     summary: Callable[[np.ndarray], float], values: Float64[np.ndarray, "n"], *, resamples: int = 1000, seed: int = 0
 ) -> Bootstrap:
-    """A number made of one value per clip, by percentiles of the draws as they are: a mean does not grow by drawing."""
+    """Bootstrap a summary of one value per clip. The percentiles are not shifted: resampling does not bias a mean."""
     with warnings.catch_warnings():
-        # Where most values do not exist a draw may hold none at all; it is left out below.
+        # If most values are NaN, a draw may contain no other; it is dropped below.
         warnings.simplefilter("ignore", RuntimeWarning)
-        draws = np.array([summary(values[own]) for own in drawn(len(values), resamples, (seed, 0), most=len(values))])
+        draws = np.array([summary(values[own]) for own in draw_clips(len(values), resamples, (seed, 0), most=len(values))])
     draws = draws[np.isfinite(draws)]
     if len(draws) < resamples / 2:
         return Bootstrap(float("nan"), float("nan"), float("nan"), ())
@@ -96,32 +101,32 @@ def of_values(
     return Bootstrap(float(low), float(high), float(draws.std(ddof=1)), tuple(draws.tolist()))
 
 
-def drawn(count: int, resamples: int, seed: tuple[int, ...], most: int = MOST) -> Iterator[Int64[np.ndarray, "k"]]:
-    """Indices of clips, with repetitions; the same for every set of this size."""
+def draw_clips(count: int, resamples: int, seed: tuple[int, ...], most: int = MAX_CLIPS) -> Iterator[Int64[np.ndarray, "k"]]:
+    """Indices of clips drawn with replacement; the same for every set of this size."""
     generator = np.random.Generator(np.random.PCG64(seed))
     for _ in range(resamples):
         yield generator.integers(0, count, min(count, most))
 
 
-def drawn_apart(count: int, size: int, draws: int, seed: int) -> Iterator[Int64[np.ndarray, "k"]]:
-    """Indices of `size` clips out of `count`, without repetition."""
+def draw_distinct_clips(count: int, size: int, draws: int, seed: int) -> Iterator[Int64[np.ndarray, "k"]]:
+    """Indices of `size` of `count` clips, drawn without replacement."""
     generator = np.random.Generator(np.random.PCG64((seed, 3)))
     for _ in range(draws):
         yield np.sort(generator.choice(count, size, replace=False))
 
 
-def centred(value: float, draws: Float64[np.ndarray, "r"], count: int) -> Bootstrap:
-    """Draws about the value, of the spread that `count` clips have."""
+def center_draws(value: float, draws: Float64[np.ndarray, "r"], count: int) -> Bootstrap:
+    """Shift the draws to the value, and scale them to the spread of `count` clips."""
     draws = draws[np.isfinite(draws)]
     if len(draws) < 2:
         return Bootstrap(float("nan"), float("nan"), float("nan"), ())
-    draws = value + (draws - draws.mean()) * min(1.0, np.sqrt(MOST / count))
+    draws = value + (draws - draws.mean()) * min(1.0, np.sqrt(MAX_CLIPS / count))
     low, high = np.quantile(draws, (0.025, 0.975))
     return Bootstrap(float(low), float(high), float(draws.std(ddof=1)), tuple(draws.tolist()))
 
 
 def frechet_ddof(distance: Number) -> int | None:
-    """The ddof of a Fréchet distance, None for any other."""
+    """The ddof of a Fréchet distance; None for any other distance."""
     if isinstance(distance, partial) and distance.func is frechet and not distance.args:
         return int(distance.keywords.get("ddof", 1))
     return 1 if distance is frechet else None
@@ -135,10 +140,11 @@ def weighted_frechet(
     *,
     ddof: int = 1,
 ) -> float:
-    """The Fréchet distance of sets that hold each row so many times.
+    """The Fréchet distance of sets in which each row occurs a given number of times.
 
-    The trace of the root comes from eigenvalues of whichever is smallest: the products of rows of either set, or a covariance.
-    What rounding does to eigenvalues near zero is far below the spread that this is for; values themselves come from `frechet`.
+    The trace of the matrix square root is computed from the eigenvalues of the smallest matrix available: the Gram matrix of one
+    set or a covariance. Rounding of eigenvalues near zero is far below the spread that this is used for; reported values are
+    computed by `frechet`.
     """
     (mean1, factor1), (mean2, factor2) = (
         _weighted_factor(rows, own, ddof) for rows, own in ((generated, times), (reference, reference_times))
@@ -162,11 +168,11 @@ def _weighted_factor(rows: np.ndarray, times: np.ndarray, ddof: int) -> tuple[np
     return mean, (rows - mean) * np.sqrt(times / (total - ddof))[:, None]
 
 
-def _spanned(generated: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same rows in coordinates of the space that they span, where that has fewer dimensions than they have columns."""
-    stacked = np.concatenate([generated, reference])
-    if len(stacked) >= stacked.shape[1]:
+def _project_to_span(generated: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Express the rows in a basis of their span, if that has fewer dimensions than columns."""
+    stack_rows = np.concatenate([generated, reference])
+    if len(stack_rows) >= stack_rows.shape[1]:
         return generated, reference
-    basis, _ = np.linalg.qr(stacked.T, mode="reduced")
-    moved = stacked @ basis
+    basis, _ = np.linalg.qr(stack_rows.T, mode="reduced")
+    moved = stack_rows @ basis
     return moved[: len(generated)], moved[len(generated) :]

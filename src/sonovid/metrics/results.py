@@ -1,4 +1,4 @@
-"""What a measurement leaves behind: numbers with what is needed to trust and to compare them, as plain values in JSON."""
+"""Results of an evaluation and their JSON format: numbers with the uncertainty and the record needed to compare them."""
 
 import json
 import math
@@ -16,11 +16,25 @@ FORMAT = 1
 class Result:
     """One metric of one system.
 
-    value with the interval low to high (95 %, bootstrap over clips) and std, the standard deviation of the resampled values.
-    floor, ceiling: with what they are of, in words; None where there is none. matched: the value with `matched_count` clips on
-    both sides. generated, reference: clips that were counted. undefined: clips for which the number does not exist.
-    clips, reference_clips, shuffled: values of single clips, where there are such, by name. draws: resampled values; alike:
-    what two systems' draws must have in common to be pairs. left_out: clips that could not be used and why, by set and name.
+    Attributes:
+        name, family, what, better, unit, source: of the metric (`base.Metric`).
+        value: the number.
+        generated, reference: the numbers of clips that were counted.
+        low, high: the 95 % interval, by bootstrap over clips.
+        std: the standard deviation of the resampled values.
+        floor: the random baseline, or None.
+        floor_what: what the floor is computed from, in words.
+        ceiling: the upper bound, or None.
+        ceiling_what: what the ceiling is computed from, in words.
+        matched: the value with `matched_count` clips on both sides, or None.
+        undefined: the number of clips for which the metric is undefined.
+        clips, reference_clips: values of single clips by name, if the metric has any.
+        shuffled: values of shuffled pairs.
+        draws: resampled values.
+        alike: equal for two systems whose draws are paired.
+        left_out: clips that could not be used, with the reason, by set and name.
+        warnings: known limitations at these settings.
+        record: how the number was computed.
     """
 
     name: str
@@ -52,14 +66,14 @@ class Result:
     record: dict[str, Any] = field(default_factory=dict)
 
 
-def worth(value: float | int, better: str) -> float:
-    """A value turned so that larger is better: -|value| where zero is best, -|value - 1| where one is."""
+def oriented_value(value: float | int, better: str) -> float:
+    """Transform a value so that larger is better: -|value| if zero is best, -|value - 1| if one is best."""
     return float({"higher": value, "lower": -value, "zero": -abs(value), "one": -abs(value - 1)}[better])
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A metric that was not computed, and why, in one line."""
+    """A metric that was not computed, with the reason in one line."""
 
     name: str
     family: str
@@ -68,7 +82,15 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All numbers of one system. title: what tables call it. warnings: of the sets. record: what all numbers have in common."""
+    """All numbers of one system.
+
+    Attributes:
+        title: the name of the system in tables.
+        results: the computed metrics.
+        skipped: the metrics that were not computed.
+        warnings: about the sets.
+        record: what all numbers have in common.
+    """
 
     title: str
     results: tuple[Result, ...]
@@ -81,51 +103,51 @@ class Evaluation:
         for result in self.results:
             if result.name == name:
                 return result
-        raise KeyError(f"{name}: not computed; there are {', '.join(result.name for result in self.results)}")
+        raise KeyError(f"{name}: not computed; available are {', '.join(result.name for result in self.results)}")
 
     def to_json(self) -> str:
-        """Everything, as text. Numbers that do not exist are null."""
+        """Everything as JSON text. Undefined numbers are null."""
         return json.dumps({"format": FORMAT, **_plain(asdict(self))}, indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, name: str = "results") -> "Evaluation":
-        """The opposite of `to_json`.
+        """The inverse of `to_json`.
 
         Raises:
-            ValueError: not such a file, or of another version.
+            ValueError: not such a file, or one of another version.
         """
         try:
-            held = json.loads(text)
+            data = json.loads(text)
         except json.JSONDecodeError as error:
             raise ValueError(f"{name}: not JSON ({error})") from None
-        if not isinstance(held, dict) or held.get("format") != FORMAT or "results" not in held:
-            raise ValueError(f"{name}: not a file that sonovid evaluate --json of this version wrote")
+        if not isinstance(data, dict) or data.get("format") != FORMAT or "results" not in data:
+            raise ValueError(f"{name}: expected a file that sonovid evaluate --json of this version wrote")
         return cls(
-            title=held["title"],
-            results=tuple(_result(one) for one in held["results"]),
-            skipped=tuple(Skipped(**one) for one in held["skipped"]),
-            warnings=tuple(held["warnings"]),
-            record=held["record"],
+            title=data["title"],
+            results=tuple(_result(one) for one in data["results"]),
+            skipped=tuple(Skipped(**one) for one in data["skipped"]),
+            warnings=tuple(data["warnings"]),
+            record=data["record"],
         )
 
 
 def save(evaluation: Evaluation, path: "str | Path") -> None:
-    """Write the JSON file, whole or not at all."""
+    """Write an evaluation to a JSON file, atomically."""
     atomic.write_text(path, evaluation.to_json())
 
 
 def save_comparison(evaluations: Sequence[Evaluation], comparisons: Sequence[Any], path: "str | Path") -> None:
-    """Several systems and what their comparison found (dataclasses), as one JSON file."""
-    held = {
+    """Write several evaluations and their comparisons (dataclasses) to one JSON file, atomically."""
+    data = {
         "format": FORMAT,
         "systems": [_plain(asdict(one)) for one in evaluations],
         "comparisons": [_plain(asdict(one)) for one in comparisons],
     }
-    atomic.write_text(path, json.dumps(held, indent=1, allow_nan=False) + "\n")
+    atomic.write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 def load(path: "str | Path") -> Evaluation:
-    """Read what `save` wrote."""
+    """Read a file that `save` wrote."""
     return Evaluation.from_json(Path(path).read_text(encoding="utf-8"), str(path))
 
 

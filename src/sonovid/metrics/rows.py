@@ -1,4 +1,4 @@
-"""Rows of features as the distances take them: finite, two-dimensional, float64, and each with the clip it came from."""
+"""Validation of feature rows: finite, two-dimensional and float64, with the clip that each row belongs to."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,16 @@ import numpy as np
 from jaxtyping import Float64, Int64, Num, Shaped
 
 
-def checked(rows: Shaped[np.ndarray, "n d"], name: str, least: int = 2) -> Float64[np.ndarray, "n d"]:
-    """The rows in float64: a copy only where they are of another type, and never changed by anything here.
+def check_rows(rows: Shaped[np.ndarray, "n d"], name: str, least: int = 2) -> Float64[np.ndarray, "n d"]:
+    """Validate rows and convert them to float64, without a copy if they are float64 already.
+
+    Args:
+        rows: one row per clip, window or patch.
+        name: of the set, for error messages.
+        least: the minimum number of rows.
 
     Raises:
-        ValueError: fewer than `least` rows, or values that are not finite: one NaN would spread to every number made of the set.
+        ValueError: fewer than `least` rows, or values that are not finite. One NaN would spread to every number of the set.
     """
     rows = np.asarray(rows, np.float64)
     if rows.ndim != 2 or rows.shape[1] == 0:
@@ -20,29 +25,31 @@ def checked(rows: Shaped[np.ndarray, "n d"], name: str, least: int = 2) -> Float
     faulty = np.flatnonzero(~np.isfinite(rows).all(1))
     if len(faulty):
         shown = ", ".join(str(i) for i in faulty[:3]) + (", ..." if len(faulty) > 3 else "")
-        raise ValueError(f"{name}: {len(faulty)} of {len(rows)} rows hold NaN or infinity (rows {shown}); leave those clips out")
+        raise ValueError(
+            f"{name}: {len(faulty)} of {len(rows)} rows contain NaN or infinity (rows {shown}); leave those clips out"
+        )
     return rows
 
 
-def checked_pair(
+def check_row_pair(
     first: Shaped[np.ndarray, "n d"], second: Shaped[np.ndarray, "m _"], names: tuple[str, str] = ("generated", "reference")
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two sets of rows of one width.
+    """Validate two sets of rows of the same width.
 
     Raises:
-        ValueError: as `checked`, or widths that differ: the sets come from different extractors.
+        ValueError: as `check_rows`, or the widths differ because the sets come from different extractors.
     """
-    first, second = checked(first, names[0]), checked(second, names[1])
+    first, second = check_rows(first, names[0]), check_rows(second, names[1])
     if first.shape[1] != second.shape[1]:
         widths = f"{names[0]} is {first.shape[1]} wide, {names[1]} {second.shape[1]}"
         raise ValueError(f"features of different widths: {widths}; both sides must come from the same extractor")
     return first, second
 
 
-def by_clip(clips: Num[np.ndarray, "n"] | Sequence[int] | None, count: int) -> list[Int64[np.ndarray, "r"]]:
-    """Indices of the rows of each clip, in the order in which clips first appear; each row its own clip where None.
+def rows_by_clip(clips: Num[np.ndarray, "n"] | Sequence[int] | None, count: int) -> list[Int64[np.ndarray, "r"]]:
+    """Indices of the rows of each clip, in the order in which clips first appear. None: each row is a clip of its own.
 
-    Windows of one clip are near copies of each other, so what is drawn at random is always clips, never rows.
+    Windows of one clip are nearly equal, so random draws always take clips, never rows.
     """
     if clips is None:
         return [np.array([i], np.int64) for i in range(count)]

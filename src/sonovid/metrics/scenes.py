@@ -1,9 +1,9 @@
-"""The metrics of the embedded extractors: distances of pictures and of sounds, and whether both are in time.
+"""Metrics of the embedded extractors: distances of video and of audio, and their synchronisation.
 
-What they are good for, and what not, stands with their figures in docs/embedded-extractors.md.
+docs/embedded-extractors.md says what they are suited for.
 """
 
-from sonovid.metrics.base import Arrays, ClipScore, Distance, Metric, SetFacts
+from sonovid.metrics.base import Arrays, ClipScore, Distance, Metric, SetInfo
 from sonovid.metrics.extractors.embedded import FPS, SHORTEST, ScenesAudio, ScenesVideo, timing
 from sonovid.metrics.frechet import frechet
 from sonovid.metrics.kernels import kad, kvd
@@ -12,45 +12,45 @@ SOURCE = "this package; docs/embedded-extractors.md"
 
 
 def in_time(video: Arrays, audio: Arrays) -> float:
-    """How much the sound is in time with the pictures, in [0, 1]."""
+    """The degree of synchronisation of audio and video, in [0, 1]."""
     return timing(video["steps"], audio["steps"]).score
 
 
 def offset(video: Arrays, audio: Arrays) -> float:
-    """By how many ms the sound is late (negative: early); NaN where it does not seem to belong to the pictures."""
+    """The offset of the audio in ms (positive: late); NaN if audio and video look unrelated."""
     return timing(video["steps"], audio["steps"]).offset
 
 
-def _few_pictures(facts: SetFacts) -> str:
-    fps = facts["fps"]
-    return f"{fps:g} pictures a second show too little motion; it was made for {FPS} and more" if fps and fps < FPS - 1 else ""
+def _few_pictures(info: SetInfo) -> str:
+    fps = info["fps"]
+    return f"{fps:g} frames per second show too little motion; the network needs {FPS} or more" if fps and fps < FPS - 1 else ""
 
 
-def _short(facts: SetFacts) -> str:
-    return f"clips shorter than {SHORTEST / FPS:g} s are left out" if facts["seconds"] < SHORTEST / FPS else ""
+def _short(info: SetInfo) -> str:
+    return f"clips shorter than {SHORTEST / FPS:g} s are left out" if info["seconds"] < SHORTEST / FPS else ""
 
 
-def _timing_warning(facts: SetFacts) -> str:
-    return _short(facts) or _few_pictures(facts)
+def _timing_warning(info: SetInfo) -> str:
+    return _short(info) or _few_pictures(info)
 
 
 def lateness(fps: float | int) -> float:
-    """By how many ms the pictures that are on screen at every 1/8 s are late, on average, in a file of this rate."""
+    """The mean delay in ms of the frame on screen at each multiple of 1/8 s, in a file of this frame rate."""
     shown = [i * fps / FPS for i in range(8 * FPS)]
     return sum(place - int(place + 1e-6) for place in shown) / len(shown) / fps * 1000
 
 
-def _offset_warning(facts: SetFacts) -> str:
-    late = lateness(facts["fps"]) if facts["fps"] else 0.0
-    early = f"at {facts['fps']:g} pictures a second sounds read about {late:.0f} ms early" if late > 5 else ""
-    return _timing_warning(facts) or early
+def _offset_warning(info: SetInfo) -> str:
+    late = lateness(info["fps"]) if info["fps"] else 0.0
+    early = f"at {info['fps']:g} frames per second the audio seems about {late:.0f} ms early" if late > 5 else ""
+    return _timing_warning(info) or early
 
 
 METRICS: tuple[Metric, ...] = (
     Distance(
         "fvd_scenes",
         "fvd",
-        "Fréchet distance of the embedded network's features of pictures",
+        "Fréchet distance of the embedded network's video features",
         "lower",
         SOURCE,
         extractor=ScenesVideo,
@@ -61,7 +61,7 @@ METRICS: tuple[Metric, ...] = (
     Distance(
         "kvd_scenes",
         "kvd",
-        "unbiased cubic kernel distance of the embedded network's features of pictures",
+        "unbiased cubic kernel distance of the embedded network's video features",
         "lower",
         SOURCE,
         extractor=ScenesVideo,
@@ -71,7 +71,7 @@ METRICS: tuple[Metric, ...] = (
     Distance(
         "fad_scenes",
         "fad",
-        "Fréchet distance of the embedded network's features of sounds",
+        "Fréchet distance of the embedded network's audio features",
         "lower",
         SOURCE,
         extractor=ScenesAudio,
@@ -82,7 +82,7 @@ METRICS: tuple[Metric, ...] = (
     Distance(
         "kad_scenes",
         "kad",
-        "unbiased Gaussian kernel distance of the embedded network's features of sounds, times 100",
+        "unbiased Gaussian kernel distance of the embedded network's audio features, times 100",
         "lower",
         SOURCE,
         extractor=ScenesAudio,
@@ -92,7 +92,7 @@ METRICS: tuple[Metric, ...] = (
     ClipScore(
         "sync_scenes",
         "sync",
-        "how probable it is that sound and pictures are in time, near misses counted in part",
+        "probability that audio and video are synchronous; small offsets count in part",
         "higher",
         SOURCE,
         of=ScenesVideo,
@@ -103,7 +103,7 @@ METRICS: tuple[Metric, ...] = (
     ClipScore(
         "offset_scenes",
         "sync",
-        "by how much the sound is late; clips whose sound seems to belong elsewhere are left out",
+        "offset of the audio, positive if it is late; clips whose streams look unrelated are left out",
         "zero",
         SOURCE,
         "ms",

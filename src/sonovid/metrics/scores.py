@@ -1,4 +1,4 @@
-"""Scores of clips and of pairs, from what a classifier or an embedder says of them: IS, KL, cosines, JavisScore, DeSync."""
+"""Scores computed from the outputs of classifiers and embedding networks: IS, KL, cosines, JavisScore, DeSync."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,15 +7,15 @@ import numpy as np
 from jaxtyping import Float, Float64, Shaped
 from scipy.special import expit, log_expit, log_softmax, softmax
 
-from sonovid.metrics.rows import checked
+from sonovid.metrics.rows import check_rows
 
-# Synchformer's classes (Iashin et al. 2024, section 4): offsets of the sound in seconds, and segments that it sees at a time.
+# Synchformer (Iashin et al. 2024, section 4): its classes, offsets of the audio in seconds, and the segments of its input.
 OFFSETS = np.linspace(-2, 2, 21)
 SEGMENTS = 14
 
 
 class Inception(NamedTuple):
-    """Mean and standard deviation (ddof 0) over splits, and what they depend on; seed None for the order given."""
+    """Mean and standard deviation (ddof 0) over splits, and their settings; seed None: clips in the given order."""
 
     mean: float
     std: float
@@ -28,14 +28,17 @@ def inception_score(
 ) -> Inception:
     """exp(mean KL(p(y|x) || p(y))) (Salimans et al. 2016, section 4), per split of the clips after a seeded permutation.
 
-    logits: before softmax; of probabilities give their logarithms. splits: 10 in audioldm_eval (seed 2020) and StyleGAN-V (seed
-    42), 1 in MM-Diffusion; each split has a mean of fewer clips, so that 10 give less than 1 does. eps: added to probabilities in
-    both logarithms (1e-7 in MM-Diffusion); 0: logarithms throughout.
+    Args:
+        logits: before softmax; for probabilities pass their logarithms.
+        splits: 10 in audioldm_eval (seed 2020) and StyleGAN-V (seed 42), 1 in MM-Diffusion. The marginal of a split is estimated
+            from fewer clips, so that 10 splits give a lower score than 1.
+        seed: of the permutation; None: none.
+        eps: added to the probabilities in both logarithms (1e-7 in MM-Diffusion); 0: log-softmax throughout.
 
     Raises:
         ValueError: fewer clips than splits.
     """
-    logits = checked(logits, "logits", 1)
+    logits = check_rows(logits, "logits", 1)
     if not 1 <= splits <= len(logits):
         raise ValueError(f"splits={splits}: expected from 1 to the number of clips, {len(logits)}")
     if seed is not None:
@@ -48,7 +51,7 @@ def inception_score(
         if eps:
             divergence = p * (np.log(p + eps) - np.log(mean + eps))
         else:
-            # A class that no clip has is nought times a logarithm: nothing.
+            # A class with zero mean probability contributes nothing.
             divergence = p * (log_softmax(part, axis=1) - np.log(np.where(mean > 0, mean, 1.0)))
         values.append(float(np.exp(divergence.sum(1).mean())))
     return Inception(float(np.mean(values)), float(np.std(values)), splits, seed)
@@ -61,11 +64,14 @@ def paired_kl(
     activation: str = "softmax",
     eps: float | int = 0.0,
 ) -> Float64[np.ndarray, "n"]:
-    """KL(reference || generated) of each pair, in nats, from a classifier's logits; the published number is the mean.
+    """KL(reference || generated) of each pair, in nats, from a classifier's logits. The published number is the mean.
 
-    activation: softmax, or a sigmoid per class as for taggers, which sums p log(p / q) alone (without the (1 - p) terms) and so
-    is no divergence: it may be below zero. eps: added to the generated side's probabilities in the logarithm (1e-6 in
-    audioldm_eval); 0 works with logarithms throughout, as av-benchmark does.
+    Args:
+        generated, reference: logits, one row per clip.
+        activation: "softmax"; or "sigmoid" per class for taggers, which sums p log(p / q) without the (1 - p) terms, is no
+            divergence and may be negative.
+        eps: added to the generated clip's probabilities in the logarithm (1e-6 in audioldm_eval); 0: logarithms throughout, as in
+            av-benchmark.
 
     Raises:
         ValueError: unequal numbers of clips or of classes.
@@ -79,7 +85,7 @@ def paired_kl(
         raise ValueError(f"activation={activation!r}: expected softmax or sigmoid")
     if eps:
         log_q = np.log(np.exp(log_q) + eps)
-    # Where p is nought so is its term, whatever the logarithms.
+    # Terms with p = 0 are 0, whatever the logarithms are.
     return np.where(p > 0, p * (np.where(p > 0, log_p, 0) - log_q), 0).sum(1)
 
 
@@ -94,18 +100,23 @@ def cosine(first: Shaped[np.ndarray, "n d"], second: Shaped[np.ndarray, "m _"]) 
 
 
 def av_harmony(frames: Shaped[np.ndarray, "t d"], sound: Float[np.ndarray, "_"]) -> float:
-    """AVHScore: the mean cosine of a clip's frames with its whole sound (Mao et al. 2024, TAVGBench)."""
+    """AVHScore: the mean cosine of a clip's frames with its whole audio (Mao et al. 2024, TAVGBench)."""
     return float(_frame_cosines(frames, sound).mean())
 
 
 def windows(seconds: float | int, *, window: float | int = 2.0, overlap: float | int = 1.5) -> list[tuple[float, float]]:
-    """Beginnings and ends of JavisScore's windows over a clip, in seconds; the last one may be cut by the clip's end.
+    """Start and end of JavisScore's windows over a clip, in seconds. The last window may be truncated by the end of the clip.
 
-    Windows begin every window - overlap seconds until one reaches the end of the clip.
+    Windows start every `window - overlap` seconds until one reaches the end of the clip.
+
+    Args:
+        seconds: the length of the clip.
+        window: the length of a window.
+        overlap: of consecutive windows, less than `window`.
     """
     if not 0 <= overlap < window or seconds <= 0:
-        raise ValueError(f"seconds={seconds}, window={window}, overlap={overlap}: expected 0 <= overlap < window and a clip")
-    # A hair of tolerance: lengths come as sums of sample periods.
+        raise ValueError(f"seconds={seconds}, window={window}, overlap={overlap}: expected 0 <= overlap < window and seconds > 0")
+    # Tolerance for rounding: lengths are sums of sample periods.
     count = 1 + max(0, int(np.ceil((seconds - window) / (window - overlap) - 1e-6)))
     return [(i * (window - overlap), min(i * (window - overlap) + window, seconds)) for i in range(count)]
 
@@ -113,19 +124,22 @@ def windows(seconds: float | int, *, window: float | int = 2.0, overlap: float |
 def javis_score(
     frames: Sequence[Shaped[np.ndarray, "_ d"]], sounds: Shaped[np.ndarray, "w d"], *, share: float | int = 0.4
 ) -> float:
-    """JavisScore: the mean over windows of the mean of the lowest cosines of frames with the window's sound (Liu et al. 2025).
+    """JavisScore: the mean over windows of the mean of the lowest cosines of frames with the window's audio (Liu et al. 2025).
 
-    frames: the embeddings of each window's frames. sounds: the embedding of each window's sound. share: how many of the lowest
-    count, int(share t) of t.
-    Deviation: at least one frame counts. Their int(0.4 t) is none at all for windows of one or two frames.
+    Deviation: at least one frame counts. The published int(0.4 t) selects no frame in windows of one or two.
+
+    Args:
+        frames: the embeddings of each window's frames.
+        sounds: the embedding of each window's audio.
+        share: the share of the lowest cosines that count, int(share * t) of t frames.
 
     Raises:
-        ValueError: no windows, or as many of one as not of the other.
+        ValueError: no windows, or different numbers of windows.
     """
     if len(frames) != len(sounds) or not len(frames):
-        raise ValueError(f"got {len(frames)} windows of frames, {len(sounds)} of sound; expected as many of both, at least one")
+        raise ValueError(f"got {len(frames)} windows of frames and {len(sounds)} of audio; expected equal numbers, at least one")
     if not 0 < share <= 1:
-        raise ValueError(f"share={share}: expected a share in (0, 1]")
+        raise ValueError(f"share={share}: expected a number in (0, 1]")
     lowest = []
     for window, sound in zip(frames, sounds, strict=True):
         cosines = np.sort(_frame_cosines(window, sound))
@@ -134,10 +148,10 @@ def javis_score(
 
 
 def segment_spans(count: int, length: int = SEGMENTS) -> tuple[slice, slice]:
-    """The first and the last segments of a clip, as Synchformer sees them (av-benchmark's DeSync).
+    """The first and the last `length` segments of a clip, the two inputs of Synchformer (av-benchmark's DeSync).
 
     Raises:
-        ValueError: fewer segments than that; the network has no position for less, and repeating some would invent sound.
+        ValueError: fewer segments. The network's input has a fixed length, and segments are not repeated to fill it.
     """
     if count < length:
         raise ValueError(f"got {count} segments of 0.64 s; DeSync needs {length}, that is a clip of at least 4.8 s")
@@ -145,40 +159,38 @@ def segment_spans(count: int, length: int = SEGMENTS) -> tuple[slice, slice]:
 
 
 def offsets(logits: Shaped[np.ndarray, "n k"]) -> Float64[np.ndarray, "n"]:
-    """The likeliest offset in seconds, signed, of each row of logits over Synchformer's 21 classes (k = 21).
-
-    A grid of 0.2 s: nothing finer can be told from it.
-    """
-    logits = checked(logits, "logits", 1)
+    """The most likely signed offset in seconds for each row of logits over Synchformer's 21 classes, in steps of 0.2 s."""
+    logits = check_rows(logits, "logits", 1)
     if logits.shape[1] != len(OFFSETS):
         raise ValueError(f"logits: got {logits.shape[1]} classes; expected {len(OFFSETS)}, from -2 s to 2 s in steps of 0.2 s")
     return OFFSETS[logits.argmax(1)]
 
 
 def desync(first: Shaped[np.ndarray, "n k"], last: Shaped[np.ndarray, "n k"]) -> Float64[np.ndarray, "n"]:
-    """DeSync: the mean of the absolute offsets of a clip's first and last segments, in seconds; 0 is in time.
+    """DeSync: the mean of the absolute offsets of a clip's first and last segments, in seconds; 0 is synchronous.
 
-    first, last: logits over the 21 classes, from the segments of `segment_spans`.
+    Args:
+        first, last: logits over the 21 classes for the segments of `segment_spans`.
     """
     return (np.abs(offsets(first)) + np.abs(offsets(last))) / 2
 
 
 def _frame_cosines(frames: np.ndarray, sound: np.ndarray) -> np.ndarray:
-    frames, sounds = checked(frames, "frames", 1), checked(np.asarray(sound)[None], "sound", 1)
+    frames, sounds = check_rows(frames, "frames", 1), check_rows(np.asarray(sound)[None], "sound", 1)
     if frames.shape[1] != sounds.shape[1]:
-        raise ValueError(f"embeddings of different widths: frames {frames.shape[1]}, sound {sounds.shape[1]}")
+        raise ValueError(f"embeddings of different widths: frames {frames.shape[1]}, audio {sounds.shape[1]}")
     return _unit(frames) @ _unit(sounds)[0]
 
 
 def _paired(generated: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    generated, reference = checked(generated, "generated", 1), checked(reference, "reference", 1)
+    generated, reference = check_rows(generated, "generated", 1), check_rows(reference, "reference", 1)
     if generated.shape != reference.shape:
-        raise ValueError(f"pairs: got {generated.shape} and {reference.shape}; expected a partner for each, of one extractor")
+        raise ValueError(f"pairs: got {generated.shape} and {reference.shape}; expected pairs of rows from one extractor")
     return generated, reference
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     if not length.all():
-        raise ValueError("an embedding of length zero has no direction; leave that clip out")
+        raise ValueError("an embedding has length zero, so its cosine is undefined; leave that clip out")
     return rows / length

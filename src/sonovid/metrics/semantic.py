@@ -1,7 +1,7 @@
-"""Metrics of networks that know what is seen, heard and said, or what is out of step: CLAP, AST, PaSST, VideoMAE, V-JEPA, ...
+"""Metrics of semantic content and synchronisation on published networks: CLAP, AST, PaSST, VideoMAE, V-JEPA, ImageBind, ...
 
-None of their weights comes with this package. Each metric bears its checkpoint in its name, since the same formula on another one
-is another number.
+None of the weights is part of this package. Each metric has its checkpoint in its name, because the same formula on another
+checkpoint gives another number.
 """
 
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 
 from sonovid.metrics.audio import split_inception
-from sonovid.metrics.base import Arrays, ClipDistance, ClipScore, Distance, Metric, PairedScore, SetFacts, SetScore
+from sonovid.metrics.base import Arrays, ClipDistance, ClipScore, Distance, Metric, PairedScore, SetInfo, SetScore
 from sonovid.metrics.extractors.ast_audioset import AstAudioSet
 from sonovid.metrics.extractors.cavp import CavpAudio, CavpVideo
 from sonovid.metrics.extractors.clap import ClapAudio, ClapText
-from sonovid.metrics.extractors.imagebind import ImageBindAudio, ImageBindFrames, ImageBindText, ImageBindVideo, windows_of
+from sonovid.metrics.extractors.imagebind import ImageBindAudio, ImageBindFrames, ImageBindText, ImageBindVideo, frames_in_windows
 from sonovid.metrics.extractors.msclap import MsClap
 from sonovid.metrics.extractors.passt import Passt
 from sonovid.metrics.extractors.synchformer import LEAST, SyncAudio, SyncVideo, offset_logits
@@ -30,7 +30,7 @@ KOUTINI, IASHIN_RAHTU = "Koutini et al. 2022", "Iashin & Rahtu 2021"
 
 
 def one_cosine(key: str, other: str) -> Callable[[Arrays, Arrays], float]:
-    """The cosine of one array [d] of the first extractor and one of the second."""
+    """The cosine of an array [d] of the first extractor and one of the second."""
 
     def of_arrays(first: Arrays, second: Arrays) -> float:
         return float(cosine(np.asarray(first[key])[None], np.asarray(second[other])[None])[0])
@@ -44,45 +44,45 @@ def kl_of_logits(generated: Arrays, reference: Arrays) -> float:
 
 
 def in_step(video: Arrays, audio: Arrays) -> float:
-    """The mean cosine of rows of the same moment, as far as both streams go."""
+    """The mean cosine of rows at the same time, up to the end of the shorter stream."""
     count = min(len(video["features"]), len(audio["features"]))
     return float(cosine(np.asarray(video["features"])[:count], np.asarray(audio["features"])[:count]).mean())
 
 
 def harmony(frames: Arrays, audio: Arrays) -> float:
-    """AVHScore of embedded frames and a sound."""
+    """AVHScore of frame embeddings and an audio embedding."""
     return av_harmony(frames["features"], audio["features"])
 
 
 def javis(frames: Arrays, audio: Arrays) -> float:
-    """JavisScore of embedded frames and a sound's windows; NaN where none of these has a frame."""
-    within, sounds = windows_of(frames, audio)
+    """JavisScore of frame embeddings and audio windows; NaN if no window contains a frame."""
+    within, sounds = frames_in_windows(frames, audio)
     return javis_score(within, sounds) if within else float("nan")
 
 
 def desync_of(video: Arrays, audio: Arrays) -> float:
-    """How far sound and pictures are apart, in seconds: the mean of two absolute offsets."""
+    """DeSync in seconds: the mean of two absolute offsets."""
     first, last = offset_logits(video, audio)
     return float(desync(first[None], last[None])[0])
 
 
 def offset_of(video: Arrays, audio: Arrays) -> float:
-    """The mean of the two offsets with its sign, in seconds; above zero the sound is late.
+    """The mean of the two signed offsets in seconds; positive if the audio is late.
 
-    Synchformer's classes say by how much the sound runs ahead, so that its sign is turned round.
+    Synchformer's classes are positive if the audio is early, so the sign is inverted.
     """
     return 0.0 - float(offsets(offset_logits(video, audio)).mean())
 
 
-def short_warning(facts: SetFacts) -> str:
-    """Where no clip is long enough for Synchformer."""
-    seconds = facts["seconds"]
+def short_warning(info: SetInfo) -> str:
+    """Warn if clips are too short for Synchformer."""
+    seconds = info["seconds"]
     return f"clips of {seconds:.2g} s: Synchformer needs {LEAST} s" if seconds < LEAST else ""
 
 
-def frames_warning(facts: SetFacts) -> str:
-    """Where clips hold less than two windows of 16 frames, so that a set of N clips gives N rows."""
-    fps, seconds = facts["fps"], facts["seconds"]
+def frames_warning(info: SetInfo) -> str:
+    """Warn if clips are shorter than a window of 16 frames."""
+    fps, seconds = info["fps"], info["seconds"]
     if fps is None or not seconds or fps * seconds >= FRAMES:
         return ""
     return f"clips of {fps * seconds:.0f} frames: the network needs {FRAMES}"
@@ -128,7 +128,7 @@ METRICS: list[Metric] = [
     ),
     Distance(
         "kad_clap_htsat_unfused", "kad",
-        "kernel audio distance of LAION-CLAP's rows; the bandwidth is the reference's median distance", "lower", CHUNG,
+        "kernel audio distance of LAION-CLAP's rows; bandwidth: the reference's median distance", "lower", CHUNG,
         extractor=ClapAudio, distance=kad,
     ),
     Distance(
@@ -136,7 +136,7 @@ METRICS: list[Metric] = [
         extractor=AstAudioSet, distance=frechet, by_size=True,
     ),
     PairedScore(
-        "kl_ast527", "kl", "KL of AST's 527 classes (softmax), reference against generated, per pair", "lower", IASHIN_RAHTU,
+        "kl_ast527", "kl", "KL(reference || generated) of AST's 527 classes (softmax), per pair", "lower", IASHIN_RAHTU,
         unit="nats", extractor=AstAudioSet, score=kl_of_logits,
     ),
     Distance(
@@ -148,47 +148,47 @@ METRICS: list[Metric] = [
         "higher", KOUTINI, extractor=Passt, score=split_inception,
     ),
     PairedScore(
-        "kl_passt", "kl", "KL of PaSST's 527 classes (softmax), reference against generated, per pair", "lower", IASHIN_RAHTU,
+        "kl_passt", "kl", "KL(reference || generated) of PaSST's 527 classes (softmax), per pair", "lower", IASHIN_RAHTU,
         unit="nats", extractor=Passt, score=kl_of_logits,
     ),
     ClipScore(
         "clap_score_htsat_unfused", "clap_score",
-        "cosine of LAION-CLAP's embeddings of the first 10 s of sound and of the caption", "higher", WU,
+        "cosine of LAION-CLAP's embeddings of the first 10 s of audio and of the caption", "higher", WU,
         of=ClapAudio, to=ClapText, score=one_cosine("whole", "features"),
     ),
     ClipScore(
-        "imagebind_av", "imagebind", "IB-AV: cosine of ImageBind's embeddings of pictures and of sound", "higher", GIRDHAR,
+        "imagebind_av", "imagebind", "IB-AV: cosine of ImageBind's embeddings of video and audio", "higher", GIRDHAR,
         of=ImageBindVideo, to=ImageBindAudio, score=one_cosine("features", "features"),
     ),
     ClipScore(
-        "imagebind_ta", "imagebind", "IB-TA: cosine of ImageBind's embeddings of the sound and of the caption", "higher", GIRDHAR,
+        "imagebind_ta", "imagebind", "IB-TA: cosine of ImageBind's embeddings of audio and caption", "higher", GIRDHAR,
         of=ImageBindAudio, to=ImageBindText, score=one_cosine("features", "features"),
     ),
     ClipScore(
-        "imagebind_tv", "imagebind", "IB-TV: cosine of ImageBind's embeddings of pictures and of the caption", "higher", GIRDHAR,
+        "imagebind_tv", "imagebind", "IB-TV: cosine of ImageBind's embeddings of video and caption", "higher", GIRDHAR,
         of=ImageBindVideo, to=ImageBindText, score=one_cosine("features", "features"),
     ),
     ClipScore(
-        "avhscore_imagebind", "avhscore", "mean cosine of each frame of the file with the whole sound", "higher", MAO,
+        "avhscore_imagebind", "avhscore", "mean cosine of each frame of the file with the whole audio", "higher", MAO,
         of=ImageBindFrames, to=ImageBindAudio, score=harmony,
     ),
     ClipScore(
         "javisscore_imagebind", "javisscore",
-        "mean over windows of 2 s every 0.5 s of the 40 % lowest cosines of its frames with its sound", "higher", LIU,
+        "mean over windows of 2 s every 0.5 s of the 40 % lowest cosines of frames with the audio", "higher", LIU,
         of=ImageBindFrames, to=ImageBindAudio, score=javis,
     ),
     ClipScore(
-        "cavp_score", "cavp", "mean cosine of CAVP's embeddings of pictures and sound, four a second", "higher",
+        "cavp_score", "cavp", "mean cosine of CAVP's embeddings of video and audio, four per second", "higher",
         "Luo et al. 2023", of=CavpVideo, to=CavpAudio, score=in_step,
     ),
     ClipScore(
         "desync_synchformer", "desync",
-        "mean absolute offset that Synchformer hears in the first and the last 4.8 s, in steps of 0.2 s", "lower", IASHIN,
+        "mean absolute offset predicted by Synchformer for the first and the last 4.8 s, in steps of 0.2 s", "lower", IASHIN,
         "s", of=SyncVideo, to=SyncAudio, score=desync_of, warn=short_warning,
     ),
     ClipScore(
         "offset_synchformer", "desync",
-        "offset that Synchformer hears, with its sign: above zero the sound is late; mean over clips", "zero", IASHIN,
+        "signed offset predicted by Synchformer, positive if the audio is late; mean over clips", "zero", IASHIN,
         "s", of=SyncVideo, to=SyncAudio, score=offset_of, warn=short_warning,
     ),
 ]  # fmt: skip

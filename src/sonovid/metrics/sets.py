@@ -1,4 +1,4 @@
-"""A set of clips to be measured: what lies in a folder or stands in a list, under which names, and what had to be left out."""
+"""Sets of clips to be measured, opened from a folder or a list, with the names that pair them and the files left out."""
 
 import hashlib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -10,24 +10,31 @@ from typing import Any
 
 from sonovid import media
 from sonovid.core import text_files
-from sonovid.core.processes import pool
+from sonovid.core.processes import process_pool
 from sonovid.media import MediaError, MediaInfo
-from sonovid.media.files import audio_stream, opened, video_stream
-from sonovid.metrics.base import Reading, SetFacts
+from sonovid.media.files import audio_stream, open_media, video_stream
+from sonovid.metrics.base import InputSpec, SetInfo
 
 VIDEO = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif", ".mpg", ".mpeg", ".ts", ".flv", ".asf", ".wmv")
 SUFFIXES = frozenset([*VIDEO, ".wav", ".flac", ".mp3", ".ogg", ".m4a", ".opus", ".aac", ".aiff"])
-# Containers that say exactly how long each stream is, and by how many seconds their packets may fall short of it.
-DECLARING, SLACK = ("mov", "wav", "flac"), Fraction(1, 20)
+# Containers that declare the exact duration of each stream, and the difference in seconds allowed to the last packet.
+CONTAINERS_WITH_DURATION, SLACK = ("mov", "wav", "flac"), Fraction(1, 20)
 LISTS = (".csv", ".jsonl", ".ndjson", ".json")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One clip. name: by which it is paired: its path in its folder without the suffix. sha256: of the file's bytes.
+    """One clip of a set.
 
-    pictures, sound: the clip whose pictures or sound stand beside this one's, where it has none of its own (a folder of wav
-    against films): metrics of both streams take them from there, metrics of that stream alone do not count this clip.
+    Attributes:
+        name: pairs it with a clip of another set: its path in its folder without the suffix.
+        path: of its file.
+        caption: its caption, or "".
+        sha256: of the file's bytes.
+        info: its header.
+        video_source, audio_source: the clip that lends this one its video or audio, if its set has none (a folder of .wav files
+            with a reference of videos). Metrics of both streams use it; metrics of the borrowed stream alone do not count the
+            clip.
     """
 
     name: str
@@ -35,17 +42,17 @@ class Item:
     caption: str
     sha256: str
     info: MediaInfo
-    pictures: "Item | None" = None
-    sound: "Item | None" = None
+    video_source: "Item | None" = None
+    audio_source: "Item | None" = None
 
-    def source(self, reading: Reading) -> "Item":
-        """The clip whose file holds what a reading reads."""
-        return (self.pictures if reading.video else self.sound if reading.audio else None) or self
+    def source(self, input_spec: InputSpec) -> "Item":
+        """The clip whose file contains the streams that `input_spec` reads."""
+        return (self.video_source if input_spec.video else self.audio_source if input_spec.audio else None) or self
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A clip that is not counted, and why."""
+class ExcludedFile:
+    """A file that is not part of the set, and the reason."""
 
     name: str
     reason: str
@@ -53,52 +60,64 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class MediaSet:
-    """The clips of one source, in the order of their names, and the files that could not be used at all.
+    """A set of clips in the order of their names.
 
-    title: what tables call it. source: as it was given.
+    Attributes:
+        title: its name in tables.
+        source: the folder or list, as given.
+        items: the clips.
+        left_out: the files that could not be used at all.
     """
 
     title: str
     source: str
     items: tuple[Item, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[ExcludedFile, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)
 
     @property
     def sha256(self) -> str:
-        """A hash of the names, bytes and captions of all clips that are counted."""
+        """A hash of the names, bytes and captions of all clips."""
         lines = "\n".join(
-            "\0".join([item.name, item.sha256, item.caption, *(one.sha256 for one in (item.pictures, item.sound) if one)])
+            "\0".join(
+                [item.name, item.sha256, item.caption, *(one.sha256 for one in (item.video_source, item.audio_source) if one)]
+            )
             for item in self.items
         )
         return hashlib.sha256(lines.encode()).hexdigest()
 
     @property
-    def facts(self) -> SetFacts:
-        """Medians over the files as they lie on disk."""
-        seen = [(item.pictures or item).info for item in self.items]
-        heard = [(item.sound or item).info for item in self.items]
-        rates = [float(info.fps) for info in seen if info.fps is not None]
-        sizes = [info.size for info in seen if info.size is not None]
-        sounds = [info.sample_rate for info in heard if info.sample_rate is not None]
-        return SetFacts(
+    def info(self) -> SetInfo:
+        """Medians over the files on disk."""
+        videos = [(item.video_source or item).info for item in self.items]
+        audios = [(item.audio_source or item).info for item in self.items]
+        rates = [float(info.fps) for info in videos if info.fps is not None]
+        sizes = [info.size for info in videos if info.size is not None]
+        sample_rates = [info.sample_rate for info in audios if info.sample_rate is not None]
+        return SetInfo(
             clips=len(self.items),
             seconds=float(median(item.info.duration for item in self.items)),
             fps=float(median(rates)) if rates else None,
             size=(_middle([h for h, _ in sizes]), _middle([w for _, w in sizes])) if sizes else None,
-            sample_rate=_middle(sounds) if sounds else None,
+            sample_rate=_middle(sample_rates) if sample_rates else None,
         )
 
 
 def open_set(
     source: "str | Path", *, title: str | None = None, captions: "Mapping[str, str] | None" = None, workers: int = 0
 ) -> MediaSet:
-    """The clips of a folder, searched with its subfolders, or of a list (.csv, .jsonl with path and caption, relative to it).
+    """Open a set of clips.
 
-    The caption of clip.mp4 is in clip.txt or clip.json beside it, or in `captions` by the clip's name. Every file is hashed and
-    its first picture decoded; one that cannot be read is left out by name, with the reason.
+    Every file is hashed and its first frame decoded. Files that cannot be read are listed in `MediaSet.left_out`.
+
+    Args:
+        source: a folder, searched recursively, or a list (.csv or .jsonl with the columns path and caption; paths are relative to
+            the list).
+        title: its name in tables; default: the name of the source.
+        captions: captions by clip name. By default the caption of clip.mp4 is read from clip.txt or clip.json beside it.
+        workers: processes that read files; 0: this process.
 
     Raises:
         ValueError: no such source, no media files in it, two files of one name, or none that can be read.
@@ -111,15 +130,15 @@ def open_set(
     for name, file, _ in named:
         if name in seen:
             raise ValueError(
-                f"{source}: {seen[name].name} and {file.name} are both named {name!r}; clips are paired by name: keep one"
+                f"{source}: {seen[name].name} and {file.name} have the same name {name!r}; clips are paired by name: keep one"
             )
         seen[name] = file
     known = captions or {}
     items, left_out = [], []
-    with pool(workers if len(named) > 50 else 0) as run:
-        for (name, file, caption), found in zip(named, run(_examine, [str(file) for _, file, _ in named]), strict=True):
+    with process_pool(workers if len(named) > 50 else 0) as run:
+        for (name, file, caption), found in zip(named, run(_inspect_file, [str(file) for _, file, _ in named]), strict=True):
             if isinstance(found, str):
-                left_out.append(LeftOut(name, found))
+                left_out.append(ExcludedFile(name, found))
             else:
                 items.append(Item(name, str(file), known.get(name, caption), *found))
     if not items:
@@ -130,10 +149,13 @@ def open_set(
 
 
 def read_captions(path: "str | Path") -> dict[str, str]:
-    """Captions by clip name: a .json object {name: caption}, or a .jsonl or .csv with name (or path) and caption.
+    """Read captions by clip name.
+
+    Args:
+        path: a .json object {name: caption}, or a .jsonl or .csv with the columns name (or path) and caption.
 
     Raises:
-        ValueError: no such file, or none in it.
+        ValueError: no such file, or no captions in it.
     """
     path = Path(path)
     if path.suffix == ".json" and path.is_file():
@@ -147,8 +169,8 @@ def read_captions(path: "str | Path") -> dict[str, str]:
     return found
 
 
-def pairs(first: MediaSet, second: MediaSet) -> list[tuple[Item, Item]]:
-    """Clips of the same name: by the whole name, or by its last part where no whole names agree and last parts are unique."""
+def pair_by_name(first: MediaSet, second: MediaSet) -> list[tuple[Item, Item]]:
+    """Pair clips by name: by the whole name, or by its last part if no whole names agree and last parts are unique."""
     partners = {item.name: item for item in second.items}
     found = [(item, partners[item.name]) for item in first.items if item.name in partners]
     if found:
@@ -160,36 +182,39 @@ def pairs(first: MediaSet, second: MediaSet) -> list[tuple[Item, Item]]:
     return [(item, partners[end]) for item, end in zip(first.items, ends[0], strict=True) if end in partners]
 
 
-def with_captions_of(generated: MediaSet, reference: MediaSet) -> MediaSet:
-    """The set with the captions of its partners where it has none of its own."""
-    partners = {own.name: other.caption for own, other in pairs(generated, reference)}
+def fill_captions(generated: MediaSet, reference: MediaSet) -> MediaSet:
+    """Give clips without a caption the caption of their partner in the reference."""
+    partners = {own.name: other.caption for own, other in pair_by_name(generated, reference)}
     items = tuple(item if item.caption else replace(item, caption=partners.get(item.name, "")) for item in generated.items)
     return replace(generated, items=items)
 
 
-def with_streams_of(generated: MediaSet, reference: MediaSet) -> MediaSet:
-    """The set with its partners' pictures beside its sounds where no clip of it has pictures, and the other way round.
+def borrow_streams(generated: MediaSet, reference: MediaSet) -> MediaSet:
+    """Let a set without video (or without audio) borrow that stream from its partners in the reference.
 
-    Where some clips have a stream, those without it lack what was asked of them, and nothing stands in for it.
+    If some clips of the set have the stream, the others are faulty, and nothing is borrowed.
     """
     lacking = {
-        "pictures": not any(item.info.has_video for item in generated.items),
-        "sound": not any(item.info.has_audio for item in generated.items),
+        "video_source": not any(item.info.has_video for item in generated.items),
+        "audio_source": not any(item.info.has_audio for item in generated.items),
     }
-    partners = {own.name: other for own, other in pairs(generated, reference)} if any(lacking.values()) else {}
+    partners = {own.name: other for own, other in pair_by_name(generated, reference)} if any(lacking.values()) else {}
     items = []
     for item in generated.items:
         other = partners.get(item.name)
-        holds = {"pictures": other.info.has_video, "sound": other.info.has_audio} if other else {}
-        lent: dict[str, Any] = {what: other for what in holds if lacking[what] and holds[what]}
-        items.append(replace(item, **lent))
+        available = {"video_source": other.info.has_video, "audio_source": other.info.has_audio} if other else {}
+        borrowed: dict[str, Any] = {name: other for name in available if lacking[name] and available[name]}
+        items.append(replace(item, **borrowed))
     return replace(generated, items=tuple(items))
 
 
-def faults(generated: MediaSet, reference: "MediaSet | None", passed_over: Container[str] = ()) -> list[str]:
-    """One line for everything about the sets that makes their numbers less than they seem.
+def set_warnings(generated: MediaSet, reference: "MediaSet | None", ignored: Container[str] = ()) -> list[str]:
+    """Warnings about properties of the sets that limit what their numbers mean, one line each.
 
-    passed_over: facts (seconds, fps, size) in which sets may differ, since a protocol makes them equal.
+    Args:
+        generated: the generated set.
+        reference: the reference set, if any.
+        ignored: properties (seconds, fps, size) that a protocol makes equal; differences in them are not reported.
     """
     lines = []
     for side in [generated] + ([reference] if reference else []):
@@ -200,23 +225,23 @@ def faults(generated: MediaSet, reference: "MediaSet | None", passed_over: Conta
             lines.append(f"{side.title}: {len(side.left_out)} of {len(side) + len(side.left_out)} files left out: {shown}")
         if copies := len(side) - len({item.sha256 for item in side.items}):
             lines.append(f"{side.title}: {copies} of {len(side)} files are copies of others, byte by byte")
-        rates = {(item.pictures or item).info.fps for item in side.items}
-        sizes = {(item.pictures or item).info.size for item in side.items}
+        rates = {(item.video_source or item).info.fps for item in side.items}
+        sizes = {(item.video_source or item).info.size for item in side.items}
         for what, key, values in (("frame rates", "fps", rates), ("picture sizes", "size", sizes)):
-            if len(values) > 1 and key not in passed_over:
+            if len(values) > 1 and key not in ignored:
                 lines.append(f"{side.title}: its clips have {len(values)} different {what}")
-    for what, lent in (
-        ("pictures", [i for i in generated.items if i.pictures]),
-        ("sound", [i for i in generated.items if i.sound]),
+    for what, borrowing in (
+        ("pictures", [item for item in generated.items if item.video_source]),
+        ("sound", [item for item in generated.items if item.audio_source]),
     ):
-        if lent:
+        if borrowing:
             lines.append(
-                f"{generated.title}: {len(lent)} of {len(generated)} clips have no {what}; beside them is the {what} of their "
+                f"{generated.title}: {len(borrowing)} of {len(generated)} clips have no {what} and borrow the {what} of their "
                 f"partners in the reference, which metrics of {what} alone do not count"
             )
     if reference is None:
         return lines
-    matched = pairs(generated, reference)
+    matched = pair_by_name(generated, reference)
     if len(matched) < max(len(generated), len(reference)):
         alone = [item.name for item in generated.items if item.name not in {own.name for own, _ in matched}]
         more = f", such as {alone[0]}" if alone else ""
@@ -228,14 +253,14 @@ def faults(generated: MediaSet, reference: "MediaSet | None", passed_over: Conta
     if shared := len({item.sha256 for item in generated.items} & {item.sha256 for item in reference.items}):
         lines.append(f"{shared} files lie in both sets, byte by byte")
     for what, key in (("frames per second", "fps"), ("pixels", "size"), ("Hz", "sample_rate"), ("seconds", "seconds")):
-        own, other = generated.facts[key], reference.facts[key]  # type: ignore[literal-required]
-        if key not in passed_over and own is not None and other is not None and not _alike(own, other):
+        own, other = generated.info[key], reference.info[key]  # type: ignore[literal-required]
+        if key not in ignored and own is not None and other is not None and not _nearly_equal(own, other):
             lines.append(f"{generated.title} is of {_shown(own)} {what}, {reference.title} of {_shown(other)}")
     return lines
 
 
-def _alike(own: Any, other: Any) -> bool:
-    # Containers round lengths to their frames.
+def _nearly_equal(own: Any, other: Any) -> bool:
+    # Containers round durations to whole frames.
     return own == other or (isinstance(own, float) and abs(own - other) <= 0.02 * max(own, other))
 
 
@@ -261,20 +286,20 @@ def _folder(folder: Path) -> Iterator[tuple[str, Path, str]]:
 
 
 def _caption(path: Path) -> str:
-    words, facts = path.with_suffix(".txt"), path.with_suffix(".json")
+    words, info = path.with_suffix(".txt"), path.with_suffix(".json")
     if words.is_file():
-        return text_files.caption_of(words)
-    if facts.is_file():
-        found = text_files.read_json(facts)
+        return text_files.read_caption(words)
+    if info.is_file():
+        found = text_files.read_json(info)
         if isinstance(found, dict) and isinstance(found.get("caption"), str):
-            return _caption_in(str(facts), found["caption"])
+            return _caption_in(str(info), found["caption"])
     return ""
 
 
 def _caption_in(where: str, given: Any) -> str:
-    """A caption that stands in a list or in facts, as one line."""
+    """A caption from a list or a JSON file, as one line."""
     try:
-        return text_files.one_line(given or "")
+        return text_files.to_one_line(given or "")
     except ValueError as error:
         raise ValueError(f"{where}: caption: {error}") from None
 
@@ -299,11 +324,11 @@ def _list(path: Path, *, must_exist: bool = True) -> Iterator[tuple[str, Path, s
 
 def _rows(path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
     if path.suffix == ".csv":
-        return text_files.table(path)
-    return _of_json(path) if path.suffix == ".json" else text_files.json_lines(path)
+        return text_files.read_table(path)
+    return _json_rows(path) if path.suffix == ".json" else text_files.read_json_lines(path)
 
 
-def _of_json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     rows = text_files.read_json(path)
     for number, row in enumerate(rows if isinstance(rows, list) else [rows], 1):
         if not isinstance(row, dict):
@@ -311,24 +336,24 @@ def _of_json(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def _examine(path: str) -> tuple[str, MediaInfo] | str:
-    """A file's hash and what it holds, or why it cannot be used."""
+def _inspect_file(path: str) -> tuple[str, MediaInfo] | str:
+    """A file's hash and header, or the reason why it cannot be used."""
     try:
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         info = media.probe(path)
-        return _cut_short(path) or (digest, info)
+        return _find_truncation(path) or (digest, info)
     except (MediaError, OSError) as error:
         return _without_path(str(error), path)
 
 
-def _cut_short(path: str) -> str:
-    """Whether a file's packets end before it says that they do: how far, in words, or "".
+def _find_truncation(path: str) -> str:
+    """Describe where a file's packets end before the declared duration; "" if they do not.
 
-    Decoders hand out what there is; a measure of half a clip would pass for one of the whole.
+    Decoders return what there is, so that half a clip would be measured as if it were whole.
     """
-    with opened(path) as container:
-        if container.format.name.split(",")[0] not in DECLARING:
+    with open_media(path) as container:
+        if container.format.name.split(",")[0] not in CONTAINERS_WITH_DURATION:
             return ""
         streams = [s for s in (video_stream(container), audio_stream(container)) if s and s.duration and s.time_base]
         reached = {s.index: Fraction(0) for s in streams}

@@ -1,4 +1,4 @@
-"""What the number of clips does to a distance: drawn subsets of equal size, halves of the reference, and the limit of many."""
+"""The effect of the number of clips on a distance: matched subsets, halves of the reference, and extrapolation to infinity."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,14 +7,14 @@ import numpy as np
 from jaxtyping import Num, Shaped
 
 from sonovid.metrics.frechet import Moments, frechet
-from sonovid.metrics.rows import by_clip, checked, checked_pair
+from sonovid.metrics.rows import check_row_pair, check_rows, rows_by_clip
 
 Distance = Callable[[np.ndarray, np.ndarray], float]
 Clips = Num[np.ndarray, "n"] | Sequence[int] | None
 
 
-class Drawn(NamedTuple):
-    """A distance over random draws: mean and standard deviation (ddof 1, zero for one draw), each value, clips on either side."""
+class SizeDraws(NamedTuple):
+    """A distance over random draws: mean, standard deviation (ddof 1; zero for one draw), all values, and clips per side."""
 
     mean: float
     std: float
@@ -24,9 +24,15 @@ class Drawn(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """A line value = slope / n + intercept through distances at several n: the intercept is the value in the limit.
+    """A line value = slope / n + intercept fitted to distances at several n. The intercept is the value in the limit.
 
-    r2: how much of the variance the line explains; sizes: the numbers of rows used; values: the distances there.
+    Attributes:
+        value: the intercept.
+        slope: of the line in 1 / n.
+        r2: the share of the variance that the line explains.
+        sizes: the numbers of rows used.
+        values: the distances at these sizes.
+        seed: of the subsets.
     """
 
     value: float
@@ -37,7 +43,7 @@ class Limit(NamedTuple):
     seed: int
 
 
-def matched(
+def matched_distance(
     generated: Shaped[np.ndarray, "n d"],
     reference: Shaped[np.ndarray, "m _"],
     *,
@@ -47,28 +53,37 @@ def matched(
     generated_clips: Clips = None,
     reference_clips: Num[np.ndarray, "_"] | Sequence[int] | None = None,
     seed: int = 0,
-) -> Drawn:
+) -> SizeDraws:
     """A distance with equally many clips on both sides, drawn without replacement.
 
-    count: how many; by default as many as the smaller side has. clips: of each row, where a clip has several.
+    Args:
+        generated, reference: rows of features.
+        distance: the distance.
+        count: clips per side; default: as many as the smaller side has.
+        draws: random draws.
+        generated_clips, reference_clips: the clip of each row, if a clip has several rows.
+        seed: of the draws.
 
     Raises:
-        ValueError: more clips asked for than there are.
+        ValueError: `count` exceeds the number of clips.
     """
-    generated, reference = checked_pair(generated, reference)
-    sides = [(generated, by_clip(generated_clips, len(generated))), (reference, by_clip(reference_clips, len(reference)))]
+    generated, reference = check_row_pair(generated, reference)
+    sides = [
+        (generated, rows_by_clip(generated_clips, len(generated))),
+        (reference, rows_by_clip(reference_clips, len(reference))),
+    ]
     least = min(len(groups) for _, groups in sides)
     count = least if count is None else count
     if not 1 <= count <= least:
         raise ValueError(f"count={count}: there are {len(sides[0][1])} generated clips and {len(sides[1][1])} reference clips")
-    # All clips of both sides are one subset; to draw it again would be a mean of one number with itself.
+    # If all clips of both sides are used there is only one subset.
     draws = draws if count < max(len(groups) for _, groups in sides) else 1
     generator = np.random.Generator(np.random.PCG64(seed))
     values = [distance(*(_subset(rows, groups, count, generator) for rows, groups in sides)) for _ in range(draws)]
-    return _drawn(values, count, seed)
+    return _draws(values, count, seed)
 
 
-def halves(
+def split_half_distance(
     reference: Shaped[np.ndarray, "n d"],
     *,
     distance: Distance = frechet,
@@ -76,16 +91,22 @@ def halves(
     draws: int = 10,
     clips: Clips = None,
     seed: int = 0,
-) -> Drawn:
-    """The floor of a distance: between two parts of the reference that share no clip.
+) -> SizeDraws:
+    """The floor of a distance: its value between two disjoint parts of the reference.
 
-    count: clips in each part, at most half of them; give the number that the generated side has, to compare like with like.
+    Args:
+        reference: rows of features.
+        distance: the distance.
+        count: clips in each part, at most half of all; use the number of generated clips for a fair comparison.
+        draws: random draws.
+        clips: the clip of each row, if a clip has several rows.
+        seed: of the draws.
 
     Raises:
         ValueError: too few clips for two parts of that size.
     """
-    rows = checked(reference, "reference")
-    groups = by_clip(clips, len(rows))
+    rows = check_rows(reference, "reference")
+    groups = rows_by_clip(clips, len(rows))
     count = len(groups) // 2 if count is None else count
     if not 1 <= count <= len(groups) // 2:
         raise ValueError(f"count={count}: two parts of the reference's {len(groups)} clips have at most {len(groups) // 2} each")
@@ -95,10 +116,10 @@ def halves(
         order = generator.permutation(len(groups))
         parts = [rows[np.concatenate([groups[i] for i in chosen])] for chosen in (order[:count], order[count : 2 * count])]
         values.append(distance(*parts))
-    return _drawn(values, count, seed)
+    return _draws(values, count, seed)
 
 
-def infinity(
+def frechet_infinity(
     generated: Shaped[np.ndarray, "n d"],
     reference: Shaped[np.ndarray, "m _"] | Moments,
     *,
@@ -110,17 +131,26 @@ def infinity(
 ) -> Limit:
     """The Fréchet distance in the limit of many generated rows (FAD-inf: Gui et al. 2024, section 3.2; Chong & Forsyth 2020).
 
-    Distances at `steps` sizes from `smallest` to all rows, a line in 1/n, its intercept. The reference's own size stays as it is.
-    smallest: 500, or half of the rows where there are fewer than 1000. Below the width of the features the bias does not go with
-    1/n, and r2 does not always show it.
-    Deviation: rows are drawn without replacement and by a seed, as Chong & Forsyth do; fadtk draws them with replacement, so that
-    its last point is not the set itself, and without a seed. `replace=True` is fadtk's way.
+    A line in 1/n is fitted to the distances at `steps` sizes from `smallest` to all rows. The size of the reference is constant.
+
+    Deviation: rows are drawn without replacement and with a seed, as Chong & Forsyth do. fadtk draws with replacement, so that
+    its last point is not the set itself, and without a seed. `replace=True` reproduces fadtk.
+
+    Args:
+        generated: rows of features.
+        reference: rows of features, or their moments.
+        steps: number of sizes.
+        smallest: the smallest size; default: 500, or half of the rows if there are fewer than 1000. Below the width of the
+            features the bias is not proportional to 1/n, and r2 does not always show it.
+        replace: draw with replacement.
+        ddof: of the covariances.
+        seed: of the subsets.
 
     Raises:
         ValueError: fewer than two sizes fit.
     """
-    rows = checked(generated, "generated", 4)
-    known = reference if isinstance(reference, Moments) else Moments.of(checked(reference, "reference"))
+    rows = check_rows(generated, "generated", 4)
+    known = reference if isinstance(reference, Moments) else Moments.of(check_rows(reference, "reference"))
     smallest = min(500, len(rows) // 2) if smallest is None else smallest
     sizes = np.unique(np.linspace(smallest, len(rows), steps).astype(int)) if smallest > 1 else np.zeros(0, int)
     if len(sizes) < 3 or sizes[-1] > len(rows):
@@ -143,6 +173,6 @@ def _subset(rows: np.ndarray, groups: list[np.ndarray], count: int, generator: n
     return rows[np.concatenate([groups[i] for i in chosen])]
 
 
-def _drawn(values: Sequence[float], count: int, seed: int) -> Drawn:
+def _draws(values: Sequence[float], count: int, seed: int) -> SizeDraws:
     std = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return Drawn(float(np.mean(values)), std, tuple(float(v) for v in values), count, seed)
+    return SizeDraws(float(np.mean(values)), std, tuple(float(v) for v in values), count, seed)

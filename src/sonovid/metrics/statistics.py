@@ -1,4 +1,4 @@
-"""How sure a number is and whether two differ: intervals over clips or raters, paired tests, effect sizes, many comparisons."""
+"""Statistics: confidence intervals over clips or raters, paired tests, effect sizes, and corrections for multiple comparisons."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from scipy import stats
 
 
 class Interval(NamedTuple):
-    """A value and the interval round it. method, resamples, seed: how it was made; resamples 0 where none were drawn."""
+    """A value and its confidence interval; `method`, `resamples` (0 without a bootstrap) and `seed` say how it was computed."""
 
     value: float
     low: float
@@ -21,7 +21,7 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A mean difference of two systems on the same clips: its interval, and p of no difference under exchange of the two."""
+    """The mean difference of two systems on the same clips, its interval, and p of a paired permutation test."""
 
     value: float
     low: float
@@ -34,10 +34,15 @@ class Difference(NamedTuple):
 
 
 class SignedRank(NamedTuple):
-    """Wilcoxon's test of paired values, with all that its p depends on.
+    """The result of Wilcoxon's signed-rank test, with all settings that its p depends on.
 
-    statistic, p: as scipy gives them; 0 and 1 where no pair differs. effect: matched-pairs rank-biserial correlation in [-1, 1],
-    above zero where the first is larger. pairs, nonzero: all pairs, and those that differ. method: "exact" or "asymptotic".
+    Attributes:
+        statistic, p: as computed by scipy; 0 and 1 if no pair differs.
+        effect: matched-pairs rank-biserial correlation in [-1, 1]; positive if the first is larger.
+        pairs: the number of pairs.
+        nonzero: the number of pairs that differ.
+        zero_method, correction, alternative: as passed to `wilcoxon`.
+        method: "exact" or "asymptotic".
     """
 
     statistic: float
@@ -59,16 +64,23 @@ def mean_interval(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """The mean of one value per clip (or rater) and its interval.
+    """The mean of one value per clip (or rater) and its confidence interval.
 
-    method: bootstrap with correction for bias and skew (Efron 1987), by percentiles, reversed percentiles, or Student's t. Where
-    all values are equal there is nothing to resample and the interval is that value.
+    If all values are equal the interval is that value.
+
+    Args:
+        values: one per clip.
+        level: of the interval.
+        method: "bca" (bias-corrected and accelerated bootstrap, Efron 1987), "percentile", "basic" (reversed percentiles), or "t"
+            (Student's t).
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
 
     Raises:
         ValueError: fewer than two values, or NaN among them.
     """
-    values = _finite(values, "values", 2)
-    _level(level)
+    values = _check_finite(values, "values", 2)
+    _check_level(level)
     mean = float(values.mean())
     if np.ptp(values) <= 1e-12 * np.abs(values).max():
         return Interval(mean, mean, mean, level, method)
@@ -97,23 +109,24 @@ def paired_difference(
     resamples: int = 10000,
     seed: int = 0,
 ) -> Difference:
-    """Mean of first - second over the same clips: bootstrap interval (BCa), and p by exchanging the two of a pair at random.
+    """The mean of first - second over the same clips, with a BCa bootstrap interval and p of a paired permutation test.
 
-    All 2^n exchanges are tried where they are no more than `resamples`; else p counts the value itself, so that it is never 0.
+    All 2^n sign flips are evaluated if they are at most `resamples`. Otherwise random ones are drawn, and p includes the observed
+    value, so that it is never 0.
     """
     difference = _differences(first, second)
     interval = mean_interval(difference, level=level, resamples=resamples, seed=seed)
     total, count = difference.sum(), len(difference)
     if count < 31 and 2**count <= resamples:
         signs = 1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
-        p = float(np.mean(_as_far(np.abs(signs @ difference), abs(total))))
+        p = float(np.mean(_at_least_as_extreme(np.abs(signs @ difference), abs(total))))
     else:
         generator = np.random.Generator(np.random.PCG64(seed))
         step = max(1, (1 << 22) // count)
         beyond = 0
         for start in range(0, resamples, step):
             signs = 1 - 2 * generator.integers(0, 2, (min(step, resamples - start), count), np.int8)
-            beyond += int(_as_far(np.abs(signs @ difference), abs(total)).sum())
+            beyond += int(_at_least_as_extreme(np.abs(signs @ difference), abs(total)).sum())
         p = (beyond + 1) / (resamples + 1)
     return Difference(interval.value, interval.low, interval.high, level, p, count, resamples, seed)
 
@@ -128,12 +141,17 @@ def wilcoxon(
 ) -> SignedRank:
     """Wilcoxon's signed-rank test of paired values (Wilcoxon 1945), as scipy computes it.
 
-    zero_method: what becomes of equal pairs. "wilcox" drops them, which on a five-point scale, where they are many, makes p
-    smaller than it should be; "pratt" ranks them and then leaves them out; "zsplit" gives half of their ranks to either side.
-    correction: for continuity. The exact distribution is taken for at most 50 pairs without ties and zeros, else the normal one.
+    The exact distribution is used for at most 50 pairs without ties and zeros, the normal approximation otherwise.
+
+    Args:
+        first, second: paired values.
+        zero_method: the treatment of equal pairs. "wilcox" drops them, which makes p too small on a five-point scale with many of
+            them; "pratt" ranks them and then drops them; "zsplit" splits their ranks between both sides.
+        correction: apply a continuity correction.
+        alternative: "two-sided", "less" or "greater".
 
     Raises:
-        ValueError: unequal numbers, or none.
+        ValueError: different numbers of values, or none.
     """
     difference = _differences(first, second, least=1)
     if zero_method not in ("wilcox", "pratt", "zsplit"):
@@ -162,9 +180,9 @@ def wilcoxon(
 def rank_biserial(first: Real[np.ndarray, "n"], second: Real[np.ndarray, "m"], *, zero_method: str = "pratt") -> float:
     """The matched-pairs rank-biserial correlation (Kerby 2014, eq. 2): (W+ - W-) / (W+ + W-), in [-1, 1].
 
-    1 where every pair that differs has the first larger, 0 where no pair differs. Ranks are those of the test: of pairs that
-    differ alone under "wilcox", with equal pairs ranked lowest otherwise; halves of zeros on either side ("zsplit") take nothing
-    from the difference and count in the sum.
+    1 if the first is larger in every pair that differs, 0 if no pair differs. The ranks are those of the test: "wilcox" ranks
+    only the pairs that differ, the others rank equal pairs lowest. With "zsplit" the ranks of equal pairs cancel in the
+    difference and count in the sum.
     """
     difference = _differences(first, second, least=1)
     if zero_method == "wilcox":
@@ -175,7 +193,7 @@ def rank_biserial(first: Real[np.ndarray, "n"], second: Real[np.ndarray, "m"], *
 
 
 def holm(p: Sequence[float] | Float[np.ndarray, "n"]) -> Float64[np.ndarray, "n"]:
-    """p values corrected for their number (Holm 1979): below a level with the chance of any false one below that level.
+    """Holm's correction of p values for multiple comparisons (Holm 1979), which controls the family-wise error rate.
 
     Raises:
         ValueError: p outside [0, 1].
@@ -190,46 +208,52 @@ def holm(p: Sequence[float] | Float[np.ndarray, "n"]) -> Float64[np.ndarray, "n"
     return corrected
 
 
-def opinion(
+def mean_opinion_score(
     ratings: Sequence[Real[np.ndarray, "_"]], *, level: float | int = 0.95, resamples: int = 2000, seed: int = 0
 ) -> tuple[Interval, Interval]:
-    """The mean opinion score from each rater's ratings, with its t and its bootstrap interval (percentile) over raters.
+    """The mean opinion score with its t interval and its percentile bootstrap interval over raters.
 
-    The score is the mean of raters' means: ratings of one rater are not independent, so raters are what is drawn, and a rater who
-    answered more does not count more.
+    The score is the mean of the raters' means. Ratings of one rater are not independent, so raters are resampled, and a rater who
+    gave more ratings does not count more.
+
+    Args:
+        ratings: the ratings of each rater.
+        level: of the intervals.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
 
     Raises:
         ValueError: fewer than two raters, or one without ratings.
     """
-    means = np.array([_finite(own, "ratings", 1).mean() for own in ratings])
+    means = np.array([_check_finite(own, "ratings", 1).mean() for own in ratings])
     t = mean_interval(means, level=level, method="t")
     return t, mean_interval(means, level=level, method="percentile", resamples=resamples, seed=seed)
 
 
 def _differences(first: np.ndarray, second: np.ndarray, least: int = 2) -> np.ndarray:
-    first, second = _finite(first, "first", least), _finite(second, "second", least)
+    first, second = _check_finite(first, "first", least), _check_finite(second, "second", least)
     if len(first) != len(second):
-        raise ValueError(f"pairs: got {len(first)} and {len(second)} values; expected a partner for each")
+        raise ValueError(f"pairs: got {len(first)} and {len(second)} values; expected equal numbers")
     difference = first - second
-    # Means of ratings are sums of thirds and fifths: what rounding alone sets apart is equal.
+    # Means of ratings are sums of thirds and fifths: values that differ by rounding only are equal.
     near = np.abs(difference) <= 1e-12 * np.maximum(np.abs(first), np.abs(second))
     return np.where(near, 0.0, difference)
 
 
-def _as_far(totals: np.ndarray, total: float) -> np.ndarray:
-    """Which are at least as large, rounding forgiven."""
+def _at_least_as_extreme(totals: np.ndarray, total: float) -> np.ndarray:
+    """Which totals are at least as large, within rounding."""
     return totals >= total * (1 - 1e-12)
 
 
-def _finite(values: np.ndarray, name: str, least: int) -> np.ndarray:
+def _check_finite(values: np.ndarray, name: str, least: int) -> np.ndarray:
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or len(values) < least:
         raise ValueError(f"{name}: got shape {values.shape}; expected at least {least} value{'s' if least > 1 else ''}")
     if not np.isfinite(values).all():
-        raise ValueError(f"{name}: {int((~np.isfinite(values)).sum())} of {len(values)} are NaN or infinite; leave them out")
+        raise ValueError(f"{name}: {int((~np.isfinite(values)).sum())} of {len(values)} are NaN or infinite; remove them")
     return values
 
 
-def _level(level: float | int) -> None:
+def _check_level(level: float | int) -> None:
     if not 0 < level < 1:
-        raise ValueError(f"level={level}: expected a share in (0, 1), such as 0.95")
+        raise ValueError(f"level={level}: expected a number in (0, 1), such as 0.95")

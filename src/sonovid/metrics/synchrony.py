@@ -1,4 +1,4 @@
-"""The metrics of synchrony that need no network: AV-Align in its forms, agreement of events, offsets, beats."""
+"""Synchronisation metrics without networks: the variants of AV-Align, agreement of events, offsets, beats."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,48 +8,51 @@ import numpy as np
 
 from sonovid.metrics import av_align, beats
 from sonovid.metrics.alignment import agreement, peaks
-from sonovid.metrics.base import Arrays, Better, ClipScore, Metric, PairedScore, SetFacts
-from sonovid.metrics.extractors.peaks import Beats, PicturePeaks, PicturePeaks256, SoundCurve, SoundPeaks, SoundPeaksNative
-from sonovid.metrics.offset import best_lag, offset, picture_curve, sound_curve
+from sonovid.metrics.base import Arrays, Better, ClipScore, Metric, PairedScore, SetInfo
+from sonovid.metrics.extractors.peaks import Beats, MotionPeaks, MotionPeaks256, NativeRateOnsets, OnsetCurve, Onsets
+from sonovid.metrics.offset import audio_curve, best_lag, offset, video_curve
 
-# The window of AV-Align is one frame. What it answers to at 8, 16 and 25 frames per second stands in docs/calibration.md.
+# The window of AV-Align is one frame. Its sensitivity at 8, 16 and 25 frames per second is in docs/calibration.md.
 LEAST_FPS, MOST_FPS = 12, 20
-# A beat tracker needs several periods before it finds one.
+# A beat tracker needs several periods.
 BEATS_SECONDS = 5.0
-# Below, most offsets of known size are missed (docs/calibration.md).
+# Below this rate most offsets of known size are missed (docs/calibration.md).
 OFFSET_FPS = 15
-# How far events may lie apart, in seconds, where the measure is this package's own.
+# The largest distance of matched events in seconds, for this package's own measures.
 TOLERANCE = 0.1
 
 YARIV = "Yariv et al. 2024"
 Score = Callable[[Arrays, Arrays], float]
 
 
-def window_warning(facts: SetFacts) -> str:
-    """Where the window of AV-Align, one frame, does not fit what it is to hold."""
-    fps = facts["fps"]
+def window_warning(info: SetInfo) -> str:
+    """Warn if the window of AV-Align, one frame, is too short or too long."""
+    fps = info["fps"]
     if fps is None or LEAST_FPS <= fps <= MOST_FPS:
         return ""
     window = f"with {fps:g} frames per second the window is {1000 / fps:.0f} ms"
     if fps > MOST_FPS:
-        return f"{window}: in calibration a sound 40 ms early scored higher than one in time"
-    return f"{window}: in calibration a sound 160 ms off scored hardly lower"
+        return f"{window}: in calibration, audio 40 ms early scored higher than synchronous audio"
+    return f"{window}: in calibration, an offset of 160 ms hardly lowered the score"
 
 
-def beats_warning(facts: SetFacts) -> str:
-    """Where a clip is too short for a beat tracker."""
-    if facts["seconds"] >= BEATS_SECONDS:
+def beats_warning(info: SetInfo) -> str:
+    """Warn if clips are too short for a beat tracker."""
+    if info["seconds"] >= BEATS_SECONDS:
         return ""
-    return f"clips of {facts['seconds']:.2g} s are too short for a beat tracker, which wants {BEATS_SECONDS:g} s or more"
+    return f"clips of {info['seconds']:.2g} s are too short for a beat tracker, which needs {BEATS_SECONDS:g} s or more"
 
 
-def wide_beats_warning(facts: SetFacts) -> str:
-    """Where half a second either way is too wide, which it is for most music."""
-    return beats_warning(facts) or "within 500 ms any beat of 60 a minute or more is a hit: chance alone is 1, see _above_chance"
+def wide_beats_warning(info: SetInfo) -> str:
+    """Warn that a tolerance of half a second is too wide for most music."""
+    return (
+        beats_warning(info)
+        or "with a tolerance of 500 ms every beat of 60 bpm or more is a hit: the chance level is 1, see _above_chance"
+    )
 
 
 def by_peaks(score: Callable[..., float]) -> Score:
-    """A function of two lists of peaks and a frame rate, as one of what was extracted from a sound and from pictures."""
+    """Adapt a function of two lists of peaks and a frame rate to extracted arrays."""
 
     def of_arrays(sound: Arrays, picture: Arrays) -> float:
         return float(score(sound["times"], picture["times"], picture["fps"][0]))
@@ -58,30 +61,30 @@ def by_peaks(score: Callable[..., float]) -> Score:
 
 
 def precision(sound: Arrays, picture: Arrays) -> float:
-    """The share of the sound's peaks near a peak of the pictures; NaN where it has none."""
-    found = av_align.together(sound["times"], picture["times"], picture["fps"][0])
+    """The share of audio peaks that coincide with a video peak; NaN without audio peaks."""
+    found = av_align.count_coincidences(sound["times"], picture["times"], picture["fps"][0])
     return found.precision if found.sound else float("nan")
 
 
 def recall(sound: Arrays, picture: Arrays) -> float:
-    """The share of the pictures' peaks near a peak of the sound; NaN where they have none."""
-    found = av_align.together(sound["times"], picture["times"], picture["fps"][0])
+    """The share of video peaks that coincide with an audio peak; NaN without video peaks."""
+    found = av_align.count_coincidences(sound["times"], picture["times"], picture["fps"][0])
     return found.recall if found.picture else float("nan")
 
 
 def with_least_flow(sound: Arrays, picture: Arrays) -> float:
-    """TempoTokens' form since 2025, whose peaks of the pictures need some motion."""
+    """The TempoTokens 2025 variant, which ignores video peaks with little flow."""
     return av_align.tempotokens2025(sound["times"], picture["times"], picture["fps"][0], flow=picture["heights"])
 
 
 def motion_peaks(picture: Arrays) -> np.ndarray:
-    """Peaks of the change between frames, each at the moment between them, in seconds."""
+    """The times of peaks of the frame difference, halfway between the frames, in seconds."""
     times = (np.arange(len(picture["energy"])) - 0.5) / picture["fps"][0]
     return peaks(times, picture["energy"], apart=0.13, threshold=0.0)
 
 
 def events_f1(found: np.ndarray, true: np.ndarray) -> float:
-    """F1 of one-to-one pairs within 100 ms; NaN where there is no event on either side."""
+    """F1 of one-to-one pairs within 100 ms; NaN without any event."""
     return agreement([(found.tolist(), true.tolist())], TOLERANCE).f1 if len(found) + len(true) else float("nan")
 
 
@@ -94,12 +97,12 @@ def onsets_against_partner(generated: Arrays, reference: Arrays) -> float:
 
 
 def impacts(picture: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    """What ends between one frame and the next, at the frame between, with its time in seconds."""
+    """The strength of impacts at each frame (`extractors.peaks.Flow`), and its time in seconds."""
     return picture["impacts"], np.arange(len(picture["impacts"])) / picture["fps"][0]
 
 
 def motion(picture: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    """The change between frames, with the moments between them in seconds."""
+    """The frame difference, and the times halfway between frames in seconds."""
     return picture["energy"][1:], (np.arange(1, len(picture["energy"])) - 0.5) / picture["fps"][0]
 
 
@@ -107,19 +110,19 @@ Curve = Callable[[Arrays], tuple[np.ndarray, np.ndarray]]
 
 
 def curves(sound: Arrays, picture: Arrays, curve: Curve) -> tuple[np.ndarray, np.ndarray]:
-    """The sound's curve and a curve of the pictures, at the same moments."""
+    """The audio curve and a video curve at the same times."""
     seconds, fps = float(min(sound["seconds"][0], picture["seconds"][0])), float(picture["fps"][0])
-    return sound_curve(sound["strength"], sound["moments"], seconds, fps), picture_curve(*curve(picture), seconds)
+    return audio_curve(sound["strength"], sound["moments"], seconds, fps), video_curve(*curve(picture), seconds)
 
 
 def milliseconds(sound: Arrays, picture: Arrays, *, curve: Curve) -> float:
-    """The offset, positive where the sound is late; NaN where the curves agree no better than by chance."""
+    """The offset in milliseconds, positive if the audio is late; NaN if the curves correlate no better than by chance."""
     found = offset(*curves(sound, picture, curve))
     return 1000 * found.seconds if found.confidence > 0 else float("nan")
 
 
 def distance(sound: Arrays, picture: Arrays, *, curve: Curve) -> float:
-    """The size of the offset in milliseconds, whatever its confidence; NaN where nothing happens."""
+    """The absolute offset in milliseconds, whatever its confidence; NaN if a curve is flat."""
     return abs(1000 * best_lag(*curves(sound, picture, curve))[0])
 
 
@@ -128,12 +131,12 @@ def confidence(sound: Arrays, picture: Arrays, *, curve: Curve) -> float:
 
 
 def median(values: np.ndarray) -> float:
-    """Of the clips for which there is an offset: a single wrong peak lies hundreds of milliseconds away."""
+    """The median over defined values. A mean would be dominated by wrong peaks, which are off by hundreds of milliseconds."""
     return float(np.nanmedian(values)) if np.isfinite(values).any() else float("nan")
 
 
 def by_beats(value: Callable[[beats.Hits], float], tolerance: float) -> Score:
-    """A value of the agreement of beats, as a function of what was extracted from a generated and a reference sound."""
+    """Adapt a value of `beats.Hits` to the arrays of a generated and a reference clip."""
 
     def of_arrays(generated: Arrays, reference: Arrays) -> float:
         return value(beats.hits(generated["beats"], reference["beats"], tolerance, float(reference["seconds"][0])))
@@ -142,35 +145,35 @@ def by_beats(value: Callable[[beats.Hits], float], tolerance: float) -> Score:
 
 
 def _aligned(
-    name: str, what: str, score: Score, *, of: type = SoundPeaks, to: type = PicturePeaks256, family: str = "av_align"
+    name: str, what: str, score: Score, *, of: type = Onsets, to: type = MotionPeaks256, family: str = "av_align"
 ) -> Metric:
     return ClipScore(name, family, what, "higher", YARIV, of=of, to=to, score=score, warn=window_warning)
 
 
-# Flow is taken at the size that each form's authors take it at: Sony's and JavisBench's of pictures of 256 pixels on the shorter
-# side, TempoTokens' of the file's own, which takes seconds of a processor for every second of HD.
+# Each variant uses the frame size of its authors: 256 pixels on the shorter side for Sony and JavisBench, the file's own size for
+# TempoTokens, which takes several seconds of CPU time per second of HD video.
 ALIGNED: tuple[Metric, ...] = (
     _aligned("av_align_sony", "AV-Align by precision and recall (Ishii et al. 2024)", by_peaks(av_align.sony)),
-    _aligned("av_align_precision", "share of onsets near a peak of motion", precision),
-    _aligned("av_align_recall", "share of peaks of motion near an onset", recall),
-    _aligned("av_align_tempotokens2025", "AV-Align, one to one, flow of 0.1 px and more", with_least_flow, to=PicturePeaks),
+    _aligned("av_align_precision", "share of onsets that coincide with a peak of optical flow", precision),
+    _aligned("av_align_recall", "share of peaks of optical flow that coincide with an onset", recall),
+    _aligned("av_align_tempotokens2025", "AV-Align, one-to-one pairs, flow of at least 0.1 px", with_least_flow, to=MotionPeaks),
     _aligned(
         "av_align_tempotokens2023",
         "AV-Align as first released; may exceed 1",
         by_peaks(av_align.tempotokens2023),
-        to=PicturePeaks,
+        to=MotionPeaks,
     ),
     _aligned(
         "av_align_javisbench",
         "AV-Align, one-sided, onsets at the file's own sample rate; may exceed 1",
         by_peaks(av_align.javisbench),
-        of=SoundPeaksNative,
+        of=NativeRateOnsets,
     ),
     _aligned(
         "av_align_sony_own_size",
-        "av_align_sony with the flow of frames as large as they are in the file: slow on large files",
+        "av_align_sony with optical flow at the file's own size: slow on large files",
         by_peaks(av_align.sony),
-        to=PicturePeaks,
+        to=MotionPeaks,
         family="av_align_own_size",
     ),
 )
@@ -179,39 +182,39 @@ EVENTS: tuple[Metric, ...] = (
     ClipScore(
         "motion_onsets_f1",
         "events",
-        "F1 of onsets and peaks of the change between frames, one to one within 100 ms",
+        "F1 of onsets and peaks of the frame difference, one-to-one pairs within 100 ms",
         "higher",
-        of=SoundCurve,
-        to=PicturePeaks256,
+        of=OnsetCurve,
+        to=MotionPeaks256,
         score=onsets_against_motion,
     ),
     PairedScore(
         "onsets_f1",
         "events",
-        "F1 of onsets and those of the partner's sound, one to one within 100 ms",
+        "F1 of onsets and the onsets of the partner, one-to-one pairs within 100 ms",
         "higher",
-        extractor=SoundCurve,
+        extractor=OnsetCurve,
         score=onsets_against_partner,
     ),
 )
 
 
-def offset_warning(facts: SetFacts) -> str:
-    """Where frames are too far apart to tell when something happens in them."""
-    fps = facts["fps"]
+def offset_warning(info: SetInfo) -> str:
+    """Warn if the frame rate is too low to locate events in the video."""
+    fps = info["fps"]
     if fps is None or fps >= OFFSET_FPS:
         return ""
-    return f"at {fps:g} frames per second the moment of an impact cannot be seen; {OFFSET_FPS} or more are needed"
+    return f"at {fps:g} frames per second the time of an impact cannot be determined; {OFFSET_FPS} or more are needed"
 
 
 def _offsets(suffix: str, what: str, curve: Curve) -> tuple[Metric, ...]:
-    """The three numbers of one curve of the pictures."""
+    """The three metrics of one video curve."""
     parts: tuple[tuple[str, str, Better, str, Callable[..., float]], ...] = (
-        ("offset", "how late the sound is (median over clips)", "zero", "ms", milliseconds),
-        ("offset_abs", "how far sound and pictures lie apart (median over clips)", "lower", "ms", distance),
-        ("offset_confidence", "how far the best lag agrees better than by chance", "higher", "", confidence),
+        ("offset", "offset of the audio, positive if it is late (median over clips)", "zero", "ms", milliseconds),
+        ("offset_abs", "absolute offset of audio and video (median over clips)", "lower", "ms", distance),
+        ("offset_confidence", "how far the correlation at the best lag exceeds chance", "higher", "", confidence),
     )
-    made = []
+    metrics = []
     for name, about, better, unit, score in parts:
         whole = ClipScore(
             name + suffix,
@@ -219,18 +222,18 @@ def _offsets(suffix: str, what: str, curve: Curve) -> tuple[Metric, ...]:
             f"{about}, onsets against {what}",
             better,
             unit=unit,
-            of=SoundCurve,
-            to=PicturePeaks256,
+            of=OnsetCurve,
+            to=MotionPeaks256,
             score=partial(score, curve=curve),
             warn=offset_warning,
         )
-        made.append(replace(whole, summary=median) if unit else whole)
-    return tuple(made)
+        metrics.append(replace(whole, summary=median) if unit else whole)
+    return tuple(metrics)
 
 
 OFFSETS: tuple[Metric, ...] = (
     *_offsets("", "impacts", impacts),
-    *_offsets("_by_motion", "the change between frames", motion),
+    *_offsets("_by_motion", "the frame difference", motion),
 )
 
 
@@ -251,12 +254,18 @@ def _beats_within(milliseconds: int) -> tuple[Metric, ...]:
         ),
         _beats(
             f"{name}_above_chance",
-            f"share of the partner's beats with one {near}, less what a random phase hits",
+            f"share of the partner's beats with one {near}, minus the hit rate of a random phase",
             by_beats(lambda it: it.recall_any - it.chance, tolerance),
         ),
-        _beats(f"{name}_recall", f"share of the partner's beats, one to one {near}", by_beats(lambda it: it.recall, tolerance)),
-        _beats(f"{name}_precision", f"share of the own beats, one to one {near}", by_beats(lambda it: it.precision, tolerance)),
-        _beats(f"{name}_f1", f"F measure of beats, one to one {near}", by_beats(lambda it: it.f1, tolerance)),
+        _beats(
+            f"{name}_recall", f"share of the partner's beats, one-to-one pairs {near}", by_beats(lambda it: it.recall, tolerance)
+        ),
+        _beats(
+            f"{name}_precision",
+            f"share of the clip's own beats, one-to-one pairs {near}",
+            by_beats(lambda it: it.precision, tolerance),
+        ),
+        _beats(f"{name}_f1", f"F1 of beats, one-to-one pairs {near}", by_beats(lambda it: it.f1, tolerance)),
     )
 
 
@@ -265,14 +274,14 @@ BEATS: tuple[Metric, ...] = (
     *_beats_within(500),
     _beats(
         "beats_cdcd_coverage",
-        "seconds with an onset, over the partner's; above 1 there are more than in the partner",
+        "seconds with an onset, divided by those of the partner; above 1: more than in the partner",
         lambda generated, reference: beats.coverage(generated["bins"], reference["bins"]),
         "Zhu et al. 2023",
         "one",
     ),
     _beats(
         "beats_cdcd_hit",
-        "share of the partner's seconds with an onset that have one here too",
+        "share of the partner's seconds with an onset that have one in the clip too",
         lambda generated, reference: beats.hit_seconds(generated["bins"], reference["bins"]),
         "Zhu et al. 2023",
     ),

@@ -1,6 +1,6 @@
-"""The metrics of pictures that published tables give: FVD and KVD on I3D, the inception score on C3D.
+"""Video metrics of published tables: FVD and KVD on I3D, the inception score on C3D.
 
-Each bears its network in its name, and where papers differ in how they feed one network, that too.
+Each metric has its network in its name, and the variant if papers preprocess the video differently.
 """
 
 from functools import partial
@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Shaped
 
-from sonovid.metrics.base import Distance, Metric, SetFacts, SetScore
+from sonovid.metrics.base import Distance, Metric, SetInfo, SetScore
 from sonovid.metrics.extractors.c3d import C3DLogits
 from sonovid.metrics.extractors.i3d import FRAMES, I3DLogits, I3DLogitsStyleGAN
 from sonovid.metrics.frechet import frechet
@@ -19,12 +19,12 @@ UNTERTHINER, SKOROKHODOV, SAITO = "Unterthiner et al. 2019", "Skorokhodov et al.
 
 
 def whole_inception(logits: Shaped[np.ndarray, "n k"]) -> float:
-    """The inception score of the whole set, with 1e-7 added to probabilities inside the logarithms (TGAN, MM-Diffusion)."""
+    """The inception score of the whole set, with 1e-7 added to the probabilities in the logarithms (TGAN, MM-Diffusion)."""
     return inception_score(logits, splits=1, seed=None, eps=1e-7).mean
 
 
 def split_inception(logits: Shaped[np.ndarray, "n k"]) -> float:
-    """The mean of the inception scores of ten tenths of the set, shuffled by seed 42 (StyleGAN-V).
+    """The mean inception score of ten splits of the set, shuffled with seed 42 (StyleGAN-V).
 
     Raises:
         ValueError: fewer than ten clips.
@@ -32,9 +32,9 @@ def split_inception(logits: Shaped[np.ndarray, "n k"]) -> float:
     return inception_score(logits, splits=10, seed=42).mean
 
 
-def frames_warning(facts: SetFacts) -> str:
-    """Where clips are shorter than the 16 frames that the networks see at once."""
-    fps, seconds = facts["fps"], facts["seconds"]
+def frames_warning(info: SetInfo) -> str:
+    """Warn if clips are shorter than the networks' input of 16 frames."""
+    fps, seconds = info["fps"], info["seconds"]
     if fps is None or not seconds or round(fps * seconds) >= FRAMES:
         return ""
     return f"clips of {fps * seconds:.0f} frames: the network needs {FRAMES}"
@@ -44,7 +44,7 @@ METRICS: tuple[Metric, ...] = (
     Distance(
         "fvd_i3d400",
         "fvd",
-        "Fréchet distance of I3D's logits of every 16 frames, as MM-Diffusion scales pictures, over N - 1",
+        "Fréchet distance of I3D's logits of every 16 frames, resized as in MM-Diffusion, over N - 1",
         "lower",
         UNTERTHINER,
         warn=frames_warning,
@@ -55,7 +55,7 @@ METRICS: tuple[Metric, ...] = (
     Distance(
         "fvd_i3d400_styleganv",
         "fvd",
-        "Fréchet distance of I3D's logits of the first 16 frames, by StyleGAN-V's archive and over N, as Sony counts",
+        "Fréchet distance of I3D's logits of the first 16 frames, by StyleGAN-V's archive and over N, as in Sony's SVG",
         "lower",
         SKOROKHODOV,
         warn=frames_warning,
@@ -86,7 +86,7 @@ METRICS: tuple[Metric, ...] = (
     SetScore(
         "is_c3d_10splits",
         "is",
-        "inception score of C3D's classes, mean over ten splits (StyleGAN-V); lower than of the whole set",
+        "inception score of C3D's classes, mean over ten splits (StyleGAN-V); lower than that of the whole set",
         "higher",
         SKOROKHODOV,
         warn=frames_warning,

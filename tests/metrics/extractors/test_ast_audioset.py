@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material, Unfit
+from sonovid.metrics.base import Sample, UnusableClipError
 from sonovid.metrics.extractors.ast_audioset import SAMPLE_RATE, AstAudioSet
 
 
-def sound(seconds: float, seed: int = 0) -> Material:
+def sound(seconds: float, seed: int = 0) -> Sample:
     noise = np.random.default_rng(seed).normal(0, 0.2, (1, round(seconds * SAMPLE_RATE))).astype(np.float32)
-    return Material(Clip(None, noise, sample_rate=SAMPLE_RATE))
+    return Sample(Clip(None, noise, sample_rate=SAMPLE_RATE))
 
 
 def saved(folder, randomised, labels: int):
@@ -36,12 +36,12 @@ def tagger(tmp_path_factory, randomised):
 def test_it_is_the_published_pipeline(tagger, seconds):
     import transformers
 
-    material = sound(seconds)
+    sample = sound(seconds)
     front_end = transformers.ASTFeatureExtractor()
     with torch.no_grad():
-        inputs = front_end(material.clip.waveform[0], sampling_rate=SAMPLE_RATE, return_tensors="pt")
+        inputs = front_end(sample.clip.waveform[0], sampling_rate=SAMPLE_RATE, return_tensors="pt")
         expected = tagger.model(**inputs).logits[0].numpy()
-    (arrays,) = tagger.embed([tagger.prepare(material)])
+    (arrays,) = tagger.embed([tagger.prepare(sample)])
     assert arrays["features"].shape == (16,)
     assert np.allclose(arrays["logits"], expected, atol=2e-4)
 
@@ -55,7 +55,7 @@ def test_the_same_whatever_the_batch(tagger):
 
 
 def test_what_does_not_fit(tagger, tmp_path, randomised):
-    with pytest.raises(Unfit, match="399 samples"):
+    with pytest.raises(UnusableClipError, match="399 samples"):
         tagger.prepare(sound(399 / SAMPLE_RATE))
     with pytest.raises(ValueError, match="2 classes"):
         AstAudioSet().load([saved(tmp_path / "two", randomised, 2)])

@@ -9,7 +9,7 @@ from peers import built, on_meta, values
 from scipy.signal import get_window
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material, Unfit
+from sonovid.metrics.base import Sample, UnusableClipError
 from sonovid.metrics.extractors.audioclip import HOP, WINDOW, AudioClipFeatures, AudioHead, Wavelets
 
 SMALL = {"width": 4, "groups": 2, "features": 6}
@@ -47,10 +47,10 @@ def test_names_and_shapes_are_those_of_resnext_50_with_attention():
         "att4": (1024, 2048, 1, 5),
         "att5": (2048, 2048, 3, 5),
     }
-    for name, (given, wanted, *kernel) in kernels.items():
-        assert state[f"{name}.conv_depth.weight"].shape == (given, 1, *kernel)
-        assert state[f"{name}.conv_point.weight"].shape == (wanted, given, 1, 1)
-        assert state[f"{name}.bn.running_var"].shape == (wanted,)
+    for name, (in_channels, out_channels, *kernel) in kernels.items():
+        assert state[f"{name}.conv_depth.weight"].shape == (in_channels, 1, *kernel)
+        assert state[f"{name}.conv_point.weight"].shape == (out_channels, in_channels, 1, 1)
+        assert state[f"{name}.bn.running_var"].shape == (out_channels,)
 
 
 def test_wavelets_of_order_nought_are_a_fourier_transform():
@@ -107,7 +107,7 @@ def test_the_head_is_taken_out_of_the_whole_file(tmp_path):
     extractor = Small()
     extractor.load([tmp_path / "AudioCLIP-Full-Training.pt"])
     waveform = (0.1 * np.random.default_rng(0).standard_normal((1, 20_000))).astype(np.float32)
-    prepared = extractor.prepare(Material(Clip(None, waveform, sample_rate=44100)))
+    prepared = extractor.prepare(Sample(Clip(None, waveform, sample_rate=44100)))
     found = extractor.embed([prepared])[0]["features"]
     assert found.shape == (6,)
     with torch.inference_mode():
@@ -131,8 +131,8 @@ def test_another_file_is_refused(tmp_path):
 
 def test_the_first_channel_is_heard():
     waveform = np.random.default_rng(0).standard_normal((2, 5000)).astype(np.float32)
-    assert not AudioClipFeatures.reading.mono
-    prepared = AudioClipFeatures().prepare(Material(Clip(None, 0.1 * waveform, sample_rate=44100)))
+    assert not AudioClipFeatures.input_spec.mono
+    prepared = AudioClipFeatures().prepare(Sample(Clip(None, 0.1 * waveform, sample_rate=44100)))
     np.testing.assert_array_equal(prepared["waveform"], 0.1 * waveform[0])
 
 
@@ -144,5 +144,5 @@ def test_of_sound_in_minus_one_to_one_eight_bits_are_left():
 
 
 def test_pictures_alone_are_unfit():
-    with pytest.raises(Unfit, match="no sound"):
-        AudioClipFeatures().prepare(Material(Clip(np.zeros((1, 4, 4, 3), np.uint8), None)))
+    with pytest.raises(UnusableClipError, match="no sound"):
+        AudioClipFeatures().prepare(Sample(Clip(np.zeros((1, 4, 4, 3), np.uint8), None)))

@@ -8,7 +8,7 @@ import torch
 from peers import on_meta, values
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material, Unfit
+from sonovid.metrics.base import Sample, UnusableClipError
 from sonovid.metrics.extractors.c3d import C3D, C3DLogits
 
 # Chainer's links of TGAN's C3DVersion1: name, rows, columns with the kernel.
@@ -47,7 +47,7 @@ def saved(folder, width=1, hidden=8, seed=0, mean=None):
 
 
 def clip(t=16, h=40, w=60, seed=0):
-    return Material(Clip(np.random.default_rng(seed).integers(0, 256, (t, h, w, 3), dtype=np.uint8), None))
+    return Sample(Clip(np.random.default_rng(seed).integers(0, 256, (t, h, w, 3), dtype=np.uint8), None))
 
 
 def test_names_and_shapes_are_those_of_the_published_file():
@@ -109,7 +109,7 @@ def test_frames_are_scaled_turned_to_bgr_and_cut_as_in_tgan(tmp_path):
 
 
 def test_short_clips_are_unfit():
-    with pytest.raises(Unfit, match="15 frames"):
+    with pytest.raises(UnusableClipError, match="15 frames"):
         C3DLogits().prepare(clip(15))
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from peers import filled_with_waves, waves
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material, Unfit
+from sonovid.metrics.base import Sample, UnusableClipError
 from sonovid.metrics.extractors.cavp import Bottleneck, CavpAudio, CavpNetwork, CavpVideo, log_mel
 from sonovid.metrics.semantic import in_step
 
@@ -25,11 +25,11 @@ class TinyAudio(CavpAudio):
     sizes = TINY
 
 
-def clip(seconds: float, seed: int = 0) -> Material:
+def clip(seconds: float, seed: int = 0) -> Sample:
     generator = np.random.default_rng(seed)
     frames = generator.integers(0, 256, (round(4 * seconds), 24, 32, 3), dtype=np.uint8)
     waveform = generator.normal(0, 0.2, (1, round(16000 * seconds))).astype(np.float32)
-    return Material(Clip(frames, waveform, fps=Fraction(4), sample_rate=16000))
+    return Sample(Clip(frames, waveform, fps=Fraction(4), sample_rate=16000))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_four_rows_a_second_over_whole_seconds(both):
         assert [a["features"].shape for a in arrays] == [(8, 6), (4, 6), (12, 6)]
         alone = extractor.embed([extractor.prepare(clip(1.0, 1))])[0]
         assert np.allclose(alone["features"], arrays[1]["features"], atol=1e-5)
-        with pytest.raises(Unfit, match="whole seconds"):
+        with pytest.raises(UnusableClipError, match="whole seconds"):
             extractor.prepare(clip(0.75))
     one, other = video.embed([video.prepare(clip(2))])[0], audio.embed([audio.prepare(clip(3))])[0]
     a, b = one["features"], other["features"][:8]

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material, Unfit
-from sonovid.metrics.extractors.clap import SAMPLE_RATE, ClapAudio, ClapText, cut, repeated
+from sonovid.metrics.base import Sample, UnusableClipError
+from sonovid.metrics.extractors.clap import SAMPLE_RATE, ClapAudio, ClapText, cut_windows, repeat_to_length
 
 
-def sound(seconds: float, seed: int = 0) -> Material:
+def sound(seconds: float, seed: int = 0) -> Sample:
     noise = np.random.default_rng(seed).normal(0, 0.2, (1, round(seconds * SAMPLE_RATE))).astype(np.float32)
-    return Material(Clip(None, noise, sample_rate=SAMPLE_RATE))
+    return Sample(Clip(None, noise, sample_rate=SAMPLE_RATE))
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +29,17 @@ def text(clap_folder):
 
 def test_windows_begin_every_second_and_end_in_silence():
     ramp = np.arange(1, 26, dtype=np.float32)
-    rows = cut(ramp, 10, 10)
+    rows = cut_windows(ramp, 10, 10)
     assert rows.shape == (3, 10)
     assert rows[2].tolist() == [21, 22, 23, 24, 25, 0, 0, 0, 0, 0]
-    assert [len(cut(ramp[:n], 10, 4)) for n in (1, 4, 5, 8, 9)] == [1, 1, 2, 2, 3]
+    assert [len(cut_windows(ramp[:n], 10, 4)) for n in (1, 4, 5, 8, 9)] == [1, 1, 2, 2, 3]
 
 
 def test_a_short_sound_is_repeated_whole_and_a_long_one_cut():
     ramp = np.arange(1, 8, dtype=np.float32)
-    assert repeated(ramp[:3], 8).tolist() == [1, 2, 3, 1, 2, 3, 0, 0]
-    assert repeated(ramp[:5], 8).tolist() == [1, 2, 3, 4, 5, 0, 0, 0]
-    assert repeated(ramp, 4).tolist() == [1, 2, 3, 4]
+    assert repeat_to_length(ramp[:3], 8).tolist() == [1, 2, 3, 1, 2, 3, 0, 0]
+    assert repeat_to_length(ramp[:5], 8).tolist() == [1, 2, 3, 4, 5, 0, 0, 0]
+    assert repeat_to_length(ramp, 4).tolist() == [1, 2, 3, 4]
 
 
 def test_rows_per_second_and_of_length_one(audio):
@@ -71,21 +71,21 @@ def test_it_agrees_with_transformers_own_pipeline_on_ten_seconds(audio, clap_fol
     import torch
     import transformers
 
-    material = sound(10)
+    sample = sound(10)
     model = transformers.ClapModel.from_pretrained(clap_folder).eval()
     mel = transformers.ClapFeatureExtractor.from_pretrained(clap_folder)(
-        material.clip.waveform[0], sampling_rate=48000, return_tensors="pt"
+        sample.clip.waveform[0], sampling_rate=48000, return_tensors="pt"
     )
     with torch.no_grad():
         output = model.get_audio_features(**mel)
     expected = getattr(output, "pooler_output", output).numpy()[0]
-    assert np.allclose(audio.embed([audio.prepare(material)])[0]["whole"], expected, atol=1e-5)
+    assert np.allclose(audio.embed([audio.prepare(sample)])[0]["whole"], expected, atol=1e-5)
 
 
 def test_words_do_not_depend_on_their_neighbours(text):
     captions = ["a dog barks", "rain", "a wooden stick in the rain, and a dog", "a dog barks"]
-    together = text.embed([text.prepare(Material(None, caption)) for caption in captions])
-    alone = [text.embed([text.prepare(Material(None, caption))])[0] for caption in captions]
+    together = text.embed([text.prepare(Sample(None, caption)) for caption in captions])
+    alone = [text.embed([text.prepare(Sample(None, caption))])[0] for caption in captions]
     for one, other in zip(together, alone, strict=True):
         assert one["features"].shape == (12,)
         assert np.allclose(one["features"], other["features"], atol=1e-5)
@@ -94,18 +94,18 @@ def test_words_do_not_depend_on_their_neighbours(text):
 
 def test_a_caption_longer_than_the_network_reads_is_cut(text):
     assert text.longest == 64
-    (row,) = text.embed([text.prepare(Material(None, "barks " * 300))])
+    (row,) = text.embed([text.prepare(Sample(None, "barks " * 300))])
     assert np.isfinite(row["features"]).all()
 
 
 def test_clips_that_do_not_fit(audio, text):
     pictures = Clip(np.zeros((2, 4, 4, 3), np.uint8), None)
-    with pytest.raises(Unfit, match="no sound"):
-        audio.prepare(Material(pictures))
-    with pytest.raises(Unfit, match="no sound"):
-        audio.prepare(Material(None))
-    with pytest.raises(Unfit, match="no caption"):
-        text.prepare(Material(None, "  "))
+    with pytest.raises(UnusableClipError, match="no sound"):
+        audio.prepare(Sample(pictures))
+    with pytest.raises(UnusableClipError, match="no sound"):
+        audio.prepare(Sample(None))
+    with pytest.raises(UnusableClipError, match="no caption"):
+        text.prepare(Sample(None, "  "))
 
 
 def test_a_folder_with_something_else_is_refused_in_one_line(tmp_path, clap_folder):

@@ -9,10 +9,10 @@ import torch
 from peers import built, listing, on_meta, peer, values
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material, Unfit
+from sonovid.metrics.base import Sample, UnusableClipError
 from sonovid.metrics.extractors.cnn14 import MEL, STFT, Cnn14, PannsFeatures, check_front_end
 from sonovid.metrics.extractors.front_ends import panns_log_mel, slaney_filters
-from sonovid.metrics.extractors.weights import filled
+from sonovid.metrics.extractors.weights import build_network
 
 # What the file holds of its front end: two transforms of 512 in 257 bins, and the filters of 64 bands.
 FRONT_END = 2 * 257 * 512 + 257 * 64
@@ -42,7 +42,7 @@ def test_numbers_are_those_of_panns():
     theirs = built(lambda: peer("panns_inference", "models").Cnn14(16000, 512, 160, 64, 50, 8000, 527))
     state = dict(theirs.state_dict())
     check_front_end(state, "theirs")
-    mine = filled(Cnn14, state, name="theirs", passed_over=(*STFT, MEL))
+    mine = build_network(Cnn14, state, name="theirs", ignored=(*STFT, MEL))
     waveform = 0.1 * torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0))
     expected = theirs(waveform, None)
     features, logits = mine(panns_log_mel(waveform))
@@ -63,12 +63,12 @@ def test_a_checkpoint_as_panns_saves_it_loads_and_one_for_32_khz_does_not(tmp_pa
 
 def test_the_sound_is_heard_about_its_mean_and_filled_up_to_two_seconds():
     waveform = (0.1 * np.random.default_rng(0).standard_normal((1, 20_000)) + 0.3).astype(np.float32)
-    heard = PannsFeatures().prepare(Material(Clip(None, waveform, sample_rate=16000)))["waveform"]
+    heard = PannsFeatures().prepare(Sample(Clip(None, waveform, sample_rate=16000)))["waveform"]
     assert heard.shape == (32_000,)
     assert abs(heard[:20_000].mean()) < 1e-6
     assert not heard[20_000:].any()
-    with pytest.raises(Unfit, match="no sound"):
-        PannsFeatures().prepare(Material(Clip(np.zeros((1, 4, 4, 3), np.uint8), None)))
+    with pytest.raises(UnusableClipError, match="no sound"):
+        PannsFeatures().prepare(Sample(Clip(np.zeros((1, 4, 4, 3), np.uint8), None)))
 
 
 def test_sounds_of_several_lengths_come_back_in_their_order(tmp_path):

@@ -10,16 +10,16 @@ from safetensors.torch import load_file, save_file
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import render
-from sonovid.metrics.base import Material, Unfit
+from sonovid.metrics.base import Sample, UnusableClipError
 from sonovid.metrics.extractors.embedded import (
     FILE,
     SHA256,
     ScenesAudio,
     ScenesVideo,
     networks,
+    split_audio,
+    split_frames,
     timing,
-    windows_of_pictures,
-    windows_of_sound,
 )
 
 # Far from every seed of training and of the figures.
@@ -40,7 +40,7 @@ def clips(world, count, first=SEED, seconds=2):
 
 
 def embed(extractor, clips):
-    return extractor.embed([extractor.prepare(Material(clip)) for clip in clips])
+    return extractor.embed([extractor.prepare(Sample(clip)) for clip in clips])
 
 
 def moved(clip, samples):
@@ -89,29 +89,29 @@ def test_wrong_weights_are_refused(tmp_path):
 
 @pytest.mark.parametrize(("frames", "shape"), [(12, (1, 12)), (15, (1, 15)), (16, (1, 16)), (31, (1, 16)), (40, (2, 16))])
 def test_pictures_and_sound_are_cut_alike(frames, shape):
-    pictures = windows_of_pictures(np.zeros((frames, 64, 64, 3), np.uint8))
-    sound = windows_of_sound(np.zeros(frames * 2000, np.float32))
+    pictures = split_frames(np.zeros((frames, 64, 64, 3), np.uint8))
+    sound = split_audio(np.zeros(frames * 2000, np.float32))
     assert pictures.shape[:2] == shape
     assert sound.shape == (shape[0], shape[1] * 2000)
 
 
 def test_a_sound_that_ends_a_little_early_is_filled_and_a_shorter_one_refused():
-    assert windows_of_sound(np.ones(32000 - 640, np.float32)).shape == (1, 32000)
-    assert windows_of_sound(np.ones(32000 - 641, np.float32)).shape == (1, 30000)
-    with pytest.raises(Unfit, match=r"1\.46 s"):
-        windows_of_sound(np.ones(23359, np.float32))
-    with pytest.raises(Unfit, match="needs"):
-        windows_of_pictures(np.zeros((11, 64, 64, 3), np.uint8))
-    with pytest.raises(Unfit, match="NaN"):
-        windows_of_sound(np.full(32000, np.nan, np.float32))
+    assert split_audio(np.ones(32000 - 640, np.float32)).shape == (1, 32000)
+    assert split_audio(np.ones(32000 - 641, np.float32)).shape == (1, 30000)
+    with pytest.raises(UnusableClipError, match=r"1\.46 s"):
+        split_audio(np.ones(23359, np.float32))
+    with pytest.raises(UnusableClipError, match="needs"):
+        split_frames(np.zeros((11, 64, 64, 3), np.uint8))
+    with pytest.raises(UnusableClipError, match="NaN"):
+        split_audio(np.full(32000, np.nan, np.float32))
 
 
 def test_a_clip_without_a_stream_is_unfit(pair):
     clip = clips("hits", 1)[0]
-    with pytest.raises(Unfit, match="no sound"):
-        pair[1].prepare(Material(Clip(clip.frames, None)))
-    with pytest.raises(Unfit, match="no pictures"):
-        pair[0].prepare(Material(Clip(None, clip.waveform)))
+    with pytest.raises(UnusableClipError, match="no sound"):
+        pair[1].prepare(Sample(Clip(clip.frames, None)))
+    with pytest.raises(UnusableClipError, match="no pictures"):
+        pair[0].prepare(Sample(Clip(None, clip.waveform)))
 
 
 def test_features_do_not_depend_on_the_batch(pair):

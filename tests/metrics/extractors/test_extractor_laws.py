@@ -15,9 +15,9 @@ import torch
 from peers import built
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material
+from sonovid.metrics.base import Sample
 from sonovid.metrics.extractors import audioclip, c3d, cnn14, i3d, vggish
-from sonovid.metrics.extractors.weights import find_all
+from sonovid.metrics.extractors.weights import find_extractor_weights
 
 
 class SmallVGGish(vggish.VGGishFeatures):
@@ -77,10 +77,10 @@ def samples(kind):
     found = []
     for i, (t, h, w, n) in enumerate([(16, 20, 30, 40_000), (33, 30, 20, 40_000), (20, 20, 20, 52_000), (16, 24, 40, 33_000)]):
         rng = np.random.default_rng(i)
-        frames = rng.integers(0, 256, (t, h, w, 3), dtype=np.uint8) if kind.reading.video else None
-        channels = 1 if kind.reading.mono else 2
-        waveform = (0.1 * rng.standard_normal((channels, n))).astype(np.float32) if kind.reading.audio else None
-        found.append(Material(Clip(frames, waveform, fps=Fraction(10), sample_rate=kind.reading.sample_rate or 16000)))
+        frames = rng.integers(0, 256, (t, h, w, 3), dtype=np.uint8) if kind.input_spec.video else None
+        channels = 1 if kind.input_spec.mono else 2
+        waveform = (0.1 * rng.standard_normal((channels, n))).astype(np.float32) if kind.input_spec.audio else None
+        found.append(Sample(Clip(frames, waveform, fps=Fraction(10), sample_rate=kind.input_spec.sample_rate or 16000)))
     return found
 
 
@@ -133,7 +133,7 @@ def test_weights_of_another_network_are_refused_in_one_line(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", PUBLISHED, ids=lambda kind: kind.name)
 def test_an_extractor_says_what_its_numbers_depend_on(kind):
-    json.dumps({"name": kind.name, "version": kind.version, **kind.reading.to_record(), **kind.settings})
+    json.dumps({"name": kind.name, "version": kind.version, **kind.input_spec.to_record(), **kind.settings})
     assert kind.what
     assert kind.settings
     for file in kind.weights:
@@ -149,7 +149,7 @@ def test_names_are_given_once():
 def test_a_file_with_the_right_name_and_the_wrong_hash_is_refused(tmp_path):
     saved(SmallVGGish, tmp_path)
     with pytest.raises(ValueError, match=r"not the published vggish-10086976\.pth"):
-        find_all(vggish.VGGishFeatures, tmp_path)
+        find_extractor_weights(vggish.VGGishFeatures, tmp_path)
     saved(SmallPanns, tmp_path)
     with pytest.raises(ValueError, match=r"not the published Cnn14_16k"):
-        find_all(cnn14.PannsFeatures, tmp_path)
+        find_extractor_weights(cnn14.PannsFeatures, tmp_path)

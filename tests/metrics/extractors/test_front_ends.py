@@ -92,7 +92,7 @@ def test_squash_is_opencv_s_without_antialiasing(size):
     cv2 = pytest.importorskip("cv2")
     frames = pictures()
     theirs = np.stack([cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR) for frame in frames])
-    np.testing.assert_allclose(channels_last(front_ends.squash(channels_first(frames), size)), theirs, atol=0.05)
+    np.testing.assert_allclose(channels_last(front_ends.resize_bilinear(channels_first(frames), size)), theirs, atol=0.05)
 
 
 @pytest.mark.parametrize("size", [(40, 50), (12, 11)])
@@ -100,7 +100,7 @@ def test_squash_bicubic_is_opencv_s(size):
     cv2 = pytest.importorskip("cv2")
     frames = pictures()
     theirs = np.stack([cv2.resize(frame, size[::-1], interpolation=cv2.INTER_CUBIC) for frame in frames])
-    np.testing.assert_allclose(channels_last(front_ends.squash_bicubic(channels_first(frames), size)), theirs, atol=0.5)
+    np.testing.assert_allclose(channels_last(front_ends.resize_bicubic(channels_first(frames), size)), theirs, atol=0.5)
 
 
 @pytest.mark.parametrize("size", [(40, 50), (12, 11)])
@@ -108,7 +108,7 @@ def test_squash_with_antialiasing_is_pillow_s(size):
     image = pytest.importorskip("PIL.Image")
     frames = pictures()
     one = [image.fromarray(frames[0, ..., c], mode="F").resize(size[::-1], image.Resampling.BILINEAR) for c in range(3)]
-    mine = channels_last(front_ends.squash(channels_first(frames), size, antialias=True))[0]
+    mine = channels_last(front_ends.resize_bilinear(channels_first(frames), size, antialias=True))[0]
     np.testing.assert_allclose(mine, np.stack([np.asarray(c) for c in one], -1), atol=0.01)
 
 
@@ -117,7 +117,7 @@ def test_cover_keeps_the_shape_of_things_and_takes_the_middle(shape):
     cv2 = pytest.importorskip("cv2")
     h, w = shape
     frames = pictures(h=h, w=w)
-    mine = channels_last(front_ends.cover(channels_first(frames), 24))
+    mine = channels_last(front_ends.resize_center_crop(channels_first(frames), 24))
     assert mine.shape == (3, 24, 24, 3)
     full = (int(np.ceil(24 / min(shape) * w)), 24) if h < w else (24, int(np.ceil(24 / min(shape) * h)))
     whole = cv2.resize(frames[0], full, interpolation=cv2.INTER_LINEAR)
@@ -127,7 +127,7 @@ def test_cover_keeps_the_shape_of_things_and_takes_the_middle(shape):
 
 def test_legacy_bilinear_is_tensorflow_1_s():
     frames = pictures(1, 5, 7)[0, ..., 0]
-    mine = front_ends.squash_legacy(torch.from_numpy(frames)[None, None], (8, 10))[0, 0].numpy()
+    mine = front_ends.resize_tf1_bilinear(torch.from_numpy(frames)[None, None], (8, 10))[0, 0].numpy()
     expected = np.empty((8, 10))
     for i in range(8):
         for j in range(10):
@@ -138,11 +138,13 @@ def test_legacy_bilinear_is_tensorflow_1_s():
             lower = frames[below, left] + (frames[below, right] - frames[below, left]) * (x - left)
             expected[i, j] = upper + (lower - upper) * (y - top)
     np.testing.assert_allclose(mine, expected, atol=1e-3)
-    assert np.abs(mine - front_ends.squash(torch.from_numpy(frames)[None, None], (8, 10))[0, 0].numpy()).mean() > 5
+    assert np.abs(mine - front_ends.resize_bilinear(torch.from_numpy(frames)[None, None], (8, 10))[0, 0].numpy()).mean() > 5
 
 
 def test_frames_in_parts_are_those_at_once():
     frames = pictures(t=7).astype(np.uint8)
-    whole = front_ends.cover(channels_first(frames).float(), 12)
-    for at_once in (1, 3, 7, 20):
-        torch.testing.assert_close(front_ends.in_parts(frames, lambda part: front_ends.cover(part, 12), at_once), whole)
+    whole = front_ends.resize_center_crop(channels_first(frames).float(), 12)
+    for chunk_size in (1, 3, 7, 20):
+        torch.testing.assert_close(
+            front_ends.map_frames(frames, lambda part: front_ends.resize_center_crop(part, 12), chunk_size), whole
+        )

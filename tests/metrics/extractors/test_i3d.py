@@ -9,14 +9,14 @@ import torch
 from peers import built, listing, on_meta, peer, values
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material, Unfit
+from sonovid.metrics.base import Sample, UnusableClipError
 from sonovid.metrics.extractors.i3d import FRAMES, I3D, I3DLogits, I3DLogitsStyleGAN
-from sonovid.metrics.extractors.weights import filled, mismatches
+from sonovid.metrics.extractors.weights import build_network, mismatches
 
 
 def clip(t=16, h=24, w=32, seed=0):
     frames = np.random.default_rng(seed).integers(0, 256, (t, h, w, 3), dtype=np.uint8)
-    return Material(Clip(frames, None, fps=Fraction(10)))
+    return Sample(Clip(frames, None, fps=Fraction(10)))
 
 
 def test_names_and_shapes_are_those_of_the_published_file():
@@ -34,7 +34,7 @@ def test_names_and_shapes_are_those_of_pytorch_i3d():
 @torch.inference_mode()
 def test_numbers_are_those_of_pytorch_i3d():
     theirs = built(peer("cdfvd", "third_party.i3d.pytorch_i3d").InceptionI3d)
-    mine = filled(I3D, theirs.state_dict(), name="theirs")
+    mine = build_network(I3D, theirs.state_dict(), name="theirs")
     # Odd sizes: every layer has to add its zeros where theirs does.
     x = torch.rand(1, 3, 5, 45, 38, generator=torch.Generator().manual_seed(0)) * 2 - 1
     expected = theirs(x, return_pre_pool=True)
@@ -56,25 +56,25 @@ def test_every_sixteen_frames_are_a_window_and_the_rest_is_dropped():
     whole = extractor.prepare(clip(37))["windows"]
     assert whole.shape == (2, 3, 16, 224, 224)
     assert whole.dtype == np.float32
-    second = Material(Clip(clip(37).clip.frames[16:32], None, fps=Fraction(10)))
+    second = Sample(Clip(clip(37).clip.frames[16:32], None, fps=Fraction(10)))
     np.testing.assert_array_equal(extractor.prepare(second)["windows"][0], whole[1])
 
 
 def test_pictures_reach_from_minus_one_to_one_and_their_middle_is_kept():
     frames = np.zeros((16, 20, 40, 3), np.uint8)
     frames[:, :, 10:30] = 255
-    window = I3DLogits().prepare(Material(Clip(frames, None)))["windows"][0]
+    window = I3DLogits().prepare(Sample(Clip(frames, None)))["windows"][0]
     assert np.all(window[..., 6:-6] > 1 - 1e-5), "the middle square is white but for what the scaling mixes in at its sides"
     assert window[..., 0].max() < 0.5
-    assert np.all(I3DLogits().prepare(Material(Clip(np.zeros_like(frames), None)))["windows"] == -1)
+    assert np.all(I3DLogits().prepare(Sample(Clip(np.zeros_like(frames), None)))["windows"] == -1)
 
 
 @pytest.mark.parametrize("extractor", [I3DLogits, I3DLogitsStyleGAN])
 def test_clips_that_are_too_short_or_have_no_pictures_are_unfit(extractor):
-    with pytest.raises(Unfit, match="15 frames"):
+    with pytest.raises(UnusableClipError, match="15 frames"):
         extractor().prepare(clip(15))
-    with pytest.raises(Unfit, match="no pictures"):
-        extractor().prepare(Material(Clip(None, np.zeros((1, 100), np.float32))))
+    with pytest.raises(UnusableClipError, match="no pictures"):
+        extractor().prepare(Sample(Clip(None, np.zeros((1, 100), np.float32))))
 
 
 class Archive(torch.nn.Module):

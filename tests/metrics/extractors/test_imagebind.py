@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material, Missing
+from sonovid.metrics.base import Sample, UnavailableError
 from sonovid.metrics.extractors.imagebind import (
     ImageBindAudio,
     ImageBindFrames,
     ImageBindText,
     ImageBindVideo,
-    bank,
-    crops,
-    short_side,
+    filter_bank,
+    frames_in_windows,
+    resize_short_side,
+    side_crops,
     spread,
-    windows_of,
 )
 
 # What a user's install offers, as small as it comes: the call, the kinds of input, and means over clips.
@@ -79,11 +79,11 @@ def weights(tmp_path_factory, randomised):
             del sys.modules[name]
 
 
-def clip(seconds: float, seed: int = 0, caption: str = "a dog") -> Material:
+def clip(seconds: float, seed: int = 0, caption: str = "a dog") -> Sample:
     generator = np.random.default_rng(seed)
     frames = generator.integers(0, 256, (round(8 * seconds), 24, 48, 3), dtype=np.uint8)
     waveform = generator.normal(0, 0.2, (1, round(16000 * seconds))).astype(np.float32)
-    return Material(Clip(frames, waveform, fps=Fraction(8), sample_rate=16000), caption)
+    return Sample(Clip(frames, waveform, fps=Fraction(8), sample_rate=16000), caption)
 
 
 def loaded(kind, weights):
@@ -99,7 +99,7 @@ def test_clips_are_spread_over_the_whole():
 
 
 def test_filter_banks_are_204_frames_and_nought_behind_the_sound():
-    two = bank(np.random.default_rng(0).normal(0, 0.1, 32000).astype(np.float32))
+    two = filter_bank(np.random.default_rng(0).normal(0, 0.1, 32000).astype(np.float32))
     assert two.shape == (1, 128, 204)
     assert np.allclose(two[..., 198:], 4.268 / 9.138)
     assert not np.allclose(two[..., 197], 4.268 / 9.138)
@@ -108,12 +108,12 @@ def test_filter_banks_are_204_frames_and_nought_behind_the_sound():
 def test_three_squares_along_the_longer_side():
     frames = np.zeros((2, 224, 448, 3), np.uint8)
     frames[:, :, 224:] = 255
-    three = crops(short_side(frames, "bilinear"))
+    three = side_crops(resize_short_side(frames, "bilinear"))
     assert three.shape == (3, 2, 3, 224, 224)
     assert three[0].max() == 0
     assert three[1].mean() == pytest.approx(0.5)
     assert three[2].min() == 1
-    tall = crops(short_side(frames.transpose(0, 2, 1, 3), "bilinear"))
+    tall = side_crops(resize_short_side(frames.transpose(0, 2, 1, 3), "bilinear"))
     assert tall[0].max() == 0
     assert tall[2].min() == 1
 
@@ -135,7 +135,7 @@ def test_what_the_halves_see(weights):
     video = ImageBindVideo().prepare(clip(4))["video"]
     assert video.shape == (1, 15, 3, 2, 224, 224)
     whole = clip(4).clip.frames
-    first = crops(short_side(whole[[0, 15]], "bilinear"))[0]
+    first = side_crops(resize_short_side(whole[[0, 15]], "bilinear"))[0]
     shown = video[0, 0].transpose(1, 0, 2, 3) * np.array([0.26862954, 0.26130258, 0.27577711])[:, None, None]
     assert np.allclose(shown + np.array([0.48145466, 0.4578275, 0.40821073])[:, None, None], first, atol=1e-5)
     audio = ImageBindAudio().prepare(clip(4))
@@ -148,13 +148,13 @@ def test_frames_within_windows(weights):
     frames = loaded(ImageBindFrames, weights)
     audio = loaded(ImageBindAudio, weights)
     one, two = frames.embed([frames.prepare(clip(3))])[0], audio.embed([audio.prepare(clip(3))])[0]
-    within, sounds = windows_of(one, two)
+    within, sounds = frames_in_windows(one, two)
     assert [len(w) for w in within] == [16, 16, 16]
     assert np.array_equal(within[1], one["features"][4:20])
     assert len(sounds) == 3
     # A longer sound of another clip, as a floor has it: windows behind the last frame do not count.
     (longer,) = audio.embed([audio.prepare(clip(8, 1))])
-    within, sounds = windows_of(one, longer)
+    within, sounds = frames_in_windows(one, longer)
     assert len(within) == len(sounds) == 6
     assert len(within[-1]) == 4
 
@@ -165,6 +165,6 @@ def test_wrong_weights_and_no_install(weights, tmp_path, monkeypatch):
         loaded(ImageBindAudio, tmp_path / "imagebind_huge.pth")
     assert "\n" not in str(caught.value)
     monkeypatch.setitem(sys.modules, "imagebind.models.imagebind_model", None)
-    with pytest.raises(Missing, match="non-commercial use") as caught:
+    with pytest.raises(UnavailableError, match="non-commercial use") as caught:
         loaded(ImageBindAudio, weights)
     assert "\n" not in str(caught.value)

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material
-from sonovid.metrics.extractors.msclap import BASE, PROJECTION, SAMPLE_RATE, MsClap, MsClapAudio, renamed
+from sonovid.metrics.base import Sample
+from sonovid.metrics.extractors.msclap import BASE, PROJECTION, SAMPLE_RATE, MsClap, MsClapAudio, convert_state_dict
 
 TINY = {"width": 8, "depths": (1, 1), "heads": (2, 2), "out": 12}
 
@@ -80,7 +80,7 @@ def test_all_of_the_published_sound_half_finds_its_place():
     with torch.device("meta"):
         own = {name: tuple(value.shape) for name, value in MsClapAudio().state_dict().items()}
         sizes = {"width": 96, "depths": (2, 2, 6, 2), "heads": (4, 8, 16, 32), "out": 1024}
-        found = renamed({name: torch.empty(shape) for name, shape in published(sizes).items()})
+        found = convert_state_dict({name: torch.empty(shape) for name, shape in published(sizes).items()})
     assert {name: tuple(value.shape) for name, value in found.items()} == own
 
 
@@ -95,9 +95,9 @@ def test_it_gives_the_figures_of_the_published_code(tiny):
 
 
 def test_a_row_per_second_whatever_the_batch(tiny):
-    def sound(seconds: float) -> Material:
+    def sound(seconds: float) -> Sample:
         noise = np.random.default_rng(round(seconds * 10)).normal(0, 0.1, (1, round(seconds * SAMPLE_RATE))).astype(np.float32)
-        return Material(Clip(None, noise, sample_rate=SAMPLE_RATE))
+        return Sample(Clip(None, noise, sample_rate=SAMPLE_RATE))
 
     prepared = [tiny.prepare(sound(s)) for s in (1.8, 0.4, 3.0)]
     together = tiny.embed(prepared)

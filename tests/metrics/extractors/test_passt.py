@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material, Unfit
+from sonovid.metrics.base import Sample, UnusableClipError
 from sonovid.metrics.extractors.passt import SAMPLE_RATE, Passt, PasstNetwork, log_mel
 
 TINY = {"width": 8, "depth": 1, "heads": 2, "classes": 5}
@@ -15,9 +15,9 @@ class TinyPasst(Passt):
     sizes = TINY
 
 
-def sound(seconds: float, seed: int = 0) -> Material:
+def sound(seconds: float, seed: int = 0) -> Sample:
     noise = np.random.default_rng(seed).normal(0.1, 0.2, (1, round(seconds * SAMPLE_RATE))).astype(np.float32)
-    return Material(Clip(None, noise, sample_rate=SAMPLE_RATE))
+    return Sample(Clip(None, noise, sample_rate=SAMPLE_RATE))
 
 
 def waves(shape: tuple[int, ...], step: float) -> torch.Tensor:
@@ -69,13 +69,15 @@ def test_it_gives_the_figures_of_the_published_code():
 def test_the_front_end_is_kaldi_s_filters_of_a_powerful_spectrum():
     from transformers.audio_utils import mel_filter_bank
 
-    bank = mel_filter_bank(513, 128, 0.0, 15000.0, SAMPLE_RATE, norm=None, mel_scale="kaldi", triangularize_in_mel_space=True)
+    filter_bank = mel_filter_bank(
+        513, 128, 0.0, 15000.0, SAMPLE_RATE, norm=None, mel_scale="kaldi", triangularize_in_mel_space=True
+    )
     wave = np.random.default_rng(0).normal(0, 0.2, SAMPLE_RATE).astype(np.float32)
     emphasised = np.convolve(wave, [1, -0.97], "valid")
     padded = np.pad(emphasised, 512, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, 1024)[::320] * np.pad(np.hanning(800), 112)
     power = np.abs(np.fft.rfft(frames)) ** 2
-    expected = (np.log(power @ bank + 1e-5) + 4.5) / 5
+    expected = (np.log(power @ filter_bank + 1e-5) + 4.5) / 5
     assert np.allclose(log_mel(torch.from_numpy(wave)[None])[0].T.numpy(), expected, atol=1e-3)
 
 
@@ -85,8 +87,8 @@ def test_ten_seconds_without_their_mean(tagger):
     assert abs(short[:64000].mean()) < 1e-6
     assert not short[64000:].any()
     assert np.array_equal(tagger.prepare(sound(10))["waveform"], tagger.prepare(sound(10))["waveform"])
-    with pytest.raises(Unfit, match="no sound"):
-        tagger.prepare(Material(None))
+    with pytest.raises(UnusableClipError, match="no sound"):
+        tagger.prepare(Sample(None))
 
 
 def test_the_same_whatever_the_batch(tagger):

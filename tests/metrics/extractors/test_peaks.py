@@ -10,14 +10,14 @@ import pytest
 from sonovid import media
 from sonovid.core.clip import Clip
 from sonovid.metrics import av_align
-from sonovid.metrics.base import Material, Missing, Unfit
+from sonovid.metrics.base import Sample, UnavailableError, UnusableClipError
 from sonovid.metrics.extractors.peaks import (
     Beats,
-    PicturePeaks,
-    PicturePeaks256,
-    SoundCurve,
-    SoundPeaks,
-    SoundPeaksNative,
+    MotionPeaks,
+    MotionPeaks256,
+    NativeRateOnsets,
+    OnsetCurve,
+    Onsets,
     flow_curves,
     strict_peaks,
 )
@@ -58,12 +58,12 @@ def jumping_square(jumps, num_frames=40, size=64):
 def test_motion_peaks_and_clicks_are_found_where_they_were_put():
     jumps, fps = [6, 15, 24, 33], Fraction(10)
     clip = Clip(jumping_square(jumps), clicks([j / 10 for j in jumps])[None], fps=fps, sample_rate=RATE)
-    picture, sound = PicturePeaks().prepare(Material(clip)), SoundPeaks().prepare(Material(clip))
+    picture, sound = MotionPeaks().prepare(Sample(clip)), Onsets().prepare(Sample(clip))
     np.testing.assert_allclose(picture["times"], [j / 10 for j in jumps])
     np.testing.assert_allclose(sound["times"], [j / 10 for j in jumps], atol=0.03)
     assert (picture["heights"] > 0.1).all()
     assert av_align.sony(sound["times"], picture["times"], 10) == 1
-    late = SoundPeaks().prepare(Material(Clip(None, clicks([j / 10 + 0.35 for j in jumps])[None], sample_rate=RATE)))
+    late = Onsets().prepare(Sample(Clip(None, clicks([j / 10 + 0.35 for j in jumps])[None], sample_rate=RATE)))
     assert av_align.sony(late["times"], picture["times"], 10) == 0
 
 
@@ -99,7 +99,7 @@ def test_an_impact_is_where_a_motion_ends():
 
 def test_beats_of_a_click_train():
     clip = Clip(None, clicks(np.arange(0.25, 10, 0.5), seconds=10.0)[None], sample_rate=RATE)
-    found = Beats().prepare(Material(clip))
+    found = Beats().prepare(Sample(clip))
     assert found["tempo"][0] == pytest.approx(120, rel=0.03)
     distance = np.abs(found["beats"] % 0.5 - 0.25)
     assert len(found["beats"]) >= 16
@@ -109,14 +109,14 @@ def test_beats_of_a_click_train():
 
 def test_bins_are_seconds_with_an_onset():
     wave = clicks([0.3, 2.4, 2.7], seconds=3.5)
-    assert Beats().prepare(Material(Clip(None, wave[None], sample_rate=RATE)))["bins"].tolist() == [1, 0, 1, 0]
+    assert Beats().prepare(Sample(Clip(None, wave[None], sample_rate=RATE)))["bins"].tolist() == [1, 0, 1, 0]
 
 
 def test_silence_has_neither_onsets_nor_beats():
     clip = Clip(None, np.zeros((1, 2 * RATE), np.float32), sample_rate=RATE)
-    assert len(SoundPeaks().prepare(Material(clip))["times"]) == 0
-    assert len(Beats().prepare(Material(clip))["beats"]) == 0
-    curve = SoundCurve().prepare(Material(clip))
+    assert len(Onsets().prepare(Sample(clip))["times"]) == 0
+    assert len(Beats().prepare(Sample(clip))["beats"]) == 0
+    curve = OnsetCurve().prepare(Sample(clip))
     assert len(curve["onsets"]) == 0
     assert not curve["strength"].any()
 
@@ -125,34 +125,34 @@ def test_what_cannot_be_measured_is_said_in_one_line():
     frames, short = np.zeros((2, 16, 16, 3), np.uint8), np.zeros((1, 100), np.float32)
     nan = np.full((1, RATE), np.nan, np.float32)
     for extractor, clip, message in [
-        (PicturePeaks, Clip(frames, None), "2 frames"),
-        (PicturePeaks, Clip(None, short), "no pictures"),
-        (SoundPeaks, Clip(frames, None), "no sound"),
-        (SoundPeaksNative, Clip(None, short), "100 samples"),
+        (MotionPeaks, Clip(frames, None), "2 frames"),
+        (MotionPeaks, Clip(None, short), "no pictures"),
+        (Onsets, Clip(frames, None), "no sound"),
+        (NativeRateOnsets, Clip(None, short), "100 samples"),
         (Beats, Clip(None, nan), "no numbers"),
-        (SoundCurve, Clip(None, nan), "no numbers"),
+        (OnsetCurve, Clip(None, nan), "no numbers"),
     ]:
-        with pytest.raises(Unfit, match=message) as raised:
-            extractor().prepare(Material(clip))
+        with pytest.raises(UnusableClipError, match=message) as raised:
+            extractor().prepare(Sample(clip))
         assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("extractor", "module"), [(PicturePeaks, "cv2"), (SoundPeaks, "librosa"), (Beats, "librosa")])
+@pytest.mark.parametrize(("extractor", "module"), [(MotionPeaks, "cv2"), (Onsets, "librosa"), (Beats, "librosa")])
 def test_a_missing_extra_is_named(extractor, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(Missing, match=r"pip install 'sonovid\[eval\]'"):
+    with pytest.raises(UnavailableError, match=r"pip install 'sonovid\[eval\]'"):
         extractor().load(())
 
 
 @pytest.mark.parametrize("name", CLIPS)
 def test_onsets_of_real_clips_are_the_published_ones(name, references):
     path, wanted = SHARED / "media" / name, references[name]
-    reading = SoundPeaks.reading
-    clip = media.read_as_decoded(path, sample_rate=reading.sample_rate, mono=True)
-    np.testing.assert_allclose(SoundPeaks().prepare(Material(clip))["times"], wanted["onset_times"], atol=2e-6)
-    native = SoundPeaksNative().prepare(Material(media.read_as_decoded(path, mono=True)))
+    input_spec = Onsets.input_spec
+    clip = media.read_as_decoded(path, sample_rate=input_spec.sample_rate, mono=True)
+    np.testing.assert_allclose(Onsets().prepare(Sample(clip))["times"], wanted["onset_times"], atol=2e-6)
+    native = NativeRateOnsets().prepare(Sample(media.read_as_decoded(path, mono=True)))
     np.testing.assert_allclose(native["times"], wanted["javisbench_native_sr"]["onset_times"], atol=2e-6)
-    np.testing.assert_allclose(Beats().prepare(Material(clip))["beats"], wanted["beat"]["times"], atol=2e-6)
+    np.testing.assert_allclose(Beats().prepare(Sample(clip))["beats"], wanted["beat"]["times"], atol=2e-6)
 
 
 def test_flow_of_a_real_clip_is_the_published_one(references):
@@ -166,9 +166,9 @@ def test_flow_of_a_real_clip_is_the_published_one(references):
 def test_av_align_of_a_real_clip_is_the_published_one(references):
     """Four seconds of a clip of 256 pixels, from the file to the score."""
     path, wanted = SHARED / "media" / "landscape_samples.mp4", references["landscape_samples.mp4"]["first4s_min256"]
-    picture = PicturePeaks().prepare(Material(media.read(path, audio=False, seconds=4)))
+    picture = MotionPeaks().prepare(Sample(media.read(path, audio=False, seconds=4)))
     sound = media.read_as_decoded(path, sample_rate=RATE, mono=True).waveform[:, : 4 * RATE]
-    onsets = SoundPeaks().prepare(Material(Clip(None, sound, sample_rate=RATE)))["times"]
+    onsets = Onsets().prepare(Sample(Clip(None, sound, sample_rate=RATE)))["times"]
     for form, score in [("sony_svg", av_align.sony), ("javisbench", av_align.javisbench)]:
         assert score(onsets, picture["times"], picture["fps"][0]) == pytest.approx(wanted["scores"][form], abs=0.02)
 
@@ -177,11 +177,11 @@ def test_a_file_is_measured_frame_by_frame(tmp_path):
     """However long it lasts, a few frames are held; the numbers are those of the whole clip."""
     frames = np.repeat(jumping_square([6, 15, 24, 33], size=96), 4, axis=0)
     media.write(tmp_path / "a.mkv", Clip(frames, None, Fraction(25)))
-    assert PicturePeaks.reading.streamed
-    whole = PicturePeaks().prepare(Material(media.read(tmp_path / "a.mkv", audio=False)))
+    assert MotionPeaks.input_spec.streamed
+    whole = MotionPeaks().prepare(Sample(media.read(tmp_path / "a.mkv", audio=False)))
     tracemalloc.start()
     stream = media.stream_frames(tmp_path / "a.mkv")
-    found = PicturePeaks().prepare(Material(None, stream=stream))
+    found = MotionPeaks().prepare(Sample(None, stream=stream))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found.keys() == whole.keys()
@@ -193,16 +193,16 @@ def test_a_file_is_measured_frame_by_frame(tmp_path):
 
 def test_each_form_takes_the_flow_at_its_authors_size():
     forms = {metric.name: metric.to for metric in ALIGNED}
-    assert {name for name, to in forms.items() if to is PicturePeaks256} == {
+    assert {name for name, to in forms.items() if to is MotionPeaks256} == {
         "av_align_sony",
         "av_align_precision",
         "av_align_recall",
         "av_align_javisbench",
     }
     large = jumping_square([3, 8], num_frames=12, size=320)
-    own, small = (kind().prepare(Material(Clip(large, None))) for kind in (PicturePeaks, PicturePeaks256))
+    own, small = (kind().prepare(Sample(Clip(large, None))) for kind in (MotionPeaks, MotionPeaks256))
     np.testing.assert_array_equal(own["times"], small["times"])
     assert small["heights"][0] < own["heights"][0]
     within = jumping_square([3, 8], num_frames=12, size=64)
-    for name, array in PicturePeaks().prepare(Material(Clip(within, None))).items():
-        np.testing.assert_array_equal(PicturePeaks256().prepare(Material(Clip(within, None)))[name], array)
+    for name, array in MotionPeaks().prepare(Sample(Clip(within, None))).items():
+        np.testing.assert_array_equal(MotionPeaks256().prepare(Sample(Clip(within, None)))[name], array)

@@ -10,9 +10,17 @@ from peers import filled_with_waves, waves
 from torch import nn
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material, Unfit
+from sonovid.metrics.base import Sample, UnusableClipError
 from sonovid.metrics.extractors import synchformer as subject
-from sonovid.metrics.extractors.synchformer import SAMPLE_RATE, SyncAudio, SyncVideo, filters, log_mel, middle, offset_logits
+from sonovid.metrics.extractors.synchformer import (
+    SAMPLE_RATE,
+    SyncAudio,
+    SyncVideo,
+    filters,
+    log_mel,
+    offset_logits,
+    resize_and_crop_frames,
+)
 from sonovid.metrics.extractors.synchformer_network import DividedAttention, JointBlock, Synchformer
 
 TINY = {"width": 8, "depth": 1, "heads": 2, "patch": 112, "stride": 50, "joint_heads": 2}
@@ -43,11 +51,11 @@ def both(file):
     return video, audio
 
 
-def clip(seconds: float, seed: int = 0) -> Material:
+def clip(seconds: float, seed: int = 0) -> Sample:
     generator = np.random.default_rng(seed)
     frames = generator.integers(0, 256, (round(25 * seconds), 24, 32, 3), dtype=np.uint8)
     waveform = generator.normal(0, 0.1, (1, round(SAMPLE_RATE * seconds))).astype(np.float32)
-    return Material(Clip(frames, waveform, fps=Fraction(25), sample_rate=SAMPLE_RATE))
+    return Sample(Clip(frames, waveform, fps=Fraction(25), sample_rate=SAMPLE_RATE))
 
 
 def test_names_and_sizes_are_the_published_ones():
@@ -122,13 +130,13 @@ def test_the_sound_s_transformer_is_that_of_transformers(randomised):
 def test_the_filters_and_the_spectrogram_are_torchaudio_s():
     from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
-    bank = mel_filter_bank(513, 128, 0.0, 8000.0, 16000, norm=None, mel_scale="htk")
-    assert np.allclose(filters().numpy(), bank, atol=1e-6)
+    filter_bank = mel_filter_bank(513, 128, 0.0, 8000.0, 16000, norm=None, mel_scale="htk")
+    assert np.allclose(filters().numpy(), filter_bank, atol=1e-6)
     sound = np.random.default_rng(0).normal(0, 0.1, 10240).astype(np.float32)
-    power = spectrogram(sound, window_function(400, "hann"), 400, 160, fft_length=1024, power=2.0, mel_filters=bank)
+    power = spectrogram(sound, window_function(400, "hann"), 400, 160, fft_length=1024, power=2.0, mel_filters=filter_bank)
     # A window shorter than its transform begins at the first sample there and lies in the middle in torch.
     centred = np.pad(window_function(400, "hann"), 312)
-    power = spectrogram(sound, centred, 1024, 160, power=2.0, mel_filters=bank).T
+    power = spectrogram(sound, centred, 1024, 160, power=2.0, mel_filters=filter_bank).T
     expected = (np.log(power + 1e-6) + 4.2677393) / (2 * 4.5689974)
     found = log_mel(torch.from_numpy(sound)[None])[0].numpy()
     assert found.shape == (66, 128)
@@ -139,7 +147,7 @@ def test_the_filters_and_the_spectrogram_are_torchaudio_s():
 def test_segments_and_the_least_length(both):
     video, audio = both
     for extractor, key in ((video, "pictures"), (audio, "sound")):
-        with pytest.raises(Unfit, match=f"of {key}; Synchformer needs 4.8 s"):
+        with pytest.raises(UnusableClipError, match=f"of {key}; Synchformer needs 4.8 s"):
             extractor.prepare(clip(4.76))
         (arrays,) = extractor.embed([extractor.prepare(clip(4.8))])
         assert len(arrays["tokens"]) == 14
@@ -169,7 +177,7 @@ def test_offsets_of_pairs_are_the_whole_network_s(both, file):
 
 
 def test_tokens_outlive_the_place_of_their_weights(both, file, monkeypatch, tmp_path):
-    from sonovid.metrics.base import Missing
+    from sonovid.metrics.base import UnavailableError
 
     video, audio = both
     pictures, sound = video.embed([video.prepare(clip(5))])[0], audio.embed([audio.prepare(clip(5))])[0]
@@ -180,19 +188,19 @@ def test_tokens_outlive_the_place_of_their_weights(both, file, monkeypatch, tmp_
     assert np.allclose(offset_logits(gone, sound, TINY), here)
     monkeypatch.setenv("SONOVID_WEIGHTS", str(tmp_path))
     subject._joint.cache_clear()
-    with pytest.raises(Missing, match=r"synchformer_state_dict\.pth"):
+    with pytest.raises(UnavailableError, match=r"synchformer_state_dict\.pth"):
         offset_logits(gone, sound, TINY)
 
 
 def test_the_middle_square_at_224():
     frames = np.zeros((2, 24, 48, 3), np.uint8)
     frames[:, :, 24:] = 200
-    square = middle(frames)
+    square = resize_and_crop_frames(frames)
     assert square.shape == (2, 224, 224, 3)
     assert square[:, :, :90].max() == 0
     assert square[:, :, 134:].min() == 200
     same = np.random.default_rng(0).integers(0, 256, (1, 224, 300, 3), dtype=np.uint8)
-    assert np.array_equal(middle(same), same[:, :, 38:262])
+    assert np.array_equal(resize_and_crop_frames(same), same[:, :, 38:262])
 
 
 def test_another_network_is_refused(tmp_path, file):

@@ -6,18 +6,18 @@ import torch
 from peers import built, listing, on_meta, values
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material, Unfit
+from sonovid.metrics.base import Sample, UnusableClipError
 from sonovid.metrics.extractors.front_ends import vggish_patches
 from sonovid.metrics.extractors.vggish import PATCH_SAMPLES, VGGish, VGGishAudioLDM, VGGishFeatures
-from sonovid.metrics.extractors.weights import filled
+from sonovid.metrics.extractors.weights import build_network
 
 
 def sound(samples, channels=1, seed=0):
     return (0.1 * np.random.default_rng(seed).standard_normal((channels, samples))).astype(np.float32)
 
 
-def material(waveform):
-    return Material(Clip(None, waveform, sample_rate=16000))
+def sample(waveform):
+    return Sample(Clip(None, waveform, sample_rate=16000))
 
 
 def test_names_and_shapes_are_those_of_the_published_file():
@@ -31,7 +31,7 @@ def test_names_and_shapes_are_those_of_the_published_file():
 def test_numbers_are_those_of_torchvggish_without_its_last_relu():
     torchvggish = pytest.importorskip("torchvggish.torchvggish")
     theirs = built(lambda: torchvggish.VGG(torchvggish.make_layers(), False))
-    mine = filled(VGGish, theirs.state_dict(), name="theirs")
+    mine = build_network(VGGish, theirs.state_dict(), name="theirs")
     # As audioldm_eval, fadtk and av-benchmark use it.
     theirs.embeddings = theirs.embeddings[:-1]
     x = vggish_patches(torch.from_numpy(sound(PATCH_SAMPLES)[0]))
@@ -42,25 +42,25 @@ def test_numbers_are_those_of_torchvggish_without_its_last_relu():
 
 @pytest.mark.parametrize(("samples", "rows"), [(15_600, 1), (25_600, 1), (31_200, 2), (160_000, 10)])
 def test_one_row_per_whole_patch(samples, rows):
-    assert VGGishFeatures().prepare(material(sound(samples)))["patches"].shape == (rows, 96, 64)
+    assert VGGishFeatures().prepare(sample(sound(samples)))["patches"].shape == (rows, 96, 64)
 
 
 def test_a_sound_under_0_975_s_is_unfit_and_says_how_long_it_is():
-    with pytest.raises(Unfit, match=r"lasts 0\.960 s; VGGish needs 0\.975 s"):
-        VGGishFeatures().prepare(material(sound(15_360)))
-    with pytest.raises(Unfit, match="no sound"):
-        VGGishFeatures().prepare(Material(Clip(np.zeros((1, 4, 4, 3), np.uint8), None)))
+    with pytest.raises(UnusableClipError, match=r"lasts 0\.960 s; VGGish needs 0\.975 s"):
+        VGGishFeatures().prepare(sample(sound(15_360)))
+    with pytest.raises(UnusableClipError, match="no sound"):
+        VGGishFeatures().prepare(Sample(Clip(np.zeros((1, 4, 4, 3), np.uint8), None)))
 
 
 def test_audioldm_eval_s_way_pads_to_two_seconds_and_hears_the_first_channel_about_its_mean():
     waveform = sound(25_600, channels=2) + np.float32(0.05)
-    patches = VGGishAudioLDM().prepare(material(waveform))["patches"]
+    patches = VGGishAudioLDM().prepare(sample(waveform))["patches"]
     first = waveform[0] - waveform[0].mean()
     expected = vggish_patches(torch.from_numpy(np.pad(first, (0, 32_000 - 25_600)))).numpy()
     assert len(patches) == 2
     np.testing.assert_allclose(patches, expected, atol=1e-4)
     other = waveform.copy()
     other[1] = 0
-    np.testing.assert_array_equal(VGGishAudioLDM().prepare(material(other))["patches"], patches)
-    assert not VGGishAudioLDM.reading.mono
-    assert len(VGGishAudioLDM().prepare(material(sound(100)))["patches"]) == 2, "even next to nothing is filled up"
+    np.testing.assert_array_equal(VGGishAudioLDM().prepare(sample(other))["patches"], patches)
+    assert not VGGishAudioLDM.input_spec.mono
+    assert len(VGGishAudioLDM().prepare(sample(sound(100)))["patches"]) == 2, "even next to nothing is filled up"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material, Unfit
+from sonovid.metrics.base import Sample, UnusableClipError
 from sonovid.metrics.extractors.videomae import ContentDebiased, VideoMaeBase, VideoMaeGiant, sinusoids
 
 TINY = {"width": 8, "depth": 2, "heads": 2, "hidden": 12, "patch": 56, "classes": 3}
@@ -15,8 +15,8 @@ class TinyGiant(ContentDebiased):
     sizes = TINY
 
 
-def film(frames: int, height: int = 30, width: int = 40, seed: int = 0) -> Material:
-    return Material(Clip(np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3), dtype=np.uint8), None))
+def film(frames: int, height: int = 30, width: int = 40, seed: int = 0) -> Sample:
+    return Sample(Clip(np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3), dtype=np.uint8), None))
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +86,9 @@ def test_a_row_per_sixteen_frames_whatever_the_batch(which, request):
 @pytest.mark.parametrize("which", ["giant", "base"])
 def test_the_order_of_frames_matters(which, request):
     extractor = request.getfixturevalue(which)
-    material = film(16)
-    back = Material(Clip(material.clip.frames[::-1].copy(), None))
-    there, again = extractor.embed([extractor.prepare(material), extractor.prepare(back)])
+    sample = film(16)
+    back = Sample(Clip(sample.clip.frames[::-1].copy(), None))
+    there, again = extractor.embed([extractor.prepare(sample), extractor.prepare(back)])
     assert not np.allclose(there["features"], again["features"], atol=1e-3)
 
 
@@ -97,10 +97,10 @@ def test_the_giant_sees_all_of_a_picture_and_the_base_its_middle(giant, base):
     assert giant.prepare(wide)["windows"].shape == base.prepare(wide)["windows"].shape == (1, 16, 3, 224, 224)
     edged = wide.clip.frames.copy()
     edged[:, :, :100] = 0
-    edged = Material(Clip(edged, None))
+    edged = Sample(Clip(edged, None))
     assert np.array_equal(base.prepare(wide)["windows"], base.prepare(edged)["windows"])
     assert not np.array_equal(giant.prepare(wide)["windows"], giant.prepare(edged)["windows"])
-    white = Material(Clip(np.full((16, 30, 40, 3), 255, np.uint8), None))
+    white = Sample(Clip(np.full((16, 30, 40, 3), 255, np.uint8), None))
     assert np.allclose(giant.prepare(white)["windows"], 1)
     assert np.allclose(
         base.prepare(white)["windows"][0, 0, :, 0, 0], (1 - np.array([0.485, 0.456, 0.406])) / [0.229, 0.224, 0.225]
@@ -114,7 +114,7 @@ def test_the_base_model_is_the_one_of_transformers_own_classifier(base):
 
 
 def test_too_few_frames(giant):
-    with pytest.raises(Unfit, match="15 frames; 16"):
+    with pytest.raises(UnusableClipError, match="15 frames; 16"):
         giant.prepare(film(15))
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from sonovid.core.clip import Clip
-from sonovid.metrics.base import Material
+from sonovid.metrics.base import Sample
 from sonovid.metrics.extractors.vjepa import VJepa2
 
 
-def film(frames: int, seed: int = 0) -> Material:
-    return Material(Clip(np.random.default_rng(seed).integers(0, 256, (frames, 40, 60, 3), dtype=np.uint8), None))
+def film(frames: int, seed: int = 0) -> Sample:
+    return Sample(Clip(np.random.default_rng(seed).integers(0, 256, (frames, 40, 60, 3), dtype=np.uint8), None))
 
 
 @pytest.fixture(scope="module")

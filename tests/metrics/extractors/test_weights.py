@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from sonovid.metrics import catalogue
-from sonovid.metrics.base import Extractor, Missing, Reading, WeightFile
+from sonovid.metrics.base import Extractor, InputSpec, UnavailableError, WeightFile
 from sonovid.metrics.extractors import i3d, weights
 
 
 @pytest.fixture(autouse=True)
 def nothing_at_hand(monkeypatch, tmp_path):
     """No weights from this machine: an empty hub cache, and no folder named."""
-    monkeypatch.delenv(weights.VARIABLE, raising=False)
+    monkeypatch.delenv(weights.WEIGHTS_VARIABLE, raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
@@ -41,41 +41,43 @@ def file_of(tmp_path, name="net.pt", state=None):
 
 def test_a_file_that_is_not_there_is_missing_in_one_line(tmp_path):
     with pytest.raises(
-        Missing, match=r"net\.pt is not at hand: fetch it from example\.org into the folder that --weights"
+        UnavailableError, match=r"net\.pt is not at hand: fetch it from example\.org into the folder that --weights"
     ) as caught:
-        weights.find(WeightFile("net.pt", "example.org"), tmp_path)
+        weights.find_weights(WeightFile("net.pt", "example.org"), tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_hub_model_that_is_not_there_is_missing(tmp_path):
-    with pytest.raises(Missing, match="owner/name is not at hand: fetch it from the hub into the hub cache or into the folder"):
-        weights.find(WeightFile("owner/name", "the hub"), tmp_path)
+    with pytest.raises(
+        UnavailableError, match="owner/name is not at hand: fetch it from the hub into the hub cache or into the folder"
+    ):
+        weights.find_weights(WeightFile("owner/name", "the hub"), tmp_path)
 
 
 def test_the_named_folder_comes_first_then_the_variable_s(tmp_path, monkeypatch):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "net.pt").write_bytes(name.encode())
-    monkeypatch.setenv(weights.VARIABLE, str(tmp_path / "b"))
+    monkeypatch.setenv(weights.WEIGHTS_VARIABLE, str(tmp_path / "b"))
     file = WeightFile("net.pt", "example.org")
-    assert weights.find(file, tmp_path / "a").path == tmp_path / "a" / "net.pt"
-    found = weights.find(file)
+    assert weights.find_weights(file, tmp_path / "a").path == tmp_path / "a" / "net.pt"
+    found = weights.find_weights(file)
     assert found.path == tmp_path / "b" / "net.pt"
     assert found.sha256 == hashlib.sha256(b"b").hexdigest()
     assert str(tmp_path) not in str(found.to_record()), "the record says what was used, not where it lay"
     with pytest.raises(ValueError, match="expected a folder of weight files"):
-        weights.find(file, tmp_path / "c")
+        weights.find_weights(file, tmp_path / "c")
 
 
 def test_a_published_checksum_or_its_first_digits_are_held_to(tmp_path):
     (tmp_path / "net.pt").write_bytes(b"weights")
     digest = hashlib.sha256(b"weights").hexdigest()
     for known in ("", digest[:8], digest, digest.upper()):
-        assert weights.find(WeightFile("net.pt", "example.org", known), tmp_path).sha256 == digest
+        assert weights.find_weights(WeightFile("net.pt", "example.org", known), tmp_path).sha256 == digest
     with pytest.raises(ValueError, match=r"not the published net\.pt: its SHA-256 begins") as caught:
-        weights.find(WeightFile("net.pt", "example.org", "10086976"), tmp_path)
+        weights.find_weights(WeightFile("net.pt", "example.org", "10086976"), tmp_path)
     assert digest[:8] in str(caught.value)
-    assert not isinstance(caught.value, Missing)
+    assert not isinstance(caught.value, UnavailableError)
 
 
 def test_a_file_that_changes_is_hashed_again(tmp_path):
@@ -93,13 +95,13 @@ def test_a_model_folder_is_found_by_its_hub_id_and_hashed_without_its_readme(tmp
     (folder / "config.json").write_text("{}")
     (folder / "README.md").write_text("one")
     file = WeightFile("owner/name", "the hub")
-    found = weights.find(file, tmp_path)
+    found = weights.find_weights(file, tmp_path)
     assert found.path == folder
     (folder / "README.md").write_text("two")
-    assert weights.find(file, tmp_path).sha256 == found.sha256
+    assert weights.find_weights(file, tmp_path).sha256 == found.sha256
     (folder / "config.json").write_text("{ }")
-    assert weights.find(file, tmp_path).sha256 != found.sha256
-    assert weights.find(file, tmp_path / "owner").path == folder, "the folder's own name is enough"
+    assert weights.find_weights(file, tmp_path).sha256 != found.sha256
+    assert weights.find_weights(file, tmp_path / "owner").path == folder, "the folder's own name is enough"
 
 
 def test_a_hub_model_is_found_in_the_hub_s_cache(tmp_path):
@@ -108,21 +110,21 @@ def test_a_hub_model_is_found_in_the_hub_s_cache(tmp_path):
     (snapshot / "config.json").write_text("{}")
     (snapshot.parent.parent / "refs").mkdir()
     (snapshot.parent.parent / "refs" / "main").write_text("0" * 40)
-    assert weights.find(WeightFile("owner/name", "the hub")).path == snapshot
+    assert weights.find_weights(WeightFile("owner/name", "the hub")).path == snapshot
 
 
 def test_all_files_of_an_extractor_come_in_its_order(tmp_path):
     class Two(Extractor):
         name = "two"
-        reading = Reading()
+        input_spec = InputSpec()
         weights = (WeightFile("b.pt", "here"), WeightFile("a.pt", "there"))
 
-        def prepare(self, material):
+        def prepare(self, sample):
             return {}
 
     for name in ("a.pt", "b.pt"):
         (tmp_path / name).write_bytes(b"x")
-    assert [found.path.name for found in weights.find_all(Two, tmp_path)] == ["b.pt", "a.pt"]
+    assert [found.path.name for found in weights.find_extractor_weights(Two, tmp_path)] == ["b.pt", "a.pt"]
 
 
 def same(read, state):
@@ -136,11 +138,11 @@ def test_all_formats_give_the_same_names_and_tensors(tmp_path):
     state = tiny_state()
     save_file(state, tmp_path / "net.safetensors")
     np.savez(tmp_path / "net.npz", **{key: value.numpy() for key, value in state.items()})
-    assert same(weights.read_state(tmp_path / "net.safetensors"), state)
-    assert same(weights.read_state(tmp_path / "net.npz"), state)
-    assert same(weights.read_state(file_of(tmp_path)), state)
+    assert same(weights.read_state_dict(tmp_path / "net.safetensors"), state)
+    assert same(weights.read_state_dict(tmp_path / "net.npz"), state)
+    assert same(weights.read_state_dict(file_of(tmp_path)), state)
     for wrapper in weights.WRAPPERS:
-        assert same(weights.read_state(file_of(tmp_path, state={"iteration": 5, wrapper: state})), state)
+        assert same(weights.read_state_dict(file_of(tmp_path, state={"iteration": 5, wrapper: state})), state)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -150,7 +152,7 @@ def test_a_torchscript_archive_is_read_for_its_weights(tmp_path):
     torch.jit.script(nn.Sequential(network.layer, network.bn)).save(str(path))
     assert weights.is_torchscript(path)
     assert not weights.is_torchscript(file_of(tmp_path, "other.pt"))
-    read = weights.read_state(path)
+    read = weights.read_state_dict(path)
     assert torch.equal(read["0.weight"], network.layer.weight)
     with pytest.raises(ValueError, match="expected a TorchScript archive"):
         weights.read_torchscript(tmp_path / "other.pt")
@@ -164,7 +166,7 @@ def test_a_sampler_s_state_beside_the_weights_does_not_keep_them_from_being_read
         "loss": np.float64(1.0),
     }
     state = tiny_state()
-    assert same(weights.read_state(file_of(tmp_path, state={"model": state, "sampler": sampler})), state)
+    assert same(weights.read_state_dict(file_of(tmp_path, state={"model": state, "sampler": sampler})), state)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,7 @@ def test_a_sampler_s_state_beside_the_weights_does_not_keep_them_from_being_read
 )
 def test_what_is_no_weights_is_refused_in_one_line(tmp_path, held, message):
     with pytest.raises(ValueError, match=message) as caught:
-        weights.read_state(file_of(tmp_path, state=held))
+        weights.read_state_dict(file_of(tmp_path, state=held))
     assert "\n" not in str(caught.value)
 
 
@@ -194,7 +196,7 @@ class Program:
 def test_nothing_in_a_file_is_run(tmp_path):
     path = file_of(tmp_path, state={"model": tiny_state(), "extra": Program(tmp_path / "mark")})
     with pytest.raises(ValueError, match=r"holds more than weights \(\w+\.mkdir\), and nothing else is read"):
-        weights.read_state(path)
+        weights.read_state_dict(path)
     assert not (tmp_path / "mark").exists()
 
 
@@ -203,13 +205,13 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"<html>404 Not Found</html>" * 10)
     with pytest.raises(ValueError, match=name) as caught:
-        weights.read_state(path)
+        weights.read_state_dict(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_filled_network_is_frozen_in_evaluation_mode_and_float32():
     state = tiny_state()
-    network = weights.filled(Tiny, {key: value.half() for key, value in state.items()}, name="net.pt")
+    network = weights.build_network(Tiny, {key: value.half() for key, value in state.items()}, name="net.pt")
     assert not network.training
     assert all(value.dtype == torch.float32 for value in network.state_dict().values() if value.is_floating_point())
     assert not any(parameter.requires_grad for parameter in network.parameters())
@@ -221,7 +223,7 @@ def test_weights_of_another_network_are_refused_with_what_differs():
     state = tiny_state() | {"other.weight": torch.zeros(1), "layer.bias": torch.zeros(7)}
     del state["layer.weight"]
     with pytest.raises(ValueError, match=r"net\.pt: weights of another network than Tiny: 1 missing") as caught:
-        weights.filled(Tiny, state, name="net.pt")
+        weights.build_network(Tiny, state, name="net.pt")
     message = str(caught.value)
     assert "1 missing (layer.weight)" in message
     assert "1 unknown (other.weight)" in message
@@ -230,16 +232,16 @@ def test_weights_of_another_network_are_refused_with_what_differs():
 
 
 def test_names_that_are_not_used_may_be_passed_over():
-    network = weights.filled(Tiny, tiny_state() | {"extra": torch.zeros(3)}, name="net.pt", passed_over=("extra",))
+    network = weights.build_network(Tiny, tiny_state() | {"extra": torch.zeros(3)}, name="net.pt", ignored=("extra",))
     assert isinstance(network, Tiny)
 
 
 def test_an_older_hash_is_held_to_where_no_other_is_published(tmp_path):
     (tmp_path / "net.pt").write_bytes(b"weights")
     digest = hashlib.md5(b"weights").hexdigest()
-    assert weights.find(WeightFile("net.pt", "example.org", md5=digest), tmp_path).path == tmp_path / "net.pt"
+    assert weights.find_weights(WeightFile("net.pt", "example.org", md5=digest), tmp_path).path == tmp_path / "net.pt"
     with pytest.raises(ValueError, match=rf"not the published net\.pt: its MD5 is {digest}, expected 5b2f"):
-        weights.find(WeightFile("net.pt", "example.org", md5="5b2f5594b0730f70e41e549b7c94390c"), tmp_path)
+        weights.find_weights(WeightFile("net.pt", "example.org", md5="5b2f5594b0730f70e41e549b7c94390c"), tmp_path)
 
 
 def test_of_a_hub_model_the_pinned_snapshot_alone_is_taken(tmp_path):
@@ -249,11 +251,11 @@ def test_of_a_hub_model_the_pinned_snapshot_alone_is_taken(tmp_path):
         (kept / "snapshots" / revision / "config.json").write_text(revision)
     (kept / "refs").mkdir()
     (kept / "refs" / "main").write_text("b" * 40)
-    assert weights.find(WeightFile("owner/name", "the hub")).path.name == "b" * 40
-    pinned = weights.find(WeightFile("owner/name", "the hub", revision="a" * 40))
+    assert weights.find_weights(WeightFile("owner/name", "the hub")).path.name == "b" * 40
+    pinned = weights.find_weights(WeightFile("owner/name", "the hub", revision="a" * 40))
     assert pinned.path.name == pinned.to_record()["revision"] == "a" * 40
-    with pytest.raises(Missing, match="owner/name"):
-        weights.find(WeightFile("owner/name", "the hub", revision="c" * 40))
+    with pytest.raises(UnavailableError, match="owner/name"):
+        weights.find_weights(WeightFile("owner/name", "the hub", revision="c" * 40))
 
 
 def test_a_file_whose_program_is_run_is_pinned():

@@ -19,7 +19,7 @@ from measured import EVERY, TIME
 from sonovid import media
 from sonovid.metrics import sets
 from sonovid.metrics.compare import compare
-from sonovid.metrics.evaluate import Measuring, evaluate_all
+from sonovid.metrics.evaluate import EvaluationConfig, evaluate_all
 from sonovid.metrics.report import cells, drawing, markdown, page, terminal
 from sonovid.metrics.results import Evaluation, Result, Skipped
 
@@ -30,7 +30,7 @@ def measurement(tmp_path_factory):
     made = [measured.folder(root / name, range(start, start + 7)) for name, start in (("ours", 30), ("theirs", 60))]
     systems = [sets.open_set(one) for one in made]
     reference = sets.open_set(measured.folder(root / "true", range(7)))
-    return systems, reference, evaluate_all(systems, reference, EVERY, Measuring(resamples=10))
+    return systems, reference, evaluate_all(systems, reference, EVERY, EvaluationConfig(resamples=10))
 
 
 def hostile() -> Evaluation:
@@ -108,7 +108,7 @@ def read(text) -> Reader:
 
 def test_a_page_is_whole_by_itself(measurement, tmp_path):
     systems, reference, both = measurement
-    text = page.page(both, sets=systems, reference=reference, compared=compare(both), beside=tmp_path / "p.html")
+    text = page.page(both, sets=systems, reference=reference, compared=compare(both), page_path=tmp_path / "p.html")
     reader = read(text)
     assert all(source.startswith("data:") for source in reader.sources)
     assert "script" not in reader.tags
@@ -131,7 +131,7 @@ def test_one_system_alone_has_one_table_and_what_was_skipped_is_folded_away():
 def test_large_clips_are_linked_to_by_a_relative_path(measurement, tmp_path, monkeypatch):
     systems, reference, both = measurement
     monkeypatch.setattr(page, "CLIP", 100)
-    reader = read(page.page(both[:1], sets=systems[:1], reference=reference, beside=tmp_path / "p.html"))
+    reader = read(page.page(both[:1], sets=systems[:1], reference=reference, page_path=tmp_path / "p.html"))
     links = [source for source in reader.sources if not source.startswith("data:")]
     assert links
     assert all((tmp_path / unquote(link)).resolve().is_file() for link in links)
@@ -150,7 +150,7 @@ def test_a_link_is_a_path_whatever_the_file_is_called(tmp_path, monkeypatch, suf
     for name in HOSTILE:
         media.write(folder / f"{name}{suffix}", made)
     one = sets.open_set(folder)
-    shown = page.Clips(folder)
+    shown = page.ClipGallery(folder)
     reader = read("".join(shown.show(item, None, "") for item in one.items))
     links = [place for place in reader.sources if not place.startswith("data:image")]
     assert len(links) == len(HOSTILE)
@@ -169,7 +169,7 @@ def test_nothing_that_was_brought_is_taken_for_html():
 
 def test_worst_and_best_are_the_worst_and_the_best(measurement):
     _, _, (ours, _) = measurement
-    result = page.telling(ours)
+    result = page.most_discriminative(ours)
     assert result is not None
     order = sorted(result.clips, key=lambda name: page._worth(result, name))
     goodness = [result.clips[name] if result.better == "higher" else -result.clips[name] for name in order]
@@ -179,10 +179,10 @@ def test_worst_and_best_are_the_worst_and_the_best(measurement):
 def test_plots_of_values_that_do_not_vary(measurement):
     _, _, (ours, _) = measurement
     still = Result("m", "f", "", "higher", "", "", 1.0, 3, 3, clips={"a": 1.0, "b": 1.0})
-    for plot in (drawing.forest([Evaluation("t", (still,))], "m"), drawing.spread([Evaluation("t", (still,))], "m")):
+    for plot in (drawing.forest_plot([Evaluation("t", (still,))], "m"), drawing.spread([Evaluation("t", (still,))], "m")):
         ElementTree.fromstring(plot)
         assert "nan" not in plot
-    assert drawing.forest([ours], "none of its metrics") == drawing.spread([ours], "none of its metrics") == ""
+    assert drawing.forest_plot([ours], "none of its metrics") == drawing.spread([ours], "none of its metrics") == ""
     assert drawing.spread([ours], TIME.name)
 
 
@@ -197,7 +197,7 @@ def test_plots_of_values_that_do_not_vary(measurement):
 )
 def test_words_of_marks_that_are_near_stand_on_either_side(floor, ceiling, anchors):
     one = Result("m", "f", "", "higher", "", "", 0.5, 3, 3, low=0.0, high=1.0, floor=floor, ceiling=ceiling)
-    plot = ElementTree.fromstring(drawing.forest([Evaluation("t", (one,))], "m"))
+    plot = ElementTree.fromstring(drawing.forest_plot([Evaluation("t", (one,))], "m"))
     words = {text.text: text.get("text-anchor") for text in plot.iter("text")}
     assert [words["floor"], words["ceiling"]] == anchors
 
@@ -212,7 +212,7 @@ def test_the_last_tick_lies_within_the_plot():
 
 def test_side_by_side(measurement):
     _, _, both = measurement
-    side = cells.side_by_side(both, compare(both))
+    side = cells.comparison_table(both, compare(both))
     assert side.header == ("metric", "ours", "theirs", "floor", "ceiling")
     assert any(row[1].endswith("*") or row[2].endswith("*") for row in side.rows)
     assert "ours" in markdown.comparison(side.header, side.rows, [])
@@ -223,7 +223,7 @@ def test_what_is_known_against_a_metric_stands_beside_the_systems_too():
         return Evaluation(title, (Result("m", "f", "", "higher", "", "", 1.0, 3, 3, warnings=warnings),))
 
     both = [one("a", "known not to work", "short"), one("b", "known not to work")]
-    side = cells.side_by_side(both, compare(both))
+    side = cells.comparison_table(both, compare(both))
     assert side.rows[0][0] == "m ↑ [1, 2]"
     assert side.notes == ("[1] known not to work", "[2] a: short")
     written = StringIO()
@@ -242,9 +242,9 @@ def test_clips_are_ranked_by_a_metric_that_tells():
     warned = scored("av_align_sony", 0.9, 0.1, warnings=("known not to work",))
     weak, strong = scored("motion_onsets_f1", 0.5, 0.45), scored("sync_scenes", 0.7, 0.3)
     below = scored("onsets_f1", 0.1, 0.9)
-    assert page.telling(Evaluation("t", (offset, warned, weak, strong, below))).name == "sync_scenes"
-    assert page.telling(Evaluation("t", (offset, warned))).name == "av_align_sony"
-    assert page.telling(Evaluation("t", (offset,))) is None
+    assert page.most_discriminative(Evaluation("t", (offset, warned, weak, strong, below))).name == "sync_scenes"
+    assert page.most_discriminative(Evaluation("t", (offset, warned))).name == "av_align_sony"
+    assert page.most_discriminative(Evaluation("t", (offset,))) is None
 
 
 def test_distributions_are_folded_by_family_and_those_of_one_value_left_out():

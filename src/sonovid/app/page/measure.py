@@ -1,4 +1,4 @@
-"""The second tab: clips of one's own, or folders of them, measured as `sonovid evaluate` does."""
+"""The evaluation tab: uploaded clips evaluated as by `sonovid evaluate`."""
 
 import asyncio
 import os
@@ -15,12 +15,12 @@ from sonovid.app.errors import RequestError, one_line
 from sonovid.app.jobs import Jobs
 from sonovid.app.page import rendering
 
-ABOUT = """Clips and, where a metric needs one, a reference; they belong together by their file names, a single clip and a single
-reference in any case. Metrics whose weights are not on this machine are left out; nothing is fetched."""
+ABOUT = """Evaluate clips, with a reference where a metric needs one. Clips and reference are paired by file name; a single clip
+and a single reference are always paired. Metrics whose weights are missing on this machine are skipped; nothing is downloaded."""
 
 
 class MeasureActions:
-    """What the tab does, apart from its components."""
+    """The actions of the tab, independent of its components."""
 
     def __init__(self, jobs: Jobs):
         self.jobs = jobs
@@ -28,10 +28,18 @@ class MeasureActions:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def evaluate_files(self, clips: Sequence[str], reference: Sequence[str], metrics: Sequence[str]) -> str:
-        """Measure, as HTML.
+        """Evaluate uploaded files.
+
+        Args:
+            clips: Paths of the generated clips.
+            reference: Paths of the reference clips, or none.
+            metrics: Names of metric families; none: all that apply.
+
+        Returns:
+            The results as HTML.
 
         Raises:
-            ValueError: nothing to measure, too many files, or files that cannot be measured.
+            ValueError: no files, too many files, or files that cannot be evaluated.
         """
         from sonovid.metrics import catalogue
         from sonovid.metrics.cache import Cache
@@ -40,7 +48,7 @@ class MeasureActions:
         from sonovid.metrics.sets import open_set
 
         if not clips:
-            raise RequestError("no clips: upload one at least")
+            raise RequestError("no clips: upload at least one")
         limit = self.jobs.settings.max_measured
         if len(clips) + len(reference) > limit:
             raise RequestError(f"{len(clips) + len(reference)} files: the limit is {limit}; use sonovid evaluate")
@@ -58,22 +66,22 @@ class MeasureActions:
             shutil.rmtree(place, ignore_errors=True)
 
     def _link_files(self, files: Sequence[str], folder: Path, alone: bool) -> Path:
-        """A folder of the uploaded files under their names. alone: under one name, so that a pair is a pair."""
+        """Link the uploaded files into a folder. alone: under a common name, which pairs a single clip and reference."""
         folder.mkdir(parents=True)
         own = (self.jobs.folder / "page").resolve()
         for one in files:
             path = Path(one).resolve()
             if not path.is_relative_to(own):
-                raise RequestError("upload the files themselves; no other place is read")
+                raise RequestError("upload the files themselves; other paths are not read")
             name = f"clip{path.suffix}" if alone else path.name
             if (folder / name).exists():
-                raise RequestError(f"{name}: two files of one name; clips are paired by name")
+                raise RequestError(f"{name}: two files have this name; clips are paired by name")
             os.link(path, folder / name)
         return folder
 
 
 class MeasureTab:
-    """The components of the tab and what they set off."""
+    """The components of the tab and their events."""
 
     def __init__(self, work: MeasureActions):
         from sonovid.metrics import catalogue
@@ -89,18 +97,18 @@ class MeasureTab:
             value=[],
             multiselect=True,
             label="Metrics",
-            info="families of metrics; none chosen: every one that fits",
+            info="families of metrics; none selected: all that apply",
             elem_id="metrics",
         )
         self.go = gr.Button("Measure", variant="primary", elem_id="measure")
         self.result = gr.HTML('<p class="sv-empty">The table will appear here.</p>', elem_id="measured")
-        # One at a time: measuring takes the device from the generating.
+        # One at a time, since the evaluation uses the device of a worker.
         self.go.click(
             self.measure, [self.clips, self.reference, self.metrics], [self.result], concurrency_limit=1, api_visibility="private"
         )
 
     def _files(self, label: str, name: str) -> Any:
-        """A place for files, or for a whole folder of them."""
+        """A component for files or a whole folder."""
         with gr.Column(min_width=260):
             files = gr.File(label=label, file_count="multiple", file_types=["video", "audio"], height=160, elem_id=name)
             folder = gr.UploadButton("Choose a folder", file_count="directory", size="sm")
@@ -108,7 +116,7 @@ class MeasureTab:
         return files
 
     async def measure(self, clips: Any, reference: Any, metrics: Any) -> str:
-        """The table, or the one line of what is wrong."""
+        """The results, or the error's line."""
         try:
             return await asyncio.to_thread(self.work.evaluate_files, clips or [], reference or [], metrics or [])
         except (ValueError, OSError) as error:
@@ -116,7 +124,7 @@ class MeasureTab:
 
 
 def render_evaluation(evaluation: Any) -> str:
-    """An evaluation as HTML: the table, its notes, and what was left out."""
+    """An evaluation as HTML: the table, its notes, and the skipped metrics."""
     from sonovid.metrics.report import cells
 
     found = cells.table(evaluation)
@@ -125,7 +133,7 @@ def render_evaluation(evaluation: Any) -> str:
     skipped = "".join(f"<li><b>{escape(names)}</b>: {escape(why)}</li>" for names, why in found.skipped)
     count = len(evaluation.skipped)
     folded = (
-        f"<details><summary>{count} metric{'s' * (count > 1)} left out, and why</summary><ul>{skipped}</ul></details>"
+        f"<details><summary>{count} metric{'s' * (count > 1)} skipped, and why</summary><ul>{skipped}</ul></details>"
         if skipped
         else ""
     )

@@ -1,1 +1,1 @@
-"""From clips to arrays: the feature extractors, each with its front end and the layout of its published weights."""
+"""Feature extractors, each with its preprocessing and the layout of its published weights."""

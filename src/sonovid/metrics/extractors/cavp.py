@@ -1,6 +1,7 @@
-"""CAVP, Diff-Foley's first stage (Luo et al. 2023): pictures and sound in one space four times a second, by its published names.
+"""CAVP, Diff-Foley's first stage (Luo et al. 2023): joint embeddings of video and audio, four per second.
 
-Its own code leans on a library of networks that no present torch goes with; the two networks are written here.
+The original code needs a library that does not support current versions of torch. Both networks are implemented here with the
+published state dict keys.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,11 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid.metrics.base import Arrays, Extractor, Material, Reading, Unfit, WeightFile
-from sonovid.metrics.extractors.clap import waveform_of
-from sonovid.metrics.extractors.front_ends import slaney_filters, squash
-from sonovid.metrics.extractors.pictures import frames_of
-from sonovid.metrics.extractors.weights import filled, read_state
+from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, UnusableClipError, WeightFile
+from sonovid.metrics.extractors.clap import get_waveform
+from sonovid.metrics.extractors.frames import get_frames
+from sonovid.metrics.extractors.front_ends import resize_bilinear, slaney_filters
+from sonovid.metrics.extractors.weights import build_network, read_state_dict
 
 FPS, SAMPLE_RATE, SIDE = 4, 16000, 224
 N_FFT, HOP, BINS, LOW, HIGH = 1024, 250, 128, 125, 7600
@@ -34,27 +35,27 @@ WEIGHTS = WeightFile(
 
 
 class Unit(nn.Module):
-    """A 3-D convolution and its normalisation."""
+    """A 3-D convolution and a batch norm."""
 
-    def __init__(self, given: int, wanted: int, kernel: tuple[int, int, int], stride: int = 1) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: tuple[int, int, int], stride: int = 1) -> None:
         super().__init__()
         padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-        self.conv = nn.Conv3d(given, wanted, kernel, (1, stride, stride), padding, bias=False)
-        self.bn = nn.BatchNorm3d(wanted)
+        self.conv = nn.Conv3d(in_channels, out_channels, kernel, (1, stride, stride), padding, bias=False)
+        self.bn = nn.BatchNorm3d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.bn(self.conv(x))
 
 
 class Bottleneck(nn.Module):
-    """Three units, added to the input; `temporal` ones look at the neighbouring frames first."""
+    """A residual block of three units; the first one of a `temporal` block convolves over time."""
 
-    def __init__(self, given: int, width: int, stride: int, *, temporal: bool, first: bool) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int, *, temporal: bool, first: bool) -> None:
         super().__init__()
-        self.conv1 = Unit(given, width, (3, 1, 1) if temporal else (1, 1, 1))
+        self.conv1 = Unit(in_channels, width, (3, 1, 1) if temporal else (1, 1, 1))
         self.conv2 = Unit(width, width, (1, 3, 3), stride)
         self.conv3 = Unit(width, 4 * width, (1, 1, 1))
-        self.downsample = Unit(given, 4 * width, (1, 1, 1), stride) if first else None
+        self.downsample = Unit(in_channels, 4 * width, (1, 1, 1), stride) if first else None
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv3(F.relu(self.conv2(F.relu(self.conv1(x)))))
@@ -62,20 +63,20 @@ class Bottleneck(nn.Module):
 
 
 class SlowOnly(nn.Module):
-    """SlowOnly ResNet-50: every frame is kept, the last two stages look over time, [b 3 t h w] -> [b t d]."""
+    """SlowOnly ResNet-50, without temporal striding; the last two stages convolve over time, [b 3 t h w] -> [b t d]."""
 
     def __init__(self, width: int, depths: Sequence[int]) -> None:
         super().__init__()
         self.conv1 = Unit(3, width, (1, 7, 7), 2)
-        given = width
+        in_channels = width
         for i, depth in enumerate(depths):
             wide = width * 2**i
             blocks = [
-                Bottleneck(given if j == 0 else 4 * wide, wide, 2 if i and j == 0 else 1, temporal=i >= 2, first=j == 0)
+                Bottleneck(in_channels if j == 0 else 4 * wide, wide, 2 if i and j == 0 else 1, temporal=i >= 2, first=j == 0)
                 for j in range(depth)
             ]
             self.add_module(f"layer{i + 1}", nn.Sequential(*blocks))
-            given = 4 * wide
+            in_channels = 4 * wide
         self.stages = len(depths)
 
     def forward(self, pictures: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b t d"]:
@@ -88,17 +89,17 @@ class SlowOnly(nn.Module):
 class ConvBlock(nn.Module):
     """Two 3x3 convolutions of Cnn14."""
 
-    def __init__(self, given: int, wanted: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.conv1, self.conv2 = (nn.Conv2d(n, wanted, 3, padding=1, bias=False) for n in (given, wanted))
-        self.bn1, self.bn2 = nn.BatchNorm2d(wanted), nn.BatchNorm2d(wanted)
+        self.conv1, self.conv2 = (nn.Conv2d(n, out_channels, 3, padding=1, bias=False) for n in (in_channels, out_channels))
+        self.bn1, self.bn2 = nn.BatchNorm2d(out_channels), nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))))
 
 
 class SpectrogramEncoder(nn.Module):
-    """A Cnn14 that keeps time at a sixteenth, [b l f] -> [b t d]; its hidden layer is passed twice, as it was trained."""
+    """A Cnn14 with time reduced by 16, [b l f] -> [b t d]. Its hidden layer is applied twice, as in training."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
@@ -119,7 +120,7 @@ class SpectrogramEncoder(nn.Module):
 
 
 class CavpNetwork(nn.Module):
-    """Both halves."""
+    """The video and the audio encoder."""
 
     def __init__(self, width: int = 64, depths: Sequence[int] = (3, 4, 6, 3), out: int = 512) -> None:
         super().__init__()
@@ -135,11 +136,11 @@ class CavpNetwork(nn.Module):
 
 
 def log_mel(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b l f"]:
-    """Mel magnitudes of whole seconds as decibels in [0, 1]: (20 log10(max(mel, 1e-5)) + 80) / 100, clipped, 64 frames a second.
+    """Log-mel spectrogram of whole seconds in [0, 1]: (20 log10(max(mel, 1e-5)) + 80) / 100, clipped, 64 frames per second.
 
-    Windows of 1024 (Hann) every 250, centred, silence beyond the ends (librosa); Slaney's filters, 125 to 7600 Hz.
+    Hann windows of 1024 samples every 250, centred and zero-padded (librosa); Slaney's filters, 125 to 7600 Hz.
     """
-    # One sample short, so that n seconds are 64 n frames and not one more.
+    # Without the last sample, so that n seconds give 64 n frames and not one more.
     window = torch.hann_window(N_FFT, device=waveform.device)
     spectrum = torch.stft(waveform[:, :-1], N_FFT, HOP, N_FFT, window, center=True, pad_mode="constant", return_complex=True)
     mel = slaney_filters(BINS, N_FFT, SAMPLE_RATE, LOW, HIGH).to(waveform) @ spectrum.abs()
@@ -147,7 +148,7 @@ def log_mel(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b l f"]:
 
 
 class Cavp(Extractor):
-    """What both halves have in common: `features` [t 512], a row per quarter of a second, over whole seconds."""
+    """Base of the video and the audio extractor: `features` [t 512], a row per quarter of a second, over whole seconds."""
 
     weights = (WEIGHTS,)
     batch_size = 1
@@ -155,46 +156,46 @@ class Cavp(Extractor):
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
         file = Path(files[0])
-        state = {key.removeprefix("module."): value for key, value in read_state(file).items()}
+        state = {key.removeprefix("module."): value for key, value in read_state_dict(file).items()}
         own = {key: value for key, value in state.items() if key.startswith(PARTS)}
-        self.network = filled(partial(CavpNetwork, **self.sizes), own, name=file.name, device=device)
+        self.network = build_network(partial(CavpNetwork, **self.sizes), own, name=file.name, device=device)
         self.device = device
 
 
 class CavpVideo(Cavp):
-    """`features` of pictures at 4 per second, scaled to 224 by 224 whatever their shape (as Pillow does), in [0, 1]."""
+    """`features` of video at 4 frames per second, resized to 224x224 without keeping the aspect ratio (as Pillow), in [0, 1]."""
 
     name = "cavp_video"
-    what = "CAVP's embedding of pictures, four a second"
-    reading: ClassVar[Reading] = Reading(video=True, fps=Fraction(FPS))
+    what = "CAVP's embedding of video, four per second"
+    input_spec: ClassVar[InputSpec] = InputSpec(video=True, fps=Fraction(FPS))
     settings: ClassVar = {"resize": "squash to 224x224, bilinear with antialias, rounded", "seconds": "whole ones"}
 
-    def prepare(self, material: Material) -> Arrays:
-        frames = frames_of(material)
+    def prepare(self, sample: Sample) -> Arrays:
+        frames = get_frames(sample)
         if len(frames) < FPS:
-            raise Unfit(f"has {len(frames) / FPS:.2f} s of pictures; CAVP needs whole seconds")
+            raise UnusableClipError(f"has {len(frames) / FPS:.2f} s of video; CAVP needs whole seconds")
         pictures = rearrange(torch.from_numpy(frames[: len(frames) // FPS * FPS]), "t h w c -> t c h w").float()
-        return {"pictures": squash(pictures, (SIDE, SIDE), antialias=True).round().byte().numpy()}
+        return {"pictures": resize_bilinear(pictures, (SIDE, SIDE), antialias=True).round().byte().numpy()}
 
     @torch.inference_mode()
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
-        # One clip at a time: lengths differ, and the network looks over time.
+        # One clip at a time: lengths differ, and the network convolves over time.
         pictures = (torch.from_numpy(p["pictures"]).transpose(0, 1)[None].to(self.device) / 255 for p in prepared)
         return [{"features": self.network.encode_video(some)[0].cpu().numpy()} for some in pictures]
 
 
 class CavpAudio(Cavp):
-    """`features` of sound, four a second."""
+    """`features` of audio, four per second."""
 
     name = "cavp_audio"
-    what = "CAVP's embedding of sound, four a second"
-    reading: ClassVar[Reading] = Reading(audio=True, sample_rate=SAMPLE_RATE, mono=True)
+    what = "CAVP's embedding of audio, four per second"
+    input_spec: ClassVar[InputSpec] = InputSpec(audio=True, sample_rate=SAMPLE_RATE, mono=True)
     settings: ClassVar = {"front end": "mel magnitudes in decibels, 128 bins, hop 250", "seconds": "whole ones"}
 
-    def prepare(self, material: Material) -> Arrays:
-        waveform = waveform_of(material)
+    def prepare(self, sample: Sample) -> Arrays:
+        waveform = get_waveform(sample)
         if len(waveform) < SAMPLE_RATE:
-            raise Unfit(f"has {len(waveform) / SAMPLE_RATE:.2f} s of sound; CAVP needs whole seconds")
+            raise UnusableClipError(f"has {len(waveform) / SAMPLE_RATE:.2f} s of audio; CAVP needs whole seconds")
         return {"waveform": waveform[: len(waveform) // SAMPLE_RATE * SAMPLE_RATE]}
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""PANNs' Cnn14 at 16 kHz: 2048 features and 527 classes of AudioSet for a clip, behind FD, KL, IS, KID (Kong et al. 2020)."""
+"""PANNs' Cnn14 at 16 kHz: 2048 features and AudioSet's 527 classes per clip, for FD, KL, IS and KID (Kong et al. 2020)."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid.metrics.base import Arrays, Extractor, Material, Reading, WeightFile
-from sonovid.metrics.extractors.batches import by_length
-from sonovid.metrics.extractors.clap import waveform_of
+from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, WeightFile
+from sonovid.metrics.extractors.batches import run_by_length
+from sonovid.metrics.extractors.clap import get_waveform
 from sonovid.metrics.extractors.front_ends import panns_log_mel, slaney_filters
-from sonovid.metrics.extractors.weights import filled, read_state
+from sonovid.metrics.extractors.weights import build_network, read_state_dict
 
 SAMPLE_RATE = 16000
-# What a file holds of its own front end, which is computed here; the mel filters tell 16 kHz from 32 kHz.
+# Constants of the file's own front end, which is implemented here. The mel filters distinguish 16 kHz from 32 kHz.
 STFT = ("spectrogram_extractor.stft.conv_real.weight", "spectrogram_extractor.stft.conv_imag.weight")
 MEL = "logmel_extractor.melW"
 
@@ -31,14 +31,14 @@ WEIGHTS = WeightFile(
 
 
 class Block(nn.Module):
-    """Two convolutions with their normalisations, then the mean of pool x pool places."""
+    """Two convolutions with batch norms, then average pooling over pool x pool."""
 
-    def __init__(self, given: int, wanted: int, pool: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, pool: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(given, wanted, 3, padding=1, bias=False)
-        self.conv2 = nn.Conv2d(wanted, wanted, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(wanted)
-        self.bn2 = nn.BatchNorm2d(wanted)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.bn2 = nn.BatchNorm2d(out_channels)
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class Block(nn.Module):
 
 
 class Cnn14(nn.Module):
-    """Log-mel [b l 64] to features [b 2048] and logits [b 527], by the names of the published file without its front end."""
+    """Log-mel [b l 64] to features [b 2048] and logits [b 527], with the published state dict keys except the front end's."""
 
     def __init__(self, width: int = 64, classes: int = 527) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Cnn14(nn.Module):
         self.fc_audioset = nn.Linear(widths[6], classes)
 
     def forward(self, mel: Float[Tensor, "b l f"]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b c"]]:
-        """At least 32 frames (0.31 s); the features are those behind the first linear layer and its ReLU."""
+        """Needs at least 32 frames (0.31 s). The features are the output of the first linear layer after its ReLU."""
         x = self.bn0(mel[:, None].transpose(1, 3)).transpose(1, 3)
         for i in range(6):
             x = self.get_submodule(f"conv_block{i + 1}")(x)
@@ -72,13 +72,15 @@ class Cnn14(nn.Module):
 class PannsFeatures(Extractor):
     """`features` [2048] and `logits` [527] of a whole clip.
 
-    The sound is heard as audioldm_eval hears it, but for the channels. Deviation: they are mixed to one; audioldm_eval takes the
-    first, so that what is on the right is not heard. Sound is resampled by soxr, not by torchaudio.
+    The preprocessing is audioldm_eval's, except for the channels and the resampler.
+
+    Deviation: channels are mixed down; audioldm_eval takes the first channel and ignores the others.
+    Deviation: audio is resampled by soxr, not by torchaudio.
     """
 
     name = "panns"
     what = "Cnn14 at 16 kHz: features and AudioSet's classes of a whole clip"
-    reading: ClassVar[Reading] = Reading(audio=True, sample_rate=SAMPLE_RATE)
+    input_spec: ClassVar[InputSpec] = InputSpec(audio=True, sample_rate=SAMPLE_RATE)
     weights = (WEIGHTS,)
     settings: ClassVar = {
         "sound": "its mean taken off, filled up with silence to 2 s",
@@ -88,34 +90,38 @@ class PannsFeatures(Extractor):
     }
     batch_size = 8
     network: Cnn14
-    # Other widths than the published ones, for tests.
+    # Overrides of the published sizes, for tests.
     widths: ClassVar[Mapping[str, int]] = {}
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
-        state = read_state(files[0])
+        state = read_state_dict(files[0])
         check_front_end(state, files[0].name)
         self.device = device
-        self.network = filled(partial(Cnn14, **self.widths), state, name=files[0].name, device=device, passed_over=(*STFT, MEL))
+        self.network = build_network(
+            partial(Cnn14, **self.widths), state, name=files[0].name, device=device, ignored=(*STFT, MEL)
+        )
 
-    def prepare(self, material: Material) -> Arrays:
-        waveform = waveform_of(material)
+    def prepare(self, sample: Sample) -> Arrays:
+        waveform = get_waveform(sample)
         waveform = waveform - waveform.mean(dtype=np.float64).astype(np.float32)
         return {"waveform": np.pad(waveform, (0, max(0, 2 * SAMPLE_RATE - len(waveform))))}
 
     @torch.inference_mode()
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
-        rows = by_length([one["waveform"] for one in prepared], lambda sounds: self.network(panns_log_mel(sounds)), self.device)
+        rows = run_by_length(
+            [one["waveform"] for one in prepared], lambda sounds: self.network(panns_log_mel(sounds)), self.device
+        )
         return [{"features": features, "logits": logits} for features, logits in rows]
 
 
 def check_front_end(state: dict[str, Tensor], name: str) -> None:
-    """The mel filters in a file of Cnn14 are those of its 16 kHz front end.
+    """Check that the mel filters in a file of Cnn14 belong to its 16 kHz front end.
 
     Raises:
-        ValueError: they are others; the networks at 8, 16 and 32 kHz have the same names and shapes.
+        ValueError: they do not. The networks for 8, 16 and 32 kHz have the same names and shapes.
     """
     if MEL not in state:
         return
-    wanted = slaney_filters(64, 512, SAMPLE_RATE, 50, 8000).T
-    if state[MEL].shape != wanted.shape or not torch.allclose(state[MEL].float(), wanted, atol=1e-4):
+    expected = slaney_filters(64, 512, SAMPLE_RATE, 50, 8000).T
+    if state[MEL].shape != expected.shape or not torch.allclose(state[MEL].float(), expected, atol=1e-4):
         raise ValueError(f"{name}: a Cnn14 for another sample rate or front end ({MEL} differs); expected {WEIGHTS.name}")

@@ -1,7 +1,6 @@
-"""What published networks see of a sound and of pictures: log-mel spectrograms and resizing rules, as their authors have them.
+"""Preprocessing of published networks: log-mel spectrograms and resizing rules of their authors.
 
-A network's numbers hang on these as much as on its weights, so each is written once, named, and compared in the tests with the
-code that it stands for.
+A network's numbers depend on its preprocessing as much as on its weights. The tests compare each function with the original code.
 """
 
 import math
@@ -15,7 +14,7 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-# 32-bit floating point's step at one, below which Kaldi clips the energies of a band.
+# The machine epsilon of float32, at which Kaldi clips band energies.
 KALDI_FLOOR = 1.1920928955078125e-07
 
 
@@ -41,9 +40,9 @@ def _range(low: float | int, high: float | int, count: int) -> Tensor:
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def htk_filters(bins: int, n_fft: int, sample_rate: int, low: float | int, high: float | int) -> Float[Tensor, "f s"]:
-    """Triangles of height one whose sides are straight on the mel scale, as in VGGish and in Kaldi, [bins, n_fft / 2 + 1].
+    """Triangular filters of height one, linear on the mel scale, as in VGGish and Kaldi, [bins, n_fft / 2 + 1].
 
-    The bins at zero hertz and at half the sample rate count for nothing.
+    The bins at 0 Hz and at half the sample rate have weight zero.
     """
     ends = htk_mel(torch.tensor([low, high], dtype=torch.float64))
     edges = _range(float(ends[0]), float(ends[1]), bins + 2)
@@ -58,7 +57,7 @@ def htk_filters(bins: int, n_fft: int, sample_rate: int, low: float | int, high:
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def slaney_filters(bins: int, n_fft: int, sample_rate: int, low: float | int, high: float | int) -> Float[Tensor, "f s"]:
-    """Triangles of equal area whose sides are straight in hertz (librosa's default), [bins, n_fft / 2 + 1]."""
+    """Triangular filters of equal area, linear in hertz (librosa's default), [bins, n_fft / 2 + 1]."""
     ends = slaney_mel(torch.tensor([low, high], dtype=torch.float64))
     edges = slaney_hz(_range(float(ends[0]), float(ends[1]), bins + 2))
     hz = _range(0, sample_rate / 2, n_fft // 2 + 1)
@@ -68,10 +67,10 @@ def slaney_filters(bins: int, n_fft: int, sample_rate: int, low: float | int, hi
 
 
 def vggish_log_mel(waveform: Float[Tensor, "n"]) -> Float[Tensor, "l f"]:
-    """VGGish's spectrogram of a sound at 16 kHz, [l 64]: log(magnitude + 0.01), 125 to 7500 Hz (Hershey et al. 2017, section 2).
+    """VGGish's spectrogram of audio at 16 kHz, [l 64]: log(magnitude + 0.01), 125 to 7500 Hz (Hershey et al. 2017, section 2).
 
-    Windows of 400 samples every 160 without padding, periodic Hann, transforms of 512, all in double precision as published.
-    A sound of fewer than 400 samples gives no frames.
+    Windows of 400 samples every 160 without padding, periodic Hann, FFT size 512, in double precision as published. Audio of
+    fewer than 400 samples gives no frames.
     """
     frames = _windows(waveform.double(), 400, 160) * torch.hann_window(400, dtype=torch.float64, device=waveform.device)
     if not len(frames):
@@ -81,18 +80,18 @@ def vggish_log_mel(waveform: Float[Tensor, "n"]) -> Float[Tensor, "l f"]:
 
 
 def vggish_patches(waveform: Float[Tensor, "n"]) -> Float[Tensor, "k l f"]:
-    """Patches of 0.96 s of `vggish_log_mel` that do not overlap, [k 96 64]; what is left at the end is dropped.
+    """Non-overlapping patches of 0.96 s of `vggish_log_mel`, [k 96 64]; the remainder is dropped.
 
-    0.975 s (15 600 samples) are one patch, less is none.
+    One patch needs 0.975 s (15 600 samples).
     """
     mel = vggish_log_mel(waveform)
     return rearrange(mel[: len(mel) // 96 * 96], "(k l) f -> k l f", l=96)
 
 
 def panns_log_mel(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b l f"]:
-    """Cnn14_16k's spectrogram of sounds at 16 kHz, [b l 64]: power in decibels, 50 to 8000 Hz (Kong et al. 2020, section V-A).
+    """Cnn14_16k's spectrogram of audio at 16 kHz, [b l 64]: power in decibels, 50 to 8000 Hz (Kong et al. 2020, section V-A).
 
-    Windows of 512 samples every 160, centred and reflected at the ends; Slaney's filters of equal area; floor 1e-10.
+    Windows of 512 samples every 160, centred with reflection padding; Slaney's filters of equal area; floor 1e-10.
     """
     window = torch.hann_window(512, device=waveform.device)
     spectrum = torch.stft(waveform, 512, 160, 512, window, center=True, pad_mode="reflect", return_complex=True)
@@ -109,10 +108,17 @@ def kaldi_fbank(
     low: float | int = 20,
     high: float | int | None = None,
 ) -> Float[Tensor, "l f"]:
-    """Kaldi's filter banks as AST, ImageBind and PaSST's kin take them: log energies, [l bins].
+    """Kaldi's filter banks as used by AST, ImageBind and PaSST-like networks: log energies, [l bins].
 
-    Windows of 25 ms every 10 ms without padding, their mean removed, pre-emphasis of 0.97, symmetric Hann, transforms of the next
-    power of two, no dither. The waveform is in [-1, 1] and is not scaled to 16-bit integers. high: half the rate where None.
+    Windows of 25 ms every 10 ms without padding, mean removed, pre-emphasis 0.97, symmetric Hann, FFT size the next power of two,
+    no dither. The waveform is in [-1, 1] and is not scaled to 16-bit integers.
+
+    Args:
+        waveform: mono.
+        bins: number of filters.
+        sample_rate: in Hz.
+        low: the lower edge of the filters in Hz.
+        high: the upper edge in Hz; None: half the sample rate.
     """
     length, hop = sample_rate // 40, sample_rate // 100
     n_fft = 1 << (length - 1).bit_length()
@@ -128,23 +134,27 @@ def kaldi_fbank(
     return (power @ filters.to(power).T).clamp(min=KALDI_FLOOR).log().float()
 
 
-def in_parts(
-    frames: UInt8[np.ndarray, "t h w 3"], rule: Callable[[Float[Tensor, "s c h w"]], Float[Tensor, "s c H W"]], at_once: int = 4
+def map_frames(
+    frames: UInt8[np.ndarray, "t h w 3"],
+    rule: Callable[[Float[Tensor, "s c h w"]], Float[Tensor, "s c H W"]],
+    chunk_size: int = 4,
 ) -> Float[Tensor, "t c H W"]:
-    """Frames by a rule that takes them one by one, a few at a time: a film in floats is four times as large."""
-    parts = (torch.from_numpy(frames[i : i + at_once]) for i in range(0, len(frames), at_once))
+    """Apply a per-frame function to uint8 frames, a few at a time: a long video in floats needs four times the memory."""
+    parts = (torch.from_numpy(frames[i : i + chunk_size]) for i in range(0, len(frames), chunk_size))
     return torch.cat([rule(rearrange(part, "t h w c -> t c h w").float()) for part in parts])
 
 
-def squash(frames: Float[Tensor, "t c h w"], size: tuple[int, int], *, antialias: bool = False) -> Float[Tensor, "t c H W"]:
-    """Bilinear to `size` whatever the shape was. antialias: a wider filter where pictures shrink (Pillow does, OpenCV not)."""
+def resize_bilinear(
+    frames: Float[Tensor, "t c h w"], size: tuple[int, int], *, antialias: bool = False
+) -> Float[Tensor, "t c H W"]:
+    """Bilinear resize to `size`, ignoring the aspect ratio. antialias: as Pillow; without: as OpenCV."""
     return F.interpolate(frames, size, mode="bilinear", align_corners=False, antialias=antialias)
 
 
-def cover(frames: Float[Tensor, "t c h w"], side: int, *, antialias: bool = False) -> Float[Tensor, "t c H W"]:
-    """Bilinear so that the shorter side is `side`, then the middle square of it (TATS, MM-Diffusion).
+def resize_center_crop(frames: Float[Tensor, "t c h w"], side: int, *, antialias: bool = False) -> Float[Tensor, "t c H W"]:
+    """Bilinear resize of the shorter side to `side`, then a centre crop to a square (TATS, MM-Diffusion).
 
-    The longer side is rounded up, the first of two middles is taken.
+    The longer side is rounded up; the offset of the crop is rounded down.
     """
     h, w = frames.shape[-2:]
     scale = side / min(h, w)
@@ -154,26 +164,26 @@ def cover(frames: Float[Tensor, "t c h w"], side: int, *, antialias: bool = Fals
     return frames[..., top : top + side, left : left + side]
 
 
-def squash_bicubic(frames: Float[Tensor, "t c h w"], size: tuple[int, int]) -> Float[Tensor, "t c H W"]:
-    """Bicubic to `size` without antialiasing and without clipping what overshoots: OpenCV's INTER_CUBIC on floats."""
+def resize_bicubic(frames: Float[Tensor, "t c h w"], size: tuple[int, int]) -> Float[Tensor, "t c H W"]:
+    """Bicubic resize to `size` without antialiasing or clipping: OpenCV's INTER_CUBIC on floats."""
     return F.interpolate(frames, size, mode="bicubic", align_corners=False)
 
 
-def squash_legacy(frames: Float[Tensor, "t c h w"], size: tuple[int, int]) -> Float[Tensor, "t c H W"]:
-    """TensorFlow 1's resize_bilinear: pixels lie on whole numbers, so that the picture shifts towards its upper left corner."""
+def resize_tf1_bilinear(frames: Float[Tensor, "t c h w"], size: tuple[int, int]) -> Float[Tensor, "t c H W"]:
+    """TensorFlow 1's resize_bilinear: pixels lie at integer coordinates, which shifts the image towards its upper left corner."""
     for axis, wanted in zip((-2, -1), size, strict=True):
-        given = frames.shape[axis]
-        place = torch.arange(wanted, dtype=torch.float64, device=frames.device) * given / wanted
+        length = frames.shape[axis]
+        place = torch.arange(wanted, dtype=torch.float64, device=frames.device) * length / wanted
         first = place.floor().long()
         share = (place - first).to(frames)
         share = share[:, None] if axis == -2 else share
         before = frames.index_select(axis, first)
-        frames = before + (frames.index_select(axis, (first + 1).clamp(max=given - 1)) - before) * share
+        frames = before + (frames.index_select(axis, (first + 1).clamp(max=length - 1)) - before) * share
     return frames
 
 
 def _windows(waveform: Tensor, length: int, hop: int) -> Tensor:
-    """Overlapping stretches of a sound that lie in it wholly, [l length]."""
+    """Overlapping windows that lie entirely within the waveform, [l length]."""
     if len(waveform) < length:
         return waveform.new_zeros(0, length)
     return waveform.unfold(0, length, hop)

@@ -1,4 +1,4 @@
-"""I3D on Kinetics-400: 400 logits for 16 frames, behind FVD and KVD (Carreira & Zisserman 2017; Unterthiner et al. 2019)."""
+"""I3D on Kinetics-400: 400 logits for 16 frames, for FVD and KVD (Carreira & Zisserman 2017; Unterthiner et al. 2019)."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -11,10 +11,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid.metrics.base import Arrays, Extractor, Material, Reading, WeightFile
-from sonovid.metrics.extractors.front_ends import cover, in_parts
-from sonovid.metrics.extractors.pictures import frames_of
-from sonovid.metrics.extractors.weights import filled, read_state, read_torchscript
+from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, WeightFile
+from sonovid.metrics.extractors.frames import get_frames
+from sonovid.metrics.extractors.front_ends import map_frames, resize_center_crop
+from sonovid.metrics.extractors.weights import build_network, read_state_dict, read_torchscript
 
 FRAMES, SIDE = 16, 224
 
@@ -29,7 +29,7 @@ TORCHSCRIPT = WeightFile(
     sha256="bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2",
     licence="not stated for this file; DeepMind's I3D, which it was converted from, is Apache-2.0",
 )
-# Channels of each mixed layer: 1x1, then 1x1 and 3x3 twice, then the 1x1 behind the pooling (Szegedy et al. 2015, table 1).
+# Channels of each Inception block: 1x1, then twice 1x1 and 3x3, then the 1x1 after the pooling (Szegedy et al. 2015, table 1).
 MIXED = {
     "3b": (64, 96, 128, 16, 32, 32),
     "3c": (128, 128, 192, 32, 96, 64),
@@ -44,7 +44,7 @@ MIXED = {
 
 
 def same_padding(x: Float[Tensor, "b c t h w"], kernel: Sequence[int], stride: Sequence[int]) -> Float[Tensor, "b c T H W"]:
-    """Zeros around it as TensorFlow's SAME puts them: the extra one of an odd number behind."""
+    """Zero padding as TensorFlow's SAME: of an odd number, the extra zero is at the end."""
     sides: list[int] = []
     for size, k, s in zip(x.shape[:1:-1], reversed(kernel), reversed(stride), strict=True):
         total = max(k - (size % s or s), 0)
@@ -53,13 +53,13 @@ def same_padding(x: Float[Tensor, "b c t h w"], kernel: Sequence[int], stride: S
 
 
 class Unit(nn.Module):
-    """A convolution, its normalisation and a ReLU; `plain` has a bias instead of both."""
+    """A convolution, a batch norm and a ReLU; `plain` has a bias instead of the last two."""
 
-    def __init__(self, given: int, wanted: int, kernel: int = 1, stride: int = 1, *, plain: bool = False) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, *, plain: bool = False) -> None:
         super().__init__()
-        self.conv3d = nn.Conv3d(given, wanted, kernel, stride, bias=plain)
-        # As in TATS and all that take its file; piergiaj's own repository has 1e-3.
-        self.bn = None if plain else nn.BatchNorm3d(wanted, eps=1e-5)
+        self.conv3d = nn.Conv3d(in_channels, out_channels, kernel, stride, bias=plain)
+        # As in TATS and all users of its file; piergiaj's original repository has 1e-3.
+        self.bn = None if plain else nn.BatchNorm3d(out_channels, eps=1e-5)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv3d(same_padding(x, self.conv3d.kernel_size, self.conv3d.stride))
@@ -67,7 +67,7 @@ class Unit(nn.Module):
 
 
 class Pool(nn.Module):
-    """The largest of each window, zeros counting beyond the border."""
+    """Max pooling with zero padding; the zeros take part in the maximum."""
 
     def __init__(self, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
         super().__init__()
@@ -78,26 +78,30 @@ class Pool(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Four branches side by side (Inception)."""
+    """An Inception block: four parallel branches."""
 
-    def __init__(self, given: int, channels: Sequence[int]) -> None:
+    def __init__(self, in_channels: int, channels: Sequence[int]) -> None:
         super().__init__()
-        self.b0 = Unit(given, channels[0])
-        self.b1a = Unit(given, channels[1])
+        self.b0 = Unit(in_channels, channels[0])
+        self.b1a = Unit(in_channels, channels[1])
         self.b1b = Unit(channels[1], channels[2], 3)
-        self.b2a = Unit(given, channels[3])
+        self.b2a = Unit(in_channels, channels[3])
         self.b2b = Unit(channels[3], channels[4], 3)
         self.b3a = Pool((3, 3, 3), (1, 1, 1))
-        self.b3b = Unit(given, channels[5])
+        self.b3b = Unit(in_channels, channels[5])
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(self.b3a(x))], 1)
 
 
 class I3D(nn.Module):
-    """Frames in [-1, 1], [b 3 t 224 224], to the mean over time of the logits, [b 400]; at least 9 frames.
+    """Frames in [-1, 1], [b 3 t 224 224] with t >= 9, to logits averaged over time, [b 400].
 
-    The names are those of `i3d_pretrained_400.pt`, 12 711 881 values. narrow: by how much every layer is narrower, for tests.
+    The state dict keys are those of `i3d_pretrained_400.pt`, 12 711 881 parameters.
+
+    Args:
+        classes: of the classifier.
+        narrow: divisor of all widths, for tests.
     """
 
     def __init__(self, classes: int = 400, narrow: int = 1) -> None:
@@ -119,14 +123,14 @@ class I3D(nn.Module):
         self.logits = Unit(width, classes, plain=True)
 
     def mixed(self, x: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b d T H W"]:
-        """The last mixed layer: an eighth as many frames, and a thirty-second of the sides, rounded up."""
+        """The output of the last Inception block: 1/8 of the frames and 1/32 of each side, rounded up."""
         for name, layer in self.named_children():
             if name != "logits":
                 x = layer(x)
         return x
 
     def pooled(self, x: Float[Tensor, "b d T H W"]) -> Float[Tensor, "b c"]:
-        """The logits of means over two frames and 7x7 places, and the mean of those over time."""
+        """The logits after 2x7x7 average pooling, averaged over time."""
         return rearrange(self.logits(F.avg_pool3d(x, (2, 7, 7), stride=1)), "b c t 1 1 -> b c t").mean(2)
 
     def forward(self, x: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b c"]:
@@ -134,15 +138,15 @@ class I3D(nn.Module):
 
 
 class I3DLogits(Extractor):
-    """`features` [k 400], a row for every 16 frames, as TATS and MM-Diffusion scale them.
+    """`features` [k 400], a row for every 16 frames, resized as in TATS and MM-Diffusion.
 
-    Deviation: MM-Diffusion draws among all windows of 16 frames of longer films, which overlap by 15; here they do not overlap,
-    and what is left at the end is dropped. Of clips of 16 frames, which its tables are about, both take the same one window.
+    Deviation: MM-Diffusion draws from all windows of 16 frames of longer videos, which overlap by 15. Here windows do not
+    overlap, and the remainder is dropped. For clips of 16 frames, as in its tables, both use the same single window.
     """
 
     name = "i3d400"
-    what = "I3D's Kinetics-400 logits of every 16 frames, shorter side to 224 and the middle"
-    reading: ClassVar[Reading] = Reading(video=True)
+    what = "I3D's Kinetics-400 logits of every 16 frames, shorter side to 224 and centre crop"
+    input_spec: ClassVar[InputSpec] = InputSpec(video=True)
     weights = (WEIGHTS,)
     settings: ClassVar = {
         "frames": "every 16 in a row from the first on, without overlap, at the file's own rate",
@@ -153,22 +157,22 @@ class I3DLogits(Extractor):
     }
     batch_size = 4
     network: I3D
-    # Other widths than the published ones, for tests.
+    # Overrides of the published sizes, for tests.
     widths: ClassVar[Mapping[str, int]] = {}
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
         self.device = device
-        self.network = filled(partial(I3D, **self.widths), read_state(files[0]), name=files[0].name, device=device)
+        self.network = build_network(partial(I3D, **self.widths), read_state_dict(files[0]), name=files[0].name, device=device)
 
-    def prepare(self, material: Material) -> Arrays:
-        frames = frames_of(material, FRAMES)
+    def prepare(self, sample: Sample) -> Arrays:
+        frames = get_frames(sample, FRAMES)
         frames = frames[: len(frames) // FRAMES * FRAMES]
-        pictures = in_parts(frames, lambda part: cover(part / 255, SIDE) * 2 - 1)
+        pictures = map_frames(frames, lambda part: resize_center_crop(part / 255, SIDE) * 2 - 1)
         return {"windows": rearrange(pictures, "(k t) c h w -> k c t h w", t=FRAMES).numpy()}
 
     @torch.inference_mode()
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
-        # One window at a time: a batch is no faster on a CPU, and its memory is that of a film otherwise.
+        # One window at a time on a CPU, where batches are no faster; this bounds the memory for long videos.
         step = 1 if self.device == "cpu" else 8
         rows: list[Arrays] = []
         for one in prepared:
@@ -178,15 +182,15 @@ class I3DLogits(Extractor):
 
 
 class I3DLogitsStyleGAN(Extractor):
-    """`features` [1 400] of the first 16 frames, as StyleGAN-V and Sony's evaluation compute them: by the program in their file.
+    """`features` [1 400] of the first 16 frames, as in StyleGAN-V and Sony's evaluation, by the program in their file.
 
-    The file is a TorchScript archive that scales and resizes by itself; it is run as it is. TorchScript can compute with tensors
-    and nothing else: it opens no files and runs no Python.
+    The file is a TorchScript archive that rescales and resizes its input. It is executed as it is. TorchScript can only compute
+    with tensors; it opens no files and runs no Python.
     """
 
     name = "i3d400_styleganv"
-    what = "I3D's Kinetics-400 logits of the first 16 frames, squashed to 224x224 by StyleGAN-V's own program"
-    reading: ClassVar[Reading] = Reading(video=True)
+    what = "I3D's Kinetics-400 logits of the first 16 frames, resized to 224x224 by StyleGAN-V's own program"
+    input_spec: ClassVar[InputSpec] = InputSpec(video=True)
     weights = (TORCHSCRIPT,)
     settings: ClassVar = {
         "frames": "the first 16, at the file's own rate",
@@ -204,17 +208,19 @@ class I3DLogitsStyleGAN(Extractor):
             found = self.run(torch.zeros(1, 3, FRAMES, SIDE, SIDE, dtype=torch.uint8))
         except Exception as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise ValueError(f"{self.file}: not StyleGAN-V's I3D: it does not run on 16 frames ({lines[-1][:160]})") from None
+            raise ValueError(f"{self.file}: not StyleGAN-V's I3D: it fails on 16 frames ({lines[-1][:160]})") from None
         if found.shape != (1, 400):
-            raise ValueError(f"{self.file}: not StyleGAN-V's I3D: it gives {list(found.shape)} for 16 frames, expected [1, 400]")
+            raise ValueError(
+                f"{self.file}: not StyleGAN-V's I3D: its output for 16 frames has shape {list(found.shape)}, expected [1, 400]"
+            )
 
-    def prepare(self, material: Material) -> Arrays:
-        return {"window": rearrange(frames_of(material, FRAMES)[:FRAMES], "t h w c -> c t h w").copy()}
+    def prepare(self, sample: Sample) -> Arrays:
+        return {"window": rearrange(get_frames(sample, FRAMES)[:FRAMES], "t h w c -> c t h w").copy()}
 
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
         return [{"features": self.run(torch.from_numpy(one["window"])[None]).cpu().numpy()} for one in prepared]
 
     @torch.inference_mode()
     def run(self, window: Tensor) -> Tensor:
-        """The archive's features of frames [1 3 16 h w] in 0..255."""
+        """The archive's features for frames [1 3 16 h w] in 0..255."""
         return self.network(window.to(self.device), rescale=True, resize=True, return_features=True)

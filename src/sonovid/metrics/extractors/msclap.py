@@ -1,9 +1,9 @@
-"""Microsoft's CLAP of 2023 (Elizalde et al. 2024): its sound half, from its own checkpoint; FAD in fadtk and CMMD.
+"""The audio encoder of Microsoft's CLAP 2023 (Elizalde et al. 2024), for FAD as in fadtk and CMMD.
 
-The network is HTSAT, which transformers has as the sound half of LAION's CLAP; the published weights are brought to its names.
+The network is HTSAT, which transformers implements as the audio encoder of LAION's CLAP; the published state dict is converted.
 
-Deviation: sounds are resampled by soxr and stay in floating point. fadtk resamples with a Kaiser window, writes 16-bit files and
-keeps embeddings in half precision, which moves its distances in the fifth digit.
+Deviation: audio is resampled by soxr and stays in floating point. fadtk resamples with a Kaiser window, writes 16-bit files and
+stores embeddings in half precision, which changes its distances in the fifth digit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from sonovid.metrics.base import Arrays, Extractor, Material, Reading, WeightFile
-from sonovid.metrics.extractors.clap import cut, waveform_of
-from sonovid.metrics.extractors.weights import filled, read_state
+from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, WeightFile
+from sonovid.metrics.extractors.clap import cut_windows, get_waveform
+from sonovid.metrics.extractors.weights import build_network, read_state_dict
 
 SAMPLE_RATE = 44100
 SECONDS, HOP_SECONDS = 7, 1
 WINDOW, HOP, BINS = 1024, 320, 64
 
 BASE, PROJECTION = "audio_encoder.base.htsat.", "audio_encoder.projection."
-# The published names of HTSAT's parts and transformers' names of the same, within one block and outside.
+# Published names of the parts of an HTSAT block, and their names in transformers.
 BLOCK = {
     "norm1": "layernorm_before",
     "norm2": "layernorm_after",
@@ -36,12 +36,12 @@ BLOCK = {
     "mlp.fc1": "intermediate.dense",
     "mlp.fc2": "output.dense",
 }
-# Parts of the checkpoint that an embedding does not come from: its classifiers, and what can be computed.
+# Parts of the checkpoint that the embedding does not use: classifiers and constants.
 UNUSED = ("spectrogram_extractor.", "tscam_conv.", "head.")
 
 
 class Projection(nn.Module):
-    """HTSAT's 768 channels to the common space: a linear layer and a residual one, normalised."""
+    """HTSAT's 768 channels to the joint space: a linear layer, a residual linear layer and a layer norm."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
@@ -55,10 +55,10 @@ class Projection(nn.Module):
 
 
 class MsClapAudio(nn.Module):
-    """Sounds at 44.1 kHz to embeddings, [b n] -> [b 1024].
+    """Audio at 44.1 kHz to embeddings, [b n] -> [b 1024].
 
-    The filters of its spectrogram come with the weights. They were laid out for 32 kHz and are used at 44.1 kHz, so that its
-    bands do not lie where its settings say (50 to 8000 Hz); that is how it was trained.
+    The mel filters are part of the weights. They were designed for 32 kHz and are used at 44.1 kHz, so that the bands are not
+    where the config says (50 to 8000 Hz). The network was trained that way.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class MsClapAudio(nn.Module):
         self.filters = nn.Parameter(torch.zeros(WINDOW // 2 + 1, BINS))
 
     def log_mel(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b l f"]:
-        """Power in decibels, floor 1e-10, windows of 1024 every 320, centred and reflected."""
+        """Power in decibels, floor 1e-10, windows of 1024 every 320, centred with reflection padding."""
         window = torch.hann_window(WINDOW, device=waveform.device)
         spectrum = torch.stft(waveform, WINDOW, HOP, WINDOW, window, center=True, pad_mode="reflect", return_complex=True)
         power = spectrum.real.square() + spectrum.imag.square()
@@ -88,8 +88,8 @@ class MsClapAudio(nn.Module):
         return self.projection(features.pooler_output)
 
 
-def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The sound half of the published checkpoint by the names of `MsClapAudio`; the words' half is left out."""
+def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convert the audio encoder of the published checkpoint to the keys of `MsClapAudio`; the text encoder is dropped."""
     found = {}
     for key, value in state.items():
         if key.startswith(PROJECTION):
@@ -121,8 +121,8 @@ class MsClap(Extractor):
     """`features` [k 1024]: a row per window of 7 s every second, padded with silence, as fadtk cuts them."""
 
     name = "clap2023"
-    what = "MS-CLAP 2023's sound embeddings"
-    reading: ClassVar[Reading] = Reading(audio=True, sample_rate=SAMPLE_RATE, mono=True)
+    what = "MS-CLAP 2023's audio embeddings"
+    input_spec: ClassVar[InputSpec] = InputSpec(audio=True, sample_rate=SAMPLE_RATE, mono=True)
     weights = (
         WeightFile(
             "CLAP_weights_2023.pth",
@@ -132,26 +132,29 @@ class MsClap(Extractor):
     )
     settings: ClassVar = {"features": f"windows of {SECONDS} s every {HOP_SECONDS} s, padded with silence"}
     batch_size = 4
-    at_once: ClassVar[int] = 8
-    # Sizes of the published network.
+    chunk_size: ClassVar[int] = 8
+    # Overrides of the published sizes, for tests.
     sizes: ClassVar[Mapping[str, Any]] = {}
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
         file = Path(files[0])
-        state = renamed(read_state(file))
+        state = convert_state_dict(read_state_dict(file))
         if not state:
-            raise ValueError(f"{file}: holds no sound half of MS-CLAP 2023 (audio_encoder.base.htsat)")
-        self.network, self.device = filled(partial(MsClapAudio, **self.sizes), state, name=file.name, device=device), device
+            raise ValueError(f"{file}: contains no audio encoder of MS-CLAP 2023 (audio_encoder.base.htsat)")
+        self.network, self.device = (
+            build_network(partial(MsClapAudio, **self.sizes), state, name=file.name, device=device),
+            device,
+        )
 
-    def prepare(self, material: Material) -> Arrays:
-        return {"waveform": waveform_of(material)}
+    def prepare(self, sample: Sample) -> Arrays:
+        return {"waveform": get_waveform(sample)}
 
     @torch.inference_mode()
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
         sounds: list[Float32[np.ndarray, "k n"]] = [
-            cut(p["waveform"], SECONDS * SAMPLE_RATE, HOP_SECONDS * SAMPLE_RATE) for p in prepared
+            cut_windows(p["waveform"], SECONDS * SAMPLE_RATE, HOP_SECONDS * SAMPLE_RATE) for p in prepared
         ]
         joined = torch.from_numpy(np.concatenate(sounds))
-        rows = torch.cat([self.network(some.to(self.device)) for some in joined.split(self.at_once)]).cpu().numpy()
+        rows = torch.cat([self.network(some.to(self.device)) for some in joined.split(self.chunk_size)]).cpu().numpy()
         parts = np.split(rows, np.cumsum([len(sound) for sound in sounds])[:-1])
         return [{"features": part} for part in parts]

@@ -1,4 +1,4 @@
-"""PaSST (Koutini et al. 2022): AudioSet's 527 classes at 32 kHz, behind the FD and KL of av-benchmark, by its published names."""
+"""PaSST (Koutini et al. 2022): AudioSet's 527 classes at 32 kHz, for av-benchmark's FD and KL. Published state dict keys."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -11,25 +11,25 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sonovid.metrics.base import Arrays, Extractor, Material, Reading, WeightFile
-from sonovid.metrics.extractors.clap import waveform_of
+from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, WeightFile
+from sonovid.metrics.extractors.clap import get_waveform
 from sonovid.metrics.extractors.front_ends import htk_filters
 from sonovid.metrics.extractors.vit import Block, Patches
-from sonovid.metrics.extractors.weights import filled, read_state
+from sonovid.metrics.extractors.weights import build_network, read_state_dict
 
 SAMPLE_RATE, SECONDS = 32000, 10
 WINDOW, HOP, N_FFT, BINS = 800, 320, 1024, 128
-# Training drew the upper edge of the filters from 15 to 17 kHz; without augmentation it is the lower of these.
+# In training the upper edge of the filters is random in 15 to 17 kHz; without augmentation it is 15 kHz.
 HIGH = 15000
 STRIDE = 10
-# A second classifier, for distillation, which takes no part.
+# A second classifier, for distillation, which is not used.
 UNUSED = ("head_dist.weight", "head_dist.bias")
 
 
 def log_mel(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f l"]:
     """(log(power + 1e-5) + 4.5) / 5 in Kaldi's filters up to 15 kHz.
 
-    Pre-emphasised by 0.97, windows of 800 (symmetric Hann) every 320, centred and reflected.
+    Pre-emphasis 0.97, symmetric Hann windows of 800 every 320, centred with reflection padding.
     """
     emphasised = waveform[:, 1:] - 0.97 * waveform[:, :-1]
     window = torch.hann_window(WINDOW, periodic=False, device=waveform.device)
@@ -40,7 +40,7 @@ def log_mel(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f l"]:
 
 
 class PasstNetwork(nn.Module):
-    """PaSST-S: patches with places of time and of frequency apart; features are the mean of two marks."""
+    """PaSST-S: separate time and frequency position embeddings; features are the mean of the class and distillation tokens."""
 
     def __init__(self, width: int = 768, depth: int = 12, heads: int = 12, frames: int = 998, classes: int = 527) -> None:
         super().__init__()
@@ -64,11 +64,11 @@ class PasstNetwork(nn.Module):
 
 
 class Passt(Extractor):
-    """`features` [768] and `logits` [527] of the first 10 s, its mean removed, silence behind shorter sounds."""
+    """`features` [768] and `logits` [527] of the first 10 s, mean removed, padded with silence."""
 
     name = "passt"
     what = "PaSST-S trained on AudioSet (mAP 0.476, weights averaged): features and logits of 527 classes"
-    reading: ClassVar[Reading] = Reading(audio=True, sample_rate=SAMPLE_RATE, mono=True)
+    input_spec: ClassVar[InputSpec] = InputSpec(audio=True, sample_rate=SAMPLE_RATE, mono=True)
     weights = (
         WeightFile(
             "passt-s-f128-p16-s10-ap.476-swa.pt",
@@ -79,17 +79,17 @@ class Passt(Extractor):
     )
     settings: ClassVar = {"seconds": "the first 10, silence behind shorter sounds", "mean": "of the sound removed before that"}
     batch_size = 4
-    # Sizes of the published network.
+    # Overrides of the published sizes, for tests.
     sizes: ClassVar[Mapping[str, Any]] = {}
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
         file, build = Path(files[0]), partial(PasstNetwork, **self.sizes)
-        self.network = filled(build, read_state(file), name=file.name, device=device, passed_over=UNUSED)
+        self.network = build_network(build, read_state_dict(file), name=file.name, device=device, ignored=UNUSED)
         self.device = device
 
-    def prepare(self, material: Material) -> Arrays:
+    def prepare(self, sample: Sample) -> Arrays:
         length = SECONDS * SAMPLE_RATE
-        waveform = waveform_of(material)[:length]
+        waveform = get_waveform(sample)[:length]
         return {"waveform": np.pad(waveform - waveform.mean(), (0, length - len(waveform)))}
 
     @torch.inference_mode()

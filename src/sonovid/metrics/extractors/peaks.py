@@ -1,6 +1,6 @@
-"""Peaks of a sound's onsets and of the pictures' motion, beats, and the curves they are read from. No network is involved.
+"""Audio onsets, beats, and peaks of optical flow, with the curves that they are detected in. No network is involved.
 
-The detectors are librosa's and OpenCV's, because published figures are theirs.
+The detectors are librosa's and OpenCV's, as in the published programs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +15,9 @@ from jaxtyping import Float, UInt8
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import duration
 from sonovid.metrics.alignment import change, grey, onset_strength, sound_onsets
-from sonovid.metrics.base import Arrays, Extractor, Material, Missing, Reading, Unfit
+from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, UnavailableError, UnusableClipError
 
-# The arguments of OpenCV's dense optical flow (Farneback 2003) in every released AV-Align.
+# The arguments of OpenCV's dense optical flow (Farneback 2003) in all released AV-Align programs.
 FARNEBACK: dict[str, Any] = {
     "pyr_scale": 0.5,
     "levels": 3,
@@ -28,17 +28,17 @@ FARNEBACK: dict[str, Any] = {
     "flags": 0,
 }
 SAMPLE_RATE = 22050
-# In which the flow is sorted to see where it stops.
+# The number of direction bins of the flow, in which decelerations are measured.
 DIRECTIONS = 8
-# librosa's step between frames, in samples, and its window: shorter sounds have no spectrum.
+# librosa's hop and window in samples; shorter audio has no spectrum.
 HOP, WINDOW = 512, 2048
 
 
-def needed(module: str) -> ModuleType:
-    """librosa or cv2, imported when it is first needed.
+def import_optional(module: str) -> ModuleType:
+    """Import librosa or cv2 on first use.
 
     Raises:
-        Missing: it is not installed.
+        UnavailableError: it is not installed.
     """
     import importlib
 
@@ -46,15 +46,16 @@ def needed(module: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         package = {"cv2": "opencv-python-headless"}.get(module, module)
-        raise Missing(f"{package} cannot be imported ({error}): pip install 'sonovid[eval]'") from None
+        raise UnavailableError(f"{package} cannot be imported ({error}): pip install 'sonovid[eval]'") from None
 
 
 class Flow(NamedTuple):
     """Curves of the optical flow, one value per frame.
 
-    lengths [t]: mean length of the flow into a frame, in pixels per frame; the first frame has its successor's value. impacts
-    [t]: how much of the motion into a frame does not go on into the next, in pixels per frame; 0 at both ends. energy [t]: of
-    `alignment.motion_energy`, of the frames that the flow is taken of.
+    Attributes:
+        lengths: [t] mean length of the flow into a frame, in pixels per frame; the first frame has the value of the second.
+        impacts: [t] how much of the motion into a frame does not continue into the next, in pixels per frame; 0 at both ends.
+        energy: [t] `alignment.motion_energy` of the frames that the flow is computed on.
     """
 
     lengths: np.ndarray
@@ -63,23 +64,22 @@ class Flow(NamedTuple):
 
 
 def flow_curves(frames: Iterable[UInt8[np.ndarray, "h w 3"]], *, least_side: int | None = None) -> Flow:
-    """How much moves from frame to frame, by dense optical flow, and how abruptly it stops.
+    """Compute the mean optical flow and the impacts of each frame.
 
-    Impacts are the deceleration in each of eight directions, summed (Davis and Agrawala 2018): something that lands,
-    stops or turns back has one.
+    Impacts are decelerations in eight directions, summed (Davis and Agrawala 2018): objects that land, stop or reverse cause one.
 
     Args:
-        frames: uint8 [t h w 3], or an iterable of frames [h w 3] of one size, of which two at a time are held.
-        least_side: frames are first scaled down (bilinear) so that their shorter side has this many pixels; None: as they are.
-            The unit is a pixel of the scaled frame.
+        frames: uint8 [t h w 3], or an iterable of frames [h w 3] of one size, of which two are in memory at a time.
+        least_side: frames are first downscaled (bilinear) until their shorter side has this many pixels; None: unchanged. The
+            unit of the result is a pixel of the downscaled frame.
     """
-    cv2 = needed("cv2")
+    cv2 = import_optional("cv2")
     lengths: list[float] = []
     energy: list[float] = []
     directions: list[np.ndarray] = []
     before: tuple[np.ndarray, np.ndarray] | None = None
     for frame in frames:
-        small = scaled_down(frame, least_side)
+        small = downscale(frame, least_side)
         now = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), grey(small)
         if before is None:
             lengths.append(0.0)
@@ -90,7 +90,7 @@ def flow_curves(frames: Iterable[UInt8[np.ndarray, "h w 3"]], *, least_side: int
             length, angle = cv2.cartToPolar(flow[..., 0], flow[..., 1])
             lengths.append(float(np.hypot(flow[..., 0], flow[..., 1]).mean()))
             energy.append(change(before[1], now[1]))
-            # Directions are sectors about the axes and the diagonals.
+            # Directions are sectors centred at the axes and the diagonals.
             sector = np.rint(angle * (DIRECTIONS / (2 * np.pi))).astype(np.int64) % DIRECTIONS
             directions.append(np.bincount(sector.ravel(), length.ravel(), DIRECTIONS) / length.size)
         before = now
@@ -101,24 +101,24 @@ def flow_curves(frames: Iterable[UInt8[np.ndarray, "h w 3"]], *, least_side: int
     return Flow(np.array(lengths), impacts, np.array(energy))
 
 
-def scaled_down(frame: UInt8[np.ndarray, "h w 3"], least_side: int | None) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """A frame whose shorter side has at most `least_side` pixels (OpenCV, bilinear); None: the frame itself."""
+def downscale(frame: UInt8[np.ndarray, "h w 3"], least_side: int | None) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Downscale a frame until its shorter side has at most `least_side` pixels (OpenCV, bilinear); None: unchanged."""
     height, width = frame.shape[:2]
     if least_side is None or min(height, width) <= least_side:
         return frame
-    cv2 = needed("cv2")
+    cv2 = import_optional("cv2")
     scale = least_side / min(height, width)
     return cv2.resize(frame, (int(width * scale), int(height * scale)), interpolation=cv2.INTER_LINEAR)
 
 
 def strict_peaks(values: Float[np.ndarray, "t"]) -> np.ndarray:
-    """Indices of the values above both of their neighbours; a plateau has none."""
+    """Indices of the values above both neighbours; a plateau has none."""
     return 1 + np.flatnonzero((values[1:-1] > values[:-2]) & (values[1:-1] > values[2:]))
 
 
 def onset_times(waveform: Float[np.ndarray, "n"], sample_rate: int) -> np.ndarray:
-    """Times in seconds of librosa's onsets, with its default settings."""
-    librosa = needed("librosa")
+    """The times in seconds of librosa's onsets, with its default settings."""
+    librosa = import_optional("librosa")
     strength = librosa.onset.onset_strength(y=waveform, sr=sample_rate, hop_length=HOP)
     found = librosa.onset.onset_detect(onset_envelope=strength, sr=sample_rate, hop_length=HOP)
     return librosa.frames_to_time(found, sr=sample_rate, hop_length=HOP)
@@ -126,18 +126,18 @@ def onset_times(waveform: Float[np.ndarray, "n"], sample_rate: int) -> np.ndarra
 
 def beat_times(waveform: Float[np.ndarray, "n"], sample_rate: int) -> tuple[float, np.ndarray]:
     """The tempo in beats per minute and the times of the beats in seconds, by librosa's tracker (Ellis 2007) and its defaults."""
-    librosa = needed("librosa")
+    librosa = import_optional("librosa")
     tempo, beats = librosa.beat.beat_track(y=waveform, sr=sample_rate, hop_length=HOP, units="time")
-    # An array of one since librosa 0.10.
+    # Since librosa 0.10 the tempo is an array of one.
     return float(np.atleast_1d(tempo)[0]), np.asarray(beats, float)
 
 
 def beat_seconds(waveform: Float[np.ndarray, "n"], sample_rate: int) -> np.ndarray:
-    """For each second begun whether an onset lies in it (Zhu et al. 2023, released code): 0 or 1.
+    """For each started second, whether it contains an onset (Zhu et al. 2023, released code): 0 or 1.
 
-    What they call beats are onsets, not the beats of a tracker.
+    What that paper calls beats are onsets, not the output of a beat tracker.
     """
-    librosa = needed("librosa")
+    librosa = import_optional("librosa")
     found = librosa.onset.onset_detect(
         y=waveform, sr=sample_rate, hop_length=HOP, wait=1, delta=0.2, pre_avg=1, post_avg=1, post_max=1, units="time"
     )
@@ -146,64 +146,65 @@ def beat_seconds(waveform: Float[np.ndarray, "n"], sample_rate: int) -> np.ndarr
     return seconds
 
 
-def sound_of(material: Material) -> tuple[np.ndarray, int]:
-    """One channel [n] and its sample rate.
+def get_mono_audio(sample: Sample) -> tuple[np.ndarray, int]:
+    """The mono mix [n] of a sample's audio and its sample rate.
 
     Raises:
-        Unfit: there is none, or it is too short, or holds values that are no numbers.
+        UnusableClipError: there is no audio, it is too short, or it contains NaN or infinity.
     """
-    clip: Clip | None = material.clip
+    clip: Clip | None = sample.clip
     if clip is None or clip.waveform is None:
-        raise Unfit("it has no sound")
+        raise UnusableClipError("it has no audio")
     waveform = clip.waveform.mean(0)
     if len(waveform) < WINDOW:
-        raise Unfit(f"its sound has {len(waveform)} samples at {clip.sample_rate} Hz, onsets need {WINDOW}")
+        raise UnusableClipError(f"its audio has {len(waveform)} samples at {clip.sample_rate} Hz; onset detection needs {WINDOW}")
     if not np.isfinite(waveform).all():
-        raise Unfit("its sound holds values that are no numbers (NaN or infinity)")
+        raise UnusableClipError("its audio contains NaN or infinity")
     return waveform, clip.sample_rate
 
 
-def length(values: np.ndarray, rate: "Fraction | int") -> np.ndarray:
-    """How long so many samples or frames last, in seconds, as an array of one."""
+def duration_array(values: np.ndarray, rate: "Fraction | int") -> np.ndarray:
+    """The duration of samples or frames in seconds, as an array of one."""
     return np.array([float(duration(len(values), rate))])
 
 
-def pictures_of(material: Material, least: int) -> tuple[Iterable[np.ndarray], Fraction]:
-    """Frames [h w 3] to be gone through once, and how many there are a second.
+def iterate_frames(sample: Sample, least: int) -> tuple[Iterable[np.ndarray], Fraction]:
+    """An iterable of the frames [h w 3] of a sample, and their rate.
 
     Raises:
-        Unfit: there are none, or fewer than `least`.
+        UnusableClipError: there is no video, or fewer than `least` frames.
     """
-    if material.stream is not None:
-        count, frames, fps = material.stream.num_frames, material.stream.frames, material.stream.fps
-    elif material.clip is not None and material.clip.frames is not None:
-        count, frames, fps = len(material.clip.frames), iter(material.clip.frames), material.clip.fps
+    if sample.stream is not None:
+        count, frames, fps = sample.stream.num_frames, sample.stream.frames, sample.stream.fps
+    elif sample.clip is not None and sample.clip.frames is not None:
+        count, frames, fps = len(sample.clip.frames), iter(sample.clip.frames), sample.clip.fps
     else:
-        raise Unfit("it has no pictures")
+        raise UnusableClipError("it has no video")
     if count < least:
-        raise Unfit(f"it has {count} frames, a peak of its motion needs {least}")
+        raise UnusableClipError(f"it has {count} frames; a peak needs {least}")
     return frames, fps
 
 
-class PicturePeaks(Extractor):
-    """Optical flow of the frames as they are in the file, at their own rate and size, and its peaks (TempoTokens' way).
+class MotionPeaks(Extractor):
+    """Optical flow at the file's own rate and size, and its peaks (TempoTokens).
 
-    A file whose frame rate varies is read at its average rate.
-    Arrays: flow [t], impacts [t] and energy [t] (`Flow`), times [k] of the peaks in seconds, heights [k] of the flow there,
-    fps [1], seconds [1].
+    A file with a variable frame rate is read at its average rate.
+
+    Arrays: `flow` [t], `impacts` [t] and `energy` [t] (see `Flow`), `times` [k] of the peaks in seconds, `heights` [k] of the
+    flow at the peaks, `fps` [1], `seconds` [1].
     """
 
     name = "farneback"
     what = "peaks of the mean optical flow (OpenCV, Farneback)"
     version = "2"
-    reading = Reading(video=True, streamed=True)
+    input_spec = InputSpec(video=True, streamed=True)
     settings: ClassVar[Mapping[str, Any]] = {"farneback": FARNEBACK, "least_side": None}
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
-        needed("cv2")
+        import_optional("cv2")
 
-    def prepare(self, material: Material) -> Arrays:
-        frames, fps = pictures_of(material, 3)
+    def prepare(self, sample: Sample) -> Arrays:
+        frames, fps = iterate_frames(sample, 3)
         flow = flow_curves(frames, least_side=self.settings["least_side"])
         found = strict_peaks(flow.lengths)
         return {
@@ -213,91 +214,92 @@ class PicturePeaks(Extractor):
             "times": found / float(fps),
             "heights": flow.lengths[found],
             "fps": np.array([float(fps)]),
-            "seconds": length(flow.lengths, fps),
+            "seconds": duration_array(flow.lengths, fps),
         }
 
 
-class PicturePeaks256(PicturePeaks):
-    """The same on frames scaled down to 256 pixels on the shorter side: JavisBench's rule, and the size of Sony's evaluation.
+class MotionPeaks256(MotionPeaks):
+    """The same on frames downscaled to 256 pixels on the shorter side, as in JavisBench and Sony's evaluation.
 
-    Smaller frames stay as they are. `Deviation:` JavisBench's `min=256` enlarges those; Sony's paper brings every clip to 256x256
+    `Deviation:` smaller frames are not enlarged, as JavisBench's `min=256` does. Sony's paper converts every clip to 256x256
     before it is measured, which `sonovid evaluate --size 256` does.
     """
 
     name = "farneback256"
-    what = "the same on frames whose shorter side has 256 pixels at most"
+    what = "the same on frames downscaled to at most 256 pixels on the shorter side"
     settings: ClassVar[Mapping[str, Any]] = {"farneback": FARNEBACK, "least_side": 256}
 
 
-class SoundPeaks(Extractor):
-    """Onsets of the sound at 22 050 Hz, mixed to one channel, its time stamps passed over.
+class Onsets(Extractor):
+    """Onsets of the audio at 22 050 Hz, mixed to one channel, ignoring its time stamps.
 
-    Arrays: times [k] in seconds, seconds [1].
+    Arrays: `times` [k] in seconds, `seconds` [1].
     """
 
     name = "onsets"
-    what = "onsets of the sound at 22 050 Hz (librosa)"
-    reading = Reading(audio=True, sample_rate=SAMPLE_RATE, placed=False)
+    what = "onsets of the audio at 22 050 Hz (librosa)"
+    input_spec = InputSpec(audio=True, sample_rate=SAMPLE_RATE, placed=False)
     settings: ClassVar[Mapping[str, Any]] = {"hop": HOP}
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
-        needed("librosa")
+        import_optional("librosa")
 
-    def prepare(self, material: Material) -> Arrays:
-        waveform, rate = sound_of(material)
-        return {"times": onset_times(waveform, rate), "seconds": length(waveform, rate)}
+    def prepare(self, sample: Sample) -> Arrays:
+        waveform, rate = get_mono_audio(sample)
+        return {"times": onset_times(waveform, rate), "seconds": duration_array(waveform, rate)}
 
 
-class SoundPeaksNative(SoundPeaks):
-    """The same at the file's own sample rate: finer steps, and more onsets."""
+class NativeRateOnsets(Onsets):
+    """The same at the file's own sample rate, with a finer time grid and more onsets."""
 
     name = "onsets_native"
-    what = "onsets of the sound at the file's own sample rate (librosa)"
-    reading = Reading(audio=True, placed=False)
+    what = "onsets of the audio at the file's own sample rate (librosa)"
+    input_spec = InputSpec(audio=True, placed=False)
 
 
-class SoundCurve(Extractor):
-    """How strongly the sound sets in at every moment, with the sound where its time stamps put it beside the pictures.
+class OnsetCurve(Extractor):
+    """Onset strength over time, with the audio placed by its time stamps relative to the video.
 
-    Arrays: moments [l] (s) and strength [l] of `alignment.onset_strength`, onsets [k] of `alignment.sound_onsets` (s),
-    seconds [1].
+    Arrays: `moments` [l] in seconds and `strength` [l] of `alignment.onset_strength`, `onsets` [k] of `alignment.sound_onsets` in
+    seconds, `seconds` [1].
     """
 
     name = "curve"
-    what = "strength of the sound's onsets at 16 kHz, every 5 ms"
-    reading = Reading(audio=True, sample_rate=16000)
+    what = "onset strength of the audio at 16 kHz, every 5 ms"
+    input_spec = InputSpec(audio=True, sample_rate=16000)
 
-    def prepare(self, material: Material) -> Arrays:
-        waveform, rate = sound_of(material)
+    def prepare(self, sample: Sample) -> Arrays:
+        waveform, rate = get_mono_audio(sample)
         moments, strength = onset_strength(waveform, rate)
         return {
             "moments": moments,
             "strength": strength,
             "onsets": sound_onsets(waveform, rate),
-            "seconds": length(waveform, rate),
+            "seconds": duration_array(waveform, rate),
         }
 
 
 class Beats(Extractor):
-    """Beats of the sound at 22 050 Hz, mixed to one channel, its time stamps passed over.
+    """Beats of the audio at 22 050 Hz, mixed to one channel, ignoring its time stamps.
 
-    Arrays: beats [k] in seconds, tempo [1] in beats per minute, bins [s], one per second begun (`beat_seconds`), seconds [1].
+    Arrays: `beats` [k] in seconds, `tempo` [1] in beats per minute, `bins` [s], one per started second (`beat_seconds`),
+    `seconds` [1].
     """
 
     name = "beats"
-    what = "beats of the sound at 22 050 Hz (librosa)"
-    reading = Reading(audio=True, sample_rate=SAMPLE_RATE, placed=False)
+    what = "beats of the audio at 22 050 Hz (librosa)"
+    input_spec = InputSpec(audio=True, sample_rate=SAMPLE_RATE, placed=False)
     settings: ClassVar[Mapping[str, Any]] = {"hop": HOP}
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
-        needed("librosa")
+        import_optional("librosa")
 
-    def prepare(self, material: Material) -> Arrays:
-        waveform, rate = sound_of(material)
+    def prepare(self, sample: Sample) -> Arrays:
+        waveform, rate = get_mono_audio(sample)
         tempo, beats = beat_times(waveform, rate)
         return {
             "beats": beats,
             "tempo": np.array([tempo]),
             "bins": beat_seconds(waveform, rate),
-            "seconds": length(waveform, rate),
+            "seconds": duration_array(waveform, rate),
         }

@@ -1,4 +1,4 @@
-"""Models of transformers from their folders: read whole or refused in one line, and without a word in the user's terminal."""
+"""Loading of transformers models from folders, with one-line errors and without output in the terminal."""
 
 import contextlib
 import warnings
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sonovid.metrics.base import Missing
+from sonovid.metrics.base import UnavailableError
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No bars and warnings of transformers (which backends it misses, how to train) in the user's terminal; errors still come."""
+    """Suppress the progress bars and warnings of transformers (missing backends, training advice); errors still appear."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -27,41 +27,48 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def model_of(folder: Path, kind: str, model_type: str, *, device: str = "cpu", **options: Any) -> Any:
-    """A model of transformers from its folder, frozen and in evaluation mode; `kind` its class, `model_type` its config's word.
+def load_model(folder: Path, kind: str, model_type: str, *, device: str = "cpu", **options: Any) -> Any:
+    """Load a transformers model from a folder, frozen and in evaluation mode.
+
+    Args:
+        folder: of the model.
+        kind: the class in transformers.
+        model_type: the expected `model_type` of its config.
+        device: where it runs.
+        **options: passed to `from_pretrained`.
 
     Raises:
-        Missing: the transformers that is installed has no such class.
-        ValueError: no such model there, or weights of another architecture, size or part.
+        UnavailableError: the installed version of transformers has no such class.
+        ValueError: the folder has no such model, or weights of another architecture or size, or incomplete ones.
     """
     import transformers
 
     if not hasattr(transformers, kind):
-        raise Missing(f"transformers {transformers.__version__} has no {kind}: pip install --upgrade transformers")
+        raise UnavailableError(f"transformers {transformers.__version__} has no {kind}: pip install --upgrade transformers")
     with quiet():
         try:
             config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
-            raise ValueError(f"{folder}: holds no model of transformers that can be read ({first_line(error)})") from None
+            raise ValueError(f"{folder}: contains no readable transformers model ({first_line(error)})") from None
         if config.model_type != model_type:
-            raise ValueError(f"{folder}: holds a {config.model_type!r}; expected a {model_type!r} ({kind})")
+            raise ValueError(f"{folder}: contains a {config.model_type!r}; expected a {model_type!r} ({kind})")
         try:
-            # Weights of other shapes are reported rather than raised, so that the message is ours and one line.
+            # Mismatched shapes are reported, not raised, so that the error is one line.
             model, found = getattr(transformers, kind).from_pretrained(
                 folder, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True, **options
             )
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(f"{folder}: its weights cannot be read ({first_line(error)})") from None
     if found["missing_keys"]:
-        raise ValueError(f"{folder}: no weights for {sorted(found['missing_keys'])[0]}; not a whole {kind}")
+        raise ValueError(f"{folder}: no weights for {sorted(found['missing_keys'])[0]}; not a complete {kind}")
     if found["mismatched_keys"]:
-        raise ValueError(f"{folder}: {sorted(map(str, found['mismatched_keys']))[0]} has another shape than its own config says")
-    # Batch norms and dropout would make a clip's features depend on its neighbours.
+        raise ValueError(f"{folder}: {sorted(map(str, found['mismatched_keys']))[0]} has another shape than the config says")
+    # In training mode, batch norm and dropout would make features depend on the batch.
     return model.to(device).float().requires_grad_(False).eval()
 
 
-def tokenizer_of(folder: Path) -> Any:
-    """The tokenizer in a model's folder.
+def load_tokenizer(folder: Path) -> Any:
+    """Load the tokenizer of a model folder.
 
     Raises:
         ValueError: there is none.
@@ -72,10 +79,10 @@ def tokenizer_of(folder: Path) -> Any:
         try:
             return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"{folder}: holds no tokenizer that can be read ({first_line(error)})") from None
+            raise ValueError(f"{folder}: contains no readable tokenizer ({first_line(error)})") from None
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says first, on one line."""
+    """The first line of an error message."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:200]

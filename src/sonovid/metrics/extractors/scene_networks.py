@@ -1,7 +1,7 @@
-"""The embedded networks: pictures, sounds and their offset, learnt on procedural scenes, small enough to come with the package.
+"""The embedded networks for video features, audio features and audio-video offsets, trained on procedural scenes.
 
-Both streams are brought to steps of 1/32 s, on which they are compared: a picture lasts four steps. One window is 2 s: 16 frames
-at 8 per second, 32,000 samples at 16 kHz, 64 steps; shorter ones from 1.5 s on work alike.
+Both streams are encoded in steps of 1/32 s, four per video frame, on which they are compared. One window is 2 s: 16 frames at 8
+per second, 32,000 samples at 16 kHz, 64 steps. Windows down to 1.5 s are supported.
 """
 
 import math
@@ -18,15 +18,15 @@ STEP_RATE = 32
 STEPS_PER_FRAME = STEP_RATE // FPS
 HOP = SAMPLE_RATE // (4 * STEP_RATE)
 BINS = 64
-# Of the features of a window.
+# Width of the features of a window, and of a step.
 WIDTH = 32
 STEP_WIDTH = 64
-# Offsets that are told apart: -16..16 steps, half a second either way. More are looked at, so that the outermost have neighbours.
+# Offsets are classified in -16..16 steps, half a second in either direction. The margin gives the outermost ones neighbours.
 REACH, MARGIN = 16, 4
 
 
-class Normal2d(nn.Sequential):
-    """A convolution of pictures or spectrograms, a batch norm and a ReLU."""
+class ConvNormRelu2d(nn.Sequential):
+    """A 2-D convolution, a batch norm and a ReLU."""
 
     def __init__(self, channels: int, out: int, size: int, stride: int | tuple[int, int] = 1) -> None:
         super().__init__(
@@ -35,18 +35,18 @@ class Normal2d(nn.Sequential):
 
 
 class Residual2d(nn.Module):
-    """One such convolution, added to its input."""
+    """A residual 2-D convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.layer = Normal2d(channels, channels, 3)
+        self.layer = ConvNormRelu2d(channels, channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layer(x)
 
 
 class Residual1d(nn.Module):
-    """A convolution over time, [b c t], added to its input."""
+    """A residual convolution over time, [b c t]."""
 
     def __init__(self, channels: int, size: int = 3) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Residual1d(nn.Module):
 
 
 class TimeMix(nn.Module):
-    """A convolution over time at every place of the pictures, added to its input: [b*t c h w]."""
+    """A residual convolution over time at every pixel, [b*t c h w]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -73,8 +73,8 @@ class TimeMix(nn.Module):
         return x + F.relu(self.norm(rearrange(mixed, "b c t (h w) -> (b t) c h w", h=h, w=w)))
 
 
-class Pooled(nn.Module):
-    """Temporal features to the features of the window: their mean and their maximum over time, then one layer."""
+class PooledProjection(nn.Module):
+    """Pool temporal features over time by mean and maximum, then project."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
@@ -85,34 +85,34 @@ class Pooled(nn.Module):
 
 
 class SceneVideo(nn.Module):
-    """Frames to the features of the window [b 32] and its steps [b k 64], four to a frame."""
+    """Frames to window features [b 32] and step embeddings [b k 64], four per frame."""
 
     def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(6, 48, 8, 4, 2, bias=False), nn.BatchNorm2d(48), nn.ReLU(inplace=True))
         self.more1 = Residual2d(48)
-        self.down2 = Normal2d(48, 96, 3, 2)
+        self.down2 = ConvNormRelu2d(48, 96, 3, 2)
         self.mix2 = TimeMix(96)
-        self.down3 = Normal2d(96, 144, 3, 2)
+        self.down3 = ConvNormRelu2d(96, 144, 3, 2)
         self.more3 = Residual2d(144)
         self.mix3 = TimeMix(144)
         self.frame = nn.Conv1d(4 * 144, 192, 1)
         self.series = nn.Sequential(Residual1d(192), Residual1d(192))
-        self.pooled = Pooled(192, width)
+        self.pooled = PooledProjection(192, width)
         self.finer = nn.Conv1d(192, STEPS_PER_FRAME * STEP_WIDTH, 3, padding=1)
         self.steps = nn.Sequential(Residual1d(STEP_WIDTH, 5), nn.Conv1d(STEP_WIDTH, STEP_WIDTH, 1))
 
     def forward(self, frames: Float[Tensor, "b t 3 h w"]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b k e"]]:
-        """frames: in [0, 1], 64x64."""
+        """Args: frames: in [0, 1], 64x64."""
         t = frames.shape[1]
         x = 2 * frames - 1
-        # What has changed since the frame before shows motion to the first layer.
+        # The difference from the previous frame, times 2, is an input channel for motion.
         change = 2 * torch.cat([torch.zeros_like(x[:, :1]), x[:, 1:] - x[:, :-1]], 1)
         y = rearrange(torch.cat([x, change], 2), "b t c h w -> (b t) c h w")
         y = y.contiguous(memory_format=torch.channels_last)
         y = self.mix2(self.down2(self.more1(self.stem(y))), t)
         y = self.mix3(self.more3(self.down3(y)), t)
-        # Two by two places and not one, so that the layers after it still know what is above and what is below.
+        # The upper and the lower half are pooled separately too, which keeps the vertical position.
         places = torch.cat([y.mean((-2, -1)), y.amax((-2, -1)), y[..., :2, :].amax((-2, -1)), y[..., 2:, :].amax((-2, -1))], 1)
         z = self.series(F.relu(self.frame(rearrange(places, "(b t) c -> b c t", t=t))))
         fine = rearrange(self.finer(z), "b (s e) t -> b e (t s)", s=STEPS_PER_FRAME)
@@ -122,7 +122,7 @@ class SceneVideo(nn.Module):
 @lru_cache(maxsize=2)
 @torch.inference_mode(False)
 def filters(n_fft: int = 512) -> Tensor:
-    """Triangles on the mel scale of O'Shaughnessy, 40 Hz to 8 kHz, of height one: [64 n_fft/2+1]."""
+    """Triangular filters of height one on O'Shaughnessy's mel scale, 40 Hz to 8 kHz, [64 n_fft/2+1]."""
     mel = torch.linspace(2595 * math.log10(1 + 40 / 700), 2595 * math.log10(1 + 8000 / 700), BINS + 2, dtype=torch.float64)
     edges = 700 * (10 ** (mel / 2595) - 1)
     hz = torch.linspace(0, SAMPLE_RATE / 2, n_fft // 2 + 1, dtype=torch.float64)
@@ -132,7 +132,7 @@ def filters(n_fft: int = 512) -> Tensor:
 
 
 def log_mel(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f l"]:
-    """Decibels above -80 in tens, a frame to every 125 samples: 0 for silence."""
+    """log10 of the mel energy + 8, so that silence is 0; a frame every 125 samples."""
     window = torch.hann_window(512, device=waveform.device)
     padded = F.pad(waveform, (192, 195))
     spectrum = torch.stft(padded, 512, HOP, 512, window, center=False, return_complex=True)
@@ -141,22 +141,22 @@ def log_mel(waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b f l"]:
 
 
 class SceneAudio(nn.Module):
-    """A sound to the features of the window [b 32] and its steps [b k 64]."""
+    """Audio to window features [b 32] and step embeddings [b k 64]."""
 
     def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Sequential(nn.Conv2d(1, 48, (8, 4), (4, 2), (2, 1), bias=False), nn.BatchNorm2d(48), nn.ReLU(inplace=True)),
-            Normal2d(48, 96, 3, 2),
+            ConvNormRelu2d(48, 96, 3, 2),
             Residual2d(96),
-            Normal2d(96, 128, 3, (2, 1)),
+            ConvNormRelu2d(96, 128, 3, (2, 1)),
         )
         self.series = nn.Sequential(nn.Conv1d(512, 192, 3, padding=1), nn.ReLU(), Residual1d(192, 5), Residual1d(192, 5))
-        self.pooled = Pooled(192, width)
+        self.pooled = PooledProjection(192, width)
         self.steps = nn.Sequential(nn.Conv1d(192, STEP_WIDTH, 1), nn.ReLU(), nn.Conv1d(STEP_WIDTH, STEP_WIDTH, 1))
 
     def forward(self, waveform: Float[Tensor, "b n"]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b k e"]]:
-        """waveform: in [-1, 1] at 16 kHz."""
+        """Args: waveform: in [-1, 1] at 16 kHz."""
         with torch.autocast(waveform.device.type, enabled=False):
             mel = log_mel(waveform.float()) / 4 - 1
         z = self.series(rearrange(self.layers(mel[:, None]), "b c f k -> b (c f) k"))
@@ -164,9 +164,9 @@ class SceneAudio(nn.Module):
 
 
 class SceneSync(nn.Module):
-    """Steps of pictures and of a sound to the logits of the sound's offset: -16..16 steps, then "unrelated": [b 34].
+    """Step embeddings of video and audio to the logits of 33 offsets (-16..16 steps) and of "unrelated", [b 34].
 
-    The steps are multiplied at every offset, so that the same network judges them all; positive offsets: the sound is late.
+    The embeddings are multiplied at every offset, and one network classifies the products. Positive offsets: the audio is late.
     """
 
     def __init__(self) -> None:
@@ -177,7 +177,7 @@ class SceneSync(nn.Module):
         self.unrelated = nn.Sequential(nn.Linear(2 * STEP_WIDTH, 32), nn.ReLU(), nn.Linear(32, 1))
 
     def products(self, video: Float[Tensor, "b k e"], audio: Float[Tensor, "b k e"]) -> Float[Tensor, "b e o"]:
-        """The mean over time of video[j] audio[j + o] where both are there, for every channel and offset o."""
+        """The mean over time of video[j] * audio[j + o] in the overlap, for every channel and offset o."""
         k, reach = video.shape[1], REACH + MARGIN
         padded = F.pad(audio, (0, 0, reach, reach))
         shifted = padded.unfold(1, k, 1)  # [b o e k]

@@ -1,20 +1,20 @@
-"""How much colours change from frame to frame, whatever moves: what VBench calls temporal flickering. No network is involved."""
+"""Frame differences, for VBench's temporal flickering. No network is involved."""
 
 import numpy as np
 
-from sonovid.metrics.base import Arrays, Extractor, Material, Reading
-from sonovid.metrics.extractors.peaks import pictures_of
+from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample
+from sonovid.metrics.extractors.peaks import iterate_frames
 
 
 class Steadiness(Extractor):
-    """`change` [t - 1]: the mean absolute difference of neighbouring frames over all pixels and channels, in [0, 255]."""
+    """`change` [t - 1]: the mean absolute difference of consecutive frames over pixels and channels, in [0, 255]."""
 
     name = "steadiness"
-    what = "mean absolute difference of neighbouring frames"
-    reading = Reading(video=True, streamed=True)
+    what = "mean absolute difference of consecutive frames"
+    input_spec = InputSpec(video=True, streamed=True)
 
-    def prepare(self, material: Material) -> Arrays:
-        frames, _ = pictures_of(material, 2)
+    def prepare(self, sample: Sample) -> Arrays:
+        frames, _ = iterate_frames(sample, 2)
         changes: list[float] = []
         before: np.ndarray | None = None
         for frame in frames:

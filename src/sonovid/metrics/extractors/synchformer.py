@@ -1,7 +1,7 @@
-"""Synchformer's tokens of pictures and of sound, and the offset that it hears between them: DeSync as av-benchmark computes it.
+"""Synchformer's video and audio tokens, and the offset that it predicts from them: DeSync as in av-benchmark.
 
-Both streams are extracted apart, so that any sound can be put to any pictures; what joins them is the last part of the network,
-which reads its weights again from the file that the tokens came from.
+The streams are extracted separately, so that any audio can be combined with any video. The joint transformer, the last part of
+the network, is loaded again from the weight file that the tokens came from.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
-from sonovid.metrics.base import Arrays, Extractor, Material, Reading, Unfit, WeightFile
-from sonovid.metrics.extractors.clap import waveform_of
-from sonovid.metrics.extractors.pictures import frames_of, windows
+from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, UnusableClipError, WeightFile
+from sonovid.metrics.extractors.clap import get_waveform
+from sonovid.metrics.extractors.frames import get_frames, window_starts
 from sonovid.metrics.extractors.synchformer_network import BINS, FRAMES, MEL_FRAMES, SEGMENTS, SIDE, Synchformer
-from sonovid.metrics.extractors.weights import filled, find, read_state
+from sonovid.metrics.extractors.weights import build_network, find_weights, read_state_dict
 from sonovid.metrics.scores import segment_spans
 
 FPS, SAMPLE_RATE = Fraction(25), 16000
-# A segment is 0.64 s, and one begins every 0.32 s.
+# A segment lasts 0.64 s, and one starts every 0.32 s.
 STEP = FRAMES // 2
 SAMPLES, SAMPLE_STEP = 10240, 5120
 WINDOW, HOP, N_FFT = 400, 160, 1024
@@ -38,23 +38,23 @@ WEIGHTS = WeightFile(
     licence="MIT",
     md5="5b2f5594b0730f70e41e549b7c94390c",
 )
-# In the file, and in no path to an offset: a second, flat way to cut pictures into patches.
+# In the file but not used for offsets: a second, 2-D patch embedding.
 UNUSED = ("vfeat_extractor.patch_embed.proj.weight", "vfeat_extractor.patch_embed.proj.bias")
 
 
-def network_of(file: Path, sizes: Mapping[str, Any], device: str = "cpu") -> Synchformer:
-    """The network with the weights of a file.
+def load_synchformer(file: Path, sizes: Mapping[str, Any], device: str = "cpu") -> Synchformer:
+    """Load the network from a file.
 
     Raises:
-        ValueError: those of another one.
+        ValueError: the weights belong to another network.
     """
-    return filled(partial(Synchformer, **sizes), read_state(file), name=file.name, device=device, passed_over=UNUSED)
+    return build_network(partial(Synchformer, **sizes), read_state_dict(file), name=file.name, device=device, ignored=UNUSED)
 
 
 @lru_cache(maxsize=1)
 @torch.inference_mode(False)
 def filters() -> Float[Tensor, "s f"]:
-    """128 triangles of height one, straight in hertz between edges that HTK's mel scale spaces, 0 to 8000 Hz (torchaudio's)."""
+    """128 triangular filters of height one, linear in hertz, with edges spaced on HTK's mel scale, 0 to 8000 Hz (torchaudio)."""
     edges = 700 * torch.expm1(torch.linspace(0, float(np.log1p(8000 / 700)), BINS + 2, dtype=torch.float64))
     hz = torch.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1, dtype=torch.float64)[:, None]
     rising, falling = (hz - edges[:-2]) / (edges[1:-1] - edges[:-2]), (edges[2:] - hz) / (edges[2:] - edges[1:-1])
@@ -62,9 +62,9 @@ def filters() -> Float[Tensor, "s f"]:
 
 
 def log_mel(segments: Float[Tensor, "k n"]) -> Float[Tensor, "k l f"]:
-    """Segments of sound as the network hears them: log(power + 1e-6), filled up with zeros to 66 frames, then normalised.
+    """Log-mel spectrograms of audio segments: log(power + 1e-6), zero-padded to 66 frames, then normalised.
 
-    Windows of 400 samples every 160 in transforms of 1024, centred and reflected.
+    Windows of 400 samples every 160, FFT size 1024, centred with reflection padding.
     """
     window = torch.hann_window(WINDOW, device=segments.device)
     spectrum = torch.stft(segments, N_FFT, HOP, WINDOW, window, center=True, pad_mode="reflect", return_complex=True)
@@ -73,8 +73,8 @@ def log_mel(segments: Float[Tensor, "k n"]) -> Float[Tensor, "k l f"]:
     return (mel - MEAN) / (2 * DEVIATION)
 
 
-def middle(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t s s 3"]:
-    """Shorter side to 224 (bicubic with antialias, rounded to whole grey levels), and the middle square."""
+def resize_and_crop_frames(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t s s 3"]:
+    """Resize the shorter side to 224 (bicubic with antialiasing, rounded to uint8), and crop the centre square."""
     height, width = frames.shape[1:3]
     scale = SIDE / min(height, width)
     size = (SIDE, max(SIDE, int(width * scale))) if height <= width else (max(SIDE, int(height * scale)), SIDE)
@@ -89,54 +89,56 @@ def middle(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t s s 3"]
 
 
 class SyncTokens(Extractor):
-    """What both halves have in common."""
+    """Base of the video and the audio extractor."""
 
     weights = (WEIGHTS,)
     batch_size = 1
-    # Segments that go through the network at a time.
-    at_once: ClassVar[int] = 4
-    # Sizes of the published network.
+    # Segments per forward pass.
+    chunk_size: ClassVar[int] = 4
+    # Overrides of the published sizes, for tests.
     sizes: ClassVar[Mapping[str, Any]] = {}
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
         self.file, self.device = Path(files[0]), device
-        self.network = network_of(self.file, self.sizes, device)
+        self.network = load_synchformer(self.file, self.sizes, device)
 
     def tokens(self, segment: Tensor) -> Tensor:
-        """Tokens of some segments."""
+        """The tokens of some segments."""
         raise NotImplementedError
 
     @torch.inference_mode()
-    def of_segments(self, segments: Sequence[Tensor]) -> Arrays:
-        """Tokens of all segments, and where the weights lie that can join them."""
-        some = [torch.stack(list(segments[i : i + self.at_once])) for i in range(0, len(segments), self.at_once)]
+    def embed_segments(self, segments: Sequence[Tensor]) -> Arrays:
+        """The tokens of all segments, and the path of the weights for the joint transformer."""
+        some = [torch.stack(list(segments[i : i + self.chunk_size])) for i in range(0, len(segments), self.chunk_size)]
         rows = torch.cat([self.tokens(part.to(self.device)) for part in some]).float().cpu().numpy()
-        # As bytes, since features are kept as tensors.
+        # As bytes, because features are stored as tensors.
         return {"tokens": rows, "weights": np.frombuffer(str(self.file.resolve()).encode(), np.uint8)}
 
 
 class SyncVideo(SyncTokens):
-    """`tokens` [s 8 768] of the s segments of the first 10 s of pictures."""
+    """`tokens` [s 8 768] of the s segments of the first 10 s of video."""
 
     name = "synchformer_video"
-    what = "Synchformer's tokens of pictures"
-    reading: ClassVar[Reading] = Reading(video=True, fps=FPS, seconds=SECONDS)
+    what = "Synchformer's video tokens"
+    input_spec: ClassVar[InputSpec] = InputSpec(video=True, fps=FPS, seconds=SECONDS)
     settings: ClassVar = {
         "resize": "shorter side to 224, bicubic with antialias, rounded, middle 224x224",
         "segments": "16 frames every 8, at 25 per second",
     }
 
-    def prepare(self, material: Material) -> Arrays:
-        frames = frames_of(material)
-        if len(windows(len(frames), FRAMES, STEP)) < SEGMENTS:
-            raise Unfit(f"has {float(len(frames) / FPS):.2f} s of pictures; Synchformer needs {LEAST} s")
-        return {"frames": middle(frames)}
+    def prepare(self, sample: Sample) -> Arrays:
+        frames = get_frames(sample)
+        if len(window_starts(len(frames), FRAMES, STEP)) < SEGMENTS:
+            raise UnusableClipError(f"has {float(len(frames) / FPS):.2f} s of pictures; Synchformer needs {LEAST} s")
+        return {"frames": resize_and_crop_frames(frames)}
 
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
         done = []
         for frames in (p["frames"] for p in prepared):
             pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
-            done.append(self.of_segments([pictures[i : i + FRAMES].transpose(0, 1) for i in windows(len(frames), FRAMES, STEP)]))
+            done.append(
+                self.embed_segments([pictures[i : i + FRAMES].transpose(0, 1) for i in window_starts(len(frames), FRAMES, STEP)])
+            )
         return done
 
     def tokens(self, segment: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b k d"]:
@@ -144,25 +146,25 @@ class SyncVideo(SyncTokens):
 
 
 class SyncAudio(SyncTokens):
-    """`tokens` [s 6 768] of the s segments of the first 10 s of sound."""
+    """`tokens` [s 6 768] of the s segments of the first 10 s of audio."""
 
     name = "synchformer_audio"
-    what = "Synchformer's tokens of sound"
-    reading: ClassVar[Reading] = Reading(audio=True, sample_rate=SAMPLE_RATE, mono=True, seconds=SECONDS)
+    what = "Synchformer's audio tokens"
+    input_spec: ClassVar[InputSpec] = InputSpec(audio=True, sample_rate=SAMPLE_RATE, mono=True, seconds=SECONDS)
     settings: ClassVar = {"segments": "0.64 s every 0.32 s", "front end": "log-mel of each segment, filled up with zeros"}
-    at_once = 14
+    chunk_size = 14
 
-    def prepare(self, material: Material) -> Arrays:
-        waveform = waveform_of(material)
-        if len(windows(len(waveform), SAMPLES, SAMPLE_STEP)) < SEGMENTS:
-            raise Unfit(f"has {len(waveform) / SAMPLE_RATE:.2f} s of sound; Synchformer needs {LEAST} s")
+    def prepare(self, sample: Sample) -> Arrays:
+        waveform = get_waveform(sample)
+        if len(window_starts(len(waveform), SAMPLES, SAMPLE_STEP)) < SEGMENTS:
+            raise UnusableClipError(f"has {len(waveform) / SAMPLE_RATE:.2f} s of audio; Synchformer needs {LEAST} s")
         return {"waveform": waveform}
 
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
         done = []
         for waveform in (torch.from_numpy(p["waveform"]) for p in prepared):
-            mel = log_mel(torch.stack([waveform[i : i + SAMPLES] for i in windows(len(waveform), SAMPLES, SAMPLE_STEP)]))
-            done.append(self.of_segments(list(mel)))
+            mel = log_mel(torch.stack([waveform[i : i + SAMPLES] for i in window_starts(len(waveform), SAMPLES, SAMPLE_STEP)]))
+            done.append(self.embed_segments(list(mel)))
         return done
 
     def tokens(self, segment: Float[Tensor, "b l f"]) -> Float[Tensor, "b k d"]:
@@ -170,16 +172,16 @@ class SyncAudio(SyncTokens):
 
 
 def offset_logits(video: Arrays, audio: Arrays, sizes: Mapping[str, Any] | None = None) -> Float32[np.ndarray, "2 c"]:
-    """Logits over 21 offsets for the first and for the last 14 segments of some pictures with some sound.
+    """Logits over 21 offsets for the first and the last 14 segments of a video with an audio.
 
-    Of unequal lengths the shorter counts.
+    Of different lengths the shorter counts.
 
     Raises:
-        Missing: the weights are no longer where the tokens came from, nor where weights are looked for.
+        UnavailableError: the weight file is neither where the tokens came from nor in the weights folder.
     """
     count = min(len(video["tokens"]), len(audio["tokens"]))
     file = Path(np.asarray(video["weights"], np.uint8).tobytes().decode())
-    joint = _joint(file if file.is_file() else find(WEIGHTS).path, tuple((sizes or {}).items()))
+    joint = _joint(file if file.is_file() else find_weights(WEIGHTS).path, tuple((sizes or {}).items()))
     first, last = segment_spans(count)
     with torch.inference_mode():
         pairs = [
@@ -192,4 +194,4 @@ def offset_logits(video: Arrays, audio: Arrays, sizes: Mapping[str, Any] | None 
 @lru_cache(maxsize=2)
 @torch.inference_mode(False)
 def _joint(file: Path, sizes: tuple[tuple[str, Any], ...]) -> torch.nn.Module:
-    return network_of(file, dict(sizes)).transformer
+    return load_synchformer(file, dict(sizes)).transformer

@@ -1,7 +1,8 @@
-"""Synchformer (Iashin et al. 2024), by its published names: a divided video transformer, an AST, and a transformer joining them.
+"""Synchformer (Iashin et al. 2024): a video transformer with divided attention, an AST, and a joint transformer.
 
-One segment is 16 frames at 25 per second and 0.64 s of sound; segments overlap by half. Pictures give 8 tokens a segment, sound
-6, and 14 segments of both, with two marks, are the 198 places that the joining transformer knows.
+The state dict keys are the published ones. A segment is 16 frames at 25 per second and 0.64 s of audio; segments overlap by half.
+A segment has 8 video tokens and 6 audio tokens. 14 segments of both and two special tokens are the 198 positions of the joint
+transformer.
 """
 
 import torch
@@ -18,11 +19,11 @@ VIDEO_TOKENS = FRAMES // 2
 
 
 class DividedAttention(Attention):
-    """Attention of each patch over one axis and the mark; the mark sees all patches of all frames (Bertasius et al. 2021)."""
+    """Divided attention: each patch attends to one axis and the class token, which attends to all (Bertasius et al. 2021)."""
 
     def forward(self, x: Float[Tensor, "b k d"], frames: int | None = None, axis: str = "f") -> Float[Tensor, "b k d"]:
         q, k, v = self.project(x)
-        mark = attention(q[:, :1], k, v, self.heads)
+        cls_token = attention(q[:, :1], k, v, self.heads)
         grouped = f"b (f n) d -> (b {'n' if axis == 'f' else 'f'}) {axis} d"
         within = [rearrange(part[:, 1:], grouped, f=frames) for part in (q, k, v)]
         groups = len(within[0]) // len(x)
@@ -35,11 +36,11 @@ class DividedAttention(Attention):
         )
         back = f"(b {'n' if axis == 'f' else 'f'}) {axis} d -> b (f n) d"
         patches = rearrange(attention(q, k, v, self.heads), back, b=len(x))
-        return self.proj(torch.cat([mark, patches], 1))
+        return self.proj(torch.cat([cls_token, patches], 1))
 
 
 class DividedBlock(nn.Module):
-    """Attention over time, then over each frame, then two layers."""
+    """Attention over time, then within each frame, then an MLP."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -54,7 +55,7 @@ class DividedBlock(nn.Module):
 
 
 class Aggregate(nn.TransformerEncoderLayer):
-    """A transformer layer whose mark is what becomes of a set of tokens, [b k d] -> [b d]."""
+    """A transformer layer whose class token aggregates a set of tokens, [b k d] -> [b d]."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__(width, heads, 4 * width, 0.0, F.gelu, 1e-6, batch_first=True, norm_first=True)
@@ -65,7 +66,7 @@ class Aggregate(nn.TransformerEncoderLayer):
 
 
 class VideoEncoder(nn.Module):
-    """Segments of pictures in [-1, 1] to a token per two frames, [b 3 16 224 224] -> [b 8 d]."""
+    """Video segments in [-1, 1] to a token per two frames, [b 3 16 224 224] -> [b 8 d]."""
 
     def __init__(self, width: int, depth: int, heads: int, patch: int) -> None:
         super().__init__()
@@ -88,7 +89,7 @@ class VideoEncoder(nn.Module):
 
 
 class AstLayer(nn.Module):
-    """A layer of the Audio Spectrogram Transformer by the names it has in transformers 4."""
+    """A layer of the Audio Spectrogram Transformer, with the state dict keys of transformers 4."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -107,12 +108,12 @@ class AstLayer(nn.Module):
         return x + self.output["dense"](F.gelu(self.intermediate["dense"](self.layernorm_after(x))))
 
 
-def _dense(given: int, wanted: int) -> nn.ModuleDict:
-    return nn.ModuleDict({"dense": nn.Linear(given, wanted)})
+def _dense(in_features: int, out_features: int) -> nn.ModuleDict:
+    return nn.ModuleDict({"dense": nn.Linear(in_features, out_features)})
 
 
 class AstEmbeddings(nn.Module):
-    """A spectrogram to overlapping patches with two marks before them, [b l f] -> [b k d]; frequency is the slower axis."""
+    """A spectrogram to overlapping patches after two special tokens, [b l f] -> [b k d]; frequency is the slower axis."""
 
     def __init__(self, width: int, stride: int) -> None:
         super().__init__()
@@ -124,12 +125,12 @@ class AstEmbeddings(nn.Module):
 
     def forward(self, mel: Float[Tensor, "b l f"]) -> Float[Tensor, "b k d"]:
         x = self.patch_embeddings["projection"](rearrange(mel, "b l f -> b 1 f l")).flatten(2).mT
-        marks = torch.cat([self.cls_token, self.distillation_token], 1).expand(len(x), -1, -1)
-        return torch.cat([marks, x], 1) + self.position_embeddings
+        special_tokens = torch.cat([self.cls_token, self.distillation_token], 1).expand(len(x), -1, -1)
+        return torch.cat([special_tokens, x], 1) + self.position_embeddings
 
 
 class Ast(nn.Module):
-    """The transformer of the sound, [b l f] -> [b 2+k d]."""
+    """The Audio Spectrogram Transformer, [b l f] -> [b 2+k d]."""
 
     def __init__(self, width: int, depth: int, heads: int, stride: int) -> None:
         super().__init__()
@@ -147,7 +148,7 @@ class Ast(nn.Module):
 
 
 class AudioEncoder(nn.Module):
-    """Segments of sound as normalised log-mel to a token per step of patches, [b 66 128] -> [b 6 d]."""
+    """Normalised log-mel segments to a token per time step of patches, [b 66 128] -> [b 6 d]."""
 
     def __init__(self, width: int, depth: int, heads: int, stride: int) -> None:
         super().__init__()
@@ -161,7 +162,7 @@ class AudioEncoder(nn.Module):
 
 
 class JointBlock(nn.Module):
-    """A transformer block with separate matrices for keys, queries and values."""
+    """A transformer block with separate key, query and value projections."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -194,7 +195,7 @@ class Joint(nn.Module):
 
 
 class Synchformer(nn.Module):
-    """All of it; the encoders work on segments, `transformer` on 14 segments of both."""
+    """The whole network. The encoders take single segments, `transformer` takes the tokens of 14 segments of both streams."""
 
     def __init__(
         self, width: int = 768, depth: int = 12, heads: int = 12, patch: int = 16, stride: int = 10, joint_heads: int = 8
@@ -207,9 +208,9 @@ class Synchformer(nn.Module):
         self.transformer = Joint(width, 3, joint_heads, 2 + SEGMENTS * (VIDEO_TOKENS + steps))
 
     def encode_video(self, pictures: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b k d"]:
-        """Tokens of segments of pictures, as the joining transformer takes them."""
+        """The tokens of video segments, the input of the joint transformer."""
         return self.vproj(self.vfeat_extractor(pictures))
 
     def encode_audio(self, mel: Float[Tensor, "b l f"]) -> Float[Tensor, "b k d"]:
-        """Tokens of segments of sound, likewise."""
+        """The tokens of audio segments, the input of the joint transformer."""
         return self.aproj(self.afeat_extractor(mel))

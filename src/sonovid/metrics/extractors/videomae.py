@@ -1,6 +1,6 @@
-"""VideoMAE, whose features see motion more than the single frame: content-debiased FVD (Ge et al. 2024).
+"""VideoMAE, whose features weight motion more than single frames: content-debiased FVD (Ge et al. 2024).
 
-Two checkpoints, never under one name: VideoMAE-v2-g as cd-fvd uses it, and the base model that transformers has.
+Two checkpoints under different names: VideoMAE-v2-g as in cd-fvd, and the base model of transformers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,18 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from sonovid.metrics.base import Arrays, Extractor, Material, Reading, WeightFile
-from sonovid.metrics.extractors.pictures import IMAGENET, cropped, frames_of, normalised, scaled, windows
-from sonovid.metrics.extractors.pretrained import model_of
+from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, WeightFile
+from sonovid.metrics.extractors.frames import (
+    IMAGENET,
+    get_frames,
+    normalize_frames,
+    resize_and_crop,
+    resize_frames,
+    window_starts,
+)
+from sonovid.metrics.extractors.pretrained import load_model
 from sonovid.metrics.extractors.vit import Block, Patches
-from sonovid.metrics.extractors.weights import filled, read_state
+from sonovid.metrics.extractors.weights import build_network, read_state_dict
 
 FRAMES, SIDE = 16, 224
 
@@ -25,7 +32,7 @@ FRAMES, SIDE = 16, 224
 @lru_cache(maxsize=2)
 @torch.inference_mode(False)
 def sinusoids(count: int, width: int) -> Float[Tensor, "1 k d"]:
-    """Sines and cosines of each place in turn (Vaswani et al. 2017, section 3.5); not learnt, and in no checkpoint."""
+    """Sinusoidal position embeddings (Vaswani et al. 2017, section 3.5); not part of the checkpoint."""
     place = torch.arange(count, dtype=torch.float64)[:, None]
     angle = place / 10000 ** (torch.arange(width, dtype=torch.float64) // 2 * 2 / width)
     table = torch.where(torch.arange(width) % 2 == 0, angle.sin(), angle.cos())
@@ -33,9 +40,9 @@ def sinusoids(count: int, width: int) -> Float[Tensor, "1 k d"]:
 
 
 class VideoMaeGiant(nn.Module):
-    """VideoMAE-v2-g (Wang et al. 2023), pictures in [0, 1] to one feature per window: [b 3 16 224 224] -> [b 1408].
+    """VideoMAE-v2-g (Wang et al. 2023), frames in [0, 1] to one feature vector per window: [b 3 16 224 224] -> [b 1408].
 
-    The head over 174 classes is in the checkpoint and takes no part.
+    The checkpoint's head over 174 classes is not used.
     """
 
     def __init__(
@@ -55,37 +62,41 @@ class VideoMaeGiant(nn.Module):
         return self.fc_norm(x.mean(1))
 
 
-class Windows(Extractor):
-    """Features of windows of 16 frames in a row that do not overlap, at the file's own rate; the rest is left."""
+class WindowExtractor(Extractor):
+    """Base: features of non-overlapping windows of 16 consecutive frames at the file's own rate; the remainder is dropped."""
 
-    reading: ClassVar[Reading] = Reading(video=True)
+    input_spec: ClassVar[InputSpec] = InputSpec(video=True)
     batch_size = 2
-    at_once: ClassVar[int] = 4
+    chunk_size: ClassVar[int] = 4
 
-    def picture(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
-        """The frames of one window as the network sees them."""
+    def preprocess_window(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
+        """Preprocess the frames of one window."""
         raise NotImplementedError
 
     def features(self, pictures: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
-        """One row per window."""
+        """Compute one row per window."""
         raise NotImplementedError
 
-    def prepare(self, material: Material) -> Arrays:
-        frames = frames_of(material, FRAMES)
-        return {"windows": np.stack([self.picture(frames[i : i + FRAMES]) for i in windows(len(frames), FRAMES, FRAMES)])}
+    def prepare(self, sample: Sample) -> Arrays:
+        frames = get_frames(sample, FRAMES)
+        return {
+            "windows": np.stack(
+                [self.preprocess_window(frames[i : i + FRAMES]) for i in window_starts(len(frames), FRAMES, FRAMES)]
+            )
+        }
 
     @torch.inference_mode()
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
         joined = torch.from_numpy(np.concatenate([p["windows"] for p in prepared]))
-        rows = torch.cat([self.features(some.to(self.device)) for some in joined.split(self.at_once)]).float().cpu().numpy()
+        rows = torch.cat([self.features(some.to(self.device)) for some in joined.split(self.chunk_size)]).float().cpu().numpy()
         parts = np.split(rows, np.cumsum([len(p["windows"]) for p in prepared])[:-1])
         return [{"features": part} for part in parts]
 
     device: str = "cpu"
 
 
-class ContentDebiased(Windows):
-    """`features` [k 1408], a row per window of 16 frames, scaled to 224 by 224 whatever their shape, in [0, 1]."""
+class ContentDebiased(WindowExtractor):
+    """`features` [k 1408], a row per window of 16 frames, resized to 224x224 without keeping the aspect ratio, in [0, 1]."""
 
     name = "videomae_v2_g_ssv2"
     what = "VideoMAE-v2-g fine-tuned on Something-Something v2, cd-fvd's network"
@@ -102,26 +113,26 @@ class ContentDebiased(Windows):
         "range": "0 to 1, no mean and deviation",
     }
     batch_size = 1
-    at_once = 1
+    chunk_size = 1
     sizes: ClassVar[Mapping[str, Any]] = {}
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
         file = Path(files[0])
         build = partial(VideoMaeGiant, **self.sizes)
-        self.network, self.device = filled(build, read_state(file), name=file.name, device=device), device
+        self.network, self.device = build_network(build, read_state_dict(file), name=file.name, device=device), device
 
-    def picture(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
-        return scaled(frames, (SIDE, SIDE))
+    def preprocess_window(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
+        return resize_frames(frames, (SIDE, SIDE))
 
     def features(self, pictures: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
         return self.network(pictures.transpose(1, 2))
 
 
-class VideoMaeBase(Windows):
-    """`features` [k 768], a row per window of 16 frames: the normalised mean over tokens, as in the network's own classifier."""
+class VideoMaeBase(WindowExtractor):
+    """`features` [k 768], a row per window of 16 frames: the normalised mean over tokens, the input of the classifier."""
 
     name = "videomae_base_ssv2"
-    what = "VideoMAE base fine-tuned on Something-Something v2, a small stand-in of its own for cd-fvd's network"
+    what = "VideoMAE base fine-tuned on Something-Something v2, a smaller network than cd-fvd's"
     weights = (
         WeightFile(
             "MCG-NJU/videomae-base-finetuned-ssv2",
@@ -137,14 +148,14 @@ class VideoMaeBase(Windows):
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
         folder = Path(files[0])
-        self.model, self.device = model_of(folder, "VideoMAEForVideoClassification", "videomae", device=device), device
+        self.model, self.device = load_model(folder, "VideoMAEForVideoClassification", "videomae", device=device), device
         config = self.model.config
         if config.num_frames != FRAMES or self.model.fc_norm is None:
             raise ValueError(f"{folder}: {config.num_frames} frames or no mean over tokens; expected {self.weights[0].name}")
         self.side = config.image_size
 
-    def picture(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
-        return normalised(cropped(frames, SIDE, SIDE), IMAGENET)
+    def preprocess_window(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
+        return normalize_frames(resize_and_crop(frames, SIDE, SIDE), IMAGENET)
 
     def features(self, pictures: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
         return self.model.fc_norm(self.model.videomae(pixel_values=pictures).last_hidden_state.mean(1))

@@ -1,4 +1,4 @@
-"""Vision transformers as VideoMAE, PaSST and Synchformer publish them: the parts they share, by the published names."""
+"""Vision transformer blocks shared by VideoMAE, PaSST and Synchformer, with their published state dict keys."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 def attention(
     q: Float[Tensor, "b k d"], k: Float[Tensor, "b m d"], v: Float[Tensor, "b m d"], heads: int
 ) -> Float[Tensor, "b k d"]:
-    """Softmax attention of several heads."""
+    """Multi-head softmax attention."""
     q, k, v = (rearrange(x, "b k (h d) -> b h k d", h=heads) for x in (q, k, v))
     return rearrange(F.scaled_dot_product_attention(q, k, v), "b h k d -> b k (h d)")
 
 
 class Attention(nn.Module):
-    """Self-attention with one matrix for queries, keys and values. qv_bias: biases for queries and values (VideoMAE)."""
+    """Self-attention with one projection for queries, keys and values. qv_bias: biases for queries and values only (VideoMAE)."""
 
     def __init__(self, width: int, heads: int, *, qv_bias: bool = False) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers and a GELU between them."""
+    """Two linear layers with a GELU in between."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """A transformer block that normalises first."""
+    """A pre-norm transformer block."""
 
     def __init__(self, width: int, heads: int, hidden: int, *, qv_bias: bool = False) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Block(nn.Module):
 
 
 class Patches(nn.Module):
-    """A convolution (2-D or 3-D by `size`) to tokens, [b c ...] -> [b k d]."""
+    """Patch embedding: a 2-D or 3-D convolution, depending on `size`, [b c ...] -> [b k d]."""
 
     def __init__(self, channels: int, width: int, size: tuple[int, ...], stride: tuple[int, ...] | None = None) -> None:
         super().__init__()

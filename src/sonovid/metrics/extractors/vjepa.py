@@ -1,7 +1,7 @@
-"""V-JEPA 2 through transformers, for the kernel distance of JEDi (Luo et al. 2025) under a name of its own.
+"""V-JEPA 2 of transformers, for the kernel distance of JEDi (Luo et al. 2025), under a name of its own.
 
 Deviation: JEDi's network is V-JEPA ViT-H/16 with the pooling of a probe trained on Something-Something v2, which no maintained
-library loads. Here it is its successor, and the mean over tokens: the distance is JEDi's, its numbers are not comparable.
+library loads. This is its successor with the mean over tokens. The distance is JEDi's, but the numbers are not comparable.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from sonovid.metrics.base import WeightFile
-from sonovid.metrics.extractors.pictures import IMAGENET, cropped, normalised
-from sonovid.metrics.extractors.pretrained import model_of
-from sonovid.metrics.extractors.videomae import Windows
+from sonovid.metrics.extractors.frames import IMAGENET, normalize_frames, resize_and_crop
+from sonovid.metrics.extractors.pretrained import load_model
+from sonovid.metrics.extractors.videomae import WindowExtractor
 
 SIDE, SHORT = 256, 292
 
 
-class VJepa2(Windows):
+class VJepa2(WindowExtractor):
     """`features` [k 1024], a row per window of 16 frames: the mean of the encoder's tokens."""
 
     name = "vjepa2_vitl"
@@ -41,10 +41,10 @@ class VJepa2(Windows):
     }
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
-        self.model, self.device = model_of(Path(files[0]), "VJEPA2Model", "vjepa2", device=device), device
+        self.model, self.device = load_model(Path(files[0]), "VJEPA2Model", "vjepa2", device=device), device
 
-    def picture(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
-        return normalised(cropped(frames, SHORT, SIDE), IMAGENET)
+    def preprocess_window(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
+        return normalize_frames(resize_and_crop(frames, SHORT, SIDE), IMAGENET)
 
     def features(self, pictures: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
         return self.model.get_vision_features(pictures).mean(1)

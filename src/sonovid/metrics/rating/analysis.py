@@ -9,7 +9,7 @@ import numpy as np
 
 from sonovid.metrics.rating.answers import Answers, Rater, Rating
 from sonovid.metrics.rating.study import Study
-from sonovid.metrics.statistics import Interval, holm, opinion, wilcoxon
+from sonovid.metrics.statistics import Interval, holm, mean_opinion_score, wilcoxon
 
 
 class Box(NamedTuple):
@@ -98,7 +98,7 @@ def analyse(study: Study, answers: Answers, *, zero_method: str = "pratt", level
 def _opinion(system: str, question: str, ratings: Sequence[Rating], level: float, seed: int) -> Opinion:
     by_rater = _grouped(ratings, lambda rating: rating.rater)
     marks = [np.array(own, np.float64) for own in by_rater.values()]
-    t, drawn = opinion(marks, level=level, seed=seed) if len(marks) > 1 else (None, None)
+    t, drawn = mean_opinion_score(marks, level=level, seed=seed) if len(marks) > 1 else (None, None)
     box = Box(*(float(value) for value in np.quantile(np.concatenate(marks), (0, 0.25, 0.5, 0.75, 1))))
     mean = float(np.mean([own.mean() for own in marks]))
     return Opinion(system, question, mean, t, drawn, box, len(ratings), len(marks))

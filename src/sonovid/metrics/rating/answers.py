@@ -137,7 +137,7 @@ def _lines(path: Path, study: Study) -> Iterator[_Line]:
 
 
 def _csv(path: Path) -> Iterator[_Line]:
-    for number, row in text_files.table(path, COLUMNS):
+    for number, row in text_files.read_table(path, COLUMNS):
         # Files put together by hand have the first line again.
         if row["study"] == "study":
             continue

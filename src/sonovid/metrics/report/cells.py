@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sonovid.metrics.compare import Compared
+from sonovid.metrics.compare import Comparisons
 from sonovid.metrics.results import Evaluation, Result
 
 HEADER = ("metric", "value", "95 %", "floor", "ceiling", "same N", "N")
-WAYS = {"lower": "↓", "higher": "↑", "zero": "→ 0", "one": "→ 1"}
+DIRECTIONS = {"lower": "↓", "higher": "↑", "zero": "→ 0", "one": "→ 1"}
 LEGEND = (
     "↓ lower is better, ↑ higher, → 0, → 1 the nearer to it. 95 %: bootstrap over clips. Floor: of an alignment or pair score "
     "what shuffled partners give; of a distance what two parts of the reference give, the least to be had. Ceiling: the "
@@ -42,7 +42,7 @@ def table(evaluation: Evaluation, *, brief: bool = False) -> Table:
             marks.append(notes.index(line) + 1)
         rows.append(
             (
-                f"{result.name} {WAYS[result.better]}" + (f" [{', '.join(map(str, sorted(marks)))}]" if marks else ""),
+                f"{result.name} {DIRECTIONS[result.better]}" + (f" [{', '.join(map(str, sorted(marks)))}]" if marks else ""),
                 number(result.value) + (f" {result.unit}" if result.unit else ""),
                 interval(result),
                 number(result.floor),
@@ -52,7 +52,7 @@ def table(evaluation: Evaluation, *, brief: bool = False) -> Table:
             )
         )
     skipped = tuple((one.name, one.reason) for one in evaluation.skipped)
-    lines = in_short(skipped) if brief else grouped(skipped)
+    lines = summarize_skipped(skipped) if brief else group_skipped(skipped)
     return Table(evaluation.title, tuple(rows), lines, tuple(notes), evaluation.warnings)
 
 
@@ -60,7 +60,7 @@ def table(evaluation: Evaluation, *, brief: bool = False) -> Table:
 NOT_AT_HAND = ("not at hand", "pip install")
 
 
-def in_short(skipped: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def summarize_skipped(skipped: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """All that was skipped as one line: how many metrics for which kind of reason."""
     kinds: dict[str, int] = {}
     for _, reason in skipped:
@@ -73,7 +73,7 @@ def in_short(skipped: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return ((f"{len(skipped)} metrics", f"{said} (sonovid metrics NAME says more; --metrics NAME asks for one)"),)
 
 
-def grouped(skipped: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def group_skipped(skipped: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Skipped metrics of one reason on one line."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in skipped:
@@ -117,7 +117,7 @@ def interval(result: Result) -> str:
 
 
 MARKS = {"best": "*", "same": "≈", "": ""}
-COMPARED = (
+COMPARISON_LEGEND = (
     "* the best; ≈ not told apart from it at 5 % (exchange within pairs of clips, or the bootstrap; Holm's correction over all "
     "comparisons of the table); ≠ measured otherwise, or of another frame rate, and not to be compared. Floor and ceiling are of "
     "the first system."
@@ -125,7 +125,7 @@ COMPARED = (
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparisonTable:
     """The table of several systems. notes: what is known against a metric at these settings, as rows refer to it by number."""
 
     header: tuple[str, ...]
@@ -133,7 +133,7 @@ class Side:
     notes: tuple[str, ...]
 
 
-def side_by_side(evaluations: Sequence[Evaluation], compared: Compared) -> Side:
+def comparison_table(evaluations: Sequence[Evaluation], compared: Comparisons) -> ComparisonTable:
     """The table of several systems: values with intervals and marks, then floor and ceiling of the first."""
     titles = [one.title for one in evaluations]
     rows: list[tuple[str, ...]] = []
@@ -144,11 +144,11 @@ def side_by_side(evaluations: Sequence[Evaluation], compared: Compared) -> Side:
         barred = {title for c in compared.comparisons if c.metric == name and c.barred for title in (c.first, c.second)}
         first = next(result for result in results if result is not None)
         numbers = []
-        for line in _warned(titles, results):
+        for line in _merge_warnings(titles, results):
             if line not in notes:
                 notes.append(line)
             numbers.append(notes.index(line) + 1)
-        cells = [f"{name} {WAYS[first.better]}" + (f" [{', '.join(map(str, sorted(numbers)))}]" if numbers else "")]
+        cells = [f"{name} {DIRECTIONS[first.better]}" + (f" [{', '.join(map(str, sorted(numbers)))}]" if numbers else "")]
         for title, result in zip(titles, results, strict=True):
             if result is None:
                 cells.append("")
@@ -157,10 +157,12 @@ def side_by_side(evaluations: Sequence[Evaluation], compared: Compared) -> Side:
             about = f" ({interval(result)})" if interval(result) else ""
             cells.append(f"{number(result.value)}{about}{mark}")
         rows.append((*cells, number(first.floor), number(first.ceiling)))
-    return Side(("metric", *titles, "floor", "ceiling"), tuple(rows), tuple(f"[{i}] {line}" for i, line in enumerate(notes, 1)))
+    return ComparisonTable(
+        ("metric", *titles, "floor", "ceiling"), tuple(rows), tuple(f"[{i}] {line}" for i, line in enumerate(notes, 1))
+    )
 
 
-def _warned(titles: Sequence[str], results: Sequence[Result | None]) -> list[str]:
+def _merge_warnings(titles: Sequence[str], results: Sequence[Result | None]) -> list[str]:
     """The warnings of one metric, each with the systems that it is of, unless it is of all."""
     lines: dict[str, list[str]] = {}
     for title, result in zip(titles, results, strict=True):
@@ -169,13 +171,13 @@ def _warned(titles: Sequence[str], results: Sequence[Result | None]) -> list[str
     return [line if len(who) == len(titles) else f"{', '.join(who)}: {line}" for line, who in lines.items()]
 
 
-def differences(compared: Compared, *, most: int = 12) -> list[str]:
+def difference_lines(compared: Comparisons, *, most: int = 12) -> list[str]:
     """What the records of the systems differ in, one line each; equal lines of several metrics once."""
     metrics: dict[tuple[str, bool], list[str]] = {}
     for one in compared.differing:
-        metrics.setdefault((one.line, one.barring), []).append(one.metric)
+        metrics.setdefault((one.line, one.prevents_comparison), []).append(one.metric)
     lines = []
-    for (line, barring), names in sorted(metrics.items(), key=lambda entry: not entry[0][1]):
+    for (line, prevents_comparison), names in sorted(metrics.items(), key=lambda entry: not entry[0][1]):
         which = f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: " if names[0] else ""
-        lines.append(f"{'not to be compared' if barring else 'measured differently'}: {which}{line}")
+        lines.append(f"{'not to be compared' if prevents_comparison else 'measured differently'}: {which}{line}")
     return lines[:most] + ([f"and {len(lines) - most} more differences"] if len(lines) > most else [])

@@ -16,7 +16,7 @@ WIDTH, LEFT, RIGHT, ROW = 560, 150, 26, 26
 NEAR = 50
 
 
-def forest(evaluations: Sequence[Evaluation], name: str) -> str:
+def forest_plot(evaluations: Sequence[Evaluation], name: str) -> str:
     """Each system's value and interval on one line, with the floor and the ceiling as upright lines."""
     found = [
         (i, one.title, r) for i, one in enumerate(evaluations) for r in one.results if r.name == name and np.isfinite(r.value)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sonovid.metrics.report.cells import COMPARED, HEADER, LEGEND, Table
+from sonovid.metrics.report.cells import COMPARISON_LEGEND, HEADER, LEGEND, Table
 
 
 def markdown(tables: Sequence[Table]) -> str:
@@ -20,7 +20,7 @@ def markdown(tables: Sequence[Table]) -> str:
 
 def comparison(header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[str]) -> str:
     """The table of several systems, and lines about it."""
-    return grid(header, rows, lines, COMPARED)
+    return grid(header, rows, lines, COMPARISON_LEGEND)
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[str], legend: str) -> str:

@@ -13,10 +13,9 @@ import numpy as np
 import sonovid
 from sonovid import media
 from sonovid.media import MediaError, preview
-from sonovid.metrics.compare import Compared
 from sonovid.metrics.report import cells, drawing
-from sonovid.metrics.results import Evaluation, Result, worth
-from sonovid.metrics.sets import Item, MediaSet, pairs
+from sonovid.metrics.results import Evaluation, Result, oriented_value
+from sonovid.metrics.sets import Item, MediaSet, pair_by_name
 
 # What a browser plays, and how it is called.
 KINDS = {
@@ -54,7 +53,7 @@ def page(
     sets: "Sequence[MediaSet] | None" = None,
     reference: "MediaSet | None" = None,
     compared: "Compared | None" = None,
-    beside: "str | os.PathLike | None" = None,
+    page_path: "str | os.PathLike | None" = None,
 ) -> str:
     """The page of some systems.
 
@@ -66,7 +65,7 @@ def page(
     for one in evaluations:
         body.append(_table(one))
     if sets is not None:
-        clips = Clips(Path(beside).absolute().parent if beside is not None else Path.cwd())
+        clips = ClipGallery(Path(page_path).absolute().parent if page_path is not None else Path.cwd())
         body += [_extremes(one, own, reference, clips) for one, own in zip(evaluations, sets, strict=True)]
     body.append(_plots(evaluations))
     body.append(_record(evaluations))
@@ -86,9 +85,9 @@ def _systems(evaluations: Sequence[Evaluation], compared: "Compared | None") -> 
     """Systems side by side, a row to a metric; nothing where there is one alone."""
     if compared is None:
         return ""
-    side = cells.side_by_side(evaluations, compared)
-    legend = f'<p class="dim">{escape(cells.COMPARED)}</p>'
-    return f"<h2>Systems</h2>{grid([side.header, *side.rows])}{legend}{notes([*side.notes, *cells.differences(compared)])}"
+    side = cells.comparison_table(evaluations, compared)
+    legend = f'<p class="dim">{escape(cells.COMPARISON_LEGEND)}</p>'
+    return f"<h2>Systems</h2>{grid([side.header, *side.rows])}{legend}{notes([*side.notes, *cells.difference_lines(compared)])}"
 
 
 def _table(evaluation: Evaluation) -> str:
@@ -143,17 +142,17 @@ def _plot(evaluations: Sequence[Evaluation], result: Result) -> str:
     )
     if len({v for v in values if v is not None and np.isfinite(v)}) < 2:
         return ""
-    plots = drawing.forest(evaluations, result.name) + drawing.spread(evaluations, result.name)
+    plots = drawing.forest_plot(evaluations, result.name) + drawing.spread(evaluations, result.name)
     return f'<h3>{escape(result.name)}</h3><div class="dim">{escape(result.what)}</div><div class="plots">{plots}</div>'
 
 
 def _extremes(evaluation: Evaluation, own: MediaSet, reference: "MediaSet | None", clips: "Clips") -> str:
     """The best and the worst clips of a system by the metric of single clips that tells most from shuffled partners."""
-    result = telling(evaluation)
+    result = most_discriminative(evaluation)
     if result is None:
         return ""
     items = {item.name: item for item in own.items}
-    partners = {a.name: b for a, b in pairs(own, reference)} if reference else {}
+    partners = {a.name: b for a, b in pair_by_name(own, reference)} if reference else {}
     order = sorted((n for n in result.clips if n in items and np.isfinite(result.clips[n])), key=lambda n: _worth(result, n))
     parts = [
         f"<h2>{escape(evaluation.title)}: clips by {escape(result.name)}</h2>",
@@ -168,7 +167,7 @@ def _extremes(evaluation: Evaluation, own: MediaSet, reference: "MediaSet | None
     return "".join(parts)
 
 
-def telling(evaluation: Evaluation) -> Result | None:
+def most_discriminative(evaluation: Evaluation) -> Result | None:
     """The metric of single clips that tells most: furthest on the better side of its floor, in standard deviations.
 
     Signed numbers (an offset) have no worst clip by which a system is seen, and one of which something is known against it comes
@@ -179,17 +178,17 @@ def telling(evaluation: Evaluation) -> Result | None:
     def told(result: Result) -> float:
         if result.floor is None or not result.std > 0:
             return 0.0
-        return (worth(result.value, result.better) - worth(result.floor, result.better)) / result.std
+        return (oriented_value(result.value, result.better) - oriented_value(result.floor, result.better)) / result.std
 
     sound = [r for r in scored if not r.warnings]
     return max(sound or scored, key=told, default=None)
 
 
 def _worth(result: Result, name: str) -> tuple[float, str]:
-    return worth(result.clips[name], result.better), name
+    return oriented_value(result.clips[name], result.better), name
 
 
-class Clips:
+class ClipGallery:
     """Clips as pieces of a page, as long as there is room."""
 
     def __init__(self, folder: Path):

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sonovid.metrics.base import Missing
-from sonovid.metrics.report.cells import COMPARED, HEADER, LEGEND, Table
+from sonovid.metrics.base import UnavailableError
+from sonovid.metrics.report.cells import COMPARISON_LEGEND, HEADER, LEGEND, Table
 
 
 def write(found: Table, console: Any = None) -> None:
     """A table with what was skipped and what is to be known about it.
 
     Raises:
-        Missing: rich is not installed.
+        UnavailableError: rich is not installed.
     """
     console = console or terminal()
     from rich.table import Table as Grid
@@ -36,20 +36,20 @@ def write_comparison(header: Sequence[str], rows: Sequence[Sequence[str]], lines
     """A table of several systems, and lines about it.
 
     Raises:
-        Missing: rich is not installed.
+        UnavailableError: rich is not installed.
     """
     console = console or terminal()
     from rich.text import Text
 
     write_grid(header, rows, lines, console)
-    console.print(Text(COMPARED), style="dim")
+    console.print(Text(COMPARISON_LEGEND), style="dim")
 
 
 def write_grid(header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[str], console: Any = None) -> None:
     """A header, rows and lines about them.
 
     Raises:
-        Missing: rich is not installed.
+        UnavailableError: rich is not installed.
     """
     console = console or terminal()
     from rich.table import Table as Grid
@@ -69,12 +69,12 @@ def terminal() -> Any:
     """Where tables are written.
 
     Raises:
-        Missing: rich is not installed.
+        UnavailableError: rich is not installed.
     """
     try:
         from rich.console import Console
     except ImportError:
-        raise Missing("rich is not installed, which tables are drawn with: pip install 'sonovid[eval]'") from None
+        raise UnavailableError("rich is not installed, which tables are drawn with: pip install 'sonovid[eval]'") from None
     console = Console(highlight=False)
     # A file or a pipe has no width of its own; a table that is cut there is of no use.
     return console if console.is_terminal else Console(width=180, highlight=False)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from sonovid.metrics.alignment import matches
+from sonovid.metrics.alignment import count_matches
 
 # Events this near in seconds are one; resamples of clips; exchanges of two systems' clips.
 TOLERANCE, RESAMPLES, EXCHANGES = 0.1, 1000, 2000
@@ -20,9 +20,9 @@ class F1(NamedTuple):
     high: float
 
 
-def counts(found: Sequence[Sequence[float]], true: Sequence[Sequence[float]]) -> Int64[np.ndarray, "n 2"]:
+def match_counts(found: Sequence[Sequence[float]], true: Sequence[Sequence[float]]) -> Int64[np.ndarray, "n 2"]:
     """Of each clip the one-to-one matches within 100 ms, and the events on both sides together."""
-    rows = [(matches(f, t, TOLERANCE), len(f) + len(t)) for f, t in zip(found, true, strict=True)]
+    rows = [(count_matches(f, t, TOLERANCE), len(f) + len(t)) for f, t in zip(found, true, strict=True)]
     return np.array(rows, np.int64).reshape(-1, 2)
 
 

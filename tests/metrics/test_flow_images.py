@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sonovid.metrics.flow_pictures import flow_pictures
+from sonovid.metrics.flow_images import flow_images
 
 pytest.importorskip("cv2")
 
@@ -19,7 +19,7 @@ def moving(step: int) -> np.ndarray:
 
 
 def test_what_moves_is_bright_and_its_colour_tells_the_direction():
-    right, left = flow_pictures(moving(2)), flow_pictures(moving(-2))
+    right, left = flow_images(moving(2)), flow_images(moving(-2))
     assert right.shape == (5, 48, 64, 3)
     assert (right[0] == right[1]).all()
     for pictures in (right, left):
@@ -31,5 +31,5 @@ def test_what_moves_is_bright_and_its_colour_tells_the_direction():
 
 
 def test_stillness_is_black():
-    assert flow_pictures(moving(0)).max() < 30
-    assert flow_pictures(moving(1)[:1]).max() == 0
+    assert flow_images(moving(0)).max() < 30
+    assert flow_images(moving(1)[:1]).max() == 0

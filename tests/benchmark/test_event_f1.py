@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from sonovid.benchmark import counts
+from sonovid.benchmark import event_f1
 from sonovid.metrics.alignment import agreement
 
 
 def test_f1_is_that_of_all_clips_together():
     found = [[0.1, 0.5], [1.0], []]
     true = [[0.15], [0.2, 1.05], [0.3]]
-    rows = counts.counts(found, true)
+    rows = event_f1.match_counts(found, true)
     assert rows.tolist() == [[1, 3], [1, 3], [0, 1]]
-    one = counts.f1(rows)
+    one = event_f1.f1(rows)
     assert one.value == pytest.approx(agreement(list(zip(found, true, strict=True))).f1) == pytest.approx(4 / 7)
     assert one.low <= one.value <= one.high
-    assert counts.f1(counts.counts([[]], [[]])) == (0, 0, 0)
+    assert event_f1.f1(event_f1.match_counts([[]], [[]])) == (0, 0, 0)
 
 
 def test_a_true_difference_is_found_and_none_is_not():
@@ -24,8 +24,8 @@ def test_a_true_difference_is_found_and_none_is_not():
     good = [[t + draw.normal(0, 0.02) for t in clip] for clip in true]
     bad = [draw.uniform(0, 2, 4).tolist() for _ in true]
     alike = [[t + draw.normal(0, 0.02) for t in clip] for clip in true]
-    rows = [counts.counts(one, true) for one in (good, bad, alike)]
-    assert counts.exchange(rows[0], rows[1]) < 0.001
-    assert counts.exchange(rows[0], rows[2]) > 0.05
-    assert counts.exchange(rows[0], rows[0]) == 1
-    assert np.isnan(counts.exchange(rows[0][:0], rows[1][:0]))
+    rows = [event_f1.match_counts(one, true) for one in (good, bad, alike)]
+    assert event_f1.exchange(rows[0], rows[1]) < 0.001
+    assert event_f1.exchange(rows[0], rows[2]) > 0.05
+    assert event_f1.exchange(rows[0], rows[0]) == 1
+    assert np.isnan(event_f1.exchange(rows[0][:0], rows[1][:0]))
