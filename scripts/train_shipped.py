@@ -35,13 +35,14 @@ from sonovid.core.av import AV, Task
 from sonovid.core.condition import Condition
 from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import render
-from sonovid.diffusion.objective import LogitNormal, MultiTaskObjective, PairComparison, LossOutput
+from sonovid.diffusion.objective import LogitNormal, LossOutput, MultiTaskObjective, PairComparison
 from sonovid.diffusion.schedule import RectifiedFlow
 from sonovid.models.uniform.transformer import UniForm
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
-from sonovid.training.loop import Job, train
-from sonovid.training.reconstruction import FrameReconstruction, MelReconstruction, VocoderObjective
 from sonovid.training.config import TrainingConfig
+from sonovid.training.job import Job
+from sonovid.training.loop import train
+from sonovid.training.reconstruction import FrameReconstruction, MelReconstruction, VocoderObjective
 
 GEOMETRY = Geometry(16, Fraction(8), 64, 64, 16000)
 WORLDS, CLIPS, FIRST_SEED = ("hits", "bounces"), 16_000, 0
@@ -146,7 +147,7 @@ def stage_vocoder(out: Path, minutes: list[float]) -> None:
         )
         job = Job(
             model.train(),
-            VocoderObjective(LOG_MEL, through=through),
+            VocoderObjective(LOG_MEL, mel_autoencoder=through),
             lambda i, length=length: crops(audio, i, length),
             count * ((GEOMETRY.num_samples - length) // 4000 + 1),
             lambda i: waves(audio, [count + j for j in i]),
@@ -259,7 +260,7 @@ def stage_uniform(out: Path, minutes: list[float]) -> None:
             weight_decay=0.02,
         )
         pairs = partial(true_and_shuffled, number)
-        job = Job(model, objective(number), batch, count, lambda i: batch(i, count), HELD_OUT, settings, pairs=pairs)
+        job = Job(model, objective(number), batch, count, lambda i: batch(i, count), HELD_OUT, settings, compare_pairs=pairs)
         train(job, out / f"uniform-{number}", resume="latest")
 
 

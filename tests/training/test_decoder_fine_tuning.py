@@ -60,7 +60,7 @@ def test_the_verdict_weighs_half_of_the_rest_s_gradient():
     assert float(pulls[1] / pulls[0]) == pytest.approx(0.5, rel=0.02)
     with torch.no_grad():
         rebuilt = DecoderFineTuning(judge)(model, shown())
-        made = judge(rebuilt.made[1])
+        made = judge(rebuilt.discriminator_input[1])
     torch.testing.assert_close(rebuilt.losses["verdict"], -0.5 * made)
 
 
@@ -73,16 +73,18 @@ def test_the_judge_begins_at_its_step_and_keeps_count():
         rebuilt = objective(model, shown())
         weights.append(("verdict" in rebuilt.losses, judge.network[0].weight.detach().clone()))
         optimizer.zero_grad()
-        torch.stack([loss.mean() for loss in objective.discriminate(judge, rebuilt.made).values()]).sum().backward()
+        torch.stack(
+            [loss.mean() for loss in objective.discriminate(judge, rebuilt.discriminator_input).values()]
+        ).sum().backward()
         optimizer.step()
     assert [had for had, _ in weights] == [False, False, True, True]
     assert torch.equal(weights[0][1], weights[2][1])
     assert not torch.equal(weights[2][1], weights[3][1])
     again = PatchDiscriminator(8, begins=2)
     again.load_state_dict(judge.state_dict())
-    assert again.awake
+    assert again.active
     judge.eval()
-    objective.discriminate(judge, rebuilt.made)
+    objective.discriminate(judge, rebuilt.discriminator_input)
     assert int(judge.seen) == 4
 
 
@@ -105,7 +107,9 @@ def test_the_perceived_distance_is_added():
     with torch.no_grad():
         plain = DecoderFineTuning()(model, shown()).losses["frames"]
         both = DecoderFineTuning(perceived=perceived, perceptual=2.0)(model, shown())
-    torch.testing.assert_close((both.losses["frames"] - plain)[::2], 2 * perceived(both.made[1], both.made[0])[::2])
+    torch.testing.assert_close(
+        (both.losses["frames"] - plain)[::2], 2 * perceived(both.discriminator_input[1], both.discriminator_input[0])[::2]
+    )
 
 
 def test_a_codec_of_several_frames_is_refused():

@@ -100,7 +100,7 @@ def test_frames_differ_and_rise_and_all_are_drawn():
     drawn = draw_frames(4, 400, 2, seeded())
     assert (drawn[:, 0] < drawn[:, 1]).all()
     assert len(drawn.unique(dim=0)) == 6
-    with pytest.raises(ValueError, match="5 frames drawn of 4"):
+    with pytest.raises(ValueError, match="cannot draw 5 frames of a window of 4"):
         draw_frames(4, 1, 5, None)
     clips = torch.arange(8.0).reshape(2, 1, 4, 1, 1)
     assert select_frames(clips, torch.tensor([[0, 3], [1, 2]])).flatten().tolist() == [0, 3, 5, 6]
@@ -140,7 +140,7 @@ def test_the_judged_pixels_are_those_of_one_step_back_to_clean_latents():
     numbers = draw_frames(4, 3, 2, _after_latents(model, given))
     told["x0"] = torch.cat([select_frames(given["video"], numbers).movedim(1, 2).flatten(0, 1), given["audio"]])
     model.network.decoder.forward = Knowing().forward
-    real, made = losses(model, given=given).made
+    real, made = losses(model, given=given).discriminator_input
     assert torch.equal(real[:, :, 0], given["picture"])
     assert torch.equal(real[:, :, 1:], select_frames(given["frames"], numbers))
     assert torch.allclose(made[:, :, 0], model.decode_signal(given["audio"]), atol=5e-2)
@@ -176,25 +176,27 @@ def test_some_clips_of_a_batch_may_be_judged():
     found = losses(judged=1)
     assert found.losses["adversarial"].isnan().tolist() == [False, True, True]
     whole = losses()
-    assert all(torch.allclose(a, b[:1], atol=1e-5) for a, b in zip(found.made, whole.made, strict=True))
+    assert all(
+        torch.allclose(a, b[:1], atol=1e-5) for a, b in zip(found.discriminator_input, whole.discriminator_input, strict=True)
+    )
 
 
 def test_missing_labels_are_noticed_and_the_loss_is_left_out(caplog):
-    hierarchical._NOTICED.clear()
+    hierarchical._WARNED.clear()
     model = autoencoder()
     given = batch(model)
     del given["labels"]
     with caplog.at_level(logging.WARNING):
         found = losses(model, given=given)
         losses(model, given=given)
-    assert [r.message for r in caplog.records] == ["the data carry no labels: the classification loss is skipped"]
+    assert [r.message for r in caplog.records] == ["the data have no labels: the classification loss is skipped"]
     assert found.losses["classes"].isnan().all()
     assert total_loss(LossOutput(found.losses, AV(None, None))).isfinite()
 
 
 def test_labels_outside_the_set_and_missing_pixels_are_refused():
     model = autoencoder()
-    with pytest.raises(ValueError, match="label 3: this autoencoder knows classes 0 to 2"):
+    with pytest.raises(ValueError, match="label 3: this autoencoder has classes 0 to 2"):
         losses(model, given=batch(model, labels=(0, 1, 3)))
     given = batch(model)
     del given["picture"]
@@ -278,7 +280,7 @@ def test_the_adversarys_loss_trains_the_adversary_and_nothing_of_the_autoencoder
     model, adversary = autoencoder(), judge()
     result = losses(model)
     # Each by itself: inside the margin both pull the last bias alike, and in their sum it stands still.
-    for loss in HierarchicalObjective(adversary=adversary).discriminate(adversary, result.made).values():
+    for loss in HierarchicalObjective(adversary=adversary).discriminate(adversary, result.discriminator_input).values():
         for parameter in [*model.parameters(), *adversary.parameters()]:
             parameter.grad = None
         loss.sum().backward()

@@ -17,10 +17,13 @@ from torch import nn
 
 from sonovid.core import atomic
 from sonovid.training import checkpoint, logs
+from sonovid.training.batches import SampleOrder
 from sonovid.training.config import TrainingConfig
-from sonovid.training.loop import SampleOrder, derive_seed, learning_rate, train
+from sonovid.training.loop import train
+from sonovid.training.optimizers import learning_rate
 from sonovid.training.preemption import Preempted
 from sonovid.training.run import resolve_accumulation
+from sonovid.training.seeding import derive_seed
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
 
@@ -110,7 +113,7 @@ def test_an_older_checkpoint_is_not_resumed_where_newer_ones_would_be_lost(tmp_p
     train(job(), tmp_path / "run")
     train(job(steps=5), tmp_path / "other")
     before = everything(tmp_path / "run")
-    with pytest.raises(ValueError, match=r"already holds checkpoint-000020, which is newer and would be.*out=ANOTHER_FOLDER"):
+    with pytest.raises(ValueError, match=r"already contains checkpoint-000020, which is newer and would be.*out=ANOTHER_FOLDER"):
         train(job(steps=25), tmp_path / "run", resume=tmp_path / "run" / "checkpoint-000010")
     with pytest.raises(ValueError, match="of another run"):
         train(job(), tmp_path / "other", resume=tmp_path / "run" / "checkpoint-000010")
@@ -148,7 +151,7 @@ def test_a_second_training_in_one_folder_is_refused_and_a_dead_one_holds_nothing
     )
     try:
         os.waitpid(first.pid, os.WUNTRACED)
-        with pytest.raises(ValueError, match=rf"process {first.pid} on .* trains there now"):
+        with pytest.raises(ValueError, match=rf"process {first.pid} on .* is training there"):
             train(job(), tmp_path)
         assert not (tmp_path / "log.jsonl").read_text()
     finally:
@@ -183,7 +186,7 @@ def test_frozen_weights_are_written_once_and_neither_averaged_nor_optimised(tmp_
     exported = load_file(tmp_path / "run" / "model" / "diffusion_pytorch_model.safetensors")
     assert torch.equal(exported["layers.0.weight"], load_file(apart)["layers.0.weight"])
     apart.unlink()
-    with pytest.raises(ValueError, match="beside other frozen weights"):
+    with pytest.raises(ValueError, match="with other frozen weights"):
         train(half_frozen(3, steps=30), tmp_path / "run", resume="latest")
 
 
@@ -212,7 +215,7 @@ def test_a_full_disk_loses_no_checkpoint_and_is_said_in_one_line(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
     assert "checkpoint-000015 cannot be written: the file is larger than this system allows" in str(raised.value)
-    assert "the earlier checkpoints are whole, and resume=latest continues" in str(raised.value)
+    assert "the earlier checkpoints are intact, and resume=latest continues" in str(raised.value)
     assert "\n" not in str(raised.value)
     after = everything(tmp_path)
     assert after.pop("log.jsonl").startswith(before.pop("log.jsonl"))
@@ -230,7 +233,7 @@ def test_runs_of_one_process_may_differ_in_precision(tmp_path):
 
 def test_a_configuration_that_asks_for_sharding_is_refused_not_ignored(tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(ValueError, match="asks for FSDP, which this loop does not do"):
+    with pytest.raises(ValueError, match="asks for FSDP, which this loop does not support"):
         train(job(steps=2), tmp_path)
 
 
@@ -277,7 +280,7 @@ def test_an_adversary_is_trained_and_resumed_with_the_model(tmp_path):
                 scored = inner(model, batch, generator)
                 fake = model(batch["x0"], scored.times).audio
                 losses = {**scored.losses, "adversarial": (adversary(fake) - 1).square()}
-                return replace(scored, losses=losses, made={"true": batch["x0"].audio, "fake": fake.detach()})
+                return replace(scored, losses=losses, discriminator_input={"true": batch["x0"].audio, "fake": fake.detach()})
 
             def discriminate(self, adversary, made):
                 return {"true": (adversary(made["true"]) - 1).square(), "fake": adversary(made["fake"]).square()}

@@ -53,10 +53,10 @@ def test_losses_by_hand():
     )
     assert torch.allclose(rebuilt.losses["features"], 2 * features, atol=1e-5)
     assert set(rebuilt.losses) == {"mel", "verdict", "features"}
-    told = objective.discriminate(judge, rebuilt.made)
+    told = objective.discriminate(judge, rebuilt.discriminator_input)
     assert torch.allclose(told["true"], sum(((rate[-1] - 1) ** 2).mean((1, 2)) for rate in real), atol=1e-5)
     assert torch.allclose(told["made"], sum((rate[-1] ** 2).mean((1, 2)) for rate in false), atol=1e-5)
-    assert not rebuilt.made[1].requires_grad
+    assert not rebuilt.discriminator_input[1].requires_grad
 
 
 def test_without_a_judge_distances_alone():
@@ -89,10 +89,10 @@ def test_levels_below_the_floor_count_as_alike():
 def test_sounds_are_coloured_in_training_alone():
     model, _, batch = parts()
     objective = MelGANObjective(LOG_MEL)
-    seen = objective(model.train(), batch, torch.Generator().manual_seed(0)).made[0]
+    seen = objective(model.train(), batch, torch.Generator().manual_seed(0)).discriminator_input[0]
     assert not torch.allclose(seen, batch["waveform"], atol=1e-3)
-    assert torch.equal(objective(model.eval(), batch, torch.Generator().manual_seed(0)).made[0], batch["waveform"])
-    plain = MelGANObjective(LOG_MEL, filters=False)(model.train(), batch, torch.Generator().manual_seed(0)).made[0]
+    assert torch.equal(objective(model.eval(), batch, torch.Generator().manual_seed(0)).discriminator_input[0], batch["waveform"])
+    plain = MelGANObjective(LOG_MEL, filters=False)(model.train(), batch, torch.Generator().manual_seed(0)).discriminator_input[0]
     assert torch.equal(plain, batch["waveform"])
 
 
@@ -100,7 +100,7 @@ def test_the_judge_learns_to_tell_and_the_generator_to_please():
     model, judge, batch = parts()
     objective = MelGANObjective(LOG_MEL, judge, filters=False)
     tell = torch.optim.Adam(judge.parameters(), 3e-3)
-    made = objective(model, batch).made
+    made = objective(model, batch).discriminator_input
     before = sum(v.mean() for v in objective.discriminate(judge, made).values())
     for _ in range(30):
         tell.zero_grad()

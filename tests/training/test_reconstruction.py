@@ -82,7 +82,7 @@ def test_the_adversary_learns_to_tell_and_the_vocoder_is_told():
     optimizer = torch.optim.Adam(judge.parameters(), 1e-2)
     losses = []
     for _ in range(8):
-        total = sum(loss.mean() for loss in objective.discriminate(judge, scored.made).values())
+        total = sum(loss.mean() for loss in objective.discriminate(judge, scored.discriminator_input).values())
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
@@ -103,7 +103,7 @@ def test_half_of_the_frames_go_through_the_autoencoder_first():
             return super().forward(log_mel)
 
     wave = torch.randn(8, 8000) * 0.1
-    VocoderObjective(SETTINGS, through=autoencoder)(
+    VocoderObjective(SETTINGS, mel_autoencoder=autoencoder)(
         Listening(width=16, depth=1), {"waveform": wave}, torch.Generator().manual_seed(0)
     )
     plain = [torch.equal(a, b) for a, b in zip(seen[0], SETTINGS(wave), strict=True)]

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from sonovid.core.av import AV
 from sonovid.training.config import TrainingConfig
-from sonovid.training.loop import Job, train
+from sonovid.training.job import Job
+from sonovid.training.loop import train
 
 
 class Tiny(ModelMixin, ConfigMixin):
@@ -38,7 +39,7 @@ class Tiny(ModelMixin, ConfigMixin):
 class Scored:
     losses: dict[str, Tensor]
     times: AV | None = None
-    made: dict | None = None
+    discriminator_input: dict | None = None
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ def job(kill_in_call: int = 0, dropout: float = 0.1, by: int = signal.SIGKILL, *
         size=50,
         validation=lambda indices: vectors([1000 + i for i in indices]),
         validation_size=12,
-        settings=replace(common, **settings),
-        pairs=pairs,
+        config=replace(common, **settings),
+        compare_pairs=pairs,
         recipe={"name": "tiny"},
     )
 

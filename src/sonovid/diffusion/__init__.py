@@ -1,1 +1,1 @@
-"""Noise and its removal for pairs of tensors: schedules, objectives, losses, guidance and samplers. Independent of any network."""
+"""Noise and its removal for pairs of tensors: schedules, objectives, losses, guidance, samplers. Independent of any network."""

@@ -1,8 +1,8 @@
 """Timestep adjustment (SVG, section III-B): choose gamma, which aligns the schedules of two streams, from a model's losses.
 
 Two base models with different schedules lose their data at different rates. The paper shows this by the loss over time, divided
-by its value at t = 0 (fig. 2), and adjusts the times of the streams by one number, gamma (eq. 9). It sets gamma by hand and leaves
-its choice to future work. Here gamma minimises the distance between the two loss curves.
+by its value at t = 0 (fig. 2), and adjusts the times of the streams by one number, gamma (eq. 9). It sets gamma by hand and
+leaves its choice to future work. Here gamma minimises the distance between the two loss curves.
 """
 
 from collections.abc import Callable, Iterable

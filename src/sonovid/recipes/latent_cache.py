@@ -1,4 +1,4 @@
-"""The latent caches of a training: what its clips are, which of them are encoded already, and the rest encoded."""
+"""Latent caches of a training: find the recipe's clips and encode those that are not cached yet."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -13,25 +13,30 @@ from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 from sonovid.data import clips, latents, manifest, migration, probes, ray_encoding
-from sonovid.recipes.uniform import Data
-from sonovid.training.distributed import World
+from sonovid.recipes.configs import DataConfig
+from sonovid.training.distributed import ProcessGroup
 
 log = logging.getLogger(__name__)
 
-# The names of the clips of the last start, in the folder of a run.
-CLIPS = "clips.txt"
+# File in the folder of a run with the names of the clips that it last started with.
+CLIP_LIST = "clips.txt"
 
 
-class Cached(Exception):
-    """Raised in place of going on, where a recipe's clips were only to be cached."""
+class CachingFinished(Exception):
+    """Ends a training that runs within `caching_only`, once its clips are cached."""
 
 
 @dataclass
-class Caching:
-    """How `caches` works where no training follows, and what it did.
+class CachingRun:
+    """Options and results of encoding without training.
 
-    ray: encode by Ray Data. prune: drop clips that are not used. clips: how many are cached; encoded: of them now; pruned: clips
-    and results of probing that were removed. stores: the folders that were used.
+    Attributes:
+        ray: whether to encode with Ray Data.
+        prune: whether to remove cached clips that are not in the data.
+        clips: number of cached clips.
+        encoded: number of clips that were encoded now.
+        pruned: number of clips and probe results that were removed.
+        stores: folders of the latent stores that were used.
     """
 
     ray: bool = False
@@ -42,98 +47,123 @@ class Caching:
     stores: set[Path] = field(default_factory=set)
 
 
-_caching: ContextVar[Caching | None] = ContextVar("caching", default=None)
+_caching_run: ContextVar[CachingRun | None] = ContextVar("caching_run", default=None)
 
 
 @contextmanager
-def caching_only(*, ray: bool = False, prune: bool = False) -> Iterator[Caching]:
-    """Within, a recipe's training ends where its clips are cached; what was done is in the value."""
-    how = Caching(ray, prune)
-    token = _caching.set(how)
+def caching_only(*, ray: bool = False, prune: bool = False) -> Iterator[CachingRun]:
+    """A context in which trainings end with `CachingFinished` once their clips are cached.
+
+    Args:
+        ray: encode with Ray Data.
+        prune: remove cached clips that are not in the data.
+
+    Yields:
+        The counts, filled in by the training.
+    """
+    caching = CachingRun(ray, prune)
+    token = _caching_run.set(caching)
     try:
-        yield how
+        yield caching
     finally:
-        _caching.reset(token)
+        _caching_run.reset(token)
 
 
-def told_of_changes(path: Path, names: Sequence[str]) -> None:
-    """Say which clips have gone since a run began, and how many have come; the clips of the last start are kept in a file."""
+def warn_of_changed_clips(path: Path, names: Sequence[str]) -> None:
+    """Warn if clips were added or removed since the run last started, and write the present list.
+
+    Args:
+        path: the file with the list of the last start; it need not exist.
+        names: names of the present clips.
+    """
     if path.is_file():
-        before, now = {line for _, line in text_files.lines(path)}, set(map(text_files.one_line, names))
-        gone, come = sorted(before - now), len(now - before)
-        if gone or come:
-            shown = f", such as {gone[0]}" if gone else ""
+        before, now = {line for _, line in text_files.read_lines(path)}, set(map(text_files.to_one_line, names))
+        removed, added = sorted(before - now), len(now - before)
+        if removed or added:
+            example = f", such as {removed[0]}" if removed else ""
             log.warning(
-                "since the last start %d of %d clips have gone%s, and %d have come: samples come in another order from here on",
-                len(gone), len(before), shown, come,
+                "since the last start %d of %d clips were removed%s, and %d were added: the order of the samples changes",
+                len(removed), len(before), example, added,
             )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_text(path, "".join(f"{text_files.one_line(name)}\n" for name in names))
+    atomic.write_text(path, "".join(f"{text_files.to_one_line(name)}\n" for name in names))
 
 
-def root_of(data: Data, out: "str | Path") -> Path:
+def cache_root(data: DataConfig, out: "str | Path") -> Path:
     """The folder of a recipe's caches."""
     return Path(data.cache) if data.cache else Path(out) / "latents"
 
 
-def caches(
-    data: Data,
+def open_latents(
+    data: DataConfig,
     geometry: Geometry,
     out: Path,
     encode: Callable[[list[Clip]], AV],
     *key: Any,
     streams: AV = clips.BOTH,
     last: bool = True,
-) -> tuple[latents.Latents, latents.Latents | None, list[clips.Window]]:
-    """The caches of the training and the held-out clips, encoded where they are not there yet, and the held-out windows.
+) -> tuple[latents.LatentDataset, latents.LatentDataset | None, list[clips.Window]]:
+    """Open the latents of a recipe's clips; encode the clips that are not cached yet.
 
-    Processes of one run share the work. last: whether the training has all of its caches with this one.
+    The processes of one run share the encoding.
+
+    Args:
+        data: the clips.
+        geometry: geometry of the windows that are cut from them.
+        out: folder of the run.
+        encode: encodes clips to raw latents.
+        key: identifies the encoder: latents with another key are not used.
+        streams: the streams to read, a pair of booleans.
+        last: whether this is the last call of the training. Within `caching_only`, the training ends after the last call.
+
+    Returns:
+        The latents of the training clips; those of the held-out clips, or None without any; and the held-out windows.
 
     Raises:
-        ValueError: what is wrong with the data, or with the folder of the cache.
-        Cached: within `caching_only`, after the last.
+        ValueError: something is wrong with the data, or with the folder of the cache.
+        CachingFinished: within `caching_only`, after the last call.
     """
-    ranks, how = World.of_this_run(), _caching.get()
-    share = (ranks.index, ranks.count)
-    root = root_of(data, out)
-    if (root / latents.META).is_file():
+    processes, caching = ProcessGroup.current(), _caching_run.get()
+    share = (processes.rank, processes.size)
+    root = cache_root(data, out)
+    if (root / latents.META_FILE).is_file():
         raise ValueError(
-            f"data.cache={data.cache}: is one cache, made of some clips by some codec; name the folder in which it lies, "
-            f"{root.parent}, where it is found if both are this recipe's"
+            f"data.cache={data.cache}: is one cache, written by one codec for some clips; name the folder that contains it, "
+            f"{root.parent}: it is found there if it fits this recipe"
         )
-    with probes.kept_in(root / "probes") as known:
-        entries = manifest.read(data.path, sound_only=not streams.video)
+    with probes.cached_in(root / "probes") as known:
+        entries = manifest.read(data.path, include_audio=not streams.video)
         known.find([entry.path for entry in entries if entry.scene is None], workers=data.workers, part=share)
-        ranks.wait()
+        processes.barrier()
         known.reload()
-        divided = [part for part in manifest.split(entries, data.held_out) if part]
-        sought = [clips.windows(part, geometry, streams=streams, most=data.most, workers=data.workers) for part in divided]
-    if ranks.main and how is None:
-        told_of_changes(out / CLIPS, [entry.name for entry in entries])
-    store = latents.Store(root, geometry, *key, streams=streams, shard=data.shard)
-    if ranks.main and any(store.plan(part) for part in sought):
-        taken = sum(migration.take_over(root, store, part, *key) for part in sought)
-        if not taken and (earlier := migration.earlier(root)):
-            log.warning("%s is a cache of an earlier version, of other clips or codecs: latents are made anew", earlier[0])
-    ranks.wait()
+        splits = [split for split in manifest.split(entries, data.held_out) if split]
+        windows = [clips.find_windows(split, geometry, streams=streams, most=data.most, workers=data.workers) for split in splits]
+    if processes.is_main and caching is None:
+        warn_of_changed_clips(out / CLIP_LIST, [entry.name for entry in entries])
+    store = latents.LatentStore(root, geometry, *key, streams=streams, shard=data.shard)
+    if processes.is_main and any(store.plan(split) for split in windows):
+        migrated = sum(migration.migrate(root, store, split, *key) for split in windows)
+        if not migrated and (earlier := migration.find_v1_caches(root)):
+            log.warning("%s is a cache of an earlier version, of other clips or codecs: all clips are encoded again", earlier[0])
+    processes.barrier()
     store.reload()
-    # All plans are made before the first process writes.
-    plan = [chunk for part in sought for chunk in store.plan(part)]
-    ranks.wait()
-    if how is not None and how.ray:
-        run = ray_encoding.encoding(encode, geometry, streams=streams)
+    # All processes plan before the first of them writes.
+    plan = [chunk for split in windows for chunk in store.plan(split)]
+    processes.barrier()
+    if caching is not None and caching.ray:
+        encoder = ray_encoding.ray_encoder(encode, geometry, streams=streams)
     else:
-        run = latents.encoding(encode, geometry, streams=streams, workers=data.workers)
-    store.write(plan, run, part=share)
-    ranks.wait()
+        encoder = latents.local_encoder(encode, geometry, streams=streams, workers=data.workers)
+    store.write(plan, encoder, part=share)
+    processes.barrier()
     store.reload()
-    opened = [store.select(part) for part in sought]
-    if how is not None:
-        how.clips, how.encoded = how.clips + sum(map(len, opened)), how.encoded + sum(map(len, plan))
-        how.stores.add(store.folder)
-        if how.prune and ranks.main:
-            how.pruned += store.prune(window for part in sought for window in part) + known.prune()
+    opened = [store.select(split) for split in windows]
+    if caching is not None:
+        caching.clips, caching.encoded = caching.clips + sum(map(len, opened)), caching.encoded + sum(map(len, plan))
+        caching.stores.add(store.folder)
+        if caching.prune and processes.is_main:
+            caching.pruned += store.prune(window for split in windows for window in split) + known.prune()
         if last:
-            raise Cached
+            raise CachingFinished
     held_out = opened[1] if len(opened) > 1 else None
-    return opened[0], held_out, sought[1] if held_out is not None else []
+    return opened[0], held_out, windows[1] if held_out is not None else []

@@ -1,4 +1,4 @@
-"""Random filters of the second order, that colour sounds for a vocoder as no recording of them is (CMMD, appendix B.1)."""
+"""Random biquad filters: data augmentation of audio for training a vocoder (CMMD, appendix B.1)."""
 
 import math
 
@@ -12,9 +12,17 @@ KINDS = ("peak", "low_shelf", "high_shelf", "low_pass", "high_pass")
 def biquad(
     kind: str, hz: Float[Tensor, "b"], quality: Float[Tensor, "b"], gain: Float[Tensor, "b"], sample_rate: int
 ) -> tuple[Float[Tensor, "b 3"], Float[Tensor, "b 3"]]:
-    """Numerators and denominators of filters of one kind, by Bristow-Johnson's formulae (Audio EQ Cookbook, 1998).
+    """Design biquad filters of one kind (Bristow-Johnson, Audio EQ Cookbook, 1998).
 
-    hz: the centre or corner, below half the sample rate. quality: its sharpness. gain: in dB, of peaks and shelves.
+    Args:
+        kind: one of `KINDS`.
+        hz: centre or corner frequency, below half the sample rate.
+        quality: Q factor.
+        gain: in dB; used by "peak" and the shelves.
+        sample_rate: in Hz.
+
+    Returns:
+        Numerators and denominators of the transfer functions.
     """
     w = 2 * math.pi * hz / sample_rate
     cos, alpha, a = w.cos(), w.sin() / (2 * quality), 10 ** (gain / 40)
@@ -27,7 +35,7 @@ def biquad(
         return torch.stack(b, -1), torch.stack([1 + alpha, -2 * cos, 1 - alpha], -1)
     if kind not in KINDS:
         raise ValueError(f"biquad: {kind!r}; expected one of {', '.join(KINDS)}")
-    # Both shelves are one formula, mirrored in frequency.
+    # Both shelves use one formula, mirrored in frequency.
     sign, side = (1 if kind == "low_shelf" else -1), 2 * a.sqrt() * alpha
     less, more = (a + 1) - sign * (a - 1) * cos, (a + 1) + sign * (a - 1) * cos
     b = (a * (less + side), sign * 2 * a * ((a - 1) - sign * (a + 1) * cos), a * (less - side))
@@ -35,9 +43,15 @@ def biquad(
 
 
 def apply_biquad(wave: Float[Tensor, "b n"], b: Float[Tensor, "b 3"], a: Float[Tensor, "b 3"]) -> Float[Tensor, "b n"]:
-    """Each waveform through its filter, at rest before it.
+    """Filter each waveform with its own filter, from a zero state.
 
-    In the frequency domain, as a recursion has no batch; twice the length leaves room for the response to fade.
+    This works in the frequency domain, since a recursion cannot be batched. Twice the length leaves room for the impulse response
+    to decay.
+
+    Args:
+        wave: waveforms.
+        b: numerators.
+        a: denominators.
     """
     size = 2 * wave.shape[1]
     angle = torch.arange(size // 2 + 1, device=wave.device) * (2 * math.pi / size)
@@ -49,10 +63,15 @@ def apply_biquad(wave: Float[Tensor, "b n"], b: Float[Tensor, "b 3"], a: Float[T
 def apply_random_biquad(
     wave: Float[Tensor, "b n"], sample_rate: int, generator: torch.Generator | None = None
 ) -> Float[Tensor, "b n"]:
-    """Each waveform through one filter of a random kind, centre, sharpness and gain, and brought back to [-1, 1] where it leaves.
+    """Filter each waveform with a random biquad, and scale it down to [-1, 1] if it exceeds that range.
 
-    Deviation: the paper says random biquads and no more. All kinds alike often; centres from 60 Hz to 0.45 of the rate, evenly
-    in octaves; qualities from 0.5 to 4, also in octaves; gains within 12 dB.
+    Args:
+        wave: waveforms in [-1, 1].
+        sample_rate: in Hz.
+        generator: source of the random draws.
+
+    Deviation: the paper only mentions random biquads. Here all kinds are equally frequent; centres are log-uniform from 60 Hz to
+    0.45 of the sample rate, Q factors log-uniform from 0.5 to 4, and gains uniform within 12 dB.
     """
     draws = torch.rand(4, len(wave), generator=generator, device=wave.device)
     kinds = (draws[0] * len(KINDS)).long()

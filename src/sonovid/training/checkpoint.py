@@ -1,7 +1,4 @@
-"""Checkpoints: written aside and renamed, read back whole or not at all.
-
-Tensors are safetensors and the rest is JSON; no pickle is written or read.
-"""
+"""Checkpoints of a training: safetensors and JSON, written atomically and verified by checksums when they are read."""
 
 import json
 import logging
@@ -34,36 +31,43 @@ def save(
     keep: int = 2,
     milestones: Container[int] = (),
 ) -> Path:
-    """Write `out/checkpoint-<step>`, one safetensors file for each entry of `tensors`, then remove older ones beyond `keep`.
+    """Write the checkpoint `out/checkpoint-<step>`, then remove old ones.
 
-    Checkpoints after this step and those at `milestones` are never removed. A crash at any point leaves the checkpoints that
-    were there.
+    The folder is written under a temporary name and renamed, so a crash leaves the existing checkpoints intact.
 
     Args:
+        out: folder of the run.
+        step: number of steps done.
+        tensors: one safetensors file for each entry.
         state: plain values for JSON.
+        keep: see `prune`.
+        milestones: see `prune`.
+
+    Returns:
+        The folder of the checkpoint.
 
     Raises:
-        DiskFullError: there was no room for it.
+        DiskFullError: the disk is full.
     """
     final = out / f"checkpoint-{step:06d}"
 
-    def write(aside: Path) -> None:
+    def write(folder: Path) -> None:
         files = {}
         for name, group in tensors.items():
-            path = aside / f"{name}.safetensors"
-            # A copy of each, since safetensors refuses tensors that share their storage (tied weights).
+            path = folder / f"{name}.safetensors"
+            # Copies, since safetensors refuses tensors that share storage (tied weights).
             save_file({key: value.detach().cpu().clone().contiguous() for key, value in group.items()}, path)
-            files[path.name] = _seal(path)
-        write_state(aside, {"step": step, "files": files, **state})
+            files[path.name] = _sync_and_checksum(path)
+        write_state(folder, {"step": step, "files": files, **state})
 
-    with atomic.disk_full_errors(final, "the earlier checkpoints are whole, and resume=latest continues from the last of them"):
+    with atomic.disk_full_errors(final, "the earlier checkpoints are intact, and resume=latest continues from the last of them"):
         atomic.replace_folder(final, write)
     prune(out, step, keep=keep, milestones=milestones)
     return final
 
 
 def write_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write the plain values of a checkpoint, forced to the disk."""
+    """Write the plain values of a checkpoint and sync them to the disk."""
     with open(folder / _STATE, "w") as file:
         json.dump(state, file, indent=1)
         file.flush()
@@ -71,14 +75,21 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def prune(out: Path, step: int, *, keep: int, milestones: Container[int] = ()) -> None:
-    """Remove the checkpoints before `step` but for the last `keep` - 1 of them and those at `milestones`; keep = 0 keeps all."""
+    """Remove old checkpoints of a run. Those after `step` are never removed.
+
+    Args:
+        out: folder of the run.
+        step: the step of the checkpoint that was just written.
+        keep: number of checkpoints to keep, that of `step` included; 0 keeps all.
+        milestones: steps whose checkpoints are always kept.
+    """
     older = [path for path in list_checkpoints(out) if step_of(path) < step and step_of(path) not in milestones]
     for path in older[: max(0, len(older) - (keep - 1))] if keep else []:
         shutil.rmtree(path)
 
 
 def step_of(path: Path) -> int:
-    """The step that a checkpoint's folder is named after."""
+    """The step in the name of a checkpoint's folder."""
     return int(path.name.split("-")[1])
 
 
@@ -90,107 +101,118 @@ def _crc32(path: Path) -> int:
     return crc
 
 
-def _seal(path: Path) -> dict[str, int]:
-    """The size and the CRC-32 of a file, which is forced to the disk."""
+def _sync_and_checksum(path: Path) -> dict[str, int]:
+    """Sync a file to the disk and return its size and CRC-32."""
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
     return {"bytes": path.stat().st_size, "crc32": _crc32(path)}
 
 
 def list_checkpoints(out: Path) -> list[Path]:
-    """The checkpoints of a run in the order of their steps, whole or not."""
+    """All checkpoints of a run, complete or not, in the order of their steps."""
     found = [path for path in Path(out).glob("checkpoint-*") if _NAME.fullmatch(path.name) and path.is_dir()]
     return sorted(found, key=step_of)
 
 
 def find_latest(out: Path) -> Path | None:
-    """The last whole checkpoint of a run; those after it that are truncated or damaged are named in the log and passed over."""
+    """The last intact checkpoint of a run, or None. Damaged ones after it are skipped with a warning."""
     for path in reversed(list_checkpoints(out)):
         fault = find_damage(path)
         if fault is None:
             return path
-        log.warning("passing over %s: %s", path, fault)
+        log.warning("skipping %s: %s", path, fault)
     return None
 
 
 def find_damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint, or None where it is whole."""
+    """A description of the damage of a checkpoint, or None if it is intact."""
     try:
         state = json.loads((path / _STATE).read_text())
         files = state["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return f"{_STATE} is missing or unreadable"
-    for name, seal in files.items():
+    for name, expected in files.items():
         file = path / name
         if not file.is_file():
             return f"{name} is missing"
-        if file.stat().st_size != seal["bytes"]:
-            return f"{name} has {file.stat().st_size} bytes of {seal['bytes']}"
-        if _crc32(file) != seal["crc32"]:
-            return f"{name} is not what was written"
+        if file.stat().st_size != expected["bytes"]:
+            return f"{name} has {file.stat().st_size} bytes of {expected['bytes']}"
+        if _crc32(file) != expected["crc32"]:
+            return f"{name} has a wrong checksum"
     return None
 
 
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """The tensors by file and the state of one checkpoint.
+    """Read a checkpoint.
+
+    Returns:
+        The tensors by file, and the plain values.
 
     Raises:
-        ValueError: it is not whole.
+        ValueError: the checkpoint is missing or damaged.
     """
     path = Path(path)
     if not path.is_dir():
-        raise ValueError(f"resume: no checkpoint folder at {path}; give 'latest', or a folder checkpoint-<step>")
+        raise ValueError(f"resume: no checkpoint folder at {path}; use 'latest', or a folder checkpoint-<step>")
     if fault := find_damage(path):
-        raise ValueError(f"resume: {path} is not a whole checkpoint: {fault}; 'latest' takes the last whole one")
+        raise ValueError(f"resume: {path} is a damaged checkpoint: {fault}; resume=latest uses the last intact one")
     state = json.loads((path / _STATE).read_text())
     return {Path(name).stem: load_file(path / name) for name in state["files"]}, state
 
 
 def checkpoint_identity(path: Path) -> dict[str, Any]:
-    """What tells a whole checkpoint from all others: its step and the seals of its files."""
+    """The step and the file checksums of an intact checkpoint, which identify it."""
     state = json.loads((Path(path) / _STATE).read_text())
     return {"step": state["step"], "files": state["files"]}
 
 
 def find_start(out: Path, resume: "str | Path | None") -> Path | None:
-    """The checkpoint from which a run in `out` continues, or None where it begins anew; nothing is ever written over.
+    """The checkpoint from which a run starts. No existing run is ever overwritten.
 
     Args:
-        resume: None: begin anew. "latest": the last whole checkpoint in `out`, None where there is none. A path: that checkpoint.
-            A checkpoint of another folder is branched from; the same command, given again, continues the branch.
+        out: folder of the run.
+        resume: None: start a new run. "latest": the last intact checkpoint in `out`, or a new run if there is none. A path: that
+            checkpoint. A checkpoint of another folder starts a branch; the same command, repeated, continues the branch.
+
+    Returns:
+        The checkpoint, or None for a new run.
 
     Raises:
-        ValueError: `out` holds a run that was not asked to be resumed, or checkpoints after the given one, or a model alone.
+        ValueError: `out` contains a run that `resume` does not continue, checkpoints after the given one, or only a model.
     """
     last = find_latest(out)
     if last is None and (out / "model").exists():
-        raise ValueError(f"out={out}: holds a model but no whole checkpoint, so nothing can be resumed; give another folder")
+        raise ValueError(f"out={out}: contains a model but no intact checkpoint to resume from; use another folder")
     if resume is None and last is not None:
-        raise ValueError(f"out={out}: already holds {last.name}; give resume=latest to continue it, or another folder")
+        raise ValueError(f"out={out}: already contains {last.name}; use resume=latest to continue it, or another folder")
     if resume in (None, "latest"):
         return last
     assert resume is not None
     given = Path(resume)
     if not given.is_dir():
-        raise ValueError(f"resume={resume}: no checkpoint folder there; give 'latest', or a folder checkpoint-<step>")
+        raise ValueError(f"resume={resume}: no such checkpoint folder; use 'latest', or a folder checkpoint-<step>")
     if last is None or given.resolve() == last.resolve():
         return given
     if given.resolve().parent == out.resolve():
         raise ValueError(
-            f"resume={resume}: out={out} already holds {last.name}, which is newer and would be lost; give resume=latest to "
+            f"resume={resume}: out={out} already contains {last.name}, which is newer and would be lost; use resume=latest to "
             f"continue it, or out=ANOTHER_FOLDER to branch from {given.name}"
         )
     if find_damage(given) is None and json.loads((last / _STATE).read_text()).get("branched_from") == checkpoint_identity(given):
-        log.info("out=%s was branched from %s before; it continues from %s", out, given, last.name)
+        log.info("out=%s is a branch of %s; it continues from %s", out, given, last.name)
         return last
     raise ValueError(
-        f"resume={resume}: out={out} already holds {last.name} of another run; give resume=latest to continue that one, or "
+        f"resume={resume}: out={out} already contains {last.name} of another run; use resume=latest to continue that run, or "
         "another out= for this one"
     )
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of an optimiser's state by "<parameter>.<name>", and the rest of it as plain values."""
+    """Split an optimiser's state for saving.
+
+    Returns:
+        The tensors by "<index of the parameter>.<name>", and all other values as plain values.
+    """
     state = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
     plain: dict[str, Any] = {}

@@ -1,28 +1,54 @@
-"""Settings: how a run is trained. Plain values, so that recipes can be listed without loading torch."""
+"""The training config. It holds plain values only, so that recipes can be listed without importing torch."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from sonovid.core import renamed
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a run is trained.
+    """How a model is trained.
 
-    batch_size: samples of one process in one pass; `accumulate` passes make one step. global_batch: samples of one step of all
-    processes together; where it is given, `accumulate` follows from it and from the number of processes, so that a step stays
-    the same step on another number of GPUs, and batch_size alone decides the memory. max_minutes: the run ends with a checkpoint
-    after so long, resumed runs counted together, and a decay then follows the time where that is further on than the steps (such
-    a run is not exactly repeatable). warm_up: steps of rising rate. final_rate: the share of the rate that a decay ends at.
-    "staircase" multiplies the rate by `decay_factor` after every `decay_every` steps, down to `final_rate`.
-    optimizer: "muon" is Muon for the matrices inside blocks, at `matrix_rate` times the rate, and AdamW for the rest;
-    "muon_kernels" is the same for the convolutions inside blocks.
-    average: the decay of the averaged weights. keep: how many checkpoints stay; those at the steps that `milestones` names are
-    written whatever `checkpoint_every` says, and stay beside them. ahead: threads that prepare batches ahead.
-    validate_size: samples of the held-out part that are scored each time. gradient_checkpointing: activations inside blocks are
-    computed again in the backward pass: a fraction of their memory, for about a third more time. init: a model folder, or
-    "packaged", whose network's weights a new run begins with: fine-tuning, where resume= continues a run. streams: "audio" trains
-    what serves the sound alone and what both streams share, by the sound's loss; weights of the pictures alone do not move.
-    compile: torch.compile of the network.
+    Args:
+        steps: number of optimiser steps.
+        batch_size: samples of one process in one forward pass.
+        accumulate: forward passes per step (gradient accumulation).
+        global_batch: samples of one step over all processes. If set, `accumulate` follows from it and the number of processes, so
+            a step is the same on any number of GPUs, and `batch_size` only sets the memory.
+        max_minutes: training time after which the run ends with a checkpoint, summed over resumed runs. The decay of the learning
+            rate then follows the time where that is further on than the steps. Such a run is not exactly repeatable.
+        optimizer: "adamw". "muon": Muon for the matrices inside blocks and AdamW for the rest. "muon_kernels": Muon for the
+            convolution kernels inside blocks instead.
+        learning_rate: peak learning rate.
+        matrix_rate: factor of the learning rate of Muon.
+        adversary_learning_rate: peak learning rate of the adversary.
+        warm_up: steps of linear warm-up.
+        decay: decay of the learning rate. "cosine" ends at `final_rate`. "staircase" multiplies the rate by `decay_factor` every
+            `decay_every` steps, down to `final_rate`.
+        decay_every: see `decay`.
+        decay_factor: see `decay`.
+        final_rate: share of the learning rate at which a decay ends.
+        weight_decay: of matrices and kernels; biases, norms and vectors have none.
+        betas: of AdamW.
+        clip: maximum gradient norm; 0 for no clipping.
+        precision: "no" (float32) or "bf16" (autocast).
+        average: decay of the EMA weights, in [0, 1).
+        seed: of the order of the samples, the noise and the dropout.
+        log_every: steps between lines of the log.
+        validate_every: steps between validations.
+        validate_size: held-out samples per validation.
+        checkpoint_every: steps between checkpoints.
+        keep: number of checkpoints to keep.
+        milestones: steps whose checkpoints are written regardless of `checkpoint_every`, and always kept.
+        ahead: threads that prepare batches in advance.
+        gradient_checkpointing: recompute activations inside blocks in the backward pass: a fraction of their memory for about a
+            third more time.
+        init: a model folder, or "packaged", from whose network a new run is initialised (fine-tuning). `resume=` continues a run
+            instead.
+        streams: "both", or one stream to train. "audio" minimises the audio loss; weights that serve only the video are frozen,
+            weights that both streams share are trained.
+        compile: use torch.compile for the network.
     """
 
     steps: int = 10_000
@@ -66,3 +92,6 @@ class TrainingConfig:
             raise ValueError(f"global_batch={self.global_batch}: expected a whole number above zero, or none")
         if not 0 <= self.average < 1:
             raise ValueError(f"average={self.average}: expected a decay of the averaged weights in [0, 1)")
+
+
+__getattr__ = renamed.attributes(__name__, {"Settings": "TrainingConfig"})

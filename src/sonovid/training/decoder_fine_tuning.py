@@ -1,4 +1,4 @@
-"""What the decoder of a frozen frame autoencoder is fine-tuned by: pixels, perceived distance, and a judge of patches (VQGAN)."""
+"""Fine-tuning of the decoder of a frozen frame autoencoder by L1, LPIPS and a patch discriminator, as VQGAN."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,17 +11,20 @@ from torch import Tensor, nn
 
 from sonovid.training.reconstruction import ReconstructionOutput, per_sample, pixel_differences
 
-# A gradient that all but vanishes would weigh the verdict without bound.
-HEAVIEST, SMALLEST = 1e4, 1e-4
+# Bounds of the adaptive adversarial weight: its maximum, and the constant in its denominator.
+MAX_WEIGHT, WEIGHT_EPSILON = 1e4, 1e-4
 
 
 class PatchDiscriminator(nn.Module):
-    """A discriminator that says of each patch how real it is (Isola et al. 2017, as Esser et al. 2021 have it).
+    """PatchGAN discriminator (Isola et al. 2017; Esser et al. 2021).
 
-    width: channels of the first layer, doubled after each stride of two, eight times as many at most. layers: strides.
-    begins: passes of a training before it has a say, counted in `seen`, which checkpoints keep.
+    Args:
+        width: channels of the first layer, doubled at each stride of 2, at most 8 times as many.
+        layers: number of layers after the first.
+        begins: forward passes in training before the discriminator is active. The buffer `seen` counts them and is part of the
+            checkpoints.
 
-    Deviation: normalised by groups of channels and not by batches, so that what it says of a picture depends on no other.
+    Deviation: group normalisation instead of batch normalisation, so that the output of an image depends on no other image.
     """
 
     seen: Tensor
@@ -29,13 +32,17 @@ class PatchDiscriminator(nn.Module):
     def __init__(self, width: int = 64, layers: int = 3, begins: int = 0):
         super().__init__()
         parts: list[nn.Module] = [nn.Conv2d(3, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-        at = width
+        channels = width
         for i in range(1, layers + 1):
             wider = width * min(2**i, 8)
             stride = 2 if i < layers else 1
-            parts += [nn.Conv2d(at, wider, 4, stride, 1, bias=False), nn.GroupNorm(min(16, wider), wider), nn.LeakyReLU(0.2)]
-            at = wider
-        self.network = nn.Sequential(*parts, nn.Conv2d(at, 1, 4, padding=1))
+            parts += [
+                nn.Conv2d(channels, wider, 4, stride, 1, bias=False),
+                nn.GroupNorm(min(16, wider), wider),
+                nn.LeakyReLU(0.2),
+            ]
+            channels = wider
+        self.network = nn.Sequential(*parts, nn.Conv2d(channels, 1, 4, padding=1))
         for layer in self.network:
             if isinstance(layer, nn.Conv2d):
                 nn.init.normal_(layer.weight, 0.0, 0.02)
@@ -43,29 +50,36 @@ class PatchDiscriminator(nn.Module):
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))
 
     @property
-    def awake(self) -> bool:
+    def active(self) -> bool:
+        """Whether `begins` forward passes have been counted."""
         return int(self.seen) >= self.begins
 
-    def forward(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b"]:
-        """How real pictures in [-1, 1] are, without bounds: the mean over their patches."""
-        return per_sample(self.patches(pictures))
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b"]:
+        """The mean output over all patches of images in [-1, 1]; higher is more real."""
+        return per_sample(self.patches(images))
 
-    def patches(self, pictures: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h2 w2"]:
-        """The same for each patch."""
-        return self.network(pictures).float()
+    def patches(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1 h2 w2"]:
+        """The output of each patch."""
+        return self.network(images).float()
 
 
 @dataclass(frozen=True)
 class DecoderFineTuning:
-    """Pictures through a frozen encoder and the decoder that learns: absolute error, perceived distance, the judge's verdict.
+    """Objective of a decoder behind a frozen encoder: L1 error, perceptual distance and adversarial loss.
 
-    batch: a mapping with `pictures`, float [b 3 1 h w] in [-1, 1], and `sound`, True [b] where one is an audio image. The codec
-    gives the posterior's mean, the one code that a picture has. adversarial: the verdict's weight relative to the gradients
-    of the rest at the decoder's last layer (Esser et al. 2021, eq. 7). perceived: a distance of pictures [b 3 h w] such as
-    LPIPS. edge: the weight of differences of neighbouring pixels.
+    A batch has `pictures`, float [b 3 1 h w] in [-1, 1], and `sound`, True [b] where a picture is an audio image. The latents are
+    the posterior mean.
 
-    Deviation: the posterior's divergence is left out; with the encoder frozen it trains nothing. Nor is the learnt variance
-    of the pixels there: it scales all of the rest alike, which the verdict's weight undoes.
+    Args:
+        adversary: the discriminator. None: no adversarial loss.
+        adversarial: weight of the adversarial loss, relative to the gradients of the other losses at the last layer of the
+            decoder (Esser et al. 2021, eq. 7).
+        perceived: a distance of images [b 3 h w], such as LPIPS.
+        perceptual: weight of that distance.
+        edge: weight of the error of pixel differences.
+
+    Deviation: the KL divergence is left out, since the encoder is frozen. The learned pixel variance is left out too: it scales
+    all other losses equally, which the adaptive adversarial weight cancels.
     """
 
     adversary: PatchDiscriminator | None = None
@@ -75,48 +89,48 @@ class DecoderFineTuning:
     edge: float = 0.0
 
     def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
-        true, sound = batch["pictures"], batch["sound"]
+        real, is_audio = batch["pictures"], batch["sound"]
         with torch.no_grad():
-            latents = model.encode(true)
-        made = model.decode(latents)
-        with torch.autocast(true.device.type, enabled=False):
-            made, flat = made[:, :, 0].float(), true[:, :, 0].float()
-            error = per_sample((made - flat).abs())
+            latents = model.encode(real)
+        decoded = model.decode(latents)
+        with torch.autocast(real.device.type, enabled=False):
+            decoded, real = decoded[:, :, 0].float(), real[:, :, 0].float()
+            error = per_sample((decoded - real).abs())
             if self.edge:
-                sides = zip(pixel_differences(made), pixel_differences(flat), strict=True)
+                sides = zip(pixel_differences(decoded), pixel_differences(real), strict=True)
                 error = error + self.edge * torch.stack([per_sample((a - b).abs()) for a, b in sides]).sum(0)
             if self.perceived is not None:
-                # The training's loop moves the model and the judge alone.
-                error = error + self.perceptual * self.perceived.to(made.device)(made, flat)
-            nowhere = torch.full_like(error, torch.nan)
-            losses = {"frames": torch.where(sound, nowhere, error), "sounds": torch.where(sound, error, nowhere)}
-            if self.adversary is not None and self.adversary.awake:
-                verdict = -self.adversary(made)
-                losses["verdict"] = self.adversarial * self._balance(model, error, verdict) * verdict
-        return ReconstructionOutput(losses, (flat, made.detach()))
+                # The training loop moves only the model and the adversary to the device.
+                error = error + self.perceptual * self.perceived.to(decoded.device)(decoded, real)
+            missing = torch.full_like(error, torch.nan)
+            losses = {"frames": torch.where(is_audio, missing, error), "sounds": torch.where(is_audio, error, missing)}
+            if self.adversary is not None and self.adversary.active:
+                verdict = -self.adversary(decoded)
+                losses["verdict"] = self.adversarial * self._adaptive_weight(model, error, verdict) * verdict
+        return ReconstructionOutput(losses, (real, decoded.detach()))
 
-    def _balance(self, model: Any, error: Tensor, verdict: Tensor) -> Tensor | float:
-        """How much stronger the error's gradient is than the verdict's, at the last layer of the decoder."""
+    def _adaptive_weight(self, model: Any, error: Tensor, verdict: Tensor) -> Tensor | float:
+        """Ratio of the gradient norms of both losses at the last layer of the decoder (Esser et al. 2021, eq. 7)."""
         if not torch.is_grad_enabled():
             return 1.0
         last = last_decoder_weight(model)
-        pulls = [torch.autograd.grad(loss.mean(), last, retain_graph=True)[0].norm() for loss in (error, verdict)]
-        return (pulls[0] / (pulls[1] + SMALLEST)).clamp(0, HEAVIEST).detach()
+        norms = [torch.autograd.grad(loss.mean(), last, retain_graph=True)[0].norm() for loss in (error, verdict)]
+        return (norms[0] / (norms[1] + WEIGHT_EPSILON)).clamp(0, MAX_WEIGHT).detach()
 
-    def discriminate(self, adversary: Any, made: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """The hinge by which the judge tells true pictures from made ones; zero, and nothing learnt, before it begins."""
-        awake = adversary.awake
+    def discriminate(self, adversary: Any, pair: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Hinge losses of the discriminator on real and decoded images; zero, with zero gradients, before it is active."""
+        active = adversary.active
         if adversary.training:
             adversary.seen += 1
-        if not awake:
-            nothing = torch.stack([0 * p.sum() for p in adversary.parameters()]).sum().expand(len(made[0]))
-            return {"true": nothing, "made": nothing}
-        true, false = (adversary.patches(pictures) for pictures in made)
-        return {"true": 0.5 * per_sample(F.relu(1 - true)), "made": 0.5 * per_sample(F.relu(1 + false))}
+        if not active:
+            zero = torch.stack([0 * p.sum() for p in adversary.parameters()]).sum().expand(len(pair[0]))
+            return {"true": zero, "made": zero}
+        real, fake = (adversary.patches(images) for images in pair)
+        return {"true": 0.5 * per_sample(F.relu(1 - real)), "made": 0.5 * per_sample(F.relu(1 + fake))}
 
 
 def decoder_modules(model: Any) -> list[nn.Module]:
-    """The modules of a frame autoencoder that decode: those of `FrameAutoencoder`, or of an `AutoencoderKL` in its codec.
+    """The decoder modules of a frame autoencoder: a `FrameAutoencoder`, or a codec of an `AutoencoderKL`.
 
     Raises:
         ValueError: the codec does not work frame by frame.
@@ -130,12 +144,12 @@ def decoder_modules(model: Any) -> list[nn.Module]:
 
 
 def last_decoder_weight(model: Any) -> Tensor:
-    """The weights of a decoder's last convolution."""
+    """The weight of the last convolution of the decoder."""
     return [layer for layer in decoder_modules(model)[-1].modules() if isinstance(layer, nn.Conv2d)][-1].weight
 
 
 def freeze_all_but_decoder(model: nn.Module) -> None:
-    """Leave nothing to learn but what turns latents into pictures."""
+    """Freeze all parameters but those of the decoder."""
     model.requires_grad_(False)
     for part in decoder_modules(model):
         part.requires_grad_(True)

@@ -1,7 +1,7 @@
-"""The processes of one distributed run: waiting for each other, and agreeing on small values.
+"""The processes of one distributed run: barriers, and agreement on small values.
 
-Both go through a gloo group of their own. Its time-out is long, since one process may compute statistics, validate or write a
-large model for longer than the ten minutes after which NCCL gives up; and it never makes the CPU wait for the GPU.
+These use a gloo group of their own, with a long timeout: one process may compute statistics, validate or write a large model for
+longer than the ten minutes after which NCCL times out. Gloo also does not make the CPU wait for the GPU.
 """
 
 from datetime import timedelta
@@ -13,46 +13,51 @@ from accelerate import PartialState
 from torch import distributed
 
 Value = TypeVar("Value")
-PATIENCE = timedelta(days=7)
+TIMEOUT = timedelta(days=7)
 
 
-class World:
-    """This process among those of its run. Every method but the properties is called by all of them, in the same order."""
+class ProcessGroup:
+    """The process group of a run. All processes must call its methods in the same order.
+
+    Attributes:
+        size: number of processes.
+        rank: index of this process.
+    """
 
     def __init__(self) -> None:
         self._state = PartialState(cpu=not torch.cuda.is_available())
-        self.count: int = self._state.num_processes
-        self.index: int = self._state.process_index
-        self._group: Any = distributed.new_group(backend="gloo", timeout=PATIENCE) if self.count > 1 else None
+        self.size: int = self._state.num_processes
+        self.rank: int = self._state.process_index
+        self._group: Any = distributed.new_group(backend="gloo", timeout=TIMEOUT) if self.size > 1 else None
 
     @staticmethod
     @cache
-    def of_this_run() -> "Ranks":
-        """The one of this process."""
-        return World()
+    def current() -> "ProcessGroup":
+        """The group of this process, created at the first call."""
+        return ProcessGroup()
 
     @property
-    def main(self) -> bool:
-        """Whether this process writes what is written once."""
-        return self.index == 0
+    def is_main(self) -> bool:
+        """Whether this is the main process, which writes files and logs."""
+        return self.rank == 0
 
-    def wait(self) -> None:
-        """Return when all processes have come here."""
-        if self.count > 1:
+    def barrier(self) -> None:
+        """Wait until all processes have called this."""
+        if self.size > 1:
             distributed.barrier(self._group)
 
-    def told(self, value: Value) -> Value:
-        """The value that the main process gave."""
-        if self.count == 1:
+    def broadcast(self, value: Value) -> Value:
+        """The value of the main process."""
+        if self.size == 1:
             return value
         values = [value]
         distributed.broadcast_object_list(values, 0, self._group)
         return values[0]
 
-    def most(self, value: float) -> float:
-        """The greatest of all processes' values."""
-        if self.count == 1:
+    def max(self, value: float) -> float:
+        """The maximum over all processes."""
+        if self.size == 1:
             return value
-        held = torch.tensor([value], dtype=torch.float64)
-        distributed.all_reduce(held, distributed.ReduceOp.MAX, self._group)
-        return float(held)
+        tensor = torch.tensor([value], dtype=torch.float64)
+        distributed.all_reduce(tensor, distributed.ReduceOp.MAX, self._group)
+        return float(tensor)

@@ -1,4 +1,4 @@
-"""Averaged weights: an exponential moving average of what is trained, by which a model is validated and exported."""
+"""Exponential moving average (EMA) of the trained weights. Validation and export use it."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that ask for gradients, by name."""
+    """The parameters with `requires_grad`, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 class EMA:
-    """The averaged values of some parameters; frozen ones are never given to it and so cost nothing.
+    """Exponential moving average of parameters.
 
     Args:
-        parameters: by name, such as `trained(model)`.
-        decay: the share of the old average that stays at each step, in [0, 1). Early steps keep less: (1 + n) / (10 + n) after
-            n steps, as in TensorFlow's ExponentialMovingAverage and in diffusers.
+        parameters: by name, such as `trainable_parameters(model)`. Frozen parameters need no average.
+        decay: in [0, 1). After n steps at most (1 + n) / (10 + n) is used, as in TensorFlow's ExponentialMovingAverage and in
+            diffusers.
     """
 
     def __init__(self, parameters: dict[str, nn.Parameter], decay: float) -> None:
@@ -27,7 +27,7 @@ class EMA:
 
     @torch.no_grad()
     def step(self) -> None:
-        """Take in the parameters after one step of the optimiser."""
+        """Update the average after a step of the optimiser."""
         self.steps += 1
         n = self.steps - 1
         share = 1.0 if n == 0 else 1 - min(self.decay, (1 + n) / (10 + n))
@@ -36,14 +36,19 @@ class EMA:
 
     @torch.no_grad()
     def load(self, values: dict[str, Tensor], steps: int) -> None:
-        """Continue from saved values, which must be of the same parameters."""
+        """Restore saved averages of the same parameters.
+
+        Args:
+            values: averages by name.
+            steps: number of updates so far.
+        """
         for name, value in self.values.items():
             value.copy_(values[name])
         self.steps = steps
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Within the block the parameters hold the average; the trained values come back afterwards."""
+    def swapped_in(self) -> Iterator[None]:
+        """A context in which the parameters hold the average. The trained values are restored afterwards."""
         self._swap(self.parameters.values(), self.values.values())
         try:
             yield
@@ -53,8 +58,8 @@ class EMA:
     @staticmethod
     @torch.no_grad()
     def _swap(some: Iterable[Tensor], others: Iterable[Tensor]) -> None:
-        # One tensor at a time: no second copy of the whole model is ever held.
+        # One tensor at a time, so that memory never holds a second copy of the whole model.
         for one, other in zip(some, others, strict=True):
-            kept = one.detach().clone()
+            copy = one.detach().clone()
             one.copy_(other)
-            other.copy_(kept)
+            other.copy_(copy)

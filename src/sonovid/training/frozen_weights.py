@@ -1,4 +1,4 @@
-"""Frozen weights beside a run's checkpoints: written once, and referenced by each checkpoint instead of copied into it."""
+"""Frozen weights of a run: saved once beside the checkpoints, which refer to them by a fingerprint."""
 
 import logging
 import zlib
@@ -14,13 +14,13 @@ log = logging.getLogger(__name__)
 
 
 def frozen_parameters(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters that ask for no gradients, by name; those that the model's state does not hold are left out."""
-    held = model.state_dict()
-    return {name: held[name] for name, p in model.named_parameters() if not p.requires_grad and name in held}
+    """The parameters without `requires_grad`, by name, as far as they are in the model's state dict."""
+    state = model.state_dict()
+    return {name: state[name] for name, p in model.named_parameters() if not p.requires_grad and name in state}
 
 
 def fingerprint(tensors: dict[str, Tensor]) -> str:
-    """A CRC-32 of names, kinds and bytes, as eight hexadecimal digits; "" for no tensors."""
+    """CRC-32 of names, dtypes, shapes and bytes as eight hexadecimal digits; "" for no tensors."""
     crc = 0
     for name, tensor in sorted(tensors.items()):
         crc = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), crc)
@@ -28,41 +28,45 @@ def fingerprint(tensors: dict[str, Tensor]) -> str:
     return f"{crc:08x}" if tensors else ""
 
 
-def file_name(mark: str) -> str:
-    """The file of the frozen weights that have this fingerprint."""
-    return f"frozen-{mark}.safetensors"
+def file_name(fingerprint: str) -> str:
+    """The file of the frozen weights with this fingerprint."""
+    return f"frozen-{fingerprint}.safetensors"
 
 
-def save(out: Path, tensors: dict[str, Tensor], mark: str) -> None:
-    """Write frozen weights into a run's folder, unless they are there."""
-    path = out / file_name(mark)
-    if mark and not path.is_file():
-        with atomic.atomic_file(path) as aside:
-            save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, aside)
+def save(out: Path, tensors: dict[str, Tensor], fingerprint: str) -> None:
+    """Save frozen weights in the folder of a run, unless they are already there."""
+    path = out / file_name(fingerprint)
+    if fingerprint and not path.is_file():
+        with atomic.atomic_file(path) as temporary:
+            save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, temporary)
 
 
-def restore(model: nn.Module, checkpoint: Path, mark: str) -> None:
-    """Give a model the frozen weights that a checkpoint was trained beside.
+def restore(model: nn.Module, checkpoint: Path, expected: str) -> None:
+    """Load the frozen weights that belong to a checkpoint into a model.
 
-    mark: their fingerprint, from the checkpoint's state. Nothing is read where the model has them already, as when its recipe
-    loads the same released parts.
+    No file is read if the model already has them, for example because its recipe loads the same released components.
+
+    Args:
+        model: the model; its frozen parameters are compared and replaced.
+        checkpoint: folder of the checkpoint.
+        expected: fingerprint of the frozen weights, from the state of the checkpoint.
 
     Raises:
-        ValueError: the model's are others, and the file beside the checkpoint is missing or not what was written.
+        ValueError: the model has other frozen weights, and the file beside the checkpoint is missing or damaged.
     """
     own = frozen_parameters(model)
-    if fingerprint(own) == mark:
+    if fingerprint(own) == expected:
         return
-    path = checkpoint.absolute().parent / file_name(mark)
+    path = checkpoint.absolute().parent / file_name(expected)
     if not path.is_file():
         raise ValueError(
-            f"resume: {checkpoint} was trained beside other frozen weights than this recipe loads, and {path.name} is not beside "
-            "it; name the same released parts, or bring that file"
+            f"resume: {checkpoint} was trained with other frozen weights than this recipe loads, and {path.name} is not beside "
+            "it; use the same released components, or copy that file there"
         )
     found = load_file(path)
-    if fingerprint(found) != mark or found.keys() != own.keys():
-        raise ValueError(f"resume: {path} is not what was written, or is of another model than this recipe's; copy it again")
-    log.warning("the frozen weights that this recipe loads are not those of %s; those of %s are taken", checkpoint, path.name)
+    if fingerprint(found) != expected or found.keys() != own.keys():
+        raise ValueError(f"resume: {path} is damaged, or belongs to another model than this recipe's; copy it again")
+    log.warning("the frozen weights that this recipe loads differ from those of %s; %s is used instead", checkpoint, path.name)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in found:

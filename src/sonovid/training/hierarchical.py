@@ -1,4 +1,4 @@
-"""What MM-LDM's autoencoder is trained by: noise regressed, meaning classified and contrasted, realism judged (Eqs. 1-3)."""
+"""Objective of MM-LDM's autoencoder: denoising, classification, contrastive and adversarial losses (eqs. 1-3)."""
 
 import logging
 from collections.abc import Mapping
@@ -21,17 +21,18 @@ log = logging.getLogger(__name__)
 
 
 def kl_divergence(mean: Float[Tensor, "b *x"], log_variance: Float[Tensor, "b *x"]) -> Float[Tensor, "b"]:
-    """Kullback-Leibler divergence of N(mean, variance) from N(0, 1), summed over a sample's latents (as in latent diffusion)."""
+    """KL(N(mean, variance) || N(0, 1)), summed over the latents of a sample, as in latent diffusion."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).flatten(1).sum(1)
 
 
 def contrastive_loss(vectors: AV, scales: AV) -> Float[Tensor, "b"]:
-    """Half the cross-entropy of finding one's own sound among all, and half that of one's own pictures (Eq. 1), by sample.
+    """Symmetric contrastive loss of each sample (eq. 1), with the negatives of all processes.
 
-    vectors: of unit length, [b e] each. scales: the multipliers tau, video to audio and back. With several processes the
-    negatives are those of all of them.
+    Args:
+        vectors: embeddings of unit length, [b e] each.
+        scales: the multipliers tau, video to audio and audio to video.
 
-    Deviation: Eq. 1 sums over the batch; this is one term of it for each sample, whose mean is trained on.
+    Deviation: eq. 1 sums over the batch. This returns the terms of the sum, of which the loop takes the mean.
     """
     video, audio = (gather_across_processes(v) for v in vectors)
     rank = torch.distributed.get_rank() if video is not vectors.video else 0
@@ -42,7 +43,7 @@ def contrastive_loss(vectors: AV, scales: AV) -> Float[Tensor, "b"]:
 
 
 def gather_across_processes(x: Float[Tensor, "b e"]) -> Float[Tensor, "n e"]:
-    """The rows of all processes, with gradients; the same tensor where there is one process."""
+    """Concatenate the rows of all processes, with gradients. The same tensor if there is one process."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
         return x
     from torch.distributed.nn.functional import all_gather
@@ -51,41 +52,53 @@ def gather_across_processes(x: Float[Tensor, "b e"]) -> Float[Tensor, "n e"]:
 
 
 def hinge_loss(real: Float[Tensor, "b"], *fakes: Float[Tensor, "b"]) -> dict[str, Tensor]:
-    """The discriminator's loss, bounded below: relu(1 - D) of real triples and the mean of relu(1 + D) over the kinds of fakes.
+    """Hinge losses of the discriminator: relu(1 - D) for real triples, and the mean of relu(1 + D) over the kinds of fakes.
 
-    Deviation: Eq. 2 is written as logarithms of an unbounded D, with signs that reward it for being wrong; as in the release,
-    this is the hinge. Deviation: Eq. 2 sums over four kinds of fakes; that outweighs the one kind of real ones so far that on
-    scenes the answer was -1 to everything, for as long as it was tried. The mean weighs both alike.
+    Args:
+        real: discriminator outputs of real triples.
+        fakes: discriminator outputs of each kind of fake triples.
+
+    Deviation: eq. 2 takes logarithms of an unbounded D, with signs that reward wrong outputs. The released code uses the hinge
+    loss, and so does this. Deviation: eq. 2 sums over four kinds of fakes. On the procedural scenes that outweighed the real
+    triples so far that the discriminator answered -1 to everything for as long as it was tried. The mean weights both equally.
     """
     return {"real": F.relu(1 - real), "fake": torch.stack([F.relu(1 + fake) for fake in fakes]).mean(0)}
 
 
-def fake_triples(real: Float[Tensor, "b 3 s h w"], made: Float[Tensor, "b 3 s h w"]) -> tuple[Tensor, ...]:
-    """The four fake triples of Eq. 2: all made; the second frame true; the first true; the made frames in the wrong order."""
-    a, i, j = (made[:, :, s : s + 1] for s in range(3))
-    true_i, true_j = real[:, :, 1:2], real[:, :, 2:3]
-    return made, torch.cat([a, i, true_j], 2), torch.cat([a, true_i, j], 2), torch.cat([a, j, i], 2)
+def fake_triples(real: Float[Tensor, "b 3 s h w"], generated: Float[Tensor, "b 3 s h w"]) -> tuple[Tensor, ...]:
+    """The four kinds of fake triples of eq. 2: all generated; second frame real; first frame real; frames in wrong order."""
+    a, i, j = (generated[:, :, s : s + 1] for s in range(3))
+    real_i, real_j = real[:, :, 1:2], real[:, :, 2:3]
+    return generated, torch.cat([a, i, real_j], 2), torch.cat([a, real_i, j], 2), torch.cat([a, j, i], 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HierarchicalObjective:
-    """The autoencoder's loss (Eq. 3), as an objective of the training loop; the model is a `HierarchicalAutoencoder`.
+    """Objective of a `HierarchicalAutoencoder` (eq. 3).
 
     A batch is a mapping with
-        `video`, `audio`: what `model.perceive` gives, float [b c t h w] and [b c h w];
-        `labels`: int [b], -1 for none; may be left out;
-        `frames`, `picture`: with an adversary, the true pixels [b 3 t H W] and audio images [b 3 H W] in [-1, 1].
 
-    kl, classes, contrast, adversarial: the weights lambda; the published ones are 1e-8 or 1e-9, 0.1, 0.1 and 0.1. frames: drawn
-    of each clip, in rising order, at least 2 with an adversary; every picture has a time of its own. dropout: how often a
-    sample's decoding is told nothing, for each stream by itself. adversary: a `Discriminator`, on from the first step.
-    judged: how many clips of a batch it judges, the first ones; None: all, as published. Drawing pixels is what costs most.
+    - `video`, `audio`: as `model.perceive` returns them, float [b c t h w] and [b c h w];
+    - `labels`: int [b], -1 for none; optional;
+    - `frames`, `picture`: with an adversary, the real pixels [b 3 t H W] and audio images [b 3 H W] in [-1, 1].
 
-    Losses are weighted already, one value per sample, NaN where there is none: "audio" and "video" (the two halves of L_MSE),
-    "kl", and where they apply "classes", "contrast", "adversarial". What a sample's decoding is not told, its semantic losses
-    still see.
+    The losses are weighted, one value per sample, NaN for samples without it: "audio" and "video" (the two halves of L_MSE),
+    "kl", and where they apply "classes", "contrast" and "adversarial".
 
-    Deviation: the released code zeroes the encoder's input where it drops a condition, and so the semantic losses' too.
+    Args:
+        kl: weight of the KL divergence; published: 1e-8 or 1e-9.
+        classes: weight of the classification loss; published: 0.1.
+        contrast: weight of the contrastive loss; published: 0.1.
+        adversarial: weight of the adversarial loss; published: 0.1.
+        frames: frames drawn of each clip, in ascending order; at least 2 with an adversary. Each has its own time.
+        dropout: share of samples whose decoder gets the null condition, drawn for each stream independently. The semantic losses
+            still see the latents of these samples.
+        adversary: a `Discriminator`. It is active from the first step.
+        judged: number of clips per batch for the adversarial loss, the first ones. None: all, as published. Decoding to pixels
+            is the most expensive part of a step.
+
+    Deviation: the released code zeroes the input of the encoder where it drops a condition, and so also that of the semantic
+    losses.
     """
 
     kl: float = 1e-8
@@ -99,107 +112,110 @@ class HierarchicalObjective:
 
     def __post_init__(self) -> None:
         if self.frames < (1 if self.adversary is None else 2):
-            raise ValueError(f"HierarchicalLosses: frames={self.frames}; expected at least 1, and 2 with an adversary")
+            raise ValueError(f"HierarchicalObjective: frames={self.frames}; expected at least 1, and 2 with an adversary")
 
     def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
-        """The autoencoder's losses, and for the adversary the true and the made triples."""
+        """Losses of the autoencoder, and for the adversary the real and the generated triples."""
         network, perceived = model.network, AV(batch["video"], batch["audio"])
         posterior = network.posterior(perceived)
-        latents = posterior.map(lambda found: sample_posterior(found[0], found[1], generator))
-        divergence = posterior.map(lambda found: kl_divergence(*found))
+        latents = posterior.map(lambda moments: sample_posterior(*moments, generator))
+        divergence = posterior.map(lambda moments: kl_divergence(*moments))
         losses = {"kl": self.kl * (divergence.video + divergence.audio)}
-        meaning = network.encode_semantics(latents)
+        semantics = network.encode_semantics(latents)
         labels = batch.get("labels")
-        if meaning is not None:
-            losses |= self._semantic(meaning, labels)
+        if semantics is not None:
+            losses |= self._semantic_losses(semantics, labels)
         numbers = draw_frames(perceived.video.shape[2], len(perceived.video), self.frames, generator).to(perceived.video.device)
-        present = latents.map(lambda z: draw_uniform(len(z), generator, z.device) >= self.dropout)
-        told = network.make_condition(
+        keep = latents.map(lambda z: draw_uniform(len(z), generator, z.device) >= self.dropout)
+        condition = network.make_condition(
             latents,
             numbers,
-            features=None if meaning is None else meaning.features,
+            features=None if semantics is None else semantics.features,
             labels=labels,
-            keep_condition=present,
+            keep_condition=keep,
             null_latents=network.null_latents(),
         )
         x0 = torch.cat([rearrange(select_frames(perceived.video, numbers), "b c k h w -> (b k) c h w"), perceived.audio])
         t = (draw_uniform(len(x0), generator, x0.device) * 1000).floor().add(1) / 1000
         eps = torch.randn(x0.shape, generator=generator, device=x0.device).to(x0)
         noisy = add_noise(SCHEDULE, x0, eps, t)
-        found, predict = network(noisy, t, told), network.config.predict
-        wanted = training_target(SCHEDULE, predict, x0, eps, t)
-        video, audio = mean_squared_error(found, wanted).split([numbers.numel(), len(perceived.audio)])
+        output, predict = network(noisy, t, condition), network.config.predict
+        target = training_target(SCHEDULE, predict, x0, eps, t)
+        video, audio = mean_squared_error(output, target).split([numbers.numel(), len(perceived.audio)])
         losses |= {"video": video.reshape(len(numbers), -1).mean(1), "audio": audio}
         if self.adversary is None:
             return ReconstructionOutput(losses)
-        some = len(numbers) if self.judged is None else self.judged
-        made = self._triples(model, to_x0(SCHEDULE, predict, found.to(noisy.dtype), noisy, t), numbers, some)
-        verdict = self.adversarial * F.relu(1 - self.adversary(made))
+        count = len(numbers) if self.judged is None else self.judged
+        estimate = to_x0(SCHEDULE, predict, output.to(noisy.dtype), noisy, t)
+        generated = self._decode_triples(model, estimate, numbers, count)
+        verdict = self.adversarial * F.relu(1 - self.adversary(generated))
         losses["adversarial"] = F.pad(verdict, (0, len(numbers) - len(verdict)), value=torch.nan)
-        return ReconstructionOutput(losses, (true_triples(batch, numbers[:some]), made.detach()))
+        return ReconstructionOutput(losses, (real_triples(batch, numbers[:count]), generated.detach()))
 
-    def discriminate(self, adversary: nn.Module, made: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """The adversary's own losses, from the true and the made triples: it is given nothing that leads to the autoencoder."""
-        real, false = (triples.detach() for triples in made)
-        return hinge_loss(adversary(real), *(adversary(fake) for fake in fake_triples(real, false)))
+    def discriminate(self, adversary: nn.Module, pair: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Losses of the adversary on real and generated triples, detached from the autoencoder."""
+        real, generated = (triples.detach() for triples in pair)
+        return hinge_loss(adversary(real), *(adversary(fake) for fake in fake_triples(real, generated)))
 
-    def _semantic(self, meaning: Any, labels: Int[Tensor, "b"] | None) -> dict[str, Tensor]:
-        found = {"contrast": self.contrast * contrastive_loss(meaning.vectors, meaning.scales)}
-        if meaning.logits is None:
-            return found
+    def _semantic_losses(self, semantics: Any, labels: Int[Tensor, "b"] | None) -> dict[str, Tensor]:
+        """The contrastive loss, and the classification loss if the model has classes."""
+        losses = {"contrast": self.contrast * contrastive_loss(semantics.vectors, semantics.scales)}
+        if semantics.logits is None:
+            return losses
         if labels is None or not bool((labels >= 0).any()):
-            warn_once("the data carry no labels: the classification loss is skipped")
-            labels = torch.full((len(meaning.logits),), -1, device=meaning.logits.device)
-        if int(labels.max()) >= meaning.logits.shape[1]:
-            raise ValueError(f"label {int(labels.max())}: this autoencoder knows classes 0 to {meaning.logits.shape[1] - 1}")
-        loss = F.cross_entropy(meaning.logits, labels.clamp(min=0), reduction="none")
-        found["classes"] = self.classes * torch.where(labels >= 0, loss, float("nan"))
-        return found
+            warn_once("the data have no labels: the classification loss is skipped")
+            labels = torch.full((len(semantics.logits),), -1, device=semantics.logits.device)
+        if int(labels.max()) >= semantics.logits.shape[1]:
+            raise ValueError(f"label {int(labels.max())}: this autoencoder has classes 0 to {semantics.logits.shape[1] - 1}")
+        loss = F.cross_entropy(semantics.logits, labels.clamp(min=0), reduction="none")
+        losses["classes"] = self.classes * torch.where(labels >= 0, loss, float("nan"))
+        return losses
 
     @staticmethod
-    def _triples(
-        model: Any, x0: Float[Tensor, "n c h w"], numbers: Int[Tensor, "b k"], some: int
+    def _decode_triples(
+        model: Any, x0: Float[Tensor, "n c h w"], numbers: Int[Tensor, "b k"], count: int
     ) -> Float[Tensor, "b2 3 s h2 w2"]:
-        """Audio image and two frames in pixels, of the clean latents that one step of the decoder arrives at."""
+        """Decode the estimated clean latents of `count` clips to an audio image and two frames."""
         b, k = numbers.shape
-        video = rearrange(x0[: b * k], "(b k) c h w -> b k c h w", k=k)[:some, :2]
-        pictures = model.decode_signal(torch.cat([x0[b * k :, None][:some], video], 1).flatten(0, 1))
+        video = rearrange(x0[: b * k], "(b k) c h w -> b k c h w", k=k)[:count, :2]
+        pictures = model.decode_signal(torch.cat([x0[b * k :, None][:count], video], 1).flatten(0, 1))
         return rearrange(pictures.float(), "(b s) c h w -> b c s h w", s=3)
 
 
-def true_triples(batch: Mapping[str, Tensor], numbers: Int[Tensor, "b k"]) -> Float[Tensor, "b 3 s h2 w2"]:
-    """The true audio image and the first two frames drawn, of as many clips as there are numbers."""
+def real_triples(batch: Mapping[str, Tensor], numbers: Int[Tensor, "b k"]) -> Float[Tensor, "b 3 s h2 w2"]:
+    """The real audio image and the first two drawn frames of the first len(numbers) clips."""
     if "frames" not in batch or "picture" not in batch:
-        raise ValueError("HierarchicalLosses: an adversary judges pixels; the batch needs `frames` and `picture`")
-    some = len(numbers)
-    return torch.cat([batch["picture"][:some, :, None], select_frames(batch["frames"][:some], numbers[:, :2])], 2)
+        raise ValueError("HierarchicalObjective: the adversary takes pixels; the batch needs `frames` and `picture`")
+    count = len(numbers)
+    return torch.cat([batch["picture"][:count, :, None], select_frames(batch["frames"][:count], numbers[:, :2])], 2)
 
 
 def select_frames(frames: Float[Tensor, "b c t h w"], numbers: Int[Tensor, "b k"]) -> Float[Tensor, "b c k h w"]:
-    """Of each clip the frames of these numbers."""
+    """Select frames of each clip by their numbers."""
     return torch.stack([clip[:, own] for clip, own in zip(frames, numbers, strict=True)])
 
 
 def draw_frames(total: int, b: int, count: int, generator: torch.Generator | None) -> Int[Tensor, "b k"]:
-    """For each clip `count` different frames of `total`, in rising order.
+    """Draw `count` different frame numbers out of `total` for each of `b` clips, in ascending order.
 
-    Deviation: in the release they may coincide; the paper has i < j.
+    Deviation: in the released code they may be equal; the paper has i < j.
     """
     if count > total:
-        raise ValueError(f"{count} frames drawn of {total}: a window has no more")
+        raise ValueError(f"cannot draw {count} frames of a window of {total}")
     device = "cpu" if generator is None else generator.device
     return torch.rand(b, total, generator=generator, device=device).argsort(1)[:, :count].sort(1).values
 
 
 def draw_uniform(count: int, generator: torch.Generator | None, device: torch.device) -> Float[Tensor, "n"]:
+    """Uniform numbers in [0, 1), drawn on the generator's device."""
     return torch.rand(count, generator=generator, device="cpu" if generator is None else generator.device).to(device)
 
 
-_NOTICED: set[str] = set()
+_WARNED: set[str] = set()
 
 
 def warn_once(text: str) -> None:
-    """A warning, once in a process."""
-    if text not in _NOTICED:
-        _NOTICED.add(text)
+    """Log a warning once per process."""
+    if text not in _WARNED:
+        _WARNED.add(text)
         log.warning(text)

@@ -1,4 +1,4 @@
-"""Fine-tuning: a network that begins with a trained model's weights, and the training of one stream alone."""
+"""Fine-tuning: initialise a network from a trained model, and freeze all but one stream."""
 
 import re
 from pathlib import Path
@@ -13,53 +13,57 @@ PACKAGED = "packaged"
 
 
 def initialize_from(model: nn.Module, source: str) -> None:
-    """Give a network all of its weights from a trained model: fine-tuning, with a new optimiser and a step count of zero.
+    """Load all weights of a network from a trained model. The optimiser and the step count stay new.
 
     Args:
-        model: the network of a recipe, of the same kind and size as the trained one.
-        source: a model folder as training leaves it (its `denoiser`), the folder of one network or codec, or "packaged".
+        model: the network of a recipe, of the same class and size as the trained one.
+        source: a model folder (its `denoiser` is used), the folder of one network or codec, or "packaged".
 
     Raises:
-        ValueError: no such folder, or weights of another network.
+        ValueError: there is no such folder, or its weights belong to another network.
     """
-    given = "shipped" if source == PACKAGED else source
-    folder = loading.locate(given) if given == "shipped" or not Path(given).is_dir() else Path(given)
+    name = "shipped" if source == PACKAGED else source
+    folder = loading.locate(name) if name == "shipped" or not Path(name).is_dir() else Path(name)
     folder = folder / "denoiser" if (folder / loading.INDEX).is_file() else folder
     found: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         found |= load_file(path)
     if not found:
         raise ValueError(f"init={source}: no safetensors in {folder}; expected a model folder, or the folder of one network")
-    wanted = model.state_dict()
-    for name, value in wanted.items():
+    own = model.state_dict()
+    for name, value in own.items():
         if name not in found:
-            raise ValueError(f"init={source}: it has no {name}, so it is another network than this recipe's; set network.* alike")
+            raise ValueError(f"init={source}: it has no {name}, so it is another network; use the same network.*")
         if found[name].shape != value.shape:
             sizes = f"{tuple(found[name].shape)} there and {tuple(value.shape)} here"
-            raise ValueError(f"init={source}: {name} is {sizes}; set network.*, geometry.* and codecs.* as it was trained")
-    if surplus := sorted(found.keys() - wanted.keys()):
-        raise ValueError(f"init={source}: {surplus[0]} is no part of this recipe's network; set network.* alike")
+            raise ValueError(f"init={source}: {name} is {sizes}; use its network.*, geometry.* and codecs.*")
+    if surplus := sorted(found.keys() - own.keys()):
+        raise ValueError(f"init={source}: this recipe's network has no {surplus[0]}; use the same network.*")
     with torch.no_grad():
         model.load_state_dict(found)
 
 
 def stream_of(name: str) -> str | None:
-    """The stream that a parameter serves alone, by a part of its dotted name ("embed_video", "unets.audio"), or None."""
+    """The stream that a parameter belongs to, by its name ("embed_video", "unets.audio"); None if it is shared."""
     parts = re.split(r"[._]", name)
     streams = [stream for stream in ("video", "audio") if stream in parts]
     return streams[0] if len(streams) == 1 else None
 
 
 def freeze_other_stream(model: nn.Module, stream: str) -> None:
-    """Freeze what serves the other stream alone; what both share is trained.
+    """Freeze the parameters that belong to the other stream alone. Shared parameters stay trainable.
+
+    Args:
+        model: the network.
+        stream: "video" or "audio", the stream to train.
 
     Raises:
-        ValueError: nothing of the network serves this stream alone.
+        ValueError: no parameter belongs to this stream alone.
     """
     named = list(model.named_parameters())
     if not any(stream_of(name) == stream for name, _ in named):
         raise ValueError(
-            f"streams={stream}: no weights of a {type(model).__name__} belong to this stream alone; give streams=both"
+            f"streams={stream}: no weights of a {type(model).__name__} belong to this stream alone; use streams=both"
         )
     for name, parameter in named:
         if stream_of(name) not in (stream, None):

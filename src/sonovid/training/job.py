@@ -1,6 +1,5 @@
-"""What the loop is given: a model, its objective, its data, and what is asked of them."""
+"""The input of the training loop: a model, its objective, its data and its config."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +12,24 @@ from sonovid.training.config import TrainingConfig
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained, on what, and what is asked of it.
+    """One training.
 
-    objective: (model, batch, generator) to an object with `losses`, named tensors [b] of one value per sample, NaN where there is
-    none, and, where there are such, `times`, the pair of noise times, and `made`, what an adversary judges.
-    batch: (indices of samples) to a batch of tensors on the CPU; called from threads, it depends on nothing but the indices.
-    validation: the same for the held-out samples.
-    weights: of the losses in their sum; those not named weigh 1.
-    adversary: a network with an optimiser of its own, fed by `objective.discriminate(adversary, made)`, which returns losses [b].
-    pairs: (model, batch, generator) to the losses of `true` and of `shuffled` pairs at equal times and noises.
-    sample: (averaged model, folder, step): leaves validation samples.
-    export: (averaged model, folder): what `out/model` is to hold.
-    recipe: plain values, written beside the weights.
+    Args:
+        model: the network that is trained.
+        objective: (model, batch, generator) to an object with `losses`, named tensors [b] with one value per sample, NaN where a
+            sample has no such loss; optionally `times`, the pair of noise times, and `discriminator_input`.
+        batch: (indices of samples) to a batch of CPU tensors. Called from threads; it must depend on the indices alone.
+        size: number of training samples.
+        validation: `batch` of the held-out samples.
+        validation_size: number of held-out samples.
+        config: how the model is trained.
+        weights: weight of each loss in their sum; 1 for names that are missing.
+        adversary: a discriminator with an optimiser of its own. It is trained on the losses [b] that
+            `objective.discriminate(adversary, discriminator_input)` returns.
+        compare_pairs: (model, batch, generator) to the losses of `true` and `shuffled` pairs at equal times and noise.
+        sample: (model with averaged weights, folder, step): writes validation samples.
+        export: (model with averaged weights, folder): fills the folder of the exported model. None: `save_pretrained`.
+        recipe: plain values that are written beside the weights.
     """
 
     model: nn.Module
@@ -33,15 +38,10 @@ class Job:
     size: int
     validation: Callable[[Sequence[int]], Any] | None = None
     validation_size: int = 0
-    settings: TrainingConfig = field(default_factory=TrainingConfig)
+    config: TrainingConfig = field(default_factory=TrainingConfig)
     weights: dict[str, float] = field(default_factory=dict)
     adversary: nn.Module | None = None
-    pairs: Callable[..., Any] | None = None
+    compare_pairs: Callable[..., Any] | None = None
     sample: Callable[[nn.Module, Path, int], None] | None = None
     export: Callable[[nn.Module, Path], None] | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
-
-
-def derive_seed(*keys: int | str) -> int:
-    """A seed of 63 bits from anything that counts: the same keys, the same seed, on every machine."""
-    return int.from_bytes(hashlib.blake2b(repr(keys).encode(), digest_size=8).digest(), "little") >> 1

@@ -1,4 +1,4 @@
-"""One training per output folder: a lock that the operating system releases when its process ends, however it ends."""
+"""A lock on the output folder of a training. The operating system releases it when the process ends, however it ends."""
 
 import json
 import os
@@ -11,55 +11,58 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sonovid.core import atomic
-from sonovid.training.distributed import World
+from sonovid.training.distributed import ProcessGroup
 
-LOCK, HOLDER = ".lock", ".lock.json"
-_held: set[Path] = set()
+LOCK_FILE, HOLDER_FILE = ".lock", ".lock.json"
+_locked: set[Path] = set()
 
 
 @contextmanager
 def lock_folder(out: "str | os.PathLike") -> Iterator[None]:
-    """Within the block, no other process trains in the folder `out`, which is created; the processes of one run share the lock.
+    """A context in which no other run can train in a folder. The folder is created.
 
-    A second `held` of the same folder in the same process, inside the first, does nothing.
+    The processes of one run share the lock. A nested call for the same folder in the same process does nothing.
+
+    Args:
+        out: output folder.
 
     Raises:
-        ValueError: another run holds the folder; the message says which process, on which machine, since when.
+        ValueError: another run has locked the folder. The message names its process, its machine and its start.
     """
     out = Path(out).absolute()
-    if out in _held:
+    if out in _locked:
         yield
         return
-    ranks = World.of_this_run()
-    lock = FileLock(out / LOCK, is_singleton=False)
+    group = ProcessGroup.current()
+    lock = FileLock(out / LOCK_FILE, is_singleton=False)
     fault = None
-    if ranks.main:
+    if group.is_main:
         out.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            fault = f"out={out}: {_holder(out)} trains there now; wait for it, stop it, or give another folder"
+            fault = f"out={out}: {_holder(out)} is training there; wait for it, stop it, or use another folder"
         else:
             holder = {"pid": os.getpid(), "machine": platform.node(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-            atomic.write_text(out / HOLDER, json.dumps(holder))
-            # Nobody else writes here, so whatever lies aside was left by killed runs, also of other machines.
+            atomic.write_text(out / HOLDER_FILE, json.dumps(holder))
+            # Nobody else writes here, so all temporary files were left by killed runs, possibly on other machines.
             for folder in (out, out / "samples"):
                 atomic.remove_leftovers(folder, exclusive=True)
-    if fault := ranks.told(fault):
+    if fault := group.broadcast(fault):
         raise ValueError(fault)
-    _held.add(out)
+    _locked.add(out)
     try:
         yield
     finally:
-        _held.discard(out)
-        if ranks.main:
-            (out / HOLDER).unlink(missing_ok=True)
+        _locked.discard(out)
+        if group.is_main:
+            (out / HOLDER_FILE).unlink(missing_ok=True)
             lock.release()
 
 
 def _holder(out: Path) -> str:
-    """Who has the lock, as far as is known: it is taken a moment before its holder is written down."""
+    """The process that has the lock, if known: the lock is taken shortly before its holder is written."""
     with suppress(OSError, ValueError, KeyError):
-        known = json.loads((out / HOLDER).read_text())
+        known = json.loads((out / HOLDER_FILE).read_text())
         return f"process {known['pid']} on {known['machine']} (since {known['since']})"
     return "another process"

@@ -1,4 +1,4 @@
-"""What a run writes down: means of losses by stream, by noise level and by what was given, to a plain file and to TensorBoard."""
+"""Training logs: mean losses by stream, noise level and conditioning, written to `log.jsonl` and TensorBoard."""
 
 import json
 import logging
@@ -15,14 +15,18 @@ from sonovid.core.av import AV
 
 log = logging.getLogger(__name__)
 
+# Bins of the noise time.
 BINS = 8
 
 
 class LossMeter:
-    """Sums of per-sample losses, on the device, until they are asked for: nothing waits for a step to end.
+    """Running means of per-sample losses. The sums stay on the device, so no step waits for the GPU.
 
-    A loss named "video" or "audio", or beginning so ("audio_bound"), is also told apart by its stream's noise time, in eight
-    equal bins of [0, 1], and by whether the other stream was given clean.
+    Losses whose name starts with a stream ("video", "audio_bound") are also averaged by the noise time of the stream, in eight
+    equal bins of [0, 1], and by whether the other stream was a clean condition ("given") or not ("together").
+
+    Args:
+        device: where the losses are.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -31,7 +35,12 @@ class LossMeter:
 
     @torch.no_grad()
     def add(self, losses: dict[str, Tensor], times: AV | None) -> None:
-        """Take in one batch of losses, [b] each, NaN where unscored, at noise times [b] or [b steps]."""
+        """Add the losses of one batch.
+
+        Args:
+            losses: by name, [b] each, NaN for samples without the loss.
+            times: noise times of each stream, [b] or [b frames]; None: without.
+        """
         levels = None if times is None else times.map(lambda t: t.float().flatten(1).amax(1) if t.ndim > 1 else t.float())
         for name, loss in losses.items():
             cells = torch.zeros(len(loss), dtype=torch.long, device=self.device)
@@ -46,17 +55,25 @@ class LossMeter:
             total.index_add_(1, cells, values * scored)
 
     def take(self, reduce: Callable[[Tensor], Tensor] = lambda x: x) -> dict[str, float]:
-        """The means since the last call, over all processes when `reduce` sums over them, and begin again."""
+        """Return the means since the last call and reset them.
+
+        Args:
+            reduce: sums a tensor over all processes. All of them must call this method then.
+
+        Returns:
+            Means under the names "loss/NAME", "loss_together/NAME", "loss_given/NAME", "loss_together_at/NAME/TIME" and
+            "loss_given_at/NAME/TIME", with TIME the centre of a bin.
+        """
         means = {}
         for name, total in sorted(self.sums.items()):
             sums, counts = reduce(total).cpu().reshape(2, 2, BINS)
             means[f"loss/{name}"] = _mean(sums.sum(), counts.sum())
             if name.split("_")[0] not in AV._fields:
                 continue
-            for way, label in enumerate(("together", "given")):
-                means[f"loss_{label}/{name}"] = _mean(sums[way].sum(), counts[way].sum())
+            for index, label in enumerate(("together", "given")):
+                means[f"loss_{label}/{name}"] = _mean(sums[index].sum(), counts[index].sum())
                 for i in range(BINS):
-                    means[f"loss_{label}_at/{name}/{(i + 0.5) / BINS:.4f}"] = _mean(sums[way, i], counts[way, i])
+                    means[f"loss_{label}_at/{name}/{(i + 0.5) / BINS:.4f}"] = _mean(sums[index, i], counts[index, i])
         self.sums.clear()
         return {name: value for name, value in means.items() if value is not None}
 
@@ -66,9 +83,12 @@ def _mean(total: Tensor, count: Tensor) -> float | None:
 
 
 class TrainingLog:
-    """`log.jsonl`, one object a line, and TensorBoard's files where that is installed.
+    """Writes `log.jsonl`, one object per line, and TensorBoard files if TensorBoard is installed.
 
-    Lines after `step`, which a killed run had written beyond its last checkpoint, are taken out before the first new one.
+    Args:
+        out: folder of the run.
+        step: the step from which a run is resumed. Lines after it, which a killed run wrote after its last checkpoint, are
+            removed.
     """
 
     def __init__(self, out: Path, *, step: int = 0) -> None:
@@ -79,8 +99,14 @@ class TrainingLog:
         self.board = _board(out / "tensorboard", step)
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
-        """One line: what kind it is ("train", "validation"), its step and named numbers."""
-        with atomic.disk_full_errors(self.path, "the checkpoints are whole"):
+        """Write one line.
+
+        Args:
+            kind: "train" or "validation".
+            step: number of steps done.
+            values: by name.
+        """
+        with atomic.disk_full_errors(self.path, "the checkpoints are intact"):
             with open(self.path, "a") as file:
                 file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
             if self.board is not None:
@@ -95,7 +121,7 @@ class TrainingLog:
 
 
 def _step_of(line: str) -> int | float:
-    """The step of a line; a line that a kill cut short is after every step."""
+    """The step of a line; infinity for a truncated line."""
     try:
         return json.loads(line)["step"]
     except (ValueError, KeyError, TypeError):
@@ -106,11 +132,11 @@ def _board(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        log.warning("TensorBoard is not installed (pip install 'sonovid[train]'); the losses go to log.jsonl alone")
+        log.warning("TensorBoard is not installed (pip install 'sonovid[train]'); losses are written to log.jsonl only")
         return None
     return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
 
 def read_log(path: Path, kind: str = "train") -> list[dict[str, Any]]:
-    """The lines of one kind in a `log.jsonl`, in order."""
+    """The lines of one kind in a `log.jsonl`."""
     return [entry for entry in map(json.loads, Path(path).read_text().splitlines()) if entry["kind"] == kind]

@@ -1,5 +1,6 @@
-"""Optimisers: AdamW, or Muon for the matrices of a network with AdamW for all else."""
+"""Optimisers: AdamW, or Muon for the matrices of a network and AdamW for the rest; the learning rate schedule."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,31 +11,37 @@ from sonovid.training.config import TrainingConfig
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
-    """Muon (Jordan et al. 2024) on matrices, AdamW on the rest, as one optimiser with one state.
+    """Muon (Jordan et al. 2024) for matrices and AdamW for the rest, as one optimiser with one state.
 
-    Muon's steps are scaled to the root mean square of AdamW's (Liu et al. 2025, eq. 4), so that both take rates of one kind;
-    groups of matrices carry `scale`, by which their rate exceeds the others'. Kernels of convolutions are taken as matrices from
-    all that a place sees to the channels that it gives.
+    Muon's updates are scaled to the RMS of AdamW's (Liu et al. 2025, eq. 4), so both use learning rates of the same magnitude. A
+    convolution kernel is treated as a matrix [out channels, all other axes].
+
+    Args:
+        matrices: parameters for Muon. Their group has the key `scale`, the factor of its learning rate.
+        rest: parameter groups for AdamW.
+        rate: learning rate.
+        decay: weight decay of Muon.
+        config: gives `matrix_rate` and `betas`.
     """
 
     def __init__(
-        self, matrices: Iterable[Tensor], rest: list[dict[str, Any]], *, rate: float, decay: float, settings: TrainingConfig
+        self, matrices: Iterable[Tensor], rest: list[dict[str, Any]], *, rate: float, decay: float, config: TrainingConfig
     ):
-        scale = settings.matrix_rate
+        scale = config.matrix_rate
         matrices = list(matrices)
-        # A copy where the kernel is not contiguous (channels last), so that a checkpoint has one form whatever the memory's.
+        # The view is a copy if the kernel is not contiguous (channels last). The checkpoint is the same for every memory format.
         self.kernels = [(p, p.detach().reshape(p.shape[0], -1)) for p in matrices if p.ndim > 2]
         views = {id(p): view for p, view in self.kernels}
         matrices = [views.get(id(p), p) for p in matrices]
         self.muon = torch.optim.Muon(
             [{"params": matrices, "scale": scale}], lr=rate * scale, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
         )
-        self.adamw = torch.optim.AdamW(rest, lr=rate, betas=settings.betas)
+        self.adamw = torch.optim.AdamW(rest, lr=rate, betas=config.betas)
         super().__init__([*self.muon.param_groups, *self.adamw.param_groups], {})
         self._share()
 
     def _share(self) -> None:
-        """Both optimisers work on this one's groups and state, so that a checkpoint of it is one of both."""
+        """Let both optimisers share the groups and the state of this one, so that its checkpoint contains both."""
         self.muon.param_groups, self.adamw.param_groups = self.param_groups[:1], self.param_groups[1:]
         self.muon.state = self.adamw.state = self.state
 
@@ -43,14 +50,14 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self._share()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients, the kernels' own among them."""
+        """Clear all gradients, including those of the kernels that Muon sees as views."""
         super().zero_grad(set_to_none)
         for kernel, _ in self.kernels:
             kernel.grad = None
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One step of both."""
+        """One step of both optimisers."""
         assert closure is None
         for kernel, view in self.kernels:
             view.grad = None if kernel.grad is None else kernel.grad.reshape(view.shape)
@@ -63,33 +70,41 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self.adamw.step()
 
 
-def build_optimizer(model: nn.Module, rate: float, settings: TrainingConfig, device: torch.device) -> torch.optim.Optimizer:
-    """The optimiser that the settings name; matrices and kernels decay, biases, norms and embeddings of one axis do not.
+def build_optimizer(model: nn.Module, rate: float, config: TrainingConfig, device: torch.device) -> torch.optim.Optimizer:
+    """Build the optimiser of the config.
 
-    Muon takes the weights of linear maps in lists of blocks, and with "muon_kernels" those of all convolutions inside blocks
-    instead; the first and last maps are left to AdamW, as its authors advise.
+    Parameters with two or more axes have weight decay, vectors (biases, norms) have none. "muon" gives the linear layers inside
+    lists of blocks to Muon, "muon_kernels" the convolutions inside blocks instead. The first and last layers use AdamW, as the
+    authors of Muon advise.
+
+    Args:
+        model: the network; only its trainable parameters are optimised.
+        rate: learning rate.
+        config: see `TrainingConfig`.
+        device: where the parameters are.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
-    inner = {"muon": _maps_in_lists, "muon_kernels": _kernels_in_blocks}.get(settings.optimizer, lambda _: set())(model)
+    inner = {"muon": _linear_weights_in_blocks, "muon_kernels": _kernels_in_blocks}.get(config.optimizer, lambda _: set())(model)
     matrices = [p for p in trained if id(p) in inner]
     others = [p for p in trained if id(p) not in inner]
     groups = [
-        {"params": [p for p in others if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in others if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
     ]
     groups = [g for g in groups if g["params"]]
     if matrices:
-        return MuonWithAdamW(matrices, groups, rate=rate, decay=settings.weight_decay, settings=settings)
-    return torch.optim.AdamW(groups, lr=rate, betas=settings.betas, fused=device.type == "cuda")
+        return MuonWithAdamW(matrices, groups, rate=rate, decay=config.weight_decay, config=config)
+    return torch.optim.AdamW(groups, lr=rate, betas=config.betas, fused=device.type == "cuda")
 
 
-def _maps_in_lists(model: nn.Module) -> set[int]:
+def _linear_weights_in_blocks(model: nn.Module) -> set[int]:
+    """Ids of the weights of linear layers inside lists of blocks."""
     lists = [blocks for blocks in model.modules() if isinstance(blocks, nn.ModuleList)]
     return {id(layer.weight) for blocks in lists for layer in blocks.modules() if isinstance(layer, nn.Linear)}
 
 
 def _kernels_in_blocks(model: nn.Module) -> set[int]:
-    """Kernels of convolutions inside the members of a sequence; a member that is a convolution itself is a first or last map."""
+    """Ids of the kernels of convolutions inside blocks. A convolution directly in a sequence is a first or last layer."""
     kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
     members = [member for chain in model.modules() if isinstance(chain, nn.Sequential | nn.ModuleList) for member in chain]
     return {
@@ -99,3 +114,20 @@ def _kernels_in_blocks(model: nn.Module) -> set[int]:
         for layer in member.modules()
         if isinstance(layer, kinds)
     }
+
+
+def learning_rate(config: TrainingConfig, step: int, progress: float) -> float:
+    """Factor of the learning rate: linear warm-up, then decay.
+
+    Args:
+        config: see `TrainingConfig`.
+        step: number of steps done.
+        progress: how far the run is, in [0, 1]; used by the cosine decay.
+    """
+    warm_up = min(1.0, (step + 1) / config.warm_up) if config.warm_up else 1.0
+    if config.decay == "constant":
+        return warm_up
+    if config.decay == "staircase":
+        return warm_up * max(config.final_rate, config.decay_factor ** (step // config.decay_every))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return warm_up * (config.final_rate + (1 - config.final_rate) * cosine)

@@ -1,4 +1,4 @@
-"""The perceptual distance of pictures on VGG16's features, with weights that the user brings (LPIPS, Zhang et al. 2018)."""
+"""LPIPS, a perceptual distance of images on VGG16 features (Zhang et al. 2018). The user provides the weights."""
 
 from pathlib import Path
 
@@ -8,18 +8,14 @@ from jaxtyping import Float
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-# Channels of VGG16's convolutions, by stage; a stage ends where its features are compared, and a pooling follows.
+# Channels of the convolutions of VGG16 by stage. Features are compared at the end of each stage, before its pooling.
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-# What pictures in [-1, 1] are centred and scaled by.
+# Normalisation of images in [-1, 1].
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 
 
 class LPIPS(nn.Module):
-    """Differences of normalised features after each of five stages, weighed by channel, averaged over places and summed.
-
-    The weights' names are the published ones: `features.N.weight` and `.bias` of VGG16's convolutions, and `linI.model.1.weight`
-    of the weighing of stage I, in one safetensors file.
-    """
+    """LPIPS: squared differences of normalised features, weighted by channel, averaged over positions, summed over stages."""
 
     shift: Tensor
     scale: Tensor
@@ -28,21 +24,21 @@ class LPIPS(nn.Module):
         super().__init__()
         layers: dict[str, nn.Module] = {}
         self.ends: list[int] = []
-        at, place = 3, 0
+        channels, index = 3, 0
         for stage in STAGES:
             for width in stage:
-                layers[str(place)] = nn.Conv2d(at, width, 3, padding=1)
-                at, place = width, place + 2
-            self.ends.append(place - 2)
-            place += 1
+                layers[str(index)] = nn.Conv2d(channels, width, 3, padding=1)
+                channels, index = width, index + 2
+            self.ends.append(index - 2)
+            index += 1
         self.features = nn.ModuleDict(layers)
         self.weighing = nn.ModuleList(nn.Conv2d(stage[-1], 1, 1, bias=False) for stage in STAGES)
         self.register_buffer("shift", torch.tensor(SHIFT)[:, None, None], persistent=False)
         self.register_buffer("scale", torch.tensor(SCALE)[:, None, None], persistent=False)
 
-    def stages(self, pictures: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        """Features of pictures in [-1, 1] after each stage, of unit length at every place."""
-        x, found = (pictures - self.shift) / self.scale, []
+    def stages(self, images: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
+        """Features of images in [-1, 1] after each stage, normalised to unit length over the channels."""
+        x, found = (images - self.shift) / self.scale, []
         for name, layer in self.features.items():
             x = F.relu(layer(x))
             if int(name) in self.ends:
@@ -50,32 +46,36 @@ class LPIPS(nn.Module):
                 x = F.max_pool2d(x, 2)
         return found
 
-    def forward(self, made: Float[Tensor, "b 3 h w"], true: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b"]:
-        """The distance of pictures, at least 16 pixels on a side; zero for the same ones."""
-        parts = zip(self.weighing, self.stages(made), self.stages(true), strict=True)
-        return torch.stack([weigh((a - b).square()).mean((1, 2, 3)) for weigh, a, b in parts]).sum(0)
+    def forward(self, images: Float[Tensor, "b 3 h w"], reference: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b"]:
+        """The distance of images in [-1, 1] with sides of at least 16 pixels; zero for equal images."""
+        parts = zip(self.weighing, self.stages(images), self.stages(reference), strict=True)
+        return torch.stack([weight((a - b).square()).mean((1, 2, 3)) for weight, a, b in parts]).sum(0)
 
     @classmethod
-    def from_file(cls, path: "str | Path") -> "PerceptualDistance":
-        """The distance with weights from a file, frozen.
+    def from_file(cls, path: "str | Path") -> "LPIPS":
+        """Load the weights from a file and freeze them.
+
+        Args:
+            path: a safetensors file with the published names: `features.N.weight` and `.bias` of the convolutions of VGG16, and
+                `linI.model.1.weight` of the channel weights of stage I.
 
         Raises:
-            ValueError: no safetensors file, or a tensor is missing in it or has another shape.
+            ValueError: the file is not a safetensors file, or a tensor is missing or has another shape.
         """
         path = Path(path).expanduser()
         if not path.is_file() or path.suffix != ".safetensors":
             raise ValueError(f"perceived={path}: expected a .safetensors file with the weights of VGG16 and of LPIPS")
-        given, distance = load_file(path), cls()
-        renamed = {name: name.replace("weighing.", "lin").replace(".weight", ".model.1.weight") for name in _weighing()}
+        weights, distance = load_file(path), cls()
+        renamed = {name: name.replace("weighing.", "lin").replace(".weight", ".model.1.weight") for name in _channel_weights()}
         state = {}
         for name, own in distance.state_dict().items():
             published = renamed.get(name, name)
-            if published not in given or given[published].shape != own.shape:
-                raise ValueError(f"perceived={path}: {published} of shape {tuple(own.shape)} is not in it")
-            state[name] = given[published].float()
+            if published not in weights or weights[published].shape != own.shape:
+                raise ValueError(f"perceived={path}: contains no {published} of shape {tuple(own.shape)}")
+            state[name] = weights[published].float()
         distance.load_state_dict(state)
         return distance.eval().requires_grad_(False)
 
 
-def _weighing() -> list[str]:
+def _channel_weights() -> list[str]:
     return [f"weighing.{i}.weight" for i in range(len(STAGES))]

@@ -1,4 +1,4 @@
-"""What the codecs regress: frames, mel spectrograms and waveforms from what is left of them."""
+"""Objectives of the codecs: reconstruct frames, clips, log-mel spectrograms and waveforms. Also PSNR and spectral distances."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,38 +14,47 @@ from sonovid.codecs.mel import LogMel
 
 @dataclass(frozen=True)
 class ReconstructionOutput:
-    """Losses of one batch, one value per sample, and what an adversary is to judge: the true and the made one."""
+    """Output of a reconstruction objective.
+
+    Args:
+        losses: by name, [b] each.
+        discriminator_input: real and reconstructed samples, or None without an adversary.
+    """
 
     losses: dict[str, Tensor]
-    made: tuple[Tensor, ...] | None = None
+    discriminator_input: tuple[Tensor, ...] | None = None
 
 
 def per_sample(x: Float[Tensor, "b *rest"]) -> Float[Tensor, "b"]:
-    """The mean of everything but the batch."""
+    """The mean over all axes but the first."""
     return x.flatten(1).mean(1)
 
 
 def kl_to_standard_normal(mean: Float[Tensor, "b *x"], log_variance: Float[Tensor, "b *x"]) -> Float[Tensor, "b"]:
-    """Kullback-Leibler divergence of N(mean, variance) from N(0, 1), averaged over the cells (Kingma & Welling 2014, app. B)."""
+    """KL(N(mean, variance) || N(0, 1)), averaged over the latents of a sample (Kingma & Welling 2014, app. B)."""
     return per_sample(0.5 * (mean**2 + log_variance.exp() - 1 - log_variance))
 
 
 def sample_posterior(mean: Tensor, log_variance: Tensor, generator: torch.Generator | None) -> Tensor:
-    """A sample of the posterior, by the reparameterisation."""
+    """A sample of the posterior N(mean, variance), reparameterised."""
     noise = torch.randn(mean.shape, generator=generator, device=mean.device)
     return mean + (0.5 * log_variance).exp() * noise
 
 
 def pixel_differences(frames: Float[Tensor, "b c *t h w"]) -> tuple[Tensor, Tensor]:
-    """Differences of neighbouring pixels, across and down."""
+    """Differences of neighbouring pixels, along the width and along the height."""
     return frames.diff(dim=-1), frames.diff(dim=-2)
 
 
 @dataclass(frozen=True)
 class FrameReconstruction:
-    """Frames through a frame autoencoder: absolute error of pixels and of edges, and the posterior's divergence.
+    """Objective of a frame autoencoder: L1 error of pixels and of pixel differences, and the KL divergence.
 
-    batch: a mapping with `frames`, float [b 3 t h w] in [-1, 1]. kl, edge: weights.
+    A batch has `frames`, float [b 3 t h w] in [-1, 1].
+
+    Args:
+        kl: weight of the KL divergence.
+        edge: weight of the error of pixel differences.
     """
 
     kl: float = 1e-4
@@ -54,31 +63,40 @@ class FrameReconstruction:
     def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
         frames = batch["frames"]
         mean, log_variance = model.posterior(frames)
-        made = model.decode(sample_posterior(mean, log_variance, generator)).float()
-        sharp = torch.stack(
-            [per_sample((a - b).abs()) for a, b in zip(pixel_differences(made), pixel_differences(frames), strict=True)]
-        ).sum(0)
+        reconstructed = model.decode(sample_posterior(mean, log_variance, generator)).float()
+        sides = zip(pixel_differences(reconstructed), pixel_differences(frames), strict=True)
+        edge_error = torch.stack([per_sample((a - b).abs()) for a, b in sides]).sum(0)
         losses = {
-            "pixels": per_sample((made - frames).abs()),
-            "edges": self.edge * sharp,
+            "pixels": per_sample((reconstructed - frames).abs()),
+            "edges": self.edge * edge_error,
             "kl": self.kl * kl_to_standard_normal(mean, log_variance),
         }
         return ReconstructionOutput(losses)
 
 
 def motion_mask(frames: Float[Tensor, "b c t h w"], threshold: float = 0.12) -> Float[Tensor, "b 1 t h w"]:
-    """One where any channel differs from the clip's median over time by more than `threshold` of the full range, else zero."""
-    still = frames.median(dim=2, keepdim=True).values
-    return ((frames - still).abs().amax(1, keepdim=True) > 2 * threshold).to(frames.dtype)
+    """Mask of moving pixels: 1 where any channel differs from the median over time by more than `threshold`, else 0.
+
+    Args:
+        frames: clips in [-1, 1].
+        threshold: share of the full range.
+    """
+    background = frames.median(dim=2, keepdim=True).values
+    return ((frames - background).abs().amax(1, keepdim=True) > 2 * threshold).to(frames.dtype)
 
 
 @dataclass(frozen=True)
 class VideoReconstruction:
-    """Clips through a video autoencoder: errors of pixels and edges at two scales, moving parts weighted, and the divergence.
+    """Objective of a video autoencoder: errors of pixels and pixel differences, weighted by motion, and the KL divergence.
 
-    batch: a mapping with `frames`, float [b 3 t h w] in [-1, 1]. kl, edge, coarse: weights of the divergence, of the edges and of
-    the pixels at a quarter of the size. motion: how much more a moving pixel and its neighbourhood weigh than a still one.
-    square: weight of the squared error, in units of the absolute one.
+    A batch has `frames`, float [b 3 t h w] in [-1, 1].
+
+    Args:
+        kl: weight of the KL divergence.
+        edge: weight of the error of pixel differences.
+        coarse: weight of the error at a quarter of the size.
+        motion: additional weight of moving pixels and their neighbourhood.
+        square: weight of the squared error, relative to the absolute error.
     """
 
     kl: float = 1e-4
@@ -90,10 +108,10 @@ class VideoReconstruction:
     def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
         frames = batch["frames"]
         mean, log_variance = model.posterior(frames)
-        made = model.decode(sample_posterior(mean, log_variance, generator)).float()
-        near = F.max_pool3d(motion_mask(frames), (1, 5, 5), 1, (0, 2, 2))
-        weight = 1 + self.motion * near
-        error = made - frames
+        reconstructed = model.decode(sample_posterior(mean, log_variance, generator)).float()
+        moving = F.max_pool3d(motion_mask(frames), (1, 5, 5), 1, (0, 2, 2))
+        weight = 1 + self.motion * moving
+        error = reconstructed - frames
         across, down = pixel_differences(error)
         small = F.avg_pool3d(error, (1, 4, 4))
         losses = {
@@ -108,9 +126,14 @@ class VideoReconstruction:
 
 @dataclass(frozen=True)
 class MelReconstruction:
-    """Log-mel frames through a mel autoencoder: absolute error of levels and of their rise in time, and the divergence.
+    """Objective of a mel autoencoder: L1 error of the log-mel spectrogram and of its time differences, and the KL divergence.
 
-    batch: a mapping with `waveform`, float [b n] in [-1, 1]. kl, rise: weights.
+    A batch has `waveform`, float [b n] in [-1, 1].
+
+    Args:
+        log_mel: the spectrogram.
+        kl: weight of the KL divergence.
+        rise: weight of the error of time differences.
     """
 
     log_mel: LogMel = field(default_factory=LogMel)
@@ -121,29 +144,35 @@ class MelReconstruction:
         with torch.no_grad(), torch.autocast(batch["waveform"].device.type, enabled=False):
             mel = self.log_mel(batch["waveform"].float())
         mean, log_variance = model.posterior(mel)
-        made = model.decode(sample_posterior(mean, log_variance, generator)).float()
+        reconstructed = model.decode(sample_posterior(mean, log_variance, generator)).float()
         losses = {
-            "levels": per_sample((made - mel).abs()),
-            "rise": self.rise * per_sample((made.diff(dim=-1) - mel.diff(dim=-1)).abs()),
+            "levels": per_sample((reconstructed - mel).abs()),
+            "rise": self.rise * per_sample((reconstructed.diff(dim=-1) - mel.diff(dim=-1)).abs()),
             "kl": self.kl * kl_to_standard_normal(mean, log_variance),
         }
         return ReconstructionOutput(losses)
 
 
 def spectral_magnitudes(wave: Float[Tensor, "b n"], n_fft: int) -> Float[Tensor, "b f l"]:
-    """Magnitudes of the short-time Fourier transform with hops of a quarter of the window."""
+    """Magnitudes of the short-time Fourier transform with a hop of a quarter of the window."""
     spectrum = torch.stft(wave, n_fft, n_fft // 4, n_fft, torch.hann_window(n_fft, device=wave.device), return_complex=True)
     return (spectrum.real.square() + spectrum.imag.square() + 1e-8).sqrt()
 
 
 def multi_resolution_stft_loss(
-    made: Float[Tensor, "b n"], true: Float[Tensor, "b n"], sizes: Sequence[int] = (128, 512, 2048)
+    generated: Float[Tensor, "b n"], real: Float[Tensor, "b n"], sizes: Sequence[int] = (128, 512, 2048)
 ) -> Float[Tensor, "b"]:
-    """Spectral convergence and log-magnitude distance over several windows (Yamamoto et al. 2020, eqs. 4-6), without unit."""
+    """Multi-resolution STFT loss: spectral convergence and log-magnitude distance (Yamamoto et al. 2020, eqs. 4-6).
+
+    Args:
+        generated: waveforms.
+        real: reference waveforms.
+        sizes: window lengths in samples.
+    """
     parts = []
     for size in sizes:
-        a, b = spectral_magnitudes(made, size), spectral_magnitudes(true, size)
-        # The norm of the difference over that of the truth; a floor keeps near-silence from weighing without bound.
+        a, b = spectral_magnitudes(generated, size), spectral_magnitudes(real, size)
+        # Relative norm of the difference; the floor bounds the weight of near-silence.
         convergence = (a - b).flatten(1).norm(dim=1) / b.flatten(1).norm(dim=1).clamp(min=1.0)
         logs = per_sample((a.clamp(min=1e-3).log() - b.clamp(min=1e-3).log()).abs())
         parts.append(convergence + logs)
@@ -151,7 +180,12 @@ def multi_resolution_stft_loss(
 
 
 class SpectrogramDiscriminator(nn.Module):
-    """One discriminator per resolution on magnitudes of the transform (Jang et al. 2021, UnivNet, in a small size)."""
+    """A small discriminator per STFT resolution (UnivNet, Jang et al. 2021).
+
+    Args:
+        sizes: window lengths in samples.
+        width: channels.
+    """
 
     def __init__(self, sizes: Sequence[int] = (256, 512, 1024), width: int = 24):
         super().__init__()
@@ -171,8 +205,8 @@ class SpectrogramDiscriminator(nn.Module):
         self.networks = nn.ModuleList(network() for _ in self.sizes)
 
     def forward(self, wave: Float[Tensor, "b n"]) -> list[list[Tensor]]:
-        """For each resolution, the features of every layer, the last being the verdict."""
-        found = []
+        """For each resolution the features of all layers; the last are the discriminator's output."""
+        outputs = []
         for size, layers in zip(self.sizes, self.networks, strict=True):
             with torch.autocast(wave.device.type, enabled=False):
                 x = spectral_magnitudes(wave.float(), size)[:, None].clamp(min=1e-4).log() / 4
@@ -180,73 +214,79 @@ class SpectrogramDiscriminator(nn.Module):
             for i, layer in enumerate(cast(nn.ModuleList, layers)):
                 x = layer(x if i == 0 else F.leaky_relu(x, 0.1))
                 features.append(x)
-            found.append(features)
-        return found
+            outputs.append(features)
+        return outputs
 
 
 @dataclass(frozen=True)
 class VocoderObjective:
-    """Waveforms from their log-mel frames: mel and multi-resolution distances, and an adversary where one is given.
+    """Objective of a vocoder: mel distance, multi-resolution STFT loss, and a least-squares GAN with feature matching.
 
-    batch: a mapping with `waveform`, float [b n] in [-1, 1]. The adversary's part is least-squares with feature matching
-    (Kumar et al. 2019; Kong et al. 2020, eqs. 1-5). through: an autoencoder that half of the mel frames pass first, so that the
-    vocoder learns the frames it will get. mel, adversarial, matching: weights.
+    A batch has `waveform`, float [b n] in [-1, 1]. For the GAN, see Kumar et al. 2019 and Kong et al. 2020, eqs. 1-5.
+
+    Args:
+        log_mel: the spectrogram that the vocoder takes.
+        adversary: the discriminator. None: no GAN.
+        mel_autoencoder: an autoencoder that half of the spectrograms pass first, so the vocoder learns what it will decode.
+        mel: weight of the mel distance.
+        adversarial: weight of the adversarial loss.
+        matching: weight of feature matching.
     """
 
     log_mel: LogMel = field(default_factory=LogMel)
     adversary: SpectrogramDiscriminator | None = None
-    through: Any = None
+    mel_autoencoder: Any = None
     mel: float = 1.0
     adversarial: float = 0.1
     matching: float = 0.2
 
     def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
-        true = batch["waveform"].float()
-        with torch.autocast(true.device.type, enabled=False), torch.no_grad():
-            mel = self.log_mel(true)
+        real = batch["waveform"].float()
+        with torch.autocast(real.device.type, enabled=False), torch.no_grad():
+            mel = self.log_mel(real)
         source = mel
-        if self.through is not None:
+        if self.mel_autoencoder is not None:
             with torch.no_grad():
-                rebuilt = self.through.decode(self.through.encode(mel))
-            # Half of the samples as they are, so that the vocoder also serves recorded sound.
-            plain = torch.rand(len(mel), generator=generator, device=mel.device) < 0.5
-            source = torch.where(plain[:, None, None], mel, rebuilt)
-        made = model(source)
-        with torch.autocast(true.device.type, enabled=False):
-            made = made.float()
+                rebuilt = self.mel_autoencoder.decode(self.mel_autoencoder.encode(mel))
+            # The other half is left as it is, so that the vocoder also works for recorded audio.
+            unchanged = torch.rand(len(mel), generator=generator, device=mel.device) < 0.5
+            source = torch.where(unchanged[:, None, None], mel, rebuilt)
+        generated = model(source)
+        with torch.autocast(real.device.type, enabled=False):
+            generated = generated.float()
             losses = {
-                "mel": self.mel * per_sample((self.log_mel(made) - mel).abs()),
-                "spectrum": multi_resolution_stft_loss(made, true),
+                "mel": self.mel * per_sample((self.log_mel(generated) - mel).abs()),
+                "spectrum": multi_resolution_stft_loss(generated, real),
             }
         if self.adversary is not None:
-            losses |= self._adversarial(made, true)
-        return ReconstructionOutput(losses, (true, made.detach()))
+            losses |= self._adversarial_losses(generated, real)
+        return ReconstructionOutput(losses, (real, generated.detach()))
 
-    def _adversarial(self, made: Tensor, true: Tensor) -> dict[str, Tensor]:
+    def _adversarial_losses(self, generated: Tensor, real: Tensor) -> dict[str, Tensor]:
         assert self.adversary is not None
-        judged = self.adversary(made)
+        outputs = self.adversary(generated)
         with torch.no_grad():
-            reference = self.adversary(true)
-        verdict = torch.stack([per_sample((r[-1].float() - 1) ** 2) for r in judged]).mean(0)
-        pairs = [(a, b) for r, s in zip(judged, reference, strict=True) for a, b in zip(r[:-1], s[:-1], strict=True)]
+            reference = self.adversary(real)
+        verdict = torch.stack([per_sample((r[-1].float() - 1) ** 2) for r in outputs]).mean(0)
+        pairs = [(a, b) for r, s in zip(outputs, reference, strict=True) for a, b in zip(r[:-1], s[:-1], strict=True)]
         features = torch.stack([per_sample((a - b).abs().float()) for a, b in pairs]).mean(0)
         return {"verdict": self.adversarial * verdict, "features": self.matching * features}
 
-    def discriminate(self, adversary: nn.Module, made: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """What the adversary regresses: one for the true sounds, zero for the made ones."""
-        true, false = (adversary(wave) for wave in made)
+    def discriminate(self, adversary: nn.Module, pair: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Least-squares losses of the discriminator: target 1 for real waveforms, 0 for generated ones."""
+        real, fake = (adversary(wave) for wave in pair)
         return {
-            "true": torch.stack([per_sample((r[-1].float() - 1) ** 2) for r in true]).mean(0),
-            "made": torch.stack([per_sample(r[-1].float() ** 2) for r in false]).mean(0),
+            "true": torch.stack([per_sample((r[-1].float() - 1) ** 2) for r in real]).mean(0),
+            "made": torch.stack([per_sample(r[-1].float() ** 2) for r in fake]).mean(0),
         }
 
 
-def psnr_moving(made: Float[Tensor, "b c t h w"], true: Float[Tensor, "b c t h w"]) -> Tensor:
-    """Peak signal-to-noise ratio in dB over all pixels that move in the true clips; NaN where none does."""
-    mask = motion_mask(true).expand_as(true)
-    return 10 * torch.log10(4 * mask.sum() / (mask * (made.clamp(-1, 1) - true) ** 2).sum())
+def psnr_moving(reconstructed: Float[Tensor, "b c t h w"], real: Float[Tensor, "b c t h w"]) -> Tensor:
+    """PSNR in dB over all pixels that move in the real clips (`motion_mask`); NaN if none does."""
+    mask = motion_mask(real).expand_as(real)
+    return 10 * torch.log10(4 * mask.sum() / (mask * (reconstructed.clamp(-1, 1) - real) ** 2).sum())
 
 
-def psnr(made: Float[Tensor, "b *x"], true: Float[Tensor, "b *x"]) -> Float[Tensor, "b"]:
-    """Peak signal-to-noise ratio in dB of values in [-1, 1]."""
-    return 10 * torch.log10(4 / per_sample((made.clamp(-1, 1) - true) ** 2).clamp(min=1e-10))
+def psnr(reconstructed: Float[Tensor, "b *x"], real: Float[Tensor, "b *x"]) -> Float[Tensor, "b"]:
+    """PSNR in dB of each sample, for values in [-1, 1]."""
+    return 10 * torch.log10(4 / per_sample((reconstructed.clamp(-1, 1) - real) ** 2).clamp(min=1e-10))

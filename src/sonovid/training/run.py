@@ -1,10 +1,10 @@
-"""The state of one run: the model, its optimiser, its averaged weights, and how all of them are saved and come back."""
+"""The state of a training run: model, optimisers, EMA weights and step count, and their checkpoints."""
 
 import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,195 +15,160 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from sonovid.core import atomic
-from sonovid.core.av import AV
-from sonovid.diffusion.objective import LossOutput, total_loss
 from sonovid.training import checkpoint, frozen_weights, optimizers
+from sonovid.training.batches import MicroBatch, SampleOrder
 from sonovid.training.config import TrainingConfig
-from sonovid.training.distributed import World
+from sonovid.training.distributed import ProcessGroup
 from sonovid.training.ema import EMA, trainable_parameters
 from sonovid.training.gradient_checkpointing import enable_gradient_checkpointing
 from sonovid.training.initialization import freeze_other_stream, initialize_from
-from sonovid.training.job import Job, derive_seed
+from sonovid.training.job import Job
 from sonovid.training.logs import LossMeter
+from sonovid.training.objective_modules import AdversaryModule, ObjectiveModule
 
 log = logging.getLogger(__name__)
 
 
-class SampleOrder:
-    """Which samples a step takes: position after position through one permutation per epoch, drawn from (seed, epoch)."""
+def resolve_accumulation(config: TrainingConfig, processes: int) -> TrainingConfig:
+    """Set `accumulate` so that one step of all processes takes `global_batch` samples.
 
-    def __init__(self, size: int, seed: int) -> None:
-        if size < 1:
-            raise ValueError("training data: got no clips; expected at least one")
-        self.size, self.seed = size, seed
-        self._epochs: dict[int, Tensor] = {}
-
-    def __call__(self, first: int, count: int) -> list[int]:
-        """The indices of the samples at the positions first, first + 1, ..., counted from the beginning of the run."""
-        return [int(self._epoch(position // self.size)[position % self.size]) for position in range(first, first + count)]
-
-    def _epoch(self, epoch: int) -> Tensor:
-        if epoch not in self._epochs:
-            self._epochs = {e: p for e, p in self._epochs.items() if e >= epoch - 1}
-            generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
-            self._epochs[epoch] = torch.randperm(self.size, generator=generator)
-        return self._epochs[epoch]
-
-
-class LossModule(nn.Module):
-    """A model with its objective as one module, so that distribution and precision wrap whatever methods the objective calls."""
-
-    def __init__(self, model: nn.Module, objective: Callable, weights: dict[str, float], streams: str = "both") -> None:
-        super().__init__()
-        self.model, self.objective, self.weights = model, objective, weights
-        self.left_out = {stream for stream in AV._fields if streams not in ("both", stream)}
-
-    def forward(self, batch: Any, generator: torch.Generator) -> tuple:
-        """The loss to descend, the losses [b] by name, the noise times, and what an adversary judges."""
-        scored = self.objective(self.model, batch, generator)
-        times = getattr(scored, "times", None)
-        # Losses of a stream that is not trained are still logged ("video", "video_bound").
-        silent = {name: 0.0 for name in scored.losses if name.split("_")[0] in self.left_out}
-        loss = total_loss(LossOutput(scored.losses, times or AV(None, None)), {**self.weights, **silent})
-        return loss, scored.losses, times, getattr(scored, "made", None)
-
-
-class AdversaryLossModule(nn.Module):
-    """An adversary with its losses as one module."""
-
-    def __init__(self, adversary: nn.Module, objective: Any) -> None:
-        super().__init__()
-        self.adversary, self.objective = adversary, objective
-
-    def forward(self, made: Any) -> tuple:
-        """The adversary's loss, and its losses [b] by name."""
-        losses = self.objective.discriminate(self.adversary, made)
-        return torch.stack([loss.float().mean() for loss in losses.values()]).sum(), losses
-
-
-def resolve_accumulation(settings: TrainingConfig, processes: int) -> TrainingConfig:
-    """The settings with `accumulate` set so that one step of so many processes takes `global_batch` samples.
+    Args:
+        config: the training config; returned as it is if it has no `global_batch`.
+        processes: number of processes.
 
     Raises:
-        ValueError: batches of `batch_size` do not add up to it.
+        ValueError: `global_batch` is no multiple of `batch_size` times `processes`.
     """
-    if settings.global_batch is None:
-        return settings
-    passes, rest = divmod(settings.global_batch, settings.batch_size * processes)
-    if rest or not passes:
+    if config.global_batch is None:
+        return config
+    accumulate, rest = divmod(config.global_batch, config.batch_size * processes)
+    if rest or not accumulate:
         raise ValueError(
-            f"global_batch={settings.global_batch}: is no multiple of batch_size={settings.batch_size} in {processes} processes; "
-            "give a batch_size that divides it"
+            f"global_batch={config.global_batch}: is no multiple of batch_size={config.batch_size} in {processes} processes; "
+            "use a batch_size that divides it"
         )
-    return replace(settings, accumulate=passes)
+    return replace(config, accumulate=accumulate)
 
 
-def _refuse_foreign_sharding() -> None:
-    """Raises ValueError where an accelerate configuration asks for sharding, which would else be ignored in silence."""
+def _refuse_sharding() -> None:
+    """Raise ValueError if an accelerate configuration asks for sharding, which would otherwise be ignored silently."""
     for name in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
         if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() in ("true", "1", "yes"):
             raise ValueError(
-                f"the accelerate configuration asks for {name}, which this loop does not do: launch with --multi_gpu and without "
-                "it; memory is saved by gradient_checkpointing=true, and by a small batch_size with global_batch"
+                f"the accelerate configuration asks for {name}, which this loop does not support: launch with --multi_gpu and "
+                "without it. To save memory, use gradient_checkpointing=true, or a small batch_size with global_batch"
             )
 
 
+def _compile(model: nn.Module, device: torch.device) -> None:
+    if device.type == "cpu":
+        # Fusing the foreach loops of bf16 kernels crashes Inductor's C++ compiler (torch 2.13).
+        import torch._inductor.config as inductor
+
+        inductor.cpp.max_horizontal_fusion_size = 1
+    model.compile()
+
+
 class TrainingRun:
-    """The state of one run: everything that a checkpoint holds."""
+    """The state of a training run: everything that a checkpoint contains.
+
+    Args:
+        job: what is trained.
+        out: folder of the run.
+        resumed: whether a checkpoint will be loaded, so that `init` is not read.
+    """
 
     def __init__(self, job: Job, out: Path, *, resumed: bool = False) -> None:
-        self.job, self.out, self.ranks = job, out, World.of_this_run()
-        self.settings = settings = resolve_accumulation(job.settings, self.ranks.count)
-        # Accelerate keeps the precision of a process's first run; a second one in it may have another.
+        self.job, self.out, self.processes = job, out, ProcessGroup.current()
+        self.config = config = resolve_accumulation(job.config, self.processes.size)
+        # Accelerate keeps the precision of the first run in a process; a second run may have another.
         AcceleratorState._reset_state()
         self.accelerator = Accelerator(
-            mixed_precision=settings.precision,
+            mixed_precision=config.precision,
             cpu=not torch.cuda.is_available(),
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self.device = self.accelerator.device
-        _refuse_foreign_sharding()
-        if settings.init and not resumed:
-            initialize_from(job.model, settings.init)
+        _refuse_sharding()
+        if config.init and not resumed:
+            initialize_from(job.model, config.init)
         self.model, self.adversary = job.model.to(self.device), job.adversary
-        if settings.streams != "both":
-            freeze_other_stream(self.model, settings.streams)
-        if settings.gradient_checkpointing:
+        if config.streams != "both":
+            freeze_other_stream(self.model, config.streams)
+        if config.gradient_checkpointing:
             enable_gradient_checkpointing(self.model)
-        if settings.compile:
-            if self.device.type == "cpu":
-                # Fusing the foreach loops of bf16 kernels crashes Inductor's C++ compiler (torch 2.13).
-                import torch._inductor.config as inductor
-
-                inductor.cpp.max_horizontal_fusion_size = 1
-            self.model.compile()
+        if config.compile:
+            _compile(self.model, self.device)
         self.model.train()
-        self.optimizer = optimizers.build_optimizer(self.model, settings.learning_rate, settings, self.device)
+        self.optimizer = optimizers.build_optimizer(self.model, config.learning_rate, config, self.device)
         prepare = self.accelerator.prepare
-        self.scoring = prepare(LossModule(self.model, job.objective, job.weights, settings.streams))
-        self.average = EMA(trainable_parameters(self.model), settings.average)
+        self.objective_module = prepare(ObjectiveModule(self.model, job.objective, job.weights, config.streams))
+        self.ema = EMA(trainable_parameters(self.model), config.average)
         if self.adversary is not None:
             self.adversary = self.adversary.to(self.device).train()
-            self.judging = prepare(AdversaryLossModule(self.adversary, job.objective))
+            self.adversary_module = prepare(AdversaryModule(self.adversary, job.objective))
             self.adversary_optimizer = optimizers.build_optimizer(
-                self.adversary, settings.adversary_learning_rate, settings, self.device
+                self.adversary, config.adversary_learning_rate, config, self.device
             )
-        self.order = SampleOrder(job.size, settings.seed)
-        self.step, self.minutes_before, self.began = 0, 0.0, time.monotonic()
+        self.order = SampleOrder(job.size, config.seed)
+        self.step, self.minutes_before, self.started = 0, 0.0, time.monotonic()
         self.branched_from: dict[str, Any] | None = None
-        self.frozen = frozen_weights.fingerprint(frozen_weights.frozen_parameters(self.model)) if self.main else ""
+        self.frozen_fingerprint = ""
+        if self.processes.is_main:
+            self.frozen_fingerprint = frozen_weights.fingerprint(frozen_weights.frozen_parameters(self.model))
         self.meter = LossMeter(self.device)
 
     @property
     def minutes(self) -> float:
-        """How long the run has trained, earlier parts of it counted in."""
-        return self.minutes_before + (time.monotonic() - self.began) / 60
-
-    @property
-    def main(self) -> bool:
-        """Whether this process writes what is written once."""
-        return self.ranks.main
+        """Training time in minutes, including that of earlier processes of a resumed run."""
+        return self.minutes_before + (time.monotonic() - self.started) / 60
 
     @property
     def global_batch(self) -> int:
-        """Samples of one step, of all passes and processes."""
-        return self.settings.batch_size * self.settings.accumulate * self.ranks.count
+        """Samples per step over all micro-batches and processes."""
+        return self.config.batch_size * self.config.accumulate * self.processes.size
 
     def progress(self) -> float:
-        """How far the run is, by its steps or by its time, whichever is further on; the same on all processes."""
-        share = self.step / self.settings.steps
-        if self.settings.max_minutes is None:
+        """How far the run is, by steps or by time, whichever is further on. Equal on all processes; 1 and above is the end."""
+        share = self.step / self.config.steps
+        if self.config.max_minutes is None:
             return share
-        return max(share, self.ranks.most(self.minutes / self.settings.max_minutes))
+        return max(share, self.processes.max(self.minutes / self.config.max_minutes))
 
-    def indices(self, step: int, turn: int) -> tuple[list[int], int]:
-        """The samples of this process in one pass of a step, and the slot that its noise is drawn for."""
-        processes, size = self.ranks.count, self.settings.batch_size
-        slot = turn * processes + self.ranks.index
-        return self.order((step * self.settings.accumulate * processes + slot) * size, size), slot
+    def micro_batches(self) -> Iterator[MicroBatch]:
+        """The micro-batches of this process, from the current step to the last."""
+        accumulate, size, processes = self.config.accumulate, self.config.batch_size, self.processes
+        for step in range(self.step, self.config.steps):
+            for turn in range(accumulate):
+                slot = turn * processes.size + processes.rank
+                yield MicroBatch(self.order((step * accumulate * processes.size + slot) * size, size), slot)
 
     def save(self) -> None:
-        """A checkpoint and the exported model, by the main process."""
-        self.ranks.wait()
-        if self.main:
-            apart = frozen_weights.frozen_parameters(self.model)
-            weights = {name: value for name, value in self.model.state_dict().items() if name not in apart}
-            frozen_weights.save(self.out, apart, self.frozen)
-            tensors = {"model": weights, "average": self.average.values}
-            state: dict[str, Any] = {"minutes": self.minutes, "settings": asdict(self.settings), "frozen": self.frozen}
-            state |= {"average_steps": self.average.steps, "processes": self.ranks.count, "branched_from": self.branched_from}
-            tensors["optimizer"], state["optimizer"] = checkpoint.flatten_optimizer(self.optimizer)
-            if self.adversary is not None:
-                tensors["adversary"] = self.adversary.state_dict()
-                judge = checkpoint.flatten_optimizer(self.adversary_optimizer)
-                tensors["adversary_optimizer"], state["adversary_optimizer"] = judge
-            own = self.settings
-            checkpoint.save(self.out, self.step, tensors, state, keep=own.keep, milestones=own.milestones)
-        self.averaged(lambda model: atomic.replace_folder(self.out / "model", lambda folder: self.export(model, folder)))
-        self.ranks.wait()
+        """Write a checkpoint and the exported model. Called by all processes; the main process writes."""
+        self.processes.barrier()
+        if self.processes.is_main:
+            tensors, state = self._state()
+            checkpoint.save(self.out, self.step, tensors, state, keep=self.config.keep, milestones=self.config.milestones)
+        self.with_ema_weights(lambda model: atomic.replace_folder(self.out / "model", lambda folder: self.export(model, folder)))
+        self.processes.barrier()
+
+    def _state(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+        """The tensors and the plain values of a checkpoint. Frozen weights are saved beside it."""
+        frozen = frozen_weights.frozen_parameters(self.model)
+        weights = {name: value for name, value in self.model.state_dict().items() if name not in frozen}
+        frozen_weights.save(self.out, frozen, self.frozen_fingerprint)
+        tensors = {"model": weights, "average": self.ema.values}
+        state: dict[str, Any] = {"minutes": self.minutes, "settings": asdict(self.config), "frozen": self.frozen_fingerprint}
+        state |= {"average_steps": self.ema.steps, "processes": self.processes.size, "branched_from": self.branched_from}
+        tensors["optimizer"], state["optimizer"] = checkpoint.flatten_optimizer(self.optimizer)
+        if self.adversary is not None:
+            tensors["adversary"] = self.adversary.state_dict()
+            flat = checkpoint.flatten_optimizer(self.adversary_optimizer)
+            tensors["adversary_optimizer"], state["adversary_optimizer"] = flat
+        return tensors, state
 
     def export(self, model: nn.Module, folder: Path) -> None:
-        """Fill a folder with what `out/model` is to hold."""
+        """Fill the folder of the exported model, `out/model`."""
         if self.job.export is not None:
             self.job.export(model, folder)
         else:
@@ -214,56 +179,60 @@ class TrainingRun:
         """Continue from a checkpoint.
 
         Raises:
-            ValueError: it is not whole, or of another model.
+            ValueError: the checkpoint is damaged or belongs to another model.
         """
         tensors, state = checkpoint.load(path)
         if path.absolute().parent != self.out.absolute():
             self.branched_from = checkpoint.checkpoint_identity(path)
         else:
             self.branched_from = state.get("branched_from")
-        apart = state.get("frozen", "")
-        self._load_weights(path, tensors["model"], beside=bool(apart))
-        if apart:
-            frozen_weights.restore(self.model, path, apart)
-            self.frozen = apart
+        frozen = state.get("frozen", "")
+        self._load_weights(path, tensors["model"], without_frozen=bool(frozen))
+        if frozen:
+            frozen_weights.restore(self.model, path, frozen)
+            self.frozen_fingerprint = frozen
         checkpoint.restore_optimizer(self.optimizer, tensors["optimizer"], state["optimizer"])
-        self._load_average(tensors["average"], state)
+        self._load_ema(tensors["average"], state)
         if self.adversary is not None:
             self.adversary.load_state_dict(tensors["adversary"])
             checkpoint.restore_optimizer(self.adversary_optimizer, tensors["adversary_optimizer"], state["adversary_optimizer"])
         self.step, self.minutes_before = state["step"], state["minutes"]
         earlier = state["settings"]
         for name in ("seed", "batch_size", "accumulate"):
-            now = getattr(self.settings, name)
+            now = getattr(self.config, name)
             if earlier[name] != now:
-                log.warning("resuming with %s=%s, begun with %s: the data order changes", name, now, earlier[name])
+                log.warning("resuming with %s=%s, but the run started with %s: the data order changes", name, now, earlier[name])
 
-    def _load_weights(self, path: Path, weights: dict[str, Tensor], *, beside: bool) -> None:
-        """The model's weights of a checkpoint; `beside`: the frozen ones are not among them."""
-        left_out = set(frozen_weights.frozen_parameters(self.model)) if beside else set()
+    def _load_weights(self, path: Path, weights: dict[str, Tensor], *, without_frozen: bool) -> None:
+        """Load the model's weights of a checkpoint, which may lack the frozen ones."""
+        optional = set(frozen_weights.frozen_parameters(self.model)) if without_frozen else set()
         try:
-            known = self.model.load_state_dict(weights, strict=not beside)
+            known = self.model.load_state_dict(weights, strict=not without_frozen)
         except RuntimeError as error:
             fault = str(error).splitlines()[-1].strip()
-            raise ValueError(f"resume: {path} holds another model than this recipe's: {fault}") from None
-        if wrong := [*(set(known.missing_keys) - left_out), *known.unexpected_keys]:
-            raise ValueError(f"resume: {path} holds another model than this recipe's: {min(wrong)} is in one of them only")
+            raise ValueError(f"resume: {path} contains another model than this recipe's: {fault}") from None
+        if wrong := [*(set(known.missing_keys) - optional), *known.unexpected_keys]:
+            raise ValueError(f"resume: {path} contains another model than this recipe's: only one of them has {min(wrong)}")
 
-    def _load_average(self, values: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """The averaged weights of a checkpoint; earlier versions wrote those of all parameters, numbered."""
+    def _load_ema(self, values: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Load the EMA weights of a checkpoint. Earlier versions saved those of all parameters, by number."""
         steps = state["average_steps"] if "average_steps" in state else state["average"]["optimization_step"]
         if "average_steps" not in state:
             values = {name: values[str(i)] for i, (name, _) in enumerate(self.model.named_parameters())}
-        self.average.load(values, steps)
+        self.ema.load(values, steps)
 
-    def averaged(self, use: Callable[[nn.Module], Any]) -> Any:
-        """What `use` makes of the model with averaged weights, in evaluation mode; the trained weights come back afterwards.
+    def with_ema_weights(self, use: Callable[[nn.Module], Any]) -> Any:
+        """Call a function with the model in evaluation mode and with its EMA weights, which are swapped out again.
 
-        Called by all processes; `use` runs in the main one, and None comes back in the others.
+        Args:
+            use: called in the main process only.
+
+        Returns:
+            The result of `use`, and None in the other processes.
         """
-        if not self.main:
+        if not self.processes.is_main:
             return None
-        with self.average.in_place():
+        with self.ema.swapped_in():
             self.model.eval()
             try:
                 with torch.no_grad():
