@@ -2,8 +2,8 @@
 
     python scripts/check_distribution.py [--keep DIR]
 
-The wheel is built from the unpacked sdist, so that both are checked. Nothing is downloaded: the build runs without isolation, and the
-empty environment finds the dependencies in the environment of this interpreter. Only sonovid itself comes from the wheel.
+The wheel is built from the unpacked sdist, so that both are checked. Nothing is downloaded: the build runs without isolation, and
+the empty environment finds the dependencies in the environment of this interpreter. Only sonovid itself comes from the wheel.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from email.parser import BytesParser
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# Kinds of files in the package that are not Python: weights, the page of the rating study, settings, and what is said of the weights.
+# Data files of the package: weights, the page of the rating study, settings, and the descriptions of the weights.
 DATA = (".safetensors", ".html", ".json", ".md")
 IN_SDIST = ("LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "tests/test_laws.py", "docs/index.md")
 
@@ -75,8 +75,8 @@ def check_wheel(wheel: Path) -> str:
 def install(wheel: Path, folder: Path) -> Path:
     """An empty environment with the wheel in it; its folder of programs.
 
-    Dependencies are found in this interpreter's site-packages by a .pth file. Its own editable install of sonovid is not: .pth files
-    in folders that are added by a .pth file are not read.
+    A .pth file adds this interpreter's site-packages for the dependencies. The editable install of sonovid there has no effect:
+    Python does not read the .pth files of a folder that a .pth file added.
     """
     run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder.parent)
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
