@@ -34,12 +34,12 @@ def make(options: argparse.Namespace) -> None:
     pipe.set_progress_bar_config(disable=True)
     if options.frames:
         pipe.geometry = replace(pipe.geometry, num_frames=options.frames)
-    windows = clips.windows(manifest.read(options.data), pipe.geometry)[: options.most]
+    windows = clips.find_windows(manifest.read(options.data), pipe.geometry)[: options.most]
     how = {"num_inference_steps": options.steps}
     if options.reconstruction_scale is not None:
         how["reconstruction_scale"] = options.reconstruction_scale
     for number, window in enumerate(windows):
-        clip = clips.load(window, pipe.geometry)
+        clip = clips.load_clip(window, pipe.geometry)
         name = f"{number:05d}.mp4"
         (options.out / "reference").mkdir(parents=True, exist_ok=True)
         media.write(options.out / "reference" / name, clip, overwrite=True)
@@ -50,7 +50,7 @@ def make(options: argparse.Namespace) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             given = replace(clip, **({"frames": None} if options.task == "audio_to_video" else {"waveform": None}))
             stream = {"audio" if options.task == "audio_to_video" else "video": given}
-            made = pipe(clip.caption if pipe.takes_words else None, generator=1_000_000 * generation + number, **stream, **how)
+            made = pipe(clip.caption if pipe.accepts_text else None, generator=1_000_000 * generation + number, **stream, **how)
             media.write(path, made.clips[0])
         print(f"{number + 1} of {len(windows)}", flush=True)
 

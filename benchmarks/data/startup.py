@@ -51,21 +51,21 @@ def lay_out(root: Path, count: int) -> None:
     known = (json.dumps([path, status.st_size, status.st_mtime_ns, 0.5, True, True]) + "\n" for path in paths)
     (root / "probes" / "all.jsonl").write_text("".join(known))
     windows = clips_of(root)
-    store = latents.Store(root, GEOMETRY, CODEC)
+    store = latents.LatentStore(root, GEOMETRY, CODEC)
     made = AV(torch.zeros(8, 2, 2, 2, dtype=torch.half), torch.zeros(16, 4, 4, dtype=torch.half))
-    store.write(store.plan(windows), lambda asked: ((latents.facts_of(window, GEOMETRY), made) for window in asked))
+    store.write(store.plan(windows), lambda asked: ((latents.clip_info(window, GEOMETRY), made) for window in asked))
 
 
 def clips_of(root: Path) -> list[clips.Window]:
-    with probes.kept_in(root / "probes"):
-        return clips.windows(manifest.read(root / "manifest.jsonl"), GEOMETRY)
+    with probes.cached_in(root / "probes"):
+        return clips.find_windows(manifest.read(root / "manifest.jsonl"), GEOMETRY)
 
 
 def measure(root: Path) -> dict[str, float]:
     """CPU seconds of each step, and the process's most memory in GB."""
     from sonovid.codecs.text import HashedText
     from sonovid.recipes.latent_training import Captions, classes_of
-    from sonovid.training.loop import SampleOrder
+    from sonovid.training.batches import SampleOrder
 
     seconds: dict[str, float] = {}
 
@@ -75,11 +75,11 @@ def measure(root: Path) -> dict[str, float]:
         seconds[name] = time.process_time() - before
         return found
 
-    with timed("kept probes read", lambda: probes.kept_in(root / "probes")):
+    with timed("kept probes read", lambda: probes.cached_in(root / "probes")):
         entries = timed("manifest read", lambda: manifest.read(root / "manifest.jsonl"))
         training, held_out = timed("split", lambda: manifest.split(entries, 0.03))
-        windows = timed("windows", lambda: [clips.windows(part, GEOMETRY) for part in (training, held_out)])
-    store = timed("index read", lambda: latents.Store(root, GEOMETRY, CODEC))
+        windows = timed("windows", lambda: [clips.find_windows(part, GEOMETRY) for part in (training, held_out)])
+    store = timed("index read", lambda: latents.LatentStore(root, GEOMETRY, CODEC))
     missing = timed("plan", lambda: [chunk for part in windows for chunk in store.plan(part)])
     assert not missing, f"{sum(map(len, missing))} clips are not in the store"
     cache = timed("select", lambda: store.select(windows[0]))

@@ -22,7 +22,7 @@ def film(path: Path, minutes: float) -> Path:
     draw = np.random.default_rng(0)
     second = draw.integers(0, 255, (25, 8, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
     noise = draw.normal(0, 0.1, (1, 16000)).astype(np.float32)
-    with media.streaming(path, fps=25, size=(64, 64), sample_rate=16000) as pieces:
+    with media.open_writer(path, fps=25, size=(64, 64), sample_rate=16000) as pieces:
         for _ in range(round(minutes * 60)):
             pieces.add(second, noise)
     return path

@@ -59,12 +59,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    geometry = Geometry(1, args.fps, args.size, args.size, SAMPLE_RATE).lasting(args.seconds)
+    geometry = Geometry(1, args.fps, args.size, args.size, SAMPLE_RATE).with_duration(args.seconds)
     entries = [entry for entry in manifest.read(args.data) if entry.events or entry.scene][: args.count]
     found: dict[str, dict] = {"sound": {key: [] for key in SOUND}, "pictures": {key: [] for key in PICTURES}}
     for entry in tqdm(entries, desc="clips"):
         try:
-            clip = clips.load(clips.Window(entry, entry.start), geometry)
+            clip = clips.load_clip(clips.Window(entry, entry.start), geometry)
         except media.MediaError as error:
             print(f"left out: {error}")
             continue

@@ -27,7 +27,7 @@ def write(path: Path, height: int, seconds: int) -> None:
     wall = np.random.default_rng(0).integers(60, 120, (1 + height // 40, 1 + width // 40, 3), dtype=np.uint8)
     wall = np.kron(wall, np.ones((40, 40, 1), np.uint8))[:height, :width]
     side = height // 9
-    with media.streaming(path, fps=Fraction(FPS), size=(height, width), sample_rate=SAMPLE_RATE) as out:
+    with media.open_writer(path, fps=Fraction(FPS), size=(height, width), sample_rate=SAMPLE_RATE) as out:
         for second in range(seconds):
             frames = np.repeat(wall[None], FPS, axis=0)
             for i in range(FPS):

@@ -56,7 +56,7 @@ def heard(samples, rate, first, last):
 def test_the_own_sound_is_replaced_and_that_is_said(sonovid, film):
     status, _, err = sonovid("--video", film, "-o", "out.mp4")
     assert status == 0
-    assert "its own sound is replaced (--keep-audio mix or second-track keeps it)" in err
+    assert "its original sound is replaced (--keep-audio mix or second-track keeps it)" in err
     assert len(tracks("out.mp4")) == 1
 
 
@@ -99,7 +99,7 @@ def test_rate_and_channels_are_as_wished_and_that_is_said(sonovid, film):
     words = ["--sample-rate", 48000, "--channels", 2]
     _, _, err = sonovid("--video", film, "-o", "out.mp4", *words)
     assert "resampled from the model's 8000 Hz to 48000 Hz" in err
-    assert "one channel is put on both sides" in err
+    assert "one channel is copied to both" in err
     clip = media.read("out.mp4")
     assert (clip.sample_rate, clip.waveform.shape) == (48000, (2, 96000))
     sound = media.write("own.wav", media.read(film, video=False))

@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 
 def test_long_files_give_windows_and_unfit_ones_are_left_out_with_a_word(folder, caplog):
-    found = clips.windows(manifest.read(folder), GEOMETRY)
+    found = clips.find_windows(manifest.read(folder), GEOMETRY)
     assert [(w.entry.name, w.start) for w in found] == [
         ("long.mkv", 0.0),
         ("long.mkv", 0.5),
@@ -45,47 +45,47 @@ def test_long_files_give_windows_and_unfit_ones_are_left_out_with_a_word(folder,
     said = caplog.text
     for words in ("shorter than 0.5 s: short.mkv", "without sound: silent.mkv", "not readable: broken.mkv"):
         assert words in said
-    assert len(clips.windows(manifest.read(folder), GEOMETRY, most=1)) == 1
+    assert len(clips.find_windows(manifest.read(folder), GEOMETRY, most=1)) == 1
 
 
 def test_pictures_alone_or_sound_alone_can_be_asked_for(folder):
-    found = clips.windows(manifest.read(folder), GEOMETRY, streams=AV(True, False))
+    found = clips.find_windows(manifest.read(folder), GEOMETRY, streams=AV(True, False))
     assert {w.entry.name for w in found} == {"long.mkv", "silent.mkv"}
-    clip = clips.load(found[0], GEOMETRY, AV(True, False))
+    clip = clips.load_clip(found[0], GEOMETRY, AV(True, False))
     assert clip.waveform is None
     assert clip.frames is not None
     media.write(folder / "tone.wav", Clip(None, ramp(1).waveform))
-    sounds = clips.windows(manifest.read(folder, sound_only=True), GEOMETRY, streams=AV(False, True))
+    sounds = clips.find_windows(manifest.read(folder, include_audio=True), GEOMETRY, streams=AV(False, True))
     assert [w.entry.name for w in sounds][-2:] == ["tone.wav", "tone.wav"]
-    assert clips.load(sounds[-1], GEOMETRY, AV(False, True)).frames is None
+    assert clips.load_clip(sounds[-1], GEOMETRY, AV(False, True)).frames is None
 
 
 def test_a_window_has_its_own_pictures_sound_and_events(folder):
-    found = clips.windows(manifest.read(folder), GEOMETRY)
+    found = clips.find_windows(manifest.read(folder), GEOMETRY)
     whole = ramp(2.2)
-    for i, (window, clip) in enumerate(clips.stream(found, GEOMETRY)):
+    for i, (window, clip) in enumerate(clips.stream_clips(found, GEOMETRY)):
         assert window == found[i]
         assert clip.geometry == GEOMETRY
         assert clip.waveform.shape == (1, GEOMETRY.num_samples)
         np.testing.assert_allclose(clip.frames[:, 0, 0, 0], whole.frames[4 * i : 4 * i + 4, 0, 0, 0], atol=1)
         np.testing.assert_allclose(clip.waveform, whole.waveform[:, 8000 * i : 8000 * (i + 1)], atol=1e-3)
-    assert [clips.load(w, GEOMETRY).events for w in found[:3]] == [(0.1,), pytest.approx((0.2,)), pytest.approx((0.2,))]
+    assert [clips.load_clip(w, GEOMETRY).events for w in found[:3]] == [(0.1,), pytest.approx((0.2,)), pytest.approx((0.2,))]
 
 
 def test_the_stretch_of_an_entry_is_kept_to(folder):
     entry = Entry(str(folder / "long.mkv"), start=1.0, seconds=1.1)
-    assert [w.start for w in clips.windows([entry], GEOMETRY)] == [1.0, 1.5]
+    assert [w.start for w in clips.find_windows([entry], GEOMETRY)] == [1.0, 1.5]
 
 
 def test_nothing_usable_is_an_error_that_counts(folder):
     with pytest.raises(ValueError, match="1 without sound"):
-        clips.windows([Entry(str(folder / "silent.mkv"))], GEOMETRY)
+        clips.find_windows([Entry(str(folder / "silent.mkv"))], GEOMETRY)
 
 
 def test_processes_give_the_clips_of_one_process_in_order():
-    sought = clips.windows(manifest.read("scenes:hits+bounces:5"), GEOMETRY)
-    here = [clip for _, clip in clips.stream(sought, GEOMETRY)]
-    there = [clip for _, clip in clips.stream(sought, GEOMETRY, workers=2)]
+    sought = clips.find_windows(manifest.read("scenes:hits+bounces:5"), GEOMETRY)
+    here = [clip for _, clip in clips.stream_clips(sought, GEOMETRY)]
+    there = [clip for _, clip in clips.stream_clips(sought, GEOMETRY, workers=2)]
     for a, b in zip(here, there, strict=True):
         np.testing.assert_array_equal(a.frames, b.frames)
         np.testing.assert_array_equal(a.waveform, b.waveform)
@@ -93,9 +93,9 @@ def test_processes_give_the_clips_of_one_process_in_order():
 
 
 def test_a_faulty_file_among_many_is_passed_over(folder, caplog):
-    good = clips.windows(manifest.read(folder), GEOMETRY, most=1)
+    good = clips.find_windows(manifest.read(folder), GEOMETRY, most=1)
     bad = clips.Window(Entry(str(folder / "broken.mkv")))
-    assert [clip is None for _, clip in clips.stream([bad, *good], GEOMETRY)] == [True, False]
+    assert [clip is None for _, clip in clips.stream_clips([bad, *good], GEOMETRY)] == [True, False]
     assert "left out" in caplog.text
 
 
@@ -109,7 +109,7 @@ def test_written_scenes_are_a_data_set_and_are_finished_when_interrupted(tmp_pat
     assert lines[1]["attributes"] == scenes.attributes("hits", 8)
     from_folder, from_manifest = manifest.read(tmp_path / "hits"), manifest.read(path)
     assert [e.caption for e in from_folder] == [e.caption for e in from_manifest]
-    assert len(clips.windows(from_folder, GEOMETRY)) == 3
+    assert len(clips.find_windows(from_folder, GEOMETRY)) == 3
 
     kept, lost = (tmp_path / "hits" / f"hits-000000{i}.mp4" for i in (7, 8))
     before = kept.stat().st_mtime_ns
@@ -124,4 +124,4 @@ def test_written_scenes_are_a_data_set_and_are_finished_when_interrupted(tmp_pat
 def test_scenes_of_two_extents_are_not_mixed(tmp_path):
     clips.write_scenes(tmp_path, "hits", 1, 0, GEOMETRY, quiet=True)
     with pytest.raises(ValueError, match="take another folder"):
-        clips.write_scenes(tmp_path, "hits", 1, 0, GEOMETRY.lasting(1), quiet=True)
+        clips.write_scenes(tmp_path, "hits", 1, 0, GEOMETRY.with_duration(1), quiet=True)

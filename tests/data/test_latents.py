@@ -42,7 +42,7 @@ class Counting:
 
 @pytest.fixture(scope="module")
 def sought():
-    return clips.windows(manifest.read("scenes:bounces:7"), GEOMETRY)
+    return clips.find_windows(manifest.read("scenes:bounces:7"), GEOMETRY)
 
 
 @pytest.fixture
@@ -54,19 +54,19 @@ def folder(tmp_path):
 
 
 def store_at(root, *parts, **options):
-    return latents.Store(root, GEOMETRY, *(parts or ("k",)), **{"shard": 3, **options})
+    return latents.LatentStore(root, GEOMETRY, *(parts or ("k",)), **{"shard": 3, **options})
 
 
 def write(root, sought, encode=encode, streams=clips.BOTH, part=(0, 1), **options):
     """The latents of some windows, encoded where they are not there yet."""
     store = store_at(root, streams=streams, **options)
-    store.write(store.plan(sought), latents.encoding(encode, GEOMETRY, streams=streams, batch=2), part=part)
+    store.write(store.plan(sought), latents.local_encoder(encode, GEOMETRY, streams=streams, batch=2), part=part)
     store.reload()
     return store
 
 
 def in_folder(folder):
-    return clips.windows(manifest.read(folder), GEOMETRY)
+    return clips.find_windows(manifest.read(folder), GEOMETRY)
 
 
 def equal(a, b):
@@ -76,15 +76,15 @@ def equal(a, b):
 def test_what_is_read_is_what_was_encoded(tmp_path, sought):
     cache = write(tmp_path, sought).select(sought)
     assert len(cache) == 7
-    expected = encode([clip for _, clip in clips.stream(sought, GEOMETRY)])
+    expected = encode([clip for _, clip in clips.stream_clips(sought, GEOMETRY)])
     for (ours, row), index in zip((cache[i] for i in range(7)), range(7), strict=True):
         assert torch.equal(ours.video, expected.video[index])
         assert torch.equal(ours.audio, expected.audio[index])
         assert row["name"] == f"bounces/{index}"
     picked = cache.batch([5, 0])
     assert torch.equal(picked.video, expected.video[[5, 0]])
-    assert cache.rows[3]["caption"] == clips.load(sought[3], GEOMETRY).caption
-    assert cache.rows[3]["events"] == list(clips.load(sought[3], GEOMETRY).events)
+    assert cache.rows[3]["caption"] == clips.load_clip(sought[3], GEOMETRY).caption
+    assert cache.rows[3]["events"] == list(clips.load_clip(sought[3], GEOMETRY).events)
     assert [row["name"] for row in cache.rows[5:]] == ["bounces/5", "bounces/6"]
 
 
@@ -93,7 +93,7 @@ def test_statistics_are_those_of_the_clips_that_are_asked_for(tmp_path, sought):
     chosen = [sought[i] for i in (6, 1, 4, 3)]
     statistics = store.select(chosen).statistics
     for name in AV._fields:
-        x = getattr(encode([clip for _, clip in clips.stream(chosen, GEOMETRY)]), name).movedim(1, 0).flatten(1).double()
+        x = getattr(encode([clip for _, clip in clips.stream_clips(chosen, GEOMETRY)]), name).movedim(1, 0).flatten(1).double()
         assert statistics[name]["mean"] == pytest.approx(x.mean(1).tolist(), rel=1e-6)
         assert statistics[name]["std"] == pytest.approx(x.std(1, correction=0).tolist(), rel=1e-6)
 
@@ -167,7 +167,7 @@ def test_several_processes_share_the_shards(tmp_path, sought):
     plans = [store_at(tmp_path / "two") for _ in range(2)]
     planned = [store.plan(sought) for store in plans]
     for number in (1, 0):
-        plans[number].write(planned[number], latents.encoding(encode, GEOMETRY, batch=2), part=(number, 2))
+        plans[number].write(planned[number], latents.local_encoder(encode, GEOMETRY, batch=2), part=(number, 2))
     two = store_at(tmp_path / "two")
     assert [path.name for path in two.index.paths] == [path.name for path in one.index.paths]
     assert equal(one.select(sought).batch(range(7)), two.select(sought).batch(range(7)))
@@ -192,7 +192,7 @@ def test_a_clip_s_latents_do_not_depend_on_those_encoded_with_it(tmp_path, sough
     def latents_of(root, order):
         store = store_at(root)
         for windows in order:
-            store.write(store.plan(windows), latents.encoding(codec, GEOMETRY, batch=4))
+            store.write(store.plan(windows), latents.local_encoder(codec, GEOMETRY, batch=4))
             store.reload()
         return store.select(sought).batch(range(7)).video
 
@@ -206,7 +206,7 @@ def test_clips_themselves_can_be_kept_and_a_stream_left_out(tmp_path, sought):
     cache = write(tmp_path, sought, pixels, streams=AV(True, False)).select(sought)
     found = cache.batch([4])
     assert found.audio is None
-    np.testing.assert_array_equal(found.video[0].numpy(), clips.load(sought[4], GEOMETRY).frames)
+    np.testing.assert_array_equal(found.video[0].numpy(), clips.load_clip(sought[4], GEOMETRY).frames)
     assert cache.statistics == {}
 
 
@@ -216,7 +216,7 @@ def test_faulty_clips_leave_no_gap_and_are_not_tried_again(tmp_path, sought):
     store = write(tmp_path / "cache", asked)
     cache = store.select(asked)
     assert [row["name"] for row in cache.rows] == ["bounces/0", "bounces/1", "bounces/2"]
-    expected = encode([clips.load(sought[2], GEOMETRY)]).video[0]
+    expected = encode([clips.load_clip(sought[2], GEOMETRY)]).video[0]
     assert torch.equal(cache[2][0].video, expected)
     assert store.plan(asked) == []
     with pytest.raises(ValueError, match="none of 1 clips could be read"):
@@ -236,7 +236,7 @@ def test_stores_follow_weights_geometry_and_streams_and_nothing_else(tmp_path):
     layer = nn.Linear(3, 3)
     key = store_at(tmp_path, layer).key
     assert key == store_at(tmp_path, layer).key == store_at(tmp_path, layer, shard=9).key
-    assert key != latents.Store(tmp_path, GEOMETRY.lasting(1), layer).key
+    assert key != latents.LatentStore(tmp_path, GEOMETRY.with_duration(1), layer).key
     assert key != store_at(tmp_path, layer, "bf16").key
     assert key != store_at(tmp_path, layer, streams=AV(True, False)).key
     with torch.no_grad():
@@ -253,7 +253,7 @@ def test_pruning_leaves_what_is_used_as_it_was(tmp_path, sought):
     assert {path.suffix for path in store.folder.iterdir()} == {".tar", ".jsonl", ".safetensors", ".json"}
     assert sum(path.stat().st_size for path in store.folder.glob("*.tar")) < whole
     assert store.prune([]) == 3
-    assert [path.name for path in store.folder.iterdir()] == [latents.META]
+    assert [path.name for path in store.folder.iterdir()] == [latents.META_FILE]
 
 
 def test_shards_are_tar_files_of_arrays_and_json(tmp_path, sought):
@@ -262,10 +262,10 @@ def test_shards_are_tar_files_of_arrays_and_json(tmp_path, sought):
     keys = [row.key for row in shards.read(path).rows]
     with tarfile.open(path) as tar:
         assert tar.getnames() == [f"{key}.{end}" for key in keys for end in ("json", "video.npy", "audio.npy")]
-        facts = json.load(tar.extractfile(tar.getnames()[0]))
+        info = json.load(tar.extractfile(tar.getnames()[0]))
         array = np.load(io.BytesIO(tar.extractfile(tar.getnames()[1]).read()), allow_pickle=False)
     window = next(window for window in sought if store.clip_key(window) == keys[0])
-    assert facts["name"] == window.entry.name
+    assert info["name"] == window.entry.name
     np.testing.assert_array_equal(array, store.select([window]).batch([0]).video[0].numpy())
 
 

@@ -25,7 +25,7 @@ def test_a_folder_is_read_in_order_with_what_lies_beside(folder):
     assert [entry.name for entry in (a, b, c)] == ["a.MP4", "b.mp4", "rain/c.webm"]
     assert (b.caption, b.label, b.events) == ("a ball bounces", "ball", (0.5, 1.0))
     assert (a.caption, a.label, c.label) == ("from the facts", "", "rain")
-    assert [entry.name for entry in manifest.read(folder, sound_only=True)][-1] == "sound.wav"
+    assert [entry.name for entry in manifest.read(folder, include_audio=True)][-1] == "sound.wav"
 
 
 def test_csv_and_jsonl_say_the_same(folder):

@@ -27,14 +27,14 @@ def means(given) -> AV:
 
 def first_version(root, windows, *parts, shard):
     """A cache as the first version wrote it: the clips in order, those that cannot be read left out."""
-    key = migration.key_of(windows, GEOMETRY, *parts)
+    key = migration.v1_key(windows, GEOMETRY, *parts)
     folder = root / f"train-{key[:12]}"
     folder.mkdir(parents=True)
     about = {"key": key, "windows": len(windows), "shard": shard, "geometry": GEOMETRY.to_config()}
     (folder / "cache.json").write_text(json.dumps(about))
     for number in range(-(-len(windows) // shard)):
         chunk = windows[number * shard : (number + 1) * shard]
-        found = [(window, clip) for window, clip in clips.stream(chunk, GEOMETRY) if clip is not None]
+        found = [(window, clip) for window, clip in clips.stream_clips(chunk, GEOMETRY) if clip is not None]
         rows = [{"name": w.entry.name, "start": w.start, "caption": c.caption, "label": c.label} for w, c in found]
         rows = [{**row, "events": list(clip.events)} for row, (_, clip) in zip(rows, found, strict=True)]
         (folder / f"{number:05d}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -48,20 +48,20 @@ def windows(tmp_path):
     """Clips of files and of scenes, one of them unreadable."""
     clips.write_scenes(tmp_path / "clips", "hits", 3, 0, GEOMETRY, quiet=True)
     (tmp_path / "broken.mp4").write_bytes(b"no film")
-    files = clips.windows(manifest.read(tmp_path / "clips"), GEOMETRY)
+    files = clips.find_windows(manifest.read(tmp_path / "clips"), GEOMETRY)
     broken = clips.Window(Entry(str(tmp_path / "broken.mp4"), name="broken"))
-    return [files[0], broken, *files[1:], *clips.windows(manifest.read("scenes:bounces:2"), GEOMETRY)]
+    return [files[0], broken, *files[1:], *clips.find_windows(manifest.read("scenes:bounces:2"), GEOMETRY)]
 
 
 @pytest.mark.parametrize("shard", [2, 100])
 def test_a_cache_of_the_first_version_is_taken_over_without_encoding(tmp_path, windows, shard, caplog):
     folder = first_version(tmp_path / "cache", windows, "codec", shard=shard)
-    store = latents.Store(tmp_path / "cache", GEOMETRY, "codec", shard=4)
-    assert migration.take_over(tmp_path / "cache", store, windows, "codec") == 6
+    store = latents.LatentStore(tmp_path / "cache", GEOMETRY, "codec", shard=4)
+    assert migration.migrate(tmp_path / "cache", store, windows, "codec") == 6
     assert f"6 clips taken over from the cache of an earlier version, {folder}" in caplog.text
     assert store.plan(windows) == []
-    fresh = latents.Store(tmp_path / "fresh", GEOMETRY, "codec", shard=4)
-    fresh.write(fresh.plan(windows), latents.encoding(means, GEOMETRY, batch=1))
+    fresh = latents.LatentStore(tmp_path / "fresh", GEOMETRY, "codec", shard=4)
+    fresh.write(fresh.plan(windows), latents.local_encoder(means, GEOMETRY, batch=1))
     fresh.reload()
     ours, theirs = store.select(windows), fresh.select(windows)
     assert list(ours.rows) == list(theirs.rows)
@@ -73,8 +73,8 @@ def test_a_cache_of_the_first_version_is_taken_over_without_encoding(tmp_path, w
 def test_one_of_other_clips_or_codecs_is_left_alone(tmp_path, windows):
     first_version(tmp_path / "cache", windows, "codec", shard=2)
     for asked, codec in ((windows[:-1], "codec"), (windows, "another")):
-        store = latents.Store(tmp_path / "cache", GEOMETRY, codec)
-        assert migration.take_over(tmp_path / "cache", store, asked, codec) == 0
+        store = latents.LatentStore(tmp_path / "cache", GEOMETRY, codec)
+        assert migration.migrate(tmp_path / "cache", store, asked, codec) == 0
         assert store.plan(asked)
-    assert len(migration.earlier(tmp_path / "cache")) == 1
-    assert migration.earlier(tmp_path / "none") == []
+    assert len(migration.find_v1_caches(tmp_path / "cache")) == 1
+    assert migration.find_v1_caches(tmp_path / "none") == []

@@ -7,14 +7,14 @@ from media_samples import make, numbered
 
 from sonovid.core.clip import Clip
 from sonovid.media import mux, read, write
-from sonovid.media.progress import reporting
+from sonovid.media.progress import progress_callback
 
 
 def test_reading_and_writing_are_told_from_beginning_to_end(tmp_path):
     own = make(tmp_path / "own.mkv", frames=numbered(20), base=Fraction(1, 10), codec="libx264")
     sound = np.zeros((1, 32000), np.float32)
     told: list[tuple[str, float, float]] = []
-    with reporting(lambda *words: told.append(words)):
+    with progress_callback(lambda *words: told.append(words)):
         clip = read(own)
         assert {what for what, _, _ in told} == {"reading"}
         assert [done for _, done, _ in told] == list(range(1, 21))

@@ -11,7 +11,7 @@ import pytest
 from media_samples import flash_clip_arrays, make, number_of, numbered, packets_of
 
 from sonovid.core.clip import Clip
-from sonovid.media import MediaError, Source, mux, read, replace_pictures, write
+from sonovid.media import MediaError, Source, mux, read, replace_video, write
 
 REAL = Path(__file__).parents[2].parent / "shared" / "media"
 
@@ -114,7 +114,7 @@ def test_own_sound_is_copied(tmp_path, suffix, codec):
     waveform = np.zeros((1, 2 * 44100), np.float32)
     waveform[0, 22050:22150] = np.hanning(100)
     own = make(tmp_path / f"own{suffix}", waveform=waveform, audio_codec=codec, rate=44100)
-    out = replace_pictures(own, numbered(12), 8, tmp_path / "out.mp4")
+    out = replace_video(own, numbered(12), 8, tmp_path / "out.mp4")
     copied, source = packets_of(out, "audio"), packets_of(own, "audio")
     assert copied == source[: len(copied)]
     assert len(copied) >= 44100 * 1.5 // 1152
@@ -129,13 +129,13 @@ def test_own_sound_is_copied(tmp_path, suffix, codec):
 
 def test_own_sound_that_is_too_short_or_pcm_is_encoded(tmp_path):
     own = make(tmp_path / "own.m4a", waveform=click(0.2, 44100, 0.5), audio_codec="aac", rate=44100)
-    back = read(replace_pictures(own, numbered(8), 8, tmp_path / "a.mp4"))
+    back = read(replace_video(own, numbered(8), 8, tmp_path / "a.mp4"))
     assert back.waveform.shape == (1, 44100)
     assert abs(int(np.abs(back.waveform).argmax()) / 44100 - 0.2) < 1 / 1000
     wav = write(tmp_path / "own.wav", Clip(None, click(0.7, 16000, 3.0)))
-    exact = read(replace_pictures(wav, numbered(8), 8, tmp_path / "a.mkv"))
+    exact = read(replace_video(wav, numbered(8), 8, tmp_path / "a.mkv"))
     np.testing.assert_array_equal(exact.waveform, read(wav).waveform[:, :16000])
-    assert abs(heard_at(replace_pictures(wav, numbered(8), 8, tmp_path / "b.mp4")) - 0.7) < 1 / 1000
+    assert abs(heard_at(replace_video(wav, numbered(8), 8, tmp_path / "b.mp4")) - 0.7) < 1 / 1000
 
 
 def test_sound_of_a_film_is_taken_from_its_first_picture_on(tmp_path):
@@ -149,7 +149,7 @@ def test_sound_of_a_film_is_taken_from_its_first_picture_on(tmp_path):
         waveform=waveform,
         audio_codec="aac",
     )
-    out = replace_pictures(own, numbered(8), 8, tmp_path / "out.mp4")
+    out = replace_video(own, numbered(8), 8, tmp_path / "out.mp4")
     assert abs(heard_at(out) - heard_at(own)) < 2 / 1000
     assert abs(heard_at(out) - (1.003 - 0.4)) < 6 / 1000
 
@@ -433,7 +433,7 @@ def test_real_films(tmp_path, name):
     assert packets_of(out, "video") == packets_of(REAL / name, "video")
     back = read(out, video=False, start=0.5, seconds=1)
     assert abs(int(np.abs(back.waveform).argmax()) / 16000 - 0.5) < 1 / 1000
-    other = replace_pictures(REAL / name, numbered(16), 8, tmp_path / "other.mp4")
+    other = replace_video(REAL / name, numbered(16), 8, tmp_path / "other.mp4")
     sound, own = packets_of(other, "audio"), packets_of(REAL / name, "audio")
     assert sound == own[: len(sound)]
     np.testing.assert_allclose(

@@ -9,7 +9,7 @@ from media_samples import make, number_of, numbered
 from PIL import Image
 
 from sonovid.media import Limits, MediaError, Source, mux, probe, read
-from sonovid.media.source import is_numbered, numbered_pictures
+from sonovid.media.source import find_image_sequence, is_image_sequence
 
 
 def stills(folder, names, count=None):
@@ -36,7 +36,7 @@ def test_numbered_pictures_are_a_film_at_the_rate_that_is_named(tmp_path):
 
 def test_numbers_without_noughts_and_in_the_middle_of_names(tmp_path):
     folder = stills(tmp_path / "a", [f"{i}.jpg" for i in range(8, 13)])
-    pattern, first, pictures = numbered_pictures(folder)
+    pattern, first, pictures = find_image_sequence(folder)
     assert (pattern.rsplit("/", 1)[1], first, [p.name for p in pictures]) == ("%d.jpg", 8, [f"{i}.jpg" for i in range(8, 13)])
     assert len(read(Source(folder, fps=Fraction(5))).frames) == 5
 
@@ -54,8 +54,8 @@ def test_what_is_no_series_is_told(tmp_path):
     ]:
         with pytest.raises(MediaError, match=message):
             read(path)
-    assert not is_numbered(tmp_path / "none")
-    assert not is_numbered("clip.mp4")
+    assert not is_image_sequence(tmp_path / "none")
+    assert not is_image_sequence("clip.mp4")
 
 
 def webp(path, durations, size=(48, 32)):

@@ -12,7 +12,7 @@ from media_samples import numbered
 
 from sonovid.core.clip import Clip
 from sonovid.media import MediaError, read, write
-from sonovid.media.files import in_place
+from sonovid.media.files import atomic_output
 
 
 def tone(num_samples: int, channels: int = 1) -> np.ndarray:
@@ -129,7 +129,7 @@ def test_a_file_that_appears_meanwhile_is_not_lost(tmp_path):
     path = tmp_path / "a.mp4"
 
     def write_while_another_does() -> None:
-        with in_place(path, overwrite=False) as beside:
+        with atomic_output(path, overwrite=False) as beside:
             beside.write_text("late")
             path.write_text("early")
 

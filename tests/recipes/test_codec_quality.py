@@ -33,7 +33,7 @@ class Kept:
 @pytest.fixture(scope="module")
 def windows():
     gone = clips.Window(manifest.Entry("gone.mp4", name="gone"))
-    return [gone, *clips.windows(manifest.read("scenes:hits:3"), GEOMETRY)]
+    return [gone, *clips.find_windows(manifest.read("scenes:hits:3"), GEOMETRY)]
 
 
 class Padded(Kept):
@@ -44,7 +44,7 @@ class Padded(Kept):
 
 
 def measured(windows, *codecs):
-    return codec_loss.measure(SeparateCodecs(*codecs), windows, partial(clips.load, geometry=GEOMETRY), torch.device("cpu"))
+    return codec_loss.measure(SeparateCodecs(*codecs), windows, partial(clips.load_clip, geometry=GEOMETRY), torch.device("cpu"))
 
 
 def test_codecs_that_keep_everything_lose_nothing(windows):
@@ -63,14 +63,14 @@ def test_frames_beyond_the_clip_are_not_measured(windows):
 def test_what_is_lost_is_counted_and_comes_with_advice(windows, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     codec = SeparateCodecs(Kept(0.2), Kept(0.0))
-    codec_loss.tell(codec, windows, partial(clips.load, geometry=GEOMETRY), torch.device("cpu"), tmp_path / "run")
+    codec_loss.tell(codec, windows, partial(clips.load_clip, geometry=GEOMETRY), torch.device("cpu"), tmp_path / "run")
     known = json.loads((tmp_path / "run" / "codecs.json").read_text())
     assert known["psnr"] < 20
     assert known["onsets"] == 0
     assert "codec.frames" in caplog.text
     assert "codec.mel" in caplog.text
     caplog.clear()
-    codec_loss.tell(codec, windows, partial(clips.load, geometry=GEOMETRY), torch.device("cpu"), tmp_path / "run")
+    codec_loss.tell(codec, windows, partial(clips.load_clip, geometry=GEOMETRY), torch.device("cpu"), tmp_path / "run")
     assert not caplog.text, "once for each run"
 
 

@@ -1,4 +1,4 @@
-"""A job to files: the pipeline's call, its steps watched, and a clip with its preview for each result."""
+"""Generates the files of a job: calls the pipeline, reports its steps, and writes clips and previews."""
 
 import io
 import time
@@ -23,37 +23,46 @@ from sonovid.media.preview import preview
 from sonovid.provenance import Record, signed_file
 
 STRIP_FRAMES, STRIP_HEIGHT = 6, 96
-# Drawing emerging frames takes at most this share of the time.
+# The largest share of the time that drawing intermediate frames takes.
 MAX_PREVIEW_SHARE = 0.15
 
 
 class JobStopped(Exception):
-    """A job was deleted, or the server stops, while it was in progress."""
+    """Raised in a job that was deleted or whose server stops."""
 
 
 @dataclass
 class StepCallback:
-    """What happens after each sampling step: progress is noted, a stop is heeded, emerging frames are drawn for who looks."""
+    """The pipeline's step callback: counts steps, stops the job on request, and draws intermediate frames while someone watches.
+
+    Args:
+        live: The progress of the job.
+        stopping: Whether the server stops.
+    """
 
     live: JobProgress
     stopping: Callable[[], bool]
     _next: float = field(default=0.0, init=False)
 
     def check(self) -> None:
-        """Raises Stopped where the job is to stop."""
+        """Check for a request to stop.
+
+        Raises:
+            JobStopped: the job was deleted, or the server stops.
+        """
         if self.live.stop.is_set() or self.stopping():
             raise JobStopped
 
     def step(self) -> None:
-        """One step is done."""
+        """Count one sampling step."""
         self.check()
         self.live.step += 1
 
     def __call__(self, pipe: Any, index: int, times: "AV | None", state: dict) -> dict:
-        """The pipeline's `callback_on_step_end`."""
+        """Called by the pipeline as `callback_on_step_end`."""
         self.step()
         start = time.monotonic()
-        # Models of diffusers tell of their steps but not of what is foreseen.
+        # Pipelines of diffusers report their steps without x0.
         estimate = state.get("x0")
         if estimate is not None and self.live.is_watched and start >= self._next and estimate.video.shape[1]:
             self.live.frame_strip = frame_strip(decode_estimate(pipe, estimate))
@@ -62,30 +71,46 @@ class StepCallback:
         return {}
 
 
-def generate_clips(pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[str, Path], folder: Path, watch: StepCallback) -> list[dict]:
-    """Write video-I.mp4 and preview-I.png for each clip I into `folder`; what is said of each.
+def generate_clips(
+    pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[str, Path], folder: Path, callback: StepCallback
+) -> list[dict]:
+    """Generate the clips of a job and write video-I.mp4 and preview-I.png for each clip I.
+
+    Args:
+        pipe: The pipeline.
+        card: The model's card.
+        request: A validated request.
+        sources: The uploaded conditioning file by field name, or nothing.
+        folder: The job's folder.
+        callback: Called after each sampling step.
+
+    Returns:
+        A description of each clip, see `describe_clip`.
 
     Raises:
-        ValueError: what the pipeline refuses. Stopped: see `Watch`.
+        ValueError: what the pipeline refuses.
+        JobStopped: see `StepCallback`.
     """
     seconds, seed = request.length, request.seed or 0
     if not sources and seconds is not None and seconds > card.seconds:
-        made = [_generate_long(pipe, request, seconds, folder / "video-0.mp4", watch)]
+        clips = [_generate_long(pipe, request, seconds, folder / "video-0.mp4", callback)]
     else:
-        made = _generate(pipe, card, request, sources, folder, watch)
+        clips = _generate(pipe, card, request, sources, folder, callback)
     found = []
-    for index, clip in enumerate(made):
+    for index, clip in enumerate(clips):
         onsets = () if clip.waveform is None else _find_onsets(clip)
         preview(clip, events=onsets).save(folder / f"preview-{index}.png")
         found.append(describe_clip(folder / f"video-{index}.mp4") | {"index": index, "seed": seed + index})
-        watch.check()
+        callback.check()
     return found
 
 
-def _generate(pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[str, Path], folder: Path, watch: StepCallback) -> list[Clip]:
-    """Clips of one call of the pipeline, written."""
+def _generate(
+    pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[str, Path], folder: Path, callback: StepCallback
+) -> list[Clip]:
+    """Generate and write clips with one call of the pipeline."""
     video, audio = sources.get("source_video"), sources.get("source_audio")
-    watch.live.steps = request.count * _count_windows(card, video or audio) * (request.num_inference_steps or card.steps)
+    callback.live.steps = request.count * _count_windows(card, video or audio) * (request.num_inference_steps or card.steps)
     seed = request.seed or 0
     result = pipe(
         request.prompt,
@@ -99,7 +124,7 @@ def _generate(pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[s
         seconds=request.length,
         generator=seed,
         label=request.label,
-        callback_on_step_end=watch,
+        callback_on_step_end=callback,
     )
     for index, clip in enumerate(result.clips):
         out, record = folder / f"video-{index}.mp4", provenance_record(request, pipe, seed + index, sources)
@@ -114,8 +139,8 @@ def _generate(pipe: Any, card: ModelCard, request: VideoRequest, sources: dict[s
     return result.clips
 
 
-def _generate_long(pipe: Any, request: VideoRequest, seconds: Fraction, out: Path, watch: StepCallback) -> Clip:
-    """One clip of several windows, each made from the one before, written as it is made."""
+def _generate_long(pipe: Any, request: VideoRequest, seconds: Fraction, out: Path, callback: StepCallback) -> Clip:
+    """Generate one clip of several windows and write it window by window."""
     from sonovid.pipelines.continuation import ContinuationSettings, extend
 
     settings = ContinuationSettings(
@@ -126,33 +151,38 @@ def _generate_long(pipe: Any, request: VideoRequest, seconds: Fraction, out: Pat
         guidance_scale=request.guidance_scale,
         audio_guidance_scale=request.audio_guidance_scale,
     )
-    walk = extend(pipe, seconds=seconds, settings=settings, generator=request.seed or 0, after_step=watch.step)
-    watch.live.steps = walk.num_windows * walk.num_steps
-    own = pipe.geometry
+    windows = extend(pipe, seconds=seconds, settings=settings, generator=request.seed or 0, after_step=callback.step)
+    callback.live.steps = windows.num_windows * windows.num_steps
+    geometry = pipe.geometry
     record = provenance_record(request, pipe, request.seed or 0, {})
-    rates: dict[str, Any] = {"fps": own.fps, "size": (own.height, own.width), "sample_rate": own.sample_rate, "channels": 1}
+    options: dict[str, Any] = {
+        "fps": geometry.fps,
+        "size": (geometry.height, geometry.width),
+        "sample_rate": geometry.sample_rate,
+        "channels": 1,
+    }
     with (
         signed_file(out, record, overwrite=True) as path,
-        media.open_writer(path, **rates, overwrite=True, metadata=record.to_metadata()) as pieces,
+        media.open_writer(path, **options, overwrite=True, metadata=record.to_metadata()) as writer,
     ):
-        for window in walk:
-            pieces.add(window.clip.frames, window.clip.waveform)
-            if watch.live.is_watched and window.clip.frames is not None:
-                watch.live.frame_strip = frame_strip(window.clip.frames)
+        for window in windows:
+            writer.add(window.clip.frames, window.clip.waveform)
+            if callback.live.is_watched and window.clip.frames is not None:
+                callback.live.frame_strip = frame_strip(window.clip.frames)
     return media.read(out)
 
 
-def _count_windows(card: ModelCard, given: Path | None) -> int:
-    """How many windows of the model a given file takes."""
+def _count_windows(card: ModelCard, source: Path | None) -> int:
+    """The number of model windows that a conditioning file takes, 1 without one."""
     from sonovid.pipelines.windows import window_starts
 
-    if given is None:
+    if source is None:
         return 1
-    return len(window_starts(max(1, count(media.probe(given).duration, card.fps)), card.num_frames))
+    return len(window_starts(max(1, count(media.probe(source).duration, card.fps)), card.num_frames))
 
 
 def describe_clip(path: Path) -> dict[str, Any]:
-    """What a finished file holds, exactly: rates as fractions in text, pictures and samples counted."""
+    """Exact properties of a finished file: rates as fractions in text, numbers of frames and samples."""
     clip_info, sound = media.probe(path), media.read(path, video=False)
     assert clip_info.size is not None
     assert sound.waveform is not None
@@ -170,9 +200,9 @@ def describe_clip(path: Path) -> dict[str, Any]:
 
 
 def provenance_record(request: VideoRequest, pipe: Any, seed: int, sources: dict[str, Path]) -> Record:
-    """What is written into a file: that it is generated, which stream is, by what, and how to make it again.
+    """The `provenance.Record` that is written into a file.
 
-    Names of uploaded files are the server's own, so a given stream has none.
+    Uploads are stored under names of the server's own, so that their original names are not recorded.
     """
     return Record(
         video="source_video" not in sources,
@@ -189,7 +219,15 @@ def provenance_record(request: VideoRequest, pipe: Any, seed: int, sources: dict
 
 
 def decode_estimate(pipe: Any, x0: AV) -> np.ndarray:
-    """Frames uint8 [t h w 3] of the clean video latents [1 c t h w] that a step foresees."""
+    """Decode the video of a step's prediction of the clean latents.
+
+    Args:
+        pipe: The pipeline.
+        x0: Predicted latents, video [1 c t h w].
+
+    Returns:
+        Frames uint8 [t h w 3].
+    """
     from einops import rearrange
 
     decoded = pipe.codec.decode(pipe.codec.unwhiten(AV(x0.video, None)), pipe.geometry.num_samples).video
@@ -198,20 +236,20 @@ def decode_estimate(pipe: Any, x0: AV) -> np.ndarray:
 
 
 def frame_strip(frames: np.ndarray) -> bytes:
-    """Some of the frames uint8 [t h w 3] in a row, as JPEG."""
+    """Up to `STRIP_FRAMES` of the frames uint8 [t h w 3] in a row, as JPEG bytes."""
     chosen = frames[np.linspace(0, len(frames) - 1, min(STRIP_FRAMES, len(frames))).round().astype(int)]
     height, width = frames.shape[1:3]
-    wide = max(1, round(width * STRIP_HEIGHT / height))
-    row = Image.new("RGB", (wide * len(chosen), STRIP_HEIGHT))
-    for place, frame in enumerate(chosen):
-        row.paste(Image.fromarray(frame).resize((wide, STRIP_HEIGHT)), (place * wide, 0))
-    held = io.BytesIO()
-    row.save(held, "JPEG", quality=80)
-    return held.getvalue()
+    tile_width = max(1, round(width * STRIP_HEIGHT / height))
+    row = Image.new("RGB", (tile_width * len(chosen), STRIP_HEIGHT))
+    for index, frame in enumerate(chosen):
+        row.paste(Image.fromarray(frame).resize((tile_width, STRIP_HEIGHT)), (index * tile_width, 0))
+    buffer = io.BytesIO()
+    row.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
 
 
 def _find_onsets(clip: Clip) -> list[float]:
-    """Times at which a sound sets in, in seconds."""
+    """Onset times of the sound, in seconds."""
     from sonovid.metrics.alignment import sound_onsets
 
     assert clip.waveform is not None

@@ -16,7 +16,7 @@ from sonovid.core import atomic, progress
 from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry, duration
-from sonovid.core.processes import pool
+from sonovid.core.processes import process_pool
 from sonovid.data import probes, scenes
 from sonovid.data.manifest import Entry
 
@@ -33,7 +33,7 @@ class Window:
     start: float = 0.0
 
 
-def windows(
+def find_windows(
     entries: Sequence[Entry], geometry: Geometry, *, streams: AV = BOTH, most: int | None = None, workers: int = 0
 ) -> list[Window]:
     """The stretches of `geometry`'s length that the entries hold, one after the other, at most `most` of each.
@@ -42,11 +42,11 @@ def windows(
     """
     found: list[Window] = []
     left_out: dict[str, list[str]] = {}
-    known = probes.extents((entry.path for entry in entries if entry.scene is None), workers=workers)
+    known = probes.probe_files((entry.path for entry in entries if entry.scene is None), workers=workers)
     # Containers round their lengths; half a frame is forgiven, and the last picture then shows that much longer.
     slack, seconds = duration(1, geometry.fps) / 2, float(geometry.seconds)
     for entry in entries:
-        length = _usable(entry, known.get(entry.path), streams)
+        length = _usable_seconds(entry, known.get(entry.path), streams)
         if isinstance(length, str):
             left_out.setdefault(length, []).append(entry.name or entry.path)
             continue
@@ -62,7 +62,7 @@ def windows(
     return found
 
 
-def _usable(entry: Entry, extent: "probes.Extent | None", streams: AV) -> float | str:
+def _usable_seconds(entry: Entry, extent: "probes.Extent | None", streams: AV) -> float | str:
     """How many seconds an entry holds, infinitely many for a scene, or why it cannot be used."""
     if entry.scene is not None:
         return math.inf
@@ -76,13 +76,13 @@ def _usable(entry: Entry, extent: "probes.Extent | None", streams: AV) -> float 
     return left if entry.seconds is None else min(left, entry.seconds)
 
 
-def events_in(window: Window, geometry: Geometry) -> tuple[float, ...]:
+def window_events(window: Window, geometry: Geometry) -> tuple[float, ...]:
     """The times of an entry's known events from the beginning of the window, in seconds."""
     offset = window.start - window.entry.start
     return tuple(t - offset for t in window.entry.events if 0 <= t - offset < geometry.seconds)
 
 
-def load(window: Window, geometry: Geometry, streams: AV = BOTH) -> Clip:
+def load_clip(window: Window, geometry: Geometry, streams: AV = BOTH) -> Clip:
     """One clip of exactly this geometry, mono; a stream that is not asked for is None.
 
     Raises:
@@ -116,21 +116,21 @@ def load(window: Window, geometry: Geometry, streams: AV = BOTH) -> Clip:
         if short > geometry.sample_rate / geometry.fps:
             raise ValueError(f"{entry.path}: its sound ends {short / geometry.sample_rate:.2f} s early")
         waveform = np.pad(waveform, ((0, 0), (0, max(0, short))))[:, : geometry.num_samples]
-    known = (entry.caption, entry.label, events_in(window, geometry))
+    known = (entry.caption, entry.label, window_events(window, geometry))
     return Clip(frames, waveform, geometry.fps, geometry.sample_rate, *known)
 
 
-def stream(
-    sought: Sequence[Window], geometry: Geometry, *, streams: AV = BOTH, workers: int = 0
+def stream_clips(
+    windows: Sequence[Window], geometry: Geometry, *, streams: AV = BOTH, workers: int = 0
 ) -> Iterator[tuple[Window, Clip | None]]:
     """Each window with its clip, in order whatever the number of processes; None where the file turned out to be faulty."""
-    with pool(workers) as run:
-        yield from zip(sought, run(partial(try_load, geometry=geometry, streams=streams), sought), strict=True)
+    with process_pool(workers) as run:
+        yield from zip(windows, run(partial(try_load_clip, geometry=geometry, streams=streams), windows), strict=True)
 
 
-def try_load(window: Window, geometry: Geometry, streams: AV) -> Clip | None:
+def try_load_clip(window: Window, geometry: Geometry, streams: AV) -> Clip | None:
     try:
-        return load(window, geometry, streams)
+        return load_clip(window, geometry, streams)
     except ValueError as error:
         log.warning("left out: %s", error)
         return None
@@ -152,9 +152,9 @@ def write_scenes(
     scenes.find(world)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    _one_extent(out, geometry)
+    _check_geometry(out, geometry)
     render = partial(_write_scene, out=str(out), world=world, geometry=geometry)
-    with pool(workers) as run:
+    with process_pool(workers) as run:
         seeds = run(render, range(seed, seed + count))
         for _ in progress.bar(seeds, desc=f"scenes {world}", total=count, unit="clip", quiet=quiet):
             pass
@@ -167,7 +167,7 @@ def write_scenes(
     return out / "manifest.jsonl"
 
 
-def _one_extent(out: Path, geometry: Geometry) -> None:
+def _check_geometry(out: Path, geometry: Geometry) -> None:
     """Refuse to mix scenes of several extents in a folder."""
     path, wanted = out / ".geometry", geometry.to_config()
     if path.is_file() and (found := json.loads(path.read_text())) != wanted:

@@ -27,12 +27,12 @@ from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 from sonovid.data import shards
-from sonovid.data.clips import BOTH, Window, events_in, load, stream
+from sonovid.data.clips import BOTH, Window, load_clip, stream_clips, window_events
 from sonovid.data.entry import Entry
 
 log = logging.getLogger(__name__)
 
-META = "cache.json"
+META_FILE = "cache.json"
 # Of how the shards lie on disk and of what is in a key. Caches of another version are left alone and named.
 VERSION = 2
 # Whitening is applied when latents are read, and decoding does not matter to them.
@@ -40,15 +40,15 @@ NOT_IN_KEY = ("latents_mean", "latents_std")
 
 Encode = Callable[[list[Clip]], AV]
 # From windows to pairs of a clip's facts, None where it cannot be read, and its arrays, in the same order.
-Run = Callable[[Sequence[Window]], Iterator[tuple[dict[str, Any] | None, AV]]]
+WindowEncoder = Callable[[Sequence[Window]], Iterator[tuple[dict[str, Any] | None, AV]]]
 
 
-def as_json(config: Any) -> str:
+def config_to_json(config: Any) -> str:
     """A configuration as text that is the same before it is saved and after it is read: lists and tuples are alike in it."""
     return json.dumps(config, default=str)
 
 
-def fingerprint(*parts: Any, written: Callable[[Any], str] = as_json) -> str:
+def fingerprint(*parts: Any, serialize: Callable[[Any], str] = config_to_json) -> str:
     """A hash of networks, by their weights and configuration, and of plain values.
 
     written: a configuration, as its class's name and sorted items, to text.
@@ -59,7 +59,7 @@ def fingerprint(*parts: Any, written: Callable[[Any], str] = as_json) -> str:
             config = dict(getattr(part, "config", None) or {})
             # What begins with an underline is diffusers' own book-keeping, some of it in an order that changes from run to run.
             config = {k: v for k, v in config.items() if k not in NOT_IN_KEY and not k.startswith("_")}
-            digest.update(written((type(part).__name__, sorted(config.items()))).encode())
+            digest.update(serialize((type(part).__name__, sorted(config.items()))).encode())
             for name, value in sorted(part.state_dict().items()):
                 digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
                 digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
@@ -68,7 +68,7 @@ def fingerprint(*parts: Any, written: Callable[[Any], str] = as_json) -> str:
     return digest.hexdigest()
 
 
-class Rows(Sequence[dict[str, Any]]):
+class ClipInfos(Sequence[dict[str, Any]]):
     """What is known of each clip: name, start, caption, label and events.
 
     Of files it is what the entries say now; of scenes what was rendered, kept as text until it is asked for.
@@ -88,19 +88,19 @@ class Rows(Sequence[dict[str, Any]]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         index = range(len(self))[index]
-        return json.loads(self.stored[index]) if index in self.stored else facts_of(self.windows[index], self.geometry)
+        return json.loads(self.stored[index]) if index in self.stored else clip_info(self.windows[index], self.geometry)
 
 
-def facts_of(window: Window, geometry: Geometry, clip: Clip | None = None) -> dict[str, Any]:
+def clip_info(window: Window, geometry: Geometry, clip: Clip | None = None) -> dict[str, Any]:
     """What is known of a clip: of a file by its entry, of a scene by its rendering."""
     entry = window.entry
     known = {"name": entry.name or entry.path, "start": window.start}
     if clip is None:
-        return {**known, "caption": entry.caption, "label": entry.label, "events": list(events_in(window, geometry))}
+        return {**known, "caption": entry.caption, "label": entry.label, "events": list(window_events(window, geometry))}
     return {**known, "caption": clip.caption, "label": clip.label, "events": list(clip.events)}
 
 
-class Latents(ABC):
+class LatentDataset(ABC):
     """Raw latents of clips by their numbers, and what is known of each: name, start, caption, label and events."""
 
     rows: Sequence[dict[str, Any]]
@@ -122,7 +122,7 @@ class Latents(ABC):
         """By stream, mean and standard deviation of each channel over all clips; of floating-point streams."""
 
 
-class InMemory(Latents):
+class InMemoryLatents(LatentDataset):
     """Latents that are at hand as tensors [clips, ...], None for a stream that is not kept."""
 
     def __init__(self, rows: Sequence[dict[str, Any]], tensors: AV) -> None:
@@ -143,7 +143,7 @@ class InMemory(Latents):
 
 
 @dataclass(frozen=True)
-class Stored(Latents):
+class StoredLatents(LatentDataset):
     """Clips of a store, in the order in which they were asked for.
 
     shard, place, at: where each lies: the number of its shard, its place among the shard's readable clips and, by stream, the
@@ -153,10 +153,10 @@ class Stored(Latents):
     folder: Path
     rows: Sequence[dict[str, Any]]
     paths: Sequence[Path]
-    kinds: Sequence[dict[str, shards.Kind]]
+    specs: Sequence[dict[str, shards.ArraySpec]]
     shard: np.ndarray
     place: np.ndarray
-    at: dict[str, np.ndarray]
+    offsets: dict[str, np.ndarray]
     in_memory: bool = False
     _data: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -164,8 +164,8 @@ class Stored(Latents):
         found: dict[str, list[np.ndarray]] = {}
         for index in indices:
             number = int(self.shard[index])
-            for name, begins in self.at.items():
-                one = shards.array_at(self._bytes(number), self.kinds[number][name], int(begins[index]))
+            for name, begins in self.offsets.items():
+                one = shards.view_array(self._bytes(number), self.specs[number][name], int(begins[index]))
                 found.setdefault(name, []).append(one)
         return AV(*(torch.from_numpy(np.stack(found[name])) if name in found else None for name in AV._fields))
 
@@ -182,14 +182,14 @@ class Stored(Latents):
         sums: dict[str, np.ndarray] = {}
         for number, path in enumerate(self.paths):
             here = order[edges[number] : edges[number + 1]]
-            for name, moments in shards.moments(path).items() if len(here) else ():
+            for name, moments in shards.read_moments(path).items() if len(here) else ():
                 # Kept in the order of the clips until they are summed, so that how they are spread over shards changes no bit.
                 kept = sums.setdefault(name, np.zeros((len(self), *moments.shape[1:])))
                 kept[here] = moments[self.place[here]]
         found = {}
         for name, kept in sums.items():
-            kind = self.kinds[self.shard[0]][name]
-            first, second = kept.sum(0) / (len(self) * prod(kind.shape[1:]))
+            spec = self.specs[self.shard[0]][name]
+            first, second = kept.sum(0) / (len(self) * prod(spec.shape[1:]))
             std = np.sqrt(np.maximum(second - first**2, 1e-12))
             found[name] = {"mean": first.tolist(), "std": std.tolist()}
         return found
@@ -200,14 +200,14 @@ class _Index:
     """Where every clip of a store lies: by key, the number of its shard, its row in it and its place among the readable ones."""
 
     paths: list[Path] = field(default_factory=list)
-    kinds: list[dict[str, shards.Kind]] = field(default_factory=list)
-    at: list[dict[str, np.ndarray]] = field(default_factory=list)
+    specs: list[dict[str, shards.ArraySpec]] = field(default_factory=list)
+    offsets: list[dict[str, np.ndarray]] = field(default_factory=list)
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     scenes: dict[str, str] = field(default_factory=dict)
     faulty: set[str] = field(default_factory=set)
 
 
-class Store:
+class LatentStore:
     """All clips that were encoded by one codec at one geometry, in a folder below `root` that is named by the two.
 
     root: the folder of a cache, which may hold stores of several codecs. parts: what encodes: networks and plain values.
@@ -228,20 +228,20 @@ class Store:
             if path.name.startswith("."):
                 continue
             shard, readable = shards.read(path), 0
-            begins: dict[str, list[int]] = {name: [] for name in shard.kinds}
+            begins: dict[str, list[int]] = {name: [] for name in shard.specs}
             for row in shard.rows:
-                if not row.at:
+                if not row.offsets:
                     index.faulty.add(row.key)
                     continue
                 index.places[row.key] = (len(index.paths), readable)
-                if row.facts.get("scene"):
-                    index.scenes[row.key] = json.dumps({k: v for k, v in row.facts.items() if k != "scene"})
+                if row.info.get("scene"):
+                    index.scenes[row.key] = json.dumps({k: v for k, v in row.info.items() if k != "scene"})
                 for name in begins:
-                    begins[name].append(row.at[name])
+                    begins[name].append(row.offsets[name])
                 readable += 1
             index.paths.append(path)
-            index.kinds.append(shard.kinds)
-            index.at.append({name: np.array(values, np.int64) for name, values in begins.items()})
+            index.specs.append(shard.specs)
+            index.offsets.append({name: np.array(values, np.int64) for name, values in begins.items()})
 
     def clip_key(self, window: Window) -> str:
         """The key of one clip: of its file's name, size and time of change, or of its scene and how its world is drawn."""
@@ -260,11 +260,11 @@ class Store:
     def _world(self, world: str) -> str:
         """A hash of a world's first scene, so that keys follow a change of the world itself."""
         if world not in self._worlds:
-            clip = load(Window(Entry("", scene=(world, 0))), self.geometry)
+            clip = load_clip(Window(Entry("", scene=(world, 0))), self.geometry)
             assert clip.frames is not None
             assert clip.waveform is not None
-            facts = repr((clip.caption, clip.label, clip.events)).encode()
-            self._worlds[world] = hashlib.blake2b(facts + clip.frames.tobytes() + clip.waveform.tobytes()).hexdigest()
+            info = repr((clip.caption, clip.label, clip.events)).encode()
+            self._worlds[world] = hashlib.blake2b(info + clip.frames.tobytes() + clip.waveform.tobytes()).hexdigest()
         return self._worlds[world]
 
     def plan(self, windows: Sequence[Window]) -> list[list[Window]]:
@@ -277,36 +277,36 @@ class Store:
         todo = list(missing.values())
         return [todo[i : i + self.shard] for i in range(0, len(todo), self.shard)]
 
-    def write(self, plan: Sequence[Sequence[Window]], run: Run, *, part: tuple[int, int] = (0, 1)) -> None:
+    def write(self, plan: Sequence[Sequence[Window]], encode_windows: WindowEncoder, *, part: tuple[int, int] = (0, 1)) -> None:
         """Write the shards of a plan, each renamed into place when it is whole; `reload` must follow.
 
         run: encodes; see `encoding`. part: (i, n): every n-th shard from the i-th on, where n processes share the work. All of
         them must have made their plan before the first writes.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / META).is_file():
+        if not (self.folder / META_FILE).is_file():
             about = {"version": VERSION, "key": self.key, "geometry": self.geometry.to_config(), "streams": list(self.streams)}
-            atomic.write_text(self.folder / META, json.dumps(about, indent=1))
+            atomic.write_text(self.folder / META_FILE, json.dumps(about, indent=1))
         mine = plan[part[0] :: part[1]]
         with progress.bar(total=sum(map(len, mine)), desc="latents", unit="clip", quiet=part[0] != 0 or not mine) as bar:
-            done = run([window for chunk in mine for window in chunk])
+            done = encode_windows([window for chunk in mine for window in chunk])
             for chunk in mine:
-                self._write_one(chunk, done, bar)
+                self._write_shard(chunk, done, bar)
 
-    def _write_one(self, chunk: Sequence[Window], done: Iterator[tuple[dict[str, Any] | None, AV]], bar: Any) -> None:
-        facts: list[dict[str, Any] | None] = []
-        made: dict[str, list[Tensor]] = {name: [] for name in AV._fields}
+    def _write_shard(self, chunk: Sequence[Window], done: Iterator[tuple[dict[str, Any] | None, AV]], bar: Any) -> None:
+        info: list[dict[str, Any] | None] = []
+        encoded: dict[str, list[Tensor]] = {name: [] for name in AV._fields}
         for window in chunk:
             known, arrays = next(done)
             bar.update()
-            facts.append(known if known is None or window.entry.scene is None else {**known, "scene": True})
+            info.append(known if known is None or window.entry.scene is None else {**known, "scene": True})
             for name, x in zip(AV._fields, arrays, strict=True):
                 if x is not None:
-                    made[name].append(x)
-        tensors = {name: torch.stack(parts) for name, parts in made.items() if parts}
-        shards.write(self.folder, [self.clip_key(window) for window in chunk], facts, tensors)
+                    encoded[name].append(x)
+        tensors = {name: torch.stack(parts) for name, parts in encoded.items() if parts}
+        shards.write(self.folder, [self.clip_key(window) for window in chunk], info, tensors)
 
-    def select(self, windows: Sequence[Window], *, memory_gb: float = 8.0) -> Stored:
+    def select(self, windows: Sequence[Window], *, memory_gb: float = 8.0) -> StoredLatents:
         """These clips, in this order, without those that could not be read.
 
         memory_gb: shards that are no larger than this together are read into memory when they are first used.
@@ -331,17 +331,23 @@ class Store:
         if not chosen:
             raise ValueError(f"{self.folder}: none of {len(windows)} clips could be read; the log of the first start says why")
         number, place = np.array(found, np.int64).T
-        names = [name for name in AV._fields if name in index.kinds[number[0]]]
-        at = {name: np.empty(len(chosen), np.int64) for name in names}
+        names = [name for name in AV._fields if name in index.specs[number[0]]]
+        offsets = {name: np.empty(len(chosen), np.int64) for name in names}
         for one in np.unique(number):
             here = number == one
             for name in names:
-                at[name][here] = index.at[one][name][place[here]]
+                offsets[name][here] = index.offsets[one][name][place[here]]
         size = sum(index.paths[one].stat().st_size for one in np.unique(number))
         # Shards and rows are fewer than 2**31.
         where = number.astype(np.int32), place.astype(np.int32)
-        return Stored(
-            self.folder, Rows(chosen, self.geometry, stored), index.paths, index.kinds, *where, at, size <= memory_gb * 1e9
+        return StoredLatents(
+            self.folder,
+            ClipInfos(chosen, self.geometry, stored),
+            index.paths,
+            index.specs,
+            *where,
+            offsets,
+            size <= memory_gb * 1e9,
         )
 
     def prune(self, windows: Iterable[Window]) -> int:
@@ -349,12 +355,12 @@ class Store:
         wanted = {self.clip_key(window) for window in windows}
         known = self.index.places.keys() | self.index.faulty
         for path in self.index.paths:
-            shards.keep(shards.read(path), wanted)
+            shards.filter_shard(shards.read(path), wanted)
         self.reload()
         return len(known - wanted)
 
 
-def encoding(encode: Encode, geometry: Geometry, *, streams: AV = BOTH, batch: int = 8, workers: int = 0) -> Run:
+def local_encoder(encode: Encode, geometry: Geometry, *, streams: AV = BOTH, batch: int = 8, workers: int = 0) -> WindowEncoder:
     """How `Store.write` has clips encoded in this process, files being read by a pool of others.
 
     encode: clips to an AV of tensors, the first axis being the clips'; None for a stream that is not kept. They are kept in the
@@ -362,19 +368,19 @@ def encoding(encode: Encode, geometry: Geometry, *, streams: AV = BOTH, batch: i
     fewer, so that a clip's latents do not depend on which others are encoded with it.
     """
 
-    def run(windows: Sequence[Window]) -> Iterator[tuple[dict[str, Any] | None, AV]]:
+    def encode_windows(windows: Sequence[Window]) -> Iterator[tuple[dict[str, Any] | None, AV]]:
         waiting: list[tuple[Window, Clip | None]] = []
-        for pair in stream(windows, geometry, streams=streams, workers=workers):
+        for pair in stream_clips(windows, geometry, streams=streams, workers=workers):
             waiting.append(pair)
             if sum(clip is not None for _, clip in waiting) == batch:
-                yield from encoded(waiting, geometry, encode, batch)
+                yield from encode_clips(waiting, geometry, encode, batch)
                 waiting = []
-        yield from encoded(waiting, geometry, encode, batch)
+        yield from encode_clips(waiting, geometry, encode, batch)
 
-    return run
+    return encode_windows
 
 
-def encoded(
+def encode_clips(
     pairs: Sequence[tuple[Window, Clip | None]], geometry: Geometry, encode: Encode, batch: int
 ) -> list[tuple[dict[str, Any] | None, AV]]:
     """Facts and arrays of some windows, at most `batch` of which have clips."""
@@ -389,6 +395,6 @@ def encoded(
         if clip is None:
             found.append((None, AV(None, None)))
             continue
-        found.append((facts_of(window, geometry, clip), AV(*(None if x is None else x[place] for x in arrays))))
+        found.append((clip_info(window, geometry, clip), AV(*(None if x is None else x[place] for x in arrays))))
         place += 1
     return found

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from sonovid.core import text_files
-from sonovid.data import scenes, sources
+from sonovid.data import datasets, scenes
 from sonovid.data.entry import Entry
 
 log = logging.getLogger(__name__)
 
-VIDEO = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
-SOUND = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".opus")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
+AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".opus")
 # The first name of each column is ours; the others are what manifests of this field call it.
 COLUMNS = {
     "path": ("path", "video", "media_path", "file"),
@@ -27,7 +27,7 @@ COLUMNS = {
 }
 
 
-def read(source: "str | Path", *, sound_only: bool = False) -> list[Entry]:
+def read(source: "str | Path", *, include_audio: bool = False) -> list[Entry]:
     """The entries of a source, in an order that depends on nothing but their names.
 
     source: a folder, searched with its subfolders, where `clip.txt` beside `clip.mp4` is its caption and `clip.json` may hold
@@ -40,26 +40,28 @@ def read(source: "str | Path", *, sound_only: bool = False) -> list[Entry]:
         ValueError: no such source, nothing in it, or what is wrong with it, with the line's number.
     """
     if str(source).startswith("scenes:"):
-        return _scenes(str(source))
-    if sources.known(str(source)):
-        return sources.read(str(source))
+        return _read_scenes(str(source))
+    if datasets.is_dataset(str(source)):
+        return datasets.read(str(source))
     path = Path(source).expanduser()
     if path.is_dir():
-        entries = _folder(path, VIDEO + SOUND if sound_only else VIDEO)
+        entries = _read_folder(path, VIDEO_SUFFIXES + AUDIO_SUFFIXES if include_audio else VIDEO_SUFFIXES)
     elif not path.exists():
         raise ValueError(
             f"data={source}: no such folder or file; give a folder of clips, a .csv or .jsonl manifest, scenes:... or a dataset: "
-            f"{', '.join(f'{name}:FOLDER' for name in sources.NAMES)}"
+            f"{', '.join(f'{name}:FOLDER' for name in datasets.NAMES)}"
         )
     elif path.suffix == ".csv":
-        entries = _checked(path, text_files.table(path))
+        entries = _read_rows(path, text_files.read_table(path))
     elif path.suffix in (".jsonl", ".ndjson"):
-        entries = _checked(path, text_files.json_lines(path))
+        entries = _read_rows(path, text_files.read_json_lines(path))
     else:
         raise ValueError(f"data={source}: expected a folder, a .csv or .jsonl manifest, or scenes:WORLD:COUNT")
     if not entries:
-        kinds = "video or sound" if sound_only else "video"
-        raise ValueError(f"data={source}: no {kinds} files there; known are {' '.join(VIDEO + (SOUND if sound_only else ()))}")
+        kinds = "video or sound" if include_audio else "video"
+        raise ValueError(
+            f"data={source}: no {kinds} files there; known are {' '.join(VIDEO_SUFFIXES + (AUDIO_SUFFIXES if include_audio else ()))}"
+        )
     return entries
 
 
@@ -70,7 +72,7 @@ def split(entries: Sequence[Entry], share: float = 0.05) -> tuple[list[Entry], l
     """
     if not 0 <= share < 1:
         raise ValueError(f"share={share}: expected a held-out share in [0, 1)")
-    places = [_place(entry.name or entry.path) for entry in entries]
+    places = [_hash_to_unit(entry.name or entry.path) for entry in entries]
     least = min(places, default=0.0)
     several = any(place != least for place in places)
     out = [place < share or (share > 0 and several and place == least) for place in places]
@@ -83,14 +85,14 @@ def split(entries: Sequence[Entry], share: float = 0.05) -> tuple[list[Entry], l
     return training, held_out
 
 
-def _place(name: str) -> float:
+def _hash_to_unit(name: str) -> float:
     """A number in [0, 1) by which a file's name is held out or not."""
     # A name that is not UTF-8 on disk stands in Python as half surrogates.
     digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
-def _scenes(source: str) -> list[Entry]:
+def _read_scenes(source: str) -> list[Entry]:
     form = f"data={source}: expected scenes:WORLD[+WORLD...]:COUNT[:seed=N], such as scenes:hits+bounces:8000:seed=0"
     parts = source.split(":")
     seed = "seed=0" if len(parts) == 3 else parts[-1]
@@ -103,19 +105,19 @@ def _scenes(source: str) -> list[Entry]:
     return [Entry("", name=f"{world}/{number}", scene=(world, number)) for world, number in drawn]
 
 
-def _folder(folder: Path, suffixes: tuple[str, ...]) -> list[Entry]:
+def _read_folder(folder: Path, suffixes: tuple[str, ...]) -> list[Entry]:
     paths = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
     visible = (path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-    return [_beside(path, folder) for path in sorted(visible, key=lambda path: path.relative_to(folder).as_posix())]
+    return [_entry_with_sidecars(path, folder) for path in sorted(visible, key=lambda path: path.relative_to(folder).as_posix())]
 
 
-def _beside(path: Path, folder: Path) -> Entry:
+def _entry_with_sidecars(path: Path, folder: Path) -> Entry:
     """The entry of a file with what lies beside it; the folder it lies in is its label, unless another is given."""
     name = path.relative_to(folder).as_posix()
     known: dict[str, Any] = {"label": path.parent.name if path.parent != folder else ""}
     words, facts = path.with_suffix(".txt"), path.with_suffix(".json")
     if words.is_file():
-        known["caption"] = text_files.caption_of(words)
+        known["caption"] = text_files.read_caption(words)
     if facts.is_file():
         found = text_files.read_json(facts)
         if not isinstance(found, dict):
@@ -123,21 +125,21 @@ def _beside(path: Path, folder: Path) -> Entry:
         for key in ("caption", "label", "events"):
             if key in found:
                 known.setdefault(key, found[key]) if key == "caption" else known.update({key: found[key]})
-    return Entry(str(path), name=name, **_values(str(facts), known))
+    return Entry(str(path), name=name, **_parse_values(str(facts), known))
 
 
-def _checked(manifest: Path, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> list[Entry]:
+def _read_rows(manifest: Path, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> list[Entry]:
     entries: list[Entry] = []
     missing: list[tuple[int, Path]] = []
     passed_over: set[str] = set()
     for number, row in rows:
         where = f"{manifest} line {number}"
-        known = _named(where, row, passed_over)
+        known = _rename_columns(where, row, passed_over)
         path = Path(str(known.pop("path")))
         full = path if path.is_absolute() else manifest.parent / path
         if not full.is_file():
             missing.append((number, path))
-        entries.append(Entry(str(full), name=path.as_posix(), **_values(where, known)))
+        entries.append(Entry(str(full), name=path.as_posix(), **_parse_values(where, known)))
     if missing:
         shown = ", ".join(f"{path} (line {number})" for number, path in missing[:3])
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
@@ -148,14 +150,14 @@ def _checked(manifest: Path, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> l
 
 
 @lru_cache(maxsize=256)
-def _column(column: str) -> tuple[str, str]:
+def _match_column(column: str) -> tuple[str, str]:
     """Our name of a column, or the column that is meant where this one is nearly it."""
     aliases = {alias: name for name, names in COLUMNS.items() for alias in names}
     near = [] if column in aliases else get_close_matches(column, aliases, 1, cutoff=0.75)
     return aliases.get(column, ""), near[0] if near else ""
 
 
-def _named(where: str, row: Mapping[str, Any], passed_over: set[str]) -> dict[str, Any]:
+def _rename_columns(where: str, row: Mapping[str, Any], passed_over: set[str]) -> dict[str, Any]:
     """A row under our column names.
 
     Raises:
@@ -163,7 +165,7 @@ def _named(where: str, row: Mapping[str, Any], passed_over: set[str]) -> dict[st
     """
     known = {}
     for column, value in row.items():
-        ours, near = _column(column)
+        ours, near = _match_column(column)
         if ours:
             if value not in (None, ""):
                 known[ours] = value
@@ -176,17 +178,17 @@ def _named(where: str, row: Mapping[str, Any], passed_over: set[str]) -> dict[st
     return known
 
 
-def _values(where: str, known: dict[str, Any]) -> dict[str, Any]:
+def _parse_values(where: str, known: dict[str, Any]) -> dict[str, Any]:
     """Fields of an entry from what was written, typed."""
     values: dict[str, Any] = {}
     for key in ("caption", "label"):
         try:
-            values[key] = text_files.one_line(known.get(key) or "")
+            values[key] = text_files.to_one_line(known.get(key) or "")
         except ValueError as error:
             raise ValueError(f"{where}: {key}: {error}") from None
     for key in ("start", "seconds"):
         if key in known:
-            values[key] = _number(where, key, known[key])
+            values[key] = _parse_seconds(where, key, known[key])
     if values.get("seconds") == 0:
         raise ValueError(f"{where}: seconds is 0; expected more, or none for the whole file")
     if known.get("events"):
@@ -195,11 +197,11 @@ def _values(where: str, known: dict[str, Any]) -> dict[str, Any]:
             events = events.replace(";", " ").replace(",", " ").strip("[] ").split()
         if not isinstance(events, list):
             raise ValueError(f"{where}: events={events!r}: expected times in seconds")
-        values["events"] = tuple(_number(where, "events", value) for value in events)
+        values["events"] = tuple(_parse_seconds(where, "events", value) for value in events)
     return values
 
 
-def _number(where: str, key: str, value: Any) -> float:
+def _parse_seconds(where: str, key: str, value: Any) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):

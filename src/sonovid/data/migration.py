@@ -14,8 +14,8 @@ from torch import Tensor
 
 from sonovid.core.av import AV
 from sonovid.core.geometry import Geometry
-from sonovid.data.clips import Window, load
-from sonovid.data.latents import META, Run, Store, fingerprint
+from sonovid.data.clips import Window, load_clip
+from sonovid.data.latents import META_FILE, LatentStore, WindowEncoder, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -23,18 +23,18 @@ log = logging.getLogger(__name__)
 NAMES = ("train", "held_out")
 
 
-def earlier(root: "str | Path") -> list[Path]:
+def find_v1_caches(root: "str | Path") -> list[Path]:
     """The caches of the first version in a folder."""
     found = (path for name in NAMES for path in Path(root).glob(f"{name}-*"))
-    return sorted(path for path in found if (path / META).is_file())
+    return sorted(path for path in found if (path / META_FILE).is_file())
 
 
-def key_of(windows: Sequence[Window], geometry: Geometry, *parts: Any) -> str:
+def v1_key(windows: Sequence[Window], geometry: Geometry, *parts: Any) -> str:
     """The key of a cache of the first version: of all windows with their files, the geometry, and what encodes them."""
     digest = hashlib.blake2b(digest_size=16)
     first = {window.entry.scene[0]: window for window in reversed(windows) if window.entry.scene is not None}
     for window in first.values():
-        clip = load(window, geometry)
+        clip = load_clip(window, geometry)
         assert clip.frames is not None
         assert clip.waveform is not None
         digest.update(repr((clip.caption, clip.label, clip.events)).encode() + clip.frames.tobytes() + clip.waveform.tobytes())
@@ -44,30 +44,30 @@ def key_of(windows: Sequence[Window], geometry: Geometry, *parts: Any) -> str:
             status = os.stat(window.entry.path)
             state = (status.st_size, status.st_mtime_ns)
         digest.update(repr((asdict(window.entry), window.start, state)).encode())
-    return fingerprint(digest.hexdigest(), geometry.to_config(), *parts, written=repr)
+    return fingerprint(digest.hexdigest(), geometry.to_config(), *parts, serialize=repr)
 
 
-def take_over(root: "str | Path", store: Store, windows: Sequence[Window], *parts: Any) -> int:
+def migrate(root: "str | Path", store: LatentStore, windows: Sequence[Window], *parts: Any) -> int:
     """Copy what a cache of the first version in `root` holds of exactly these windows into a store; how many clips.
 
     parts: what encodes, as the store has it.
     """
-    folders = earlier(root)
+    folders = find_v1_caches(root)
     if not folders:
         return 0
-    key = key_of(windows, store.geometry, *parts)
-    folder = next((path for path in folders if json.loads((path / META).read_text())["key"] == key), None)
+    key = v1_key(windows, store.geometry, *parts)
+    folder = next((path for path in folders if json.loads((path / META_FILE).read_text())["key"] == key), None)
     if folder is None:
         return 0
-    meta = json.loads((folder / META).read_text())
+    meta = json.loads((folder / META_FILE).read_text())
     size, count = meta["shard"], 0
     for number in range(-(-meta["windows"] // size)):
         path = folder / f"{number:05d}.safetensors"
         if path.is_file():
             chunk = windows[number * size : (number + 1) * size]
             fresh = {store.clip_key(window) for plan in store.plan(chunk) for window in plan}
-            found = {store.clip_key(one[0]): one for one in _clips(path, chunk) if store.clip_key(one[0]) in fresh}
-            store.write([[window for window, _, _ in found.values()]] if found else [], _handing_out(found.values()))
+            found = {store.clip_key(one[0]): one for one in _read_v1_shard(path, chunk) if store.clip_key(one[0]) in fresh}
+            store.write([[window for window, _, _ in found.values()]] if found else [], _replay(found.values()))
             count += len(found)
             store.reload()
     if count:
@@ -75,11 +75,11 @@ def take_over(root: "str | Path", store: Store, windows: Sequence[Window], *part
     return count
 
 
-def _handing_out(found: Iterable[tuple[Window, dict[str, Any] | None, AV]]) -> Run:
+def _replay(found: Iterable[tuple[Window, dict[str, Any] | None, AV]]) -> WindowEncoder:
     return lambda windows: ((row, arrays) for _, row, arrays in found)
 
 
-def _clips(path: Path, windows: Sequence[Window]) -> Iterator[tuple[Window, dict[str, Any] | None, AV]]:
+def _read_v1_shard(path: Path, windows: Sequence[Window]) -> Iterator[tuple[Window, dict[str, Any] | None, AV]]:
     """The windows of one shard of the first version with their rows and arrays; those that it left out could not be read."""
     tensors: dict[str, Tensor] = load_file(path)
     rows = [json.loads(line) for line in path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()]

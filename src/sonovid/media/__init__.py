@@ -15,14 +15,14 @@ Limits          what a file may at most ask of this machine
 MediaError      every fault of a file, in one line
 """
 
-from sonovid.media.decoded import read_as_decoded
+from sonovid.media.decoded_audio import read_as_decoded
 from sonovid.media.files import Limits, MediaError
 from sonovid.media.frame_stream import FrameStream, stream_frames
 from sonovid.media.info import MediaInfo, probe
 from sonovid.media.reader import read
-from sonovid.media.remux import mux, replace_pictures
+from sonovid.media.remux import mux, replace_video
 from sonovid.media.source import Source
-from sonovid.media.streaming import streaming
+from sonovid.media.stream_writer import open_writer
 from sonovid.media.writer import write
 
 __all__ = [
@@ -35,8 +35,8 @@ __all__ = [
     "probe",
     "read",
     "read_as_decoded",
-    "replace_pictures",
+    "replace_video",
     "stream_frames",
-    "streaming",
+    "open_writer",
     "write",
 ]

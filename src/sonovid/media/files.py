@@ -14,7 +14,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from sonovid.core import atomic
-from sonovid.media.kinds import is_animated_webp, unsupported_kind
+from sonovid.media.file_types import is_animated_webp, unsupported_type
 
 # Play lists (HLS, concat) name other files and hosts: a file that somebody brought must not make this program open those.
 DEMUXERS = (
@@ -22,7 +22,7 @@ DEMUXERS = (
     "mpegts,mpeg,flv,asf,aiff"
 )
 # Pixels of a picture that may be decoded to find out what a file holds: 8K.
-LOOKED_AT = 2**25
+PROBE_MAX_PIXELS = 2**25
 
 
 class MediaError(ValueError):
@@ -52,7 +52,7 @@ class Limits:
     def check_picture(self, path: Path, height: int, width: int) -> None:
         if height * width == 0:
             raise MediaError(
-                f"{path}: its pictures have no size that can be found: damaged, or above {max(self.max_pixels, LOOKED_AT)} pixels"
+                f"{path}: its pictures have no size that can be found: damaged, or above {max(self.max_pixels, PROBE_MAX_PIXELS)} pixels"
             )
         if height * width > self.max_pixels:
             raise MediaError(
@@ -76,14 +76,14 @@ class Limits:
             )
 
 
-def fingerprint(path: "str | os.PathLike") -> tuple[int, int]:
+def file_state(path: "str | os.PathLike") -> tuple[int, int]:
     """Size and time of the last change of a file: what is known of its contents holds as long as this stays."""
     found = os.stat(path)
     return found.st_size, found.st_mtime_ns
 
 
 @contextmanager
-def opened(path: "str | os.PathLike", limits: "Limits | None" = None) -> Iterator[InputContainer]:
+def open_media(path: "str | os.PathLike", limits: "Limits | None" = None) -> Iterator[InputContainer]:
     """A media file, or numbered pictures, open for reading.
 
     Args:
@@ -103,11 +103,11 @@ def opened(path: "str | os.PathLike", limits: "Limits | None" = None) -> Iterato
                     stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
             yield container
         except (av.FFmpegError, UnicodeDecodeError) as error:
-            if atomic.out_of_room(error) is not None:
+            if atomic.disk_full_errno(error) is not None:
                 raise  # Of what is written meanwhile, and no fault of this file.
             reason = getattr(error, "strerror", None) or error
             where = Path(path)
-            kind = unsupported_kind(where) if where.is_file() else None
+            kind = unsupported_type(where) if where.is_file() else None
             if kind is not None:
                 raise MediaError(f"{path}: unsupported: it is {kind}, expected a film or a sound") from None
             raise MediaError(f"{path}: cannot be read: damaged, cut short, or no media file of a known kind ({reason})") from None
@@ -115,20 +115,20 @@ def opened(path: "str | os.PathLike", limits: "Limits | None" = None) -> Iterato
 
 def _open(path: "str | os.PathLike", limits: Limits) -> InputContainer:
     """The container of a file or of numbered pictures, by the demuxers that are allowed."""
-    from sonovid.media.animated import opened_webp
-    from sonovid.media.source import is_numbered, numbered_pictures
+    from sonovid.media.source import find_image_sequence, is_image_sequence
+    from sonovid.media.webp import open_webp
 
     where = Path(path)
     # Looking for streams decodes pictures too: up to 8K, so that sizes above a lower limit can still be told. Other protocols
     # would reach hosts and other files.
-    options = {"protocol_whitelist": "file", "max_pixels": str(max(limits.max_pixels, LOOKED_AT))}
-    if is_numbered(where):
+    options = {"protocol_whitelist": "file", "max_pixels": str(max(limits.max_pixels, PROBE_MAX_PIXELS))}
+    if is_image_sequence(where):
         rate = getattr(path, "fps", None)
         if rate is None:
             raise MediaError(
                 f"{path}: numbered pictures carry no rate, expected media.Source(path, fps=...) (sonovid generate: --fps)"
             )
-        pattern, first, _ = numbered_pictures(where)
+        pattern, first, _ = find_image_sequence(where)
         numbered = {"framerate": str(rate), "start_number": str(first), "pattern_type": "sequence"}
         return av.open(pattern, format="image2", options={**options, **numbered})
     if where.is_dir():
@@ -138,7 +138,7 @@ def _open(path: "str | os.PathLike", limits: Limits) -> InputContainer:
     if where.stat().st_size == 0:
         raise MediaError(f"{path}: the file is empty")
     if is_animated_webp(where):
-        return opened_webp(where, limits)
+        return open_webp(where, limits)
     # An absolute path cannot be taken for a protocol, whatever colons it holds.
     return av.open(str(where.absolute()), options={**options, "format_whitelist": DEMUXERS})
 
@@ -157,7 +157,7 @@ def audio_stream(container: InputContainer) -> "AudioStream | None":
     return best if best in streams else (streams[0] if streams else None)
 
 
-def unknown_codecs(container: InputContainer) -> str:
+def describe_unknown_codecs(container: InputContainer) -> str:
     """The streams of pictures and sound that no decoder here knows, as a remark for an error; often empty."""
     text = "; ".join(
         f"its {'pictures are' if s.type == 'video' else 'sound is'} in a codec that is unsupported"
@@ -167,14 +167,14 @@ def unknown_codecs(container: InputContainer) -> str:
     return f" ({text})" if text else ""
 
 
-def spare_threads(stream: VideoStream) -> None:
+def limit_threads(stream: VideoStream) -> None:
     """One thread for small pictures: on a busy machine waiting for others costs a hundred times what they save."""
     if stream.height * stream.width <= 640 * 480:
         stream.codec_context.thread_count = 1
 
 
 @contextmanager
-def in_place(path: "str | os.PathLike", *, overwrite: bool) -> Iterator[Path]:
+def atomic_output(path: "str | os.PathLike", *, overwrite: bool) -> Iterator[Path]:
     """A name beside `path` to write under; it becomes `path` in one step when the block ends well, and vanishes when not.
 
     Raises:
@@ -190,11 +190,11 @@ def in_place(path: "str | os.PathLike", *, overwrite: bool) -> Iterator[Path]:
         raise MediaError(f"{path}: the folder {path.parent} does not exist (create it first)")
     with ExitStack() as stack:
         try:
-            beside = stack.enter_context(atomic.new_file(path))
+            temp_path = stack.enter_context(atomic.atomic_file(path))
         except atomic.DiskFullError:
             raise
         except OSError as error:
             raise MediaError(f"{path}: cannot write in the folder {path.parent.absolute()} ({error.strerror})") from None
-        yield beside
+        yield temp_path
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists already (it was made while this one was written)")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from sonovid.core.geometry import as_rate, count, duration
-from sonovid.media.files import Limits, MediaError, opened, video_stream
-from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, matrix_of, on_screen, scan
+from sonovid.media.files import Limits, MediaError, open_media, video_stream
+from sonovid.media.frames import Timeline, cached_display_matrix, decode_frames, displayed_size, frames_at, read_timeline, to_rgb
 from sonovid.media.source import Source, as_source
 
 
@@ -48,44 +48,44 @@ def stream_frames(
     limits = limits or source.limits or Limits()
     if seconds is not None and not seconds > 0:
         raise ValueError(f"stream_frames: seconds={seconds}, expected a length above zero")
-    line = scan(source)
-    rate = as_rate(fps) if fps is not None else line.rate
+    timeline = read_timeline(source)
+    rate = as_rate(fps) if fps is not None else timeline.rate
     if seconds is None and source.seconds is None:
-        line.check_plausible(source)
-    length = source.length_of(line.seconds)
+        timeline.check_plausible(source)
+    length = source.part_duration(timeline.seconds)
     length = length if seconds is None else min(Fraction(seconds), length)
     limits.check_seconds(Path(source), length)
     num_frames = max(1, count(length, rate))
-    return FrameStream(rate, num_frames, _shown(source, line, rate, size, num_frames, limits))
+    return FrameStream(rate, num_frames, _iterate_frames(source, timeline, rate, size, num_frames, limits))
 
 
-def _shown(
-    source: Source, line: Timeline, rate: Fraction, size: "tuple[int, int] | None", num_frames: int, limits: Limits
+def _iterate_frames(
+    source: Source, timeline: Timeline, rate: Fraction, size: "tuple[int, int] | None", num_frames: int, limits: Limits
 ) -> Iterator[np.ndarray]:
     """The picture on screen at each of `num_frames` times, uint8 [h w 3]."""
-    slack = line.slack if line.constant and rate == line.rate else min(line.slack, Fraction(1, 1000))
-    path, begin = Path(source), line.zero + source.start
+    slack = timeline.slack if timeline.constant and rate == timeline.rate else min(timeline.slack, Fraction(1, 1000))
+    path, begin = Path(source), timeline.zero + source.start
     times = (begin + duration(i, rate) for i in range(num_frames))
-    with opened(source, limits) as container:
+    with open_media(source, limits) as container:
         stream = video_stream(container)
         assert stream is not None
         limits.check_picture(path, stream.height, stream.width)
         aspect = stream.sample_aspect_ratio
-        picture, last, reached, matrix = None, None, Fraction(0), None
-        for stamp, frame in on_screen(decoded(container, stream, begin), times, slack):
-            if picture is None:
-                matrix = matrix_of(source, frame)
+        image, last, reached, matrix = None, None, Fraction(0), None
+        for stamp, frame in frames_at(decode_frames(container, stream, begin), times, slack):
+            if image is None:
+                matrix = cached_display_matrix(source, frame)
                 size = size or displayed_size(frame, aspect, matrix)
-            if picture is None or frame is not last:
+            if image is None or frame is not last:
                 limits.check_picture(path, frame.height, frame.width)
-                picture = as_shown(frame, aspect, size, matrix)
+                image = to_rgb(frame, aspect, size, matrix)
             last, reached = frame, stamp
-            yield picture
-    if picture is None:
+            yield image
+    if image is None:
         raise MediaError(f"{path}: none of its pictures can be decoded (damaged, or cut short)")
     # The last picture that was found has to be near the last that was to be shown.
-    expected = line.zero + min(source.start + duration(num_frames - 1, rate), line.last)
-    if expected - reached > max(Fraction(1, 2), 3 / line.rate) and line.constant:
+    expected = timeline.zero + min(source.start + duration(num_frames - 1, rate), timeline.last)
+    if expected - reached > max(Fraction(1, 2), 3 / timeline.rate) and timeline.constant:
         raise MediaError(
-            f"{path}: ends early, at {float(reached - line.zero):.2f} s of {float(line.seconds):.2f} s (damaged, or cut short)"
+            f"{path}: ends early, at {float(reached - timeline.zero):.2f} s of {float(timeline.seconds):.2f} s (damaged, or cut short)"
         )

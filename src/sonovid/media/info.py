@@ -8,8 +8,8 @@ from pathlib import Path
 import av
 
 from sonovid.core.geometry import as_rate
-from sonovid.media.files import Limits, MediaError, audio_stream, opened, unknown_codecs, video_stream
-from sonovid.media.pictures import SEAM, displayed_size, matrix_of, scan
+from sonovid.media.files import Limits, MediaError, audio_stream, describe_unknown_codecs, open_media, video_stream
+from sonovid.media.frames import MAX_END_GAP, cached_display_matrix, displayed_size, read_timeline
 from sonovid.media.source import as_source
 
 
@@ -45,10 +45,10 @@ def probe(path: "str | os.PathLike", *, limits: "Limits | None" = None) -> Media
     """
     source = as_source(path)
     limits = limits or source.limits or Limits()
-    with opened(source, limits) as container:
+    with open_media(source, limits) as container:
         video, audio = video_stream(container), audio_stream(container)
         if video is None and audio is None:
-            raise MediaError(f"{source}: holds neither pictures nor sound that can be read{unknown_codecs(container)}")
+            raise MediaError(f"{source}: holds neither pictures nor sound that can be read{describe_unknown_codecs(container)}")
         stream = video or audio
         assert stream is not None
         seconds = None
@@ -56,32 +56,32 @@ def probe(path: "str | os.PathLike", *, limits: "Limits | None" = None) -> Media
             seconds = stream.duration * stream.time_base
         elif video is not None and audio is not None:
             # Matroska's header says how long all of it lasts, which may be the sound.
-            seconds = scan(source).seconds
+            seconds = read_timeline(source).seconds
         elif container.duration:
             seconds = Fraction(container.duration, av.time_base)
         if video is not None and audio is not None and seconds is not None and audio.duration and audio.time_base:
             begin = Fraction(video.start_time or 0) * Fraction(video.time_base or 1)
             heard = ((audio.start_time or 0) + audio.duration) * audio.time_base - begin
             # The rate of a stream of bits is an estimate, and so is what follows from it.
-            if heard - seconds > SEAM:
-                seconds = scan(source).seconds
+            if heard - seconds > MAX_END_GAP:
+                seconds = read_timeline(source).seconds
         fps, size, num_frames, rotation = None, None, 0, 0
         if video is not None:
             limits.check_picture(Path(source), video.height, video.width)
             frame = next(container.decode(video), None)
             if frame is None:
                 raise MediaError(f"{source}: no picture in it can be decoded")
-            matrix = matrix_of(source, frame)
+            matrix = cached_display_matrix(source, frame)
             size = displayed_size(frame, video.sample_aspect_ratio, matrix)
             rotation = frame.rotation if matrix is not None else 0
             average = video.average_rate or video.guessed_rate
             if not seconds or not average:
-                timeline = scan(source)
+                timeline = read_timeline(source)
                 seconds, average = timeline.seconds, timeline.rate
             fps = as_rate(average)
             num_frames = video.frames or max(1, round(seconds * fps))
         whole = seconds or Fraction(0)
-        part = source.length_of(whole) if source.start or source.seconds else whole
+        part = source.part_duration(whole) if source.start or source.seconds else whole
         if part != whole and fps is not None:
             num_frames = max(1, round(part * fps))
         return MediaInfo(

@@ -9,14 +9,14 @@ from av.audio.frame import AudioFrame
 from av.filter import Graph
 from jaxtyping import Float
 
-from sonovid.media.sound import lasting
+from sonovid.media.audio import pad_or_trim
 
 # Below this there is nothing to hear: raised to a listening level it would be noise. In LUFS.
-AUDIBLE = -60.0
+SILENCE_THRESHOLD = -60.0
 # What a raised sound may peak at, so that no decoder and no converter clips it (EBU R 128), in dB of full scale.
-CEILING = -1.0
+PEAK_CEILING = -1.0
 # The meter's blocks last 0.4 s; a shorter sound is repeated to as long as this, which changes no level. In seconds.
-MEASURED = 1
+MIN_SECONDS = 1
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 
@@ -28,15 +28,15 @@ class Loudness:
     peak: float
 
 
-def loudness(waveform: Float[np.ndarray, "c n"], sample_rate: int) -> Loudness:
+def measure_loudness(waveform: Float[np.ndarray, "c n"], sample_rate: int) -> Loudness:
     """The integrated loudness of a sound of 1, 2 or 6 channels, and its true peak (ITU-R BS.1770, EBU R 128).
 
     Args:
         waveform: full scale at 1; not empty. sample_rate: in Hz.
     """
     channels, num_samples = waveform.shape
-    if num_samples < MEASURED * sample_rate:
-        waveform = np.tile(waveform, (1, -(-MEASURED * sample_rate // num_samples)))
+    if num_samples < MIN_SECONDS * sample_rate:
+        waveform = np.tile(waveform, (1, -(-MIN_SECONDS * sample_rate // num_samples)))
     graph = Graph()
     layout = _LAYOUTS[channels]
     clock = Fraction(1, sample_rate)
@@ -70,7 +70,7 @@ def _readings(graph: Graph) -> dict[str, str]:
         found.update(frame.metadata)
 
 
-def brought_to(
+def normalize_loudness(
     waveform: Float[np.ndarray, "c n"], sample_rate: int, target: float
 ) -> tuple[Float[np.ndarray, "c n"], "float | None"]:
     """A sound at another loudness, by one factor for all of it, and how loud it was, in LUFS; as it is where nothing is heard.
@@ -82,22 +82,22 @@ def brought_to(
     Returns:
         The sound, and its loudness before; None in place of the loudness where there is nothing to hear (below -60 LUFS).
     """
-    found = loudness(waveform, sample_rate)
-    if found.integrated < AUDIBLE:
+    found = measure_loudness(waveform, sample_rate)
+    if found.integrated < SILENCE_THRESHOLD:
         return waveform, None
-    gain = min(target - found.integrated, CEILING - found.peak)
+    gain = min(target - found.integrated, PEAK_CEILING - found.peak)
     return (waveform * 10 ** (gain / 20)).astype(np.float32), found.integrated
 
 
-def gained(waveform: Float[np.ndarray, "c n"], decibels: float) -> Float[np.ndarray, "c n"]:
+def apply_gain(waveform: Float[np.ndarray, "c n"], decibels: float) -> Float[np.ndarray, "c n"]:
     """A sound made louder or softer by so many decibels, but no louder than a peak of -1 dB of full scale."""
     peak = float(np.abs(waveform).max())
-    room = CEILING - 20 * np.log10(peak) if peak > 0 else decibels
+    room = PEAK_CEILING - 20 * np.log10(peak) if peak > 0 else decibels
     return (waveform * 10 ** (min(decibels, max(room, 0.0)) / 20)).astype(np.float32)
 
 
-def ducked(
-    under: Float[np.ndarray, "c n"], over: Float[np.ndarray, "d m"], sample_rate: int, decibels: float
+def duck_audio(
+    background: Float[np.ndarray, "c n"], foreground: Float[np.ndarray, "d m"], sample_rate: int, decibels: float
 ) -> Float[np.ndarray, "c n"]:
     """A sound lowered by up to `decibels` while another is heard over it (a compressor keyed by that other sound).
 
@@ -105,10 +105,10 @@ def ducked(
     half a second.
     """
     hop = max(1, sample_rate // 50)
-    blocks = -(-over.shape[1] // hop)
-    power = np.square(lasting(over.astype(np.float32), blocks * hop).reshape(len(over), blocks, hop)).mean((0, 2))
+    blocks = -(-foreground.shape[1] // hop)
+    power = np.square(pad_or_trim(foreground.astype(np.float32), blocks * hop).reshape(len(foreground), blocks, hop)).mean((0, 2))
     level = 10 * np.log10(power + 1e-12)
-    wanted = np.clip((level - level.max() + 40) / 20, 0, 1) if level.max() > AUDIBLE else np.zeros(blocks)
+    wanted = np.clip((level - level.max() + 40) / 20, 0, 1) if level.max() > SILENCE_THRESHOLD else np.zeros(blocks)
     # Down within 20 ms, up again over half a second; a look ahead of one block, so that no onset is covered.
     fall, amount = 0.02 / 0.5, np.zeros(blocks)
     now = 0.0
@@ -116,31 +116,33 @@ def ducked(
         now = max(wanted[index], wanted[min(index + 1, blocks - 1)], now - fall)
         amount[index] = now
     centres = (np.arange(blocks) + 0.5) * hop
-    factor = 10 ** (-decibels * np.interp(np.arange(under.shape[1]), centres, amount) / 20)
-    return (under * factor).astype(np.float32)
+    factor = 10 ** (-decibels * np.interp(np.arange(background.shape[1]), centres, amount) / 20)
+    return (background * factor).astype(np.float32)
 
 
-def mixed(own: Float[np.ndarray, "c n"], made: Float[np.ndarray, "d m"], sample_rate: int, *, duck: float = 0.0) -> np.ndarray:
+def mix_audio(
+    audio: Float[np.ndarray, "c n"], overlay: Float[np.ndarray, "d m"], sample_rate: int, *, duck: float = 0.0
+) -> np.ndarray:
     """Two sounds of one rate together, as long as the second, with the channels of the first; softer where they would clip.
 
     Args:
         own: with 1, 2 or 6 channels. made: with 1 channel, or as many as `own`; a single one goes to the front left and right.
         duck: by how many decibels `own` is lowered while `made` is heard.
     """
-    own = lasting(own, made.shape[1])
+    audio = pad_or_trim(audio, overlay.shape[1])
     if duck > 0:
-        own = ducked(own, made, sample_rate, duck)
-    total = own.copy()
-    if len(made) == len(own):
-        total += made
+        audio = duck_audio(audio, overlay, sample_rate, duck)
+    total = audio.copy()
+    if len(overlay) == len(audio):
+        total += overlay
     else:
-        total[: min(len(own), 2)] += made.mean(0)
+        total[: min(len(audio), 2)] += overlay.mean(0)
     peak = float(np.abs(total).max())
-    ceiling = 10 ** (CEILING / 20)
+    ceiling = 10 ** (PEAK_CEILING / 20)
     return total * np.float32(ceiling / peak) if peak > 1 else total
 
 
-def with_channels(waveform: Float[np.ndarray, "c n"], channels: int) -> Float[np.ndarray, "d n"]:
+def convert_channels(waveform: Float[np.ndarray, "c n"], channels: int) -> Float[np.ndarray, "d n"]:
     """A sound with 1 or 2 channels: one is put on both sides, several are mixed to one by their mean."""
     if len(waveform) == channels:
         return waveform

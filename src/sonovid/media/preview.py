@@ -48,18 +48,18 @@ def preview(
     page = Image.new("RGB", (width, bottom + FOOT), PAPER)
     draw = ImageDraw.Draw(page)
     if clip.frames is not None:
-        page.paste(_strip(clip.frames, clip.fps, right - left, strip), (left, MARGIN))
+        page.paste(_draw_strip(clip.frames, clip.fps, right - left, strip), (left, MARGIN))
         if flow is not None:
-            page.paste(_strip(flow, clip.fps, right - left, moving), (left, MARGIN + strip + GAP))
+            page.paste(_draw_strip(flow, clip.fps, right - left, moving), (left, MARGIN + strip + GAP))
     if sounding:
         own = mel is None
         if mel is None:
             assert clip.waveform is not None
             mel = log_mel(clip.waveform, clip.sample_rate, num_frames=min(right - left, 600))
-        page.paste(_heat(mel, right - left, SPECTROGRAM, relative=own), (left, top))
+        page.paste(_draw_spectrogram(mel, right - left, SPECTROGRAM, relative=own), (left, top))
         if own:
-            _frequencies(draw, clip.sample_rate / 2, len(mel), left, top)
-    _times(draw, seconds, left, right, bottom)
+            _draw_frequency_axis(draw, clip.sample_rate / 2, len(mel), left, top)
+    _draw_time_axis(draw, seconds, left, right, bottom)
     for event in tuple(events) or clip.events:
         if 0 <= event <= seconds:
             x = left + event / seconds * (right - left - 1)
@@ -102,7 +102,7 @@ def log_mel(
     return (10 * np.log10(mel + 1e-10)).astype(np.float32)
 
 
-def _strip(frames: UInt8[np.ndarray, "t h w 3"], fps: Fraction, width: int, height: int) -> Image.Image:
+def _draw_strip(frames: UInt8[np.ndarray, "t h w 3"], fps: Fraction, width: int, height: int) -> Image.Image:
     """As many pictures as fit, each beginning at its own time: the one on screen then."""
     num_frames, tall, wide = frames.shape[:3]
     fitting = max(1, round(width / max(1, height * wide / tall)))
@@ -126,7 +126,7 @@ def _strip(frames: UInt8[np.ndarray, "t h w 3"], fps: Fraction, width: int, heig
     return strip
 
 
-def _heat(mel: np.ndarray, width: int, height: int, *, relative: bool) -> Image.Image:
+def _draw_spectrogram(mel: np.ndarray, width: int, height: int, *, relative: bool) -> Image.Image:
     """A spectrogram in colours, low tones at the bottom. relative: from the loudest spot to FLOOR below it."""
     high = max(float(mel.max()), -20.0) if relative else float(mel.max())
     low = high - FLOOR if relative else float(mel.min())
@@ -140,7 +140,7 @@ def _font() -> "ImageFont.FreeTypeFont | ImageFont.ImageFont":
     return ImageFont.load_default(size=11)
 
 
-def _times(draw: ImageDraw.ImageDraw, seconds: float, left: int, right: int, bottom: int) -> None:
+def _draw_time_axis(draw: ImageDraw.ImageDraw, seconds: float, left: int, right: int, bottom: int) -> None:
     steps = [m * 10.0**e for e in range(-3, 5) for m in (1, 2, 5)]
     step = next(s for s in steps if seconds / s <= max(2, (right - left) / 90))
     digits = max(0, -math.floor(math.log10(step)))
@@ -154,7 +154,7 @@ def _times(draw: ImageDraw.ImageDraw, seconds: float, left: int, right: int, bot
         draw.text((right if anchor == "ra" else x, bottom + 7), text, fill=INK, font=_font(), anchor=anchor)
 
 
-def _frequencies(draw: ImageDraw.ImageDraw, highest: float, num_bands: int, left: int, top: int) -> None:
+def _draw_frequency_axis(draw: ImageDraw.ImageDraw, highest: float, num_bands: int, left: int, top: int) -> None:
     span = math.log10(1 + highest / 700)
     for hertz in (250, 1000, 2000, 4000, 8000, 16000):
         if hertz < highest * 0.97:

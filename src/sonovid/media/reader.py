@@ -11,10 +11,10 @@ from av.container import InputContainer
 
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import as_rate, count, duration
-from sonovid.media.files import Limits, MediaError, audio_stream, opened, unknown_codecs, video_stream
-from sonovid.media.pictures import Timeline, as_shown, decoded, displayed_size, matrix_of, on_screen, scan
+from sonovid.media.audio import pad_or_trim, read_samples, resample_audio
+from sonovid.media.files import Limits, MediaError, audio_stream, describe_unknown_codecs, open_media, video_stream
+from sonovid.media.frames import Timeline, cached_display_matrix, decode_frames, displayed_size, frames_at, read_timeline, to_rgb
 from sonovid.media.progress import report
-from sonovid.media.sound import lasting, placed, resampled
 from sonovid.media.source import Source, as_source
 
 
@@ -51,46 +51,46 @@ def read(
     """
     source = as_source(path)
     limits = limits or source.limits or Limits()
-    start, length = _part(source, start, seconds)
+    start, length = _resolve_range(source, start, seconds)
     if not video and not audio:
         raise ValueError("read: neither video nor audio was asked for")
-    with opened(source, limits) as container:
-        pictures, sound = video_stream(container), audio_stream(container)
+    with open_media(source, limits) as container:
+        video_in, audio_in = video_stream(container), audio_stream(container)
         header = Fraction(container.duration, av.time_base) if container.duration else None
-        if not (pictures and video) and not (sound and audio):
+        if not (video_in and video) and not (audio_in and audio):
             what = "neither pictures nor sound" if video and audio else ("no pictures" if video else "no sound")
-            raise MediaError(f"{source}: holds {what} that can be read{unknown_codecs(container)}")
-        if pictures and video:
-            limits.check_picture(Path(source), pictures.height, pictures.width)
+            raise MediaError(f"{source}: holds {what} that can be read{describe_unknown_codecs(container)}")
+        if video_in and video:
+            limits.check_picture(Path(source), video_in.height, video_in.width)
         if length is None and header is not None:
             limits.check_seconds(Path(source), header - start)
-    line = scan(source) if pictures else None
+    timeline = read_timeline(source) if video_in else None
     frames, rate = None, as_rate(fps) if fps is not None else Fraction(25)
-    if line is not None and video:
-        rate = as_rate(fps) if fps is not None else line.rate
-        frames = _read_frames(source, line, rate, size, start, length, limits)
+    if timeline is not None and video:
+        rate = as_rate(fps) if fps is not None else timeline.rate
+        frames = _read_frames(source, timeline, rate, size, start, length, limits)
         length = duration(len(frames), rate)
-    elif line is not None and length is None:
-        line.check_plausible(source)
+    elif timeline is not None and length is None:
+        timeline.check_plausible(source)
     waveform = None
-    if sound and audio:
-        zero = line.zero if line is not None else None
-        waveform, own = _read_sound(source, zero, start, length, mono, limits)
-        waveform = resampled(waveform, own, sample_rate or own)
+    if audio_in and audio:
+        zero = timeline.zero if timeline is not None else None
+        waveform, own = _read_audio(source, zero, start, length, mono, limits)
+        waveform = resample_audio(waveform, own, sample_rate or own)
         sample_rate = sample_rate or own
         if frames is not None and length is not None:
-            waveform = lasting(waveform, count(length, sample_rate))
+            waveform = pad_or_trim(waveform, count(length, sample_rate))
         # Lossy codecs and resampling overshoot full scale a little, a clip does not.
         waveform = np.clip(waveform, -1.0, 1.0, out=waveform if waveform.flags.writeable else None)
     return Clip(frames, waveform, fps=rate, sample_rate=sample_rate or 16000)
 
 
-def _part(
+def _resolve_range(
     source: Source, start: "Fraction | int | float", seconds: "Fraction | int | float | None"
 ) -> tuple[Fraction, "Fraction | None"]:
     """Where reading begins in the file and how long it goes on: a part of what the source itself is a part of."""
-    begin = _seconds("start", start)
-    length = None if seconds is None else _seconds("seconds", seconds)
+    begin = _check_seconds("start", start)
+    length = None if seconds is None else _check_seconds("seconds", seconds)
     if length is not None and length <= 0:
         raise ValueError(f"read: seconds={seconds}, expected a length above zero")
     if source.seconds is not None:
@@ -101,7 +101,7 @@ def _part(
     return source.start + begin, length
 
 
-def _seconds(name: str, value: "Fraction | int | float") -> Fraction:
+def _check_seconds(name: str, value: "Fraction | int | float") -> Fraction:
     try:
         seconds = Fraction(value)
     except (TypeError, ValueError, OverflowError):
@@ -113,7 +113,7 @@ def _seconds(name: str, value: "Fraction | int | float") -> Fraction:
 
 def _read_frames(
     source: Source,
-    line: Timeline,
+    timeline: Timeline,
     rate: Fraction,
     size: "tuple[int, int] | None",
     start: Fraction,
@@ -122,51 +122,53 @@ def _read_frames(
 ) -> np.ndarray:
     """The pictures from `start` on at `rate`, uint8 [t h w 3]."""
     path = Path(source)
-    left = line.seconds - start
+    left = timeline.seconds - start
     if left <= 0:
-        raise MediaError(f"{path}: start={float(start):g} s lies after the end of the pictures at {float(line.seconds):.2f} s")
+        raise MediaError(
+            f"{path}: start={float(start):g} s lies after the end of the pictures at {float(timeline.seconds):.2f} s"
+        )
     if length is None:
-        line.check_plausible(source)
+        timeline.check_plausible(source)
     length = left if length is None else min(length, left)
     limits.check_seconds(path, length)
     num_frames = max(1, count(length, rate))
     if size is not None:
         limits.check_memory(path, num_frames, *size)
-    slack = line.slack if line.constant and rate == line.rate else min(line.slack, Fraction(1, 1000))
-    times = (line.zero + start + duration(i, rate) for i in range(num_frames))
-    with opened(source, limits) as container:
+    slack = timeline.slack if timeline.constant and rate == timeline.rate else min(timeline.slack, Fraction(1, 1000))
+    times = (timeline.zero + start + duration(i, rate) for i in range(num_frames))
+    with open_media(source, limits) as container:
         stream = video_stream(container)
         assert stream is not None
         aspect, matrix = stream.sample_aspect_ratio, None
         frames, last, reached = None, None, Fraction(0)
-        for index, (stamp, frame) in enumerate(on_screen(decoded(container, stream, line.zero + start), times, slack)):
+        for index, (stamp, frame) in enumerate(frames_at(decode_frames(container, stream, timeline.zero + start), times, slack)):
             if frames is None:
-                matrix = matrix_of(source, frame)
+                matrix = cached_display_matrix(source, frame)
                 size = size or displayed_size(frame, aspect, matrix)
                 limits.check_memory(path, num_frames, *size)
                 frames = np.empty((num_frames, *size, 3), np.uint8)
             if frame is not last:
                 limits.check_picture(path, frame.height, frame.width)
-            frames[index] = frames[index - 1] if frame is last else as_shown(frame, aspect, size, matrix)
+            frames[index] = frames[index - 1] if frame is last else to_rgb(frame, aspect, size, matrix)
             last, reached = frame, stamp
             report("reading", float(index + 1), float(num_frames))
     if frames is None:
         raise MediaError(f"{path}: none of its pictures can be decoded (damaged, or cut short)")
     # The last picture that was found has to be near the last that was to be shown.
-    expected = line.zero + min(start + duration(num_frames - 1, rate), line.last)
-    if expected - reached > max(Fraction(1, 2), 3 / line.rate) and line.constant:
+    expected = timeline.zero + min(start + duration(num_frames - 1, rate), timeline.last)
+    if expected - reached > max(Fraction(1, 2), 3 / timeline.rate) and timeline.constant:
         raise MediaError(
-            f"{path}: ends early, at {float(reached - line.zero):.2f} s of {float(line.seconds):.2f} s (damaged, or cut short)"
+            f"{path}: ends early, at {float(reached - timeline.zero):.2f} s of {float(timeline.seconds):.2f} s (damaged, or cut short)"
         )
     return frames
 
 
-def _read_sound(
+def _read_audio(
     source: Source, zero: "Fraction | None", start: Fraction, length: "Fraction | None", mono: bool, limits: Limits
 ) -> tuple[np.ndarray, int]:
     """The sound from `start` on, float32 [c n], and its own sample rate."""
     path = Path(source)
-    with opened(source, limits) as container:
+    with open_media(source, limits) as container:
         stream = audio_stream(container)
         assert stream is not None
         declared = _declared_end(container)
@@ -176,7 +178,7 @@ def _read_sound(
         whole = length if length is not None else (declared - start if declared is not None else Fraction(0))
         limits.check_samples(path, count(max(whole, Fraction(0)), stream.sample_rate), 1 if mono else stream.channels)
         most = partial(limits.check_samples, path)
-        waveform, rate, end = placed(container, stream, zero=zero, start=start, seconds=ceiling, mono=mono, check=most)
+        waveform, rate, end = read_samples(container, stream, zero=zero, start=start, seconds=ceiling, mono=mono, check=most)
         if length is None:
             limits.check_seconds(path, Fraction(waveform.shape[1], rate))
     if zero is None:

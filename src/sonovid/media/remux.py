@@ -17,28 +17,28 @@ from av.stream import Stream
 from sonovid.core import atomic
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import as_rate, count
-from sonovid.media.companions import COPIED_SOUNDS, Companions, Part, copy_facts, kept_tags
-from sonovid.media.encoded_anew import encoded_film, film_seconds
-from sonovid.media.files import Limits, MediaError, audio_stream, in_place, opened, video_stream
-from sonovid.media.pictures import Timeline, scan, stored_in_order
+from sonovid.media.audio import decode_audio_frames
+from sonovid.media.extra_tracks import COPYABLE_AUDIO, ExtraTracks, TimeRange, copy_metadata, merge_tags
+from sonovid.media.files import Limits, MediaError, atomic_output, audio_stream, open_media, video_stream
+from sonovid.media.frames import Timeline, lacks_presentation_times, read_timeline
 from sonovid.media.reader import read
-from sonovid.media.sound import frames_of
 from sonovid.media.source import Source, as_source
+from sonovid.media.transcode import transcode_video, transcoded_seconds
 from sonovid.media.writer import (
     Container,
-    add_pictures,
-    checked_sound,
+    add_audio_track,
+    add_video_stream,
+    check_waveform,
     container_for,
-    encoded_pictures,
+    encode_frames,
     mux_in_order,
-    muxer,
-    sound_track,
+    open_output,
 )
 
 log = logging.getLogger(__name__)
 
 # What players commonly open inside the container; a muxer writes more than that.
-COPIED_PICTURES = {"mp4": ("h264", "hevc", "av1", "mpeg4", "vp9"), "mov": ("h264", "hevc", "mpeg4", "prores")}
+COPYABLE_VIDEO = {"mp4": ("h264", "hevc", "av1", "mpeg4", "vp9"), "mov": ("h264", "hevc", "mpeg4", "prores")}
 
 
 def mux(
@@ -74,90 +74,90 @@ def mux(
     """
     source, out = as_source(path_video), Path(out)
     limits = limits or source.limits or Limits()
-    container = _film(out)
-    line = scan(source)
+    container = _video_container(out)
+    timeline = read_timeline(source)
     if source.seconds is None:
-        line.check_plausible(source)
-    part = Part(line.zero + source.start, source.length_of(line.seconds))
-    limits.check_seconds(Path(source), part.seconds)
-    with opened(source, limits) as opening:
-        pictures = video_stream(opening)
-        assert pictures is not None
-        limits.check_picture(Path(source), pictures.height, pictures.width)
-        codec = pictures.codec_context.codec.canonical_name
-    film = _Film(source, out, container, line, part, waveform, sample_rate, kept_tags(source, metadata), own_sound)
-    with in_place(out, overwrite=overwrite) as beside:
+        timeline.check_plausible(source)
+    time_range = TimeRange(timeline.zero + source.start, source.part_duration(timeline.seconds))
+    limits.check_seconds(Path(source), time_range.seconds)
+    with open_media(source, limits) as opening:
+        video_in = video_stream(opening)
+        assert video_in is not None
+        limits.check_picture(Path(source), video_in.height, video_in.width)
+        codec = video_in.codec_context.codec.canonical_name
+    job = _MuxJob(source, out, container, timeline, time_range, waveform, sample_rate, merge_tags(source, metadata), own_sound)
+    with atomic_output(out, overwrite=overwrite) as temp_path:
         if tone_map:
             reason = "its tones are mapped to SDR, as was asked"
-        elif codec not in COPIED_PICTURES.get(container.format, (codec,)):
+        elif codec not in COPYABLE_VIDEO.get(container.format, (codec,)):
             reason = f"{codec} has no place in {out.suffix}"
         else:
             try:
-                film.write(beside)
+                job.write(temp_path)
                 return out
             except (MediaError, av.FFmpegError, ValueError) as error:
-                if atomic.out_of_room(error) is not None:
+                if atomic.disk_full_errno(error) is not None:
                     raise
                 reason = str(error)
-        checked_sound(out, waveform, count(part.seconds, sample_rate))
+        check_waveform(out, waveform, count(time_range.seconds, sample_rate))
         log.warning("%s: its pictures are encoded anew for %s: %s", source, out, reason)
-        film.write(beside, quality=quality, tone_map=tone_map)
+        job.write(temp_path, quality=quality, tone_map=tone_map)
     return out
 
 
 @dataclass(frozen=True)
-class _Film:
+class _MuxJob:
     """A film that is written with another sound: what is kept of it, and what is put to it."""
 
     source: Source
     out: Path
     container: Container
-    line: Timeline
-    part: Part
+    timeline: Timeline
+    time_range: TimeRange
     waveform: np.ndarray
     sample_rate: int
     tags: dict[str, str]
     own_sound: bool
 
-    def write(self, beside: Path, *, quality: "int | None" = None, tone_map: bool = False) -> None:
+    def write(self, temp_path: Path, *, quality: "int | None" = None, tone_map: bool = False) -> None:
         """All tracks, under the name `beside`: the pictures copied, or encoded anew where a quality is given."""
-        plan = _plan(self.source, self.line, self.part, self.container) if quality is None else None
-        seconds = self.part.seconds if plan is not None else film_seconds(self.line, self.part)
-        sound = checked_sound(self.out, self.waveform, count(seconds, self.sample_rate))
-        clock = Fraction(plan.base.denominator, plan.base.numerator) if plan is not None else self.line.rate
+        plan = _plan_copy(self.source, self.timeline, self.time_range, self.container) if quality is None else None
+        seconds = self.time_range.seconds if plan is not None else transcoded_seconds(self.timeline, self.time_range)
+        audio_in = check_waveform(self.out, self.waveform, count(seconds, self.sample_rate))
+        clock = Fraction(plan.base.denominator, plan.base.numerator) if plan is not None else self.timeline.rate
         with (
             ExitStack() as stack,
-            muxer(beside, self.out, self.container, self.tags, rates=(clock, self.sample_rate)) as target,
+            open_output(temp_path, self.out, self.container, self.tags, rates=(clock, self.sample_rate)) as target,
         ):
             if plan is None:
                 assert quality is not None
-                what = (target, self.container, self.source, self.line, self.part)
-                packets = encoded_film(*what, quality=quality, tone_map=tone_map)
+                what = (target, self.container, self.source, self.timeline, self.time_range)
+                packets = transcode_video(*what, quality=quality, tone_map=tone_map)
             else:
-                opening = stack.enter_context(opened(self.source))
-                pictures = video_stream(opening)
-                assert pictures is not None
-                copy = target.add_stream_from_template(pictures, opaque=True)
-                copy_facts(pictures, copy)
+                opening = stack.enter_context(open_media(self.source))
+                video_in = video_stream(opening)
+                assert video_in is not None
+                copy = target.add_stream_from_template(video_in, opaque=True)
+                copy_metadata(video_in, copy)
                 # Matroska writes a rate down as each picture's default length; the clock's own would be thousands a second.
-                copy.codec_context.framerate = self.line.rate
-                if pictures.codec_context.codec.canonical_name == "hevc" and self.container.format in ("mp4", "mov"):
+                copy.codec_context.framerate = self.timeline.rate
+                if video_in.codec_context.codec.canonical_name == "hevc" and self.container.format in ("mp4", "mov"):
                     copy.codec_context.codec_tag = "hvc1"  # The form that QuickTime opens.
-                packets = _handed_to(plan.moved(opening.demux(pictures)), copy)
-            tracks = [packets, sound_track(target, self.container, sound, self.sample_rate)]
-            others = Companions(stack, self.source, self.part, self.container.format, own_sound=self.own_sound)
+                packets = _assign_stream(plan.retime(opening.demux(video_in)), copy)
+            tracks = [packets, add_audio_track(target, self.container, audio_in, self.sample_rate)]
+            others = ExtraTracks(stack, self.source, self.time_range, self.container.format, own_sound=self.own_sound)
             tracks += others.add_to(target)
-            if others.to_encode:
+            if others.needs_encoding:
                 own = read(self.source, video=False, limits=self.source.limits)
                 assert own.waveform is not None
                 heard = own.waveform if len(own.waveform) in (1, 2, 6) else own.waveform[:2]
-                heard = checked_sound(self.out, heard, count(seconds, own.sample_rate))
+                heard = check_waveform(self.out, heard, count(seconds, own.sample_rate))
                 log.warning("%s: its own sound is encoded anew for %s", self.source, self.out)
-                tracks.append(sound_track(target, self.container, heard, own.sample_rate))
+                tracks.append(add_audio_track(target, self.container, heard, own.sample_rate))
             mux_in_order(target, tracks, seconds)
 
 
-def replace_pictures(
+def replace_video(
     path_audio: "str | os.PathLike",
     frames: np.ndarray,
     fps: "Fraction | int | float | str",
@@ -175,40 +175,40 @@ def replace_pictures(
     Raises: as `read` and `write` do.
     """
     path, out = Path(path_audio), Path(out)
-    container, fps = _film(out), as_rate(fps)
+    container, fps = _video_container(out), as_rate(fps)
     clip = Clip(frames, None, fps=fps)
     if min(frames.shape) == 0:
         raise MediaError(f"{out}: frames of shape {frames.shape} hold no pictures to write")
-    packets, whole = _sound_packets(path, container, clip.seconds)
-    with in_place(out, overwrite=overwrite) as beside, opened(path) as source:
-        sound = audio_stream(source)
-        assert sound is not None
-        rates = (fps, sound.sample_rate)
+    packets, whole = _copyable_audio(path, container, clip.seconds)
+    with atomic_output(out, overwrite=overwrite) as temp_path, open_media(path) as source:
+        audio_in = audio_stream(source)
+        assert audio_in is not None
+        rates = (fps, audio_in.sample_rate)
         if whole:
             try:
-                with muxer(beside, out, container, metadata, rates=rates) as target:
-                    copy = target.add_stream_from_template(sound)
-                    video = add_pictures(target, container, frames.shape[1:3], fps, quality)
-                    tracks = [encoded_pictures(video, frames, fps), _handed_to(packets, copy)]
+                with open_output(temp_path, out, container, metadata, rates=rates) as target:
+                    copy = target.add_stream_from_template(audio_in)
+                    video = add_video_stream(target, container, frames.shape[1:3], fps, quality)
+                    tracks = [encode_frames(video, frames, fps), _assign_stream(packets, copy)]
                     mux_in_order(target, tracks, clip.seconds)
                 return out
             except (MediaError, av.FFmpegError, ValueError) as error:
-                if atomic.out_of_room(error) is not None:
+                if atomic.disk_full_errno(error) is not None:
                     raise
                 log.warning("%s: its sound is encoded anew for %s: %s", path, out, error)
                 packets.clear()
         own = read(path, video=False, seconds=clip.seconds)
         assert own.waveform is not None
         channels = own.waveform if len(own.waveform) in (1, 2, 6) else own.waveform[:2]
-        waveform = checked_sound(out, channels, count(clip.seconds, own.sample_rate))
-        with muxer(beside, out, container, metadata, rates=(fps, own.sample_rate)) as target:
-            video = add_pictures(target, container, frames.shape[1:3], fps, quality)
-            tracks = [encoded_pictures(video, frames, fps), sound_track(target, container, waveform, own.sample_rate)]
+        waveform = check_waveform(out, channels, count(clip.seconds, own.sample_rate))
+        with open_output(temp_path, out, container, metadata, rates=(fps, own.sample_rate)) as target:
+            video = add_video_stream(target, container, frames.shape[1:3], fps, quality)
+            tracks = [encode_frames(video, frames, fps), add_audio_track(target, container, waveform, own.sample_rate)]
             mux_in_order(target, tracks, clip.seconds)
     return out
 
 
-def _film(out: Path) -> Container:
+def _video_container(out: Path) -> Container:
     """The container that `out` names, which has to hold pictures."""
     container = container_for(out)
     if container.video is None:
@@ -217,7 +217,7 @@ def _film(out: Path) -> Container:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _CopyPlan:
     """Which packets of a film's pictures are copied, and when each is shown, decoded, and for how long, in ticks from the part's
     beginning.
 
@@ -229,7 +229,7 @@ class _Plan:
     first: int
     times: "list[tuple[int, int, int] | None]"
 
-    def moved(self, packets: Iterator[Packet]) -> Iterator[Packet]:
+    def retime(self, packets: Iterator[Packet]) -> Iterator[Packet]:
         """The packets that are copied, at their new times. What comes before zero is decoded and not shown."""
         index = -self.first
         for packet in packets:
@@ -244,14 +244,14 @@ class _Plan:
                 yield packet
 
 
-def _plan(source: Source, line: Timeline, part: Part, container: Container) -> _Plan:
+def _plan_copy(source: Source, timeline: Timeline, time_range: TimeRange, container: Container) -> _CopyPlan:
     """How a film's pictures are copied, or why they cannot be.
 
     Raises:
         ValueError: the file does not tell when its pictures are shown, or the part cannot be cut out without decoding.
     """
-    with opened(source) as opening:
-        if stored_in_order(opening):
+    with open_media(source) as opening:
+        if lacks_presentation_times(opening):
             raise ValueError("avi does not keep in which order pictures are shown")
         stream = video_stream(opening)
         assert stream is not None
@@ -261,15 +261,15 @@ def _plan(source: Source, line: Timeline, part: Part, container: Container) -> _
     if len(shown) < len(stored):
         raise ValueError("some of its pictures carry no time")
     decoding = _decoding_times(shown, [dts for _, dts, _, _ in stored])
-    zero, end = round(part.begin / base), round((part.begin + part.seconds) / base)
-    slack = round(line.slack / base)
+    zero, end = round(time_range.begin / base), round((time_range.begin + time_range.seconds) / base)
+    slack = round(timeline.slack / base)
     first, last = 0, len(stored) - 1
-    if part.begin > line.zero:
+    if time_range.begin > timeline.zero:
         keys = [i for i, (_, _, _, key) in enumerate(stored) if key and shown[i] <= zero + slack]
         first = keys[-1] if keys else 0
         if container.format == "matroska" and shown[first] < zero - slack:
             raise ValueError("its part begins between key pictures, which mkv cannot hide")
-    if part.begin + part.seconds < line.zero + line.seconds:
+    if time_range.begin + time_range.seconds < timeline.zero + timeline.seconds:
         seen = [i for i in range(first, len(stored)) if shown[i] < end - slack]
         last = max(seen, default=first)
         if any(shown[i] >= end - slack for i in range(first, last + 1)):
@@ -288,7 +288,7 @@ def _plan(source: Source, line: Timeline, part: Part, container: Container) -> _
         # The last picture is held as long as the film plays.
         length = max(end - shown[i], 1) if i == final else length
         times.append((max(pts, dts), dts, length))
-    return _Plan(base, first, times)
+    return _CopyPlan(base, first, times)
 
 
 def _decoding_times(shown: list[int], given: "list[int | None]") -> list[int]:
@@ -301,36 +301,36 @@ def _decoding_times(shown: list[int], given: "list[int | None]") -> list[int]:
     return [turn - ahead for turn in due]
 
 
-def _handed_to(packets: "Iterator[Packet] | list[Packet]", stream: Stream) -> Iterator[Packet]:
+def _assign_stream(packets: "Iterator[Packet] | list[Packet]", stream: Stream) -> Iterator[Packet]:
     for packet in packets:
         packet.stream = stream
         yield packet
 
 
-def _sound_zero(path: Path) -> Fraction:
+def _audio_origin(path: Path) -> Fraction:
     """Time zero on a file's clock: the first picture, or the first sample after the codec's priming."""
-    with opened(path) as source:
+    with open_media(path) as source:
         if video_stream(source) is not None:
-            return scan(path).zero
+            return read_timeline(path).zero
         stream = audio_stream(source)
         assert stream is not None
-        first = next(frames_of(source, stream), None)
+        first = next(decode_audio_frames(source, stream), None)
         if first is None:
             raise MediaError(f"{path}: its sound has no samples (empty, or cut short)")
         return Fraction(first.pts or 0) * Fraction(first.time_base or stream.time_base or 0)
 
 
-def _sound_packets(path: Path, container: Container, seconds: Fraction) -> tuple[list[Packet], bool]:
+def _copyable_audio(path: Path, container: Container, seconds: Fraction) -> tuple[list[Packet], bool]:
     """The packets of a file's sound from time zero to `seconds`, and whether they may be copied and last that long."""
-    with opened(path) as source:
+    with open_media(path) as source:
         stream = audio_stream(source)
         if not isinstance(stream, AudioStream):
             raise MediaError(f"{path}: holds no sound that can be read")
-        if stream.codec_context.codec.canonical_name not in COPIED_SOUNDS[container.format]:
+        if stream.codec_context.codec.canonical_name not in COPYABLE_AUDIO[container.format]:
             return [], False
         base = stream.time_base
         assert base is not None
-        zero, kept, end = round(_sound_zero(path) / base), [], 0
+        zero, kept, end = round(_audio_origin(path) / base), [], 0
         last = int(seconds / base)
         for packet in source.demux(stream):
             if not packet.size or packet.pts is None or packet.dts is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sonovid.media.files import Limits, MediaError
 
 # Still pictures of which FFmpeg's image2 makes a film when their names are numbered.
-STILLS = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".tga", ".ppm", ".pgm", ".dpx", ".exr"])
+IMAGE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".tga", ".ppm", ".pgm", ".dpx", ".exr"])
 _NUMBER = re.compile(r"%0?(\d*)d")
 
 
@@ -38,7 +38,7 @@ class Source(os.PathLike):
     def __str__(self) -> str:
         return os.fspath(self.path)
 
-    def length_of(self, whole: Fraction) -> Fraction:
+    def part_duration(self, whole: Fraction) -> Fraction:
         """How long the part lasts of a file that lasts `whole`, in seconds.
 
         Raises:
@@ -50,28 +50,28 @@ class Source(os.PathLike):
         return left if self.seconds is None else min(left, self.seconds)
 
 
-def as_source(given: "str | os.PathLike") -> Source:
+def as_source(path: "str | os.PathLike") -> Source:
     """What was given as a source: all of a file, unless it says more itself."""
-    return given if isinstance(given, Source) else Source(Path(given))
+    return path if isinstance(path, Source) else Source(Path(path))
 
 
-def is_numbered(path: "str | os.PathLike") -> bool:
+def is_image_sequence(path: "str | os.PathLike") -> bool:
     """Whether a path names numbered pictures: a pattern with %d, or a folder that holds pictures with numbers."""
     path = Path(path)
     if path.is_dir():
-        return any(_numbered_name(entry) for entry in path.iterdir())
-    return path.suffix.lower() in STILLS and len(_NUMBER.findall(path.name)) == 1 and not path.is_file()
+        return any(_split_number(entry) for entry in path.iterdir())
+    return path.suffix.lower() in IMAGE_SUFFIXES and len(_NUMBER.findall(path.name)) == 1 and not path.is_file()
 
 
-def _numbered_name(path: Path) -> "tuple[str, str, str] | None":
+def _split_number(path: Path) -> "tuple[str, str, str] | None":
     """The parts of a picture's name around the last number in it, with that number's digits in the middle."""
     found = re.fullmatch(r"(.*?)(\d+)(\D*)", path.name)
-    if found is None or path.suffix.lower() not in STILLS or path.name.startswith("."):
+    if found is None or path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
         return None
     return found.group(1), found.group(2), found.group(3)
 
 
-def numbered_pictures(path: "str | os.PathLike") -> tuple[str, int, list[Path]]:
+def find_image_sequence(path: "str | os.PathLike") -> tuple[str, int, list[Path]]:
     """The pattern that FFmpeg's image2 takes, the first number, and the pictures in order.
 
     Args:
@@ -82,7 +82,7 @@ def numbered_pictures(path: "str | os.PathLike") -> tuple[str, int, list[Path]]:
     """
     path = Path(path)
     if path.is_dir():
-        names = {entry: parts for entry in path.iterdir() if (parts := _numbered_name(entry))}
+        names = {entry: parts for entry in path.iterdir() if (parts := _split_number(entry))}
         kinds = {(before, after) for before, _, after in names.values()}
         if not names:
             raise MediaError(f"{path}: is a folder without numbered pictures, expected a media file or frames such as 0001.png")

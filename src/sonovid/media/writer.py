@@ -23,20 +23,20 @@ from av.video.stream import VideoStream
 from sonovid.core import atomic
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import count
-from sonovid.media.files import MediaError, in_place, spare_threads
+from sonovid.media.audio import pad_or_trim, resample_audio
+from sonovid.media.files import MediaError, atomic_output, limit_threads
 from sonovid.media.progress import report
-from sonovid.media.sound import lasting, resampled
 
 AAC_RATES = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 # Samples that go into an encoder at once.
-BLOCK = 1024
+AUDIO_BLOCK = 1024
 # x264's weighing of blocks by what later pictures take of them (mbtree) reads memory that nobody has written, on small pictures
 # with AVX-512: the same clip then gives other bytes each time. Without it the bytes are the same, and some tenth more.
-H264 = {"preset": "medium", "mbtree": "0"}
+X264_OPTIONS = {"preset": "medium", "mbtree": "0"}
 BT709 = 1  # The number of ITU-R BT.709 in the tables of H.273, for primaries, transfer and matrix alike.
 # The names that a mp4 file has places for; anything else would be dropped without a word.
-MP4_NAMES = frozenset(
+MP4_TAGS = frozenset(
     ["title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "description", "synopsis"]
 )
 
@@ -90,18 +90,18 @@ def write(
         raise MediaError(f"{path}: {path.suffix} holds sound, but the clip has none (write .mp4, .mov or .mkv)")
     if frames is not None and min(frames.shape) == 0:
         raise MediaError(f"{path}: a clip of shape {frames.shape} holds no pictures to write")
-    sound = None
+    waveform = None
     if clip.waveform is not None:
         num_samples = count(clip.seconds, clip.sample_rate) if frames is not None else clip.waveform.shape[1]
-        sound = checked_sound(path, clip.waveform, num_samples)
+        waveform = check_waveform(path, clip.waveform, num_samples)
     rates = (clip.fps, clip.sample_rate)
-    with in_place(path, overwrite=overwrite) as beside, muxer(beside, path, container, metadata, rates) as out:
+    with atomic_output(path, overwrite=overwrite) as temp_path, open_output(temp_path, path, container, metadata, rates) as out:
         tracks: list[Iterator[Packet]] = []
         if frames is not None:
-            video = add_pictures(out, container, frames.shape[1:3], clip.fps, quality)
-            tracks.append(encoded_pictures(video, frames, clip.fps))
-        if sound is not None:
-            tracks.append(sound_track(out, container, sound, clip.sample_rate))
+            video = add_video_stream(out, container, frames.shape[1:3], clip.fps, quality)
+            tracks.append(encode_frames(video, frames, clip.fps))
+        if waveform is not None:
+            tracks.append(add_audio_track(out, container, waveform, clip.sample_rate))
         mux_in_order(out, tracks, clip.seconds)
     return path
 
@@ -113,7 +113,7 @@ def container_for(path: Path) -> Container:
     return CONTAINERS[path.suffix.lower()]
 
 
-def checked_sound(path: Path, waveform: np.ndarray, num_samples: int) -> np.ndarray:
+def check_waveform(path: Path, waveform: np.ndarray, num_samples: int) -> np.ndarray:
     """A sound fit to be written: whole, finite, of `num_samples`, within full scale."""
     if waveform.ndim != 2 or waveform.shape[0] not in LAYOUTS:
         raise MediaError(f"{path}: a sound of shape {waveform.shape}, expected [c n] with c of {', '.join(map(str, LAYOUTS))}")
@@ -121,12 +121,12 @@ def checked_sound(path: Path, waveform: np.ndarray, num_samples: int) -> np.ndar
         raise MediaError(f"{path}: the sound has no samples")
     if not np.isfinite(waveform).all():
         raise MediaError(f"{path}: the sound holds values that are no numbers (NaN or infinity)")
-    return np.clip(lasting(waveform.astype(np.float32), num_samples), -1.0, 1.0)
+    return np.clip(pad_or_trim(waveform.astype(np.float32), num_samples), -1.0, 1.0)
 
 
 @contextmanager
-def muxer(
-    beside: Path,
+def open_output(
+    temp_path: Path,
     path: Path,
     container: Container,
     metadata: "Mapping[str, str] | None" = None,
@@ -142,19 +142,19 @@ def muxer(
         clock = lcm(*(Fraction(rate).numerator for rate in rates))
         if 1 < clock <= 10**7:
             options["movie_timescale"] = str(clock)
-        if metadata and not MP4_NAMES.issuperset(metadata):
+        if metadata and not MP4_TAGS.issuperset(metadata):
             options["movflags"] += "+use_metadata_tags"
     try:
-        with av.open(str(beside.absolute()), "w", format=container.format, options=options) as out:
+        with av.open(str(temp_path.absolute()), "w", format=container.format, options=options) as out:
             out.metadata.update(metadata or {})
             yield out
     except av.FFmpegError as error:
-        if atomic.out_of_room(error) is not None:
+        if atomic.disk_full_errno(error) is not None:
             raise  # What replaces the file says what was free and that nothing is lost.
         raise MediaError(f"{path}: cannot be written ({error.strerror})") from error
 
 
-def add_pictures(
+def add_video_stream(
     out: OutputContainer, container: Container, size: tuple[int, ...], fps: Fraction, quality: int = 18
 ) -> VideoStream:
     """A video stream for pictures of `size` (h, w)."""
@@ -162,14 +162,14 @@ def add_pictures(
         raise ValueError(f"quality={quality}, expected 0 (lossless) to 51")
     assert container.video is not None
     lossless = container.video == "ffv1"
-    options = {} if lossless else {"crf": str(quality), **H264}
+    options = {} if lossless else {"crf": str(quality), **X264_OPTIONS}
     stream = out.add_stream(container.video, rate=fps, options=options)
     assert isinstance(stream, VideoStream)
     height, width = size if lossless else (size[0] + size[0] % 2, size[1] + size[1] % 2)
     stream.height, stream.width = height, width
     stream.pix_fmt = "bgr0" if lossless else "yuv420p"
     stream.codec_context.time_base = 1 / fps
-    spare_threads(stream)
+    limit_threads(stream)
     if not lossless:
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = BT709
@@ -177,32 +177,32 @@ def add_pictures(
     return stream
 
 
-def encoded_pictures(stream: VideoStream, frames: Iterable[np.ndarray], fps: Fraction) -> Iterator[Packet]:
+def encode_frames(stream: VideoStream, frames: Iterable[np.ndarray], fps: Fraction) -> Iterator[Packet]:
     """The packets of pictures uint8 [h w 3], one after the other from time zero."""
-    for index, picture in enumerate(frames):
-        yield from picture_packets(stream, picture, index, fps)
-    yield from picture_packets(stream, None, 0, fps)
+    for index, image in enumerate(frames):
+        yield from encode_frame(stream, image, index, fps)
+    yield from encode_frame(stream, None, 0, fps)
 
 
-def picture_packets(
+def encode_frame(
     stream: VideoStream,
-    picture: "np.ndarray | None",
+    image: "np.ndarray | None",
     index: int,
     fps: Fraction,
-    lengths: "dict[int, int] | None" = None,
+    durations: "dict[int, int] | None" = None,
 ) -> Iterator[Packet]:
     """The packets that are ready once picture number `index`, uint8 [h w 3], has gone in; None: all that are left.
 
     lengths: how many ticks of 1 / fps each picture stands, by its number, where that is not one; what was used is taken out.
     """
-    lengths = {} if lengths is None else lengths
-    if picture is None:
-        yield from _lasting(stream.encode(None), lengths)
+    durations = {} if durations is None else durations
+    if image is None:
+        yield from _with_durations(stream.encode(None), durations)
         return
-    pad = ((0, stream.height - picture.shape[0]), (0, stream.width - picture.shape[1]), (0, 0))
+    pad = ((0, stream.height - image.shape[0]), (0, stream.width - image.shape[1]), (0, 0))
     if any(after for _, after in pad):
-        picture = np.pad(picture, pad, mode="edge")
-    frame = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        image = np.pad(image, pad, mode="edge")
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
     if stream.pix_fmt == "bgr0":
         frame = frame.reformat(format="bgr0", threads=1)
     else:
@@ -210,24 +210,24 @@ def picture_packets(
         frame = frame.reformat(format="yuv420p", threads=1, **colours)
     # The muxer changes the stream's time base once it has begun; the encoder's clock stays one tick per picture.
     frame.pts, frame.time_base = index, 1 / fps
-    yield from _lasting(stream.encode(frame), lengths)
+    yield from _with_durations(stream.encode(frame), durations)
 
 
-def _lasting(packets: Iterable[Packet], lengths: dict[int, int]) -> Iterator[Packet]:
+def _with_durations(packets: Iterable[Packet], durations: dict[int, int]) -> Iterator[Packet]:
     for packet in packets:
-        packet.duration = lengths.pop(packet.pts, 1) if packet.pts is not None else 1
+        packet.duration = durations.pop(packet.pts, 1) if packet.pts is not None else 1
         yield packet
 
 
-def sound_track(out: OutputContainer, container: Container, waveform: np.ndarray, sample_rate: int) -> Iterator[Packet]:
+def add_audio_track(out: OutputContainer, container: Container, waveform: np.ndarray, sample_rate: int) -> Iterator[Packet]:
     """A new audio stream and the packets of its sound [c n], resampled first where the codec has not its rate."""
-    stream = add_sound(out, container, len(waveform), sample_rate)
+    stream = add_audio_stream(out, container, len(waveform), sample_rate)
     if stream.rate != sample_rate:
-        waveform = np.clip(resampled(waveform, sample_rate, stream.rate), -1, 1)
-    return encoded_sound(stream, waveform, stream.rate)
+        waveform = np.clip(resample_audio(waveform, sample_rate, stream.rate), -1, 1)
+    return encode_audio(stream, waveform, stream.rate)
 
 
-def add_sound(out: OutputContainer, container: Container, channels: int, sample_rate: int) -> AudioStream:
+def add_audio_stream(out: OutputContainer, container: Container, channels: int, sample_rate: int) -> AudioStream:
     """An audio stream of the container's codec, at `sample_rate` or, where the codec has it not, at the next that it has."""
     if container.audio == "aac" and sample_rate not in AAC_RATES:
         sample_rate = next((r for r in AAC_RATES if r > sample_rate), AAC_RATES[-1])
@@ -240,14 +240,14 @@ def add_sound(out: OutputContainer, container: Container, channels: int, sample_
     return stream
 
 
-def encoded_sound(stream: AudioStream, waveform: np.ndarray, sample_rate: int) -> Iterator[Packet]:
+def encode_audio(stream: AudioStream, waveform: np.ndarray, sample_rate: int) -> Iterator[Packet]:
     """The packets of a sound [c n] from time zero. The muxer notes the encoder's priming in the file, so that players skip it."""
-    for first in range(0, waveform.shape[1], BLOCK):
-        yield from sound_packets(stream, waveform[:, first : first + BLOCK], first, sample_rate)
-    yield from sound_packets(stream, None, 0, sample_rate)
+    for first in range(0, waveform.shape[1], AUDIO_BLOCK):
+        yield from encode_samples(stream, waveform[:, first : first + AUDIO_BLOCK], first, sample_rate)
+    yield from encode_samples(stream, None, 0, sample_rate)
 
 
-def sound_packets(stream: AudioStream, block: "np.ndarray | None", first: int, sample_rate: int) -> Iterator[Packet]:
+def encode_samples(stream: AudioStream, block: "np.ndarray | None", first: int, sample_rate: int) -> Iterator[Packet]:
     """The packets that are ready once samples [c n] that begin at number `first` have gone in; None: all that are left."""
     if block is None:
         yield from stream.encode(None)
@@ -263,7 +263,7 @@ def sound_packets(stream: AudioStream, block: "np.ndarray | None", first: int, s
     yield from stream.encode(frame)
 
 
-def when(packet: Packet) -> Fraction:
+def packet_time(packet: Packet) -> Fraction:
     """A packet's place in its file, in seconds."""
     stamp = packet.dts if packet.dts is not None else (packet.pts or 0)
     return stamp * Fraction(packet.time_base)
@@ -273,7 +273,7 @@ def mux_in_order(out: OutputContainer, tracks: Iterable[Iterator[Packet]], secon
     """Write the packets of several streams, by time, so that a player finds sound beside its pictures; `seconds` in all."""
     # Every stream begins before the first packet is written: the header lists them all.
     begun = [chain([first], track) for track in tracks if (first := next(track, None)) is not None]
-    for packet in heapq.merge(*begun, key=when):
-        reached = min(max(when(packet), Fraction(0)), seconds)
+    for packet in heapq.merge(*begun, key=packet_time):
+        reached = min(max(packet_time(packet), Fraction(0)), seconds)
         out.mux(packet)
         report("writing", float(reached), float(seconds))

@@ -92,9 +92,9 @@ class Protocol:
         except MediaError as error:
             return str(error).removeprefix(f"{path}: ")
         if input_spec.video and clip.frames is None:
-            return "without pictures"
+            return "without video"
         if input_spec.audio and clip.waveform is None:
-            return "without sound"
+            return "without audio"
         return clip
 
     def stream(self, path: str, input_spec: InputSpec) -> FrameStream:

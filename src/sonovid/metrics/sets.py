@@ -231,8 +231,8 @@ def set_warnings(generated: MediaSet, reference: "MediaSet | None", ignored: Con
             if len(values) > 1 and key not in ignored:
                 lines.append(f"{side.title}: its clips have {len(values)} different {what}")
     for what, borrowing in (
-        ("pictures", [item for item in generated.items if item.video_source]),
-        ("sound", [item for item in generated.items if item.audio_source]),
+        ("video", [item for item in generated.items if item.video_source]),
+        ("audio", [item for item in generated.items if item.audio_source]),
     ):
         if borrowing:
             lines.append(

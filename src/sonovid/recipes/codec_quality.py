@@ -1,4 +1,4 @@
-"""Reconstruction quality of a training's codecs on its own clips, measured before training: latents cannot restore what is lost."""
+"""Reconstruction quality of a training's codecs on its own clips: no network on latents can restore what the codecs lose."""
 
 import json
 import logging

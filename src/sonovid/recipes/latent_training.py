@@ -16,7 +16,8 @@ from sonovid.data import clips
 from sonovid.diffusion.objective import LogitNormal, Uniform
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes.latent_data import LatentData
-from sonovid.training.loop import Job, train
+from sonovid.training.job import Job
+from sonovid.training.loop import train
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +66,9 @@ def train_on_latents(
         size=len(data.training),
         validation=data.batches(held_out) if held_out else None,
         validation_size=len(held_out) if held_out else 0,
-        settings=recipe.training,
+        config=recipe.training,
         weights=weights,
-        pairs=objective.compare_shuffled,
+        compare_compare_pairs=objective.compare_shuffled,
         sample=lambda network, folder, step: write_samples(
             build_pipeline(network), data.windows[:num_samples], data.load_clip, folder
         ),

@@ -30,9 +30,9 @@ def test_each_contact_is_heard_within_two_milliseconds(seed):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_ball_falls_before_and_rises_after_each_contact(seed):
-    for flight in bounces.flights(seed, 0, 3.0):
+    for flight in bounces.draw_flights(seed, 0, 3.0):
         for time in flight.times:
-            _, height, here = bounces.position(flight, time + np.array([-0.02, -0.01, 0.0, 0.01, 0.02]))
+            _, height, here = bounces.ball_position(flight, time + np.array([-0.02, -0.01, 0.0, 0.01, 0.02]))
             assert here.all()
             assert height[0] > height[1] > height[2] == pytest.approx(0, abs=1e-9)
             assert height[4] > height[3] > height[2]
@@ -40,19 +40,19 @@ def test_the_ball_falls_before_and_rises_after_each_contact(seed):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_in_the_air_the_ball_is_ballistic(seed):
-    flight = bounces.flights(seed, 0, 1.0)[0]
+    flight = bounces.draw_flights(seed, 0, 1.0)[0]
     begin, end = flight.times[0], flight.times[1]
     t = np.linspace(begin + 1e-3, end - 1e-3, 9)
-    _, height, _ = bounces.position(flight, t)
+    _, height, _ = bounces.ball_position(flight, t)
     assert np.allclose(np.diff(height, 2) / (t[1] - t[0]) ** 2, -flight.gravity)
     # What it keeps of its speed is what the materials leave it.
     up = flight.gravity * (end - begin) / 2
-    assert up / flight.speeds[0] == pytest.approx(bounces.scene(seed).restitution)
+    assert up / flight.speeds[0] == pytest.approx(bounces.draw_scene(seed).restitution)
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_contacts_keep_coming_in_long_clips(seed):
-    times = np.array([time for time, _, _ in bounces.contacts(seed, 12.0)])
+    times = np.array([time for time, _, _ in bounces.find_contacts(seed, 12.0)])
     for start in range(0, 11, 2):
         assert 1 <= ((times >= start) & (times < start + 2)).sum() <= 14
     assert ((times >= 0) & (times < 2)).sum() >= 2
@@ -60,13 +60,13 @@ def test_contacts_keep_coming_in_long_clips(seed):
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_picture_shows_the_ball_where_it_is(seed):
-    it = bounces.scene(seed)
+    it = bounces.draw_scene(seed)
     assert it.balls == 1
     geometry = Geometry(12, Fraction(12), 64, 64, 1000)
     frames = render("bounces", seed, geometry).frames.astype(float)
-    flight = bounces.flights(seed, 0, 1.0)[0]
+    flight = bounces.draw_flights(seed, 0, 1.0)[0]
     t = np.arange(12) / 12
-    x, height, here = bounces.position(flight, t)
+    x, height, here = bounces.ball_position(flight, t)
     wall = frames[:, : int(64 * (0.5 + bounces.FLOOR)) - 1]
     # The wall has one colour along each row, and the ball is away from its left edge.
     changed = np.abs(wall - wall[:, :, :1]).sum(-1) > 30

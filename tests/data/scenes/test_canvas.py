@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sonovid.data.scenes.canvas import Canvas, box, bucket, disc, dots, ellipse, leaf, stroke
+from sonovid.data.scenes.canvas import Canvas, box, disc, dots, ellipse, rotated_ellipse, stroke, trapezium
 
 WHITE = (1.0, 1.0, 1.0)
 
@@ -13,9 +13,9 @@ WHITE = (1.0, 1.0, 1.0)
     [
         (disc(0.03, -0.02, 0.2), np.pi * 0.04),
         (ellipse(0.0, 0.0, 0.3, 0.15), np.pi * 0.045),
-        (leaf(0.0, 0.0, 0.3, 0.15, 0.7), np.pi * 0.045),
+        (rotated_ellipse(0.0, 0.0, 0.3, 0.15, 0.7), np.pi * 0.045),
         (box(-0.21, -0.1, 0.2, 0.13), 0.41 * 0.23),
-        (bucket(0.0, -0.1, 0.1, 0.3, 0.2), 0.5 * 0.2),
+        (trapezium(0.0, -0.1, 0.1, 0.3, 0.2), 0.5 * 0.2),
         (stroke(-0.2, -0.1, 0.2, 0.1, 0.05), 0.1 * np.hypot(0.4, 0.2) + np.pi * 0.0025),
         (dots(np.array([[-0.2], [0.2]]), np.zeros((2, 1)), np.full((2, 1), 0.1)), 2 * np.pi * 0.01),
     ],

@@ -34,7 +34,7 @@ def test_nothing_sounds_before_the_first_blow(seed):
 
 def test_blows_are_apart_and_at_most_four_in_two_seconds():
     for seed in range(20):
-        times = np.array([time for time, _ in hits.blows(seed, 8.0)])
+        times = np.array([time for time, _ in hits.draw_blows(seed, 8.0)])
         assert np.diff(times).min() >= 0.25
         assert all(((times >= start) & (times < start + 1.999)).sum() <= 4 for start in times)
         assert 0 < times[0] < 1
@@ -42,16 +42,16 @@ def test_blows_are_apart_and_at_most_four_in_two_seconds():
 
 @pytest.mark.parametrize("seed", range(12))
 def test_the_stick_is_down_at_each_blow_and_up_between(seed):
-    times = np.array([time for time, _ in hits.blows(seed, 4.0)])
-    made = hits.blows(seed, 4.0)
-    assert np.allclose(hits.swing(times, made), 0, atol=1e-9)
-    assert (hits.swing((times[1:] + times[:-1]) / 2, made) > 0.1).all()
+    times = np.array([time for time, _ in hits.draw_blows(seed, 4.0)])
+    made = hits.draw_blows(seed, 4.0)
+    assert np.allclose(hits.stick_height(times, made), 0, atol=1e-9)
+    assert (hits.stick_height((times[1:] + times[:-1]) / 2, made) > 0.1).all()
 
 
 def test_a_stick_swung_higher_hits_harder():
     light, hard = [(1.0, 0.3)], [(1.0, 0.9)]
     before = np.array([0.5])
-    assert hits.swing(before, hard)[0] > 2 * hits.swing(before, light)[0]
+    assert hits.stick_height(before, hard)[0] > 2 * hits.stick_height(before, light)[0]
 
 
 def test_the_caption_counts_what_happens():

@@ -7,24 +7,24 @@ import pytest
 
 from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import attributes, render
-from sonovid.data.scenes.draws import Draws
-from sonovid.data.scenes.kitchen import lifted, open_tap
+from sonovid.data.scenes.kitchen import lift_height, tap_flow
+from sonovid.data.scenes.random_stream import RandomStream
 from sonovid.data.scenes.setting import Setting
 
 EVENTS = [(0.4, 0.9), (1.1, 0.6), (2.0, 1.0)]
 
 
 def test_what_is_lifted_is_down_at_each_event_and_up_between():
-    it = Setting("chopping", "carrot", 1.0, Draws("k"), EVENTS)
-    at = lifted(np.array([0.0, 0.4, 0.9, 1.1, 1.7]), it, 0.3, 0.2)
+    it = Setting("chopping", "carrot", 1.0, RandomStream("k"), EVENTS)
+    at = lift_height(np.array([0.0, 0.4, 0.9, 1.1, 1.7]), it, 0.3, 0.2)
     assert at[[1, 3]] == pytest.approx(0, abs=1e-9)
     assert at[0] == pytest.approx(0.3)
     assert (at[[2, 4]] > 0.1).all()
 
 
 def test_the_tap_opens_at_events_and_closes_between():
-    it = Setting("tap", "silver", 1.0, Draws("k"), EVENTS)
-    flow = open_tap(np.array([0.39, 0.45, 1.05, 1.09, 1.2]), it)
+    it = Setting("tap", "silver", 1.0, RandomStream("k"), EVENTS)
+    flow = tap_flow(np.array([0.39, 0.45, 1.05, 1.09, 1.2]), it)
     assert flow[[0, 2, 3]].tolist() == [0, 0, 0]
     assert flow[1] == 0.9
     assert flow[4] == 0.6

@@ -8,8 +8,8 @@ import pytest
 
 from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import attributes, render
-from sonovid.data.scenes.draws import Draws
 from sonovid.data.scenes.fires import thunder_delay
+from sonovid.data.scenes.random_stream import RandomStream
 from sonovid.data.scenes.setting import Setting
 
 GEOMETRY = Geometry(32, Fraction(8), 24, 24, 16000)
@@ -47,7 +47,7 @@ def test_lightning_is_seen_and_its_thunder_heard_later():
 
 
 def test_the_delay_belongs_to_the_storm():
-    storms = [Setting("thunder", "night", 1.0, Draws("s", k)) for k in range(9)]
+    storms = [Setting("thunder", "night", 1.0, RandomStream("s", k)) for k in range(9)]
     delays = [thunder_delay(it) for it in storms]
     assert min(delays) > 0.1
     assert max(delays) < 0.65
@@ -62,7 +62,7 @@ def test_stronger_is_louder(kind):
 
 
 def test_intensity_stays_in_its_range_and_varies():
-    it = Setting("rain", "day", 0.8, Draws("x"))
+    it = Setting("rain", "day", 0.8, RandomStream("x"))
     level = it.intensity(np.linspace(0, 60, 2000))
     assert 0.8 * 0.15 <= level.min() < 0.3
     assert 0.6 < level.max() <= 0.8

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from sonovid.core.geometry import Geometry
-from sonovid.data.scenes.draws import Draws
-from sonovid.data.scenes.materials import MODAL, struck
+from sonovid.data.scenes.materials import MODAL_SOUNDS, add_strike
+from sonovid.data.scenes.random_stream import RandomStream
 from sonovid.data.scenes.track import Track
 
-ALL = [*MODAL, "water", "leaves", "dirt"]
+ALL = [*MODAL_SOUNDS, "water", "leaves", "dirt"]
 
 
 def blow(material: str, strength: float, seed: int = 0) -> np.ndarray:
     track = Track(Geometry(8, Fraction(8), 16, 16, 16000))
-    struck(track, 0.1003, material, strength, Draws("voice", seed), Draws("event", seed))
-    return track.sound
+    add_strike(track, 0.1003, material, strength, RandomStream("voice", seed), RandomStream("event", seed))
+    return track.samples
 
 
 def centroid(sound: np.ndarray) -> float:

@@ -33,10 +33,10 @@ def trained(tmp_path_factory):
 def test_a_run_leaves_a_pipeline_whose_tasks_are_sampled_and_scored(trained):
     pipe = SoundingVideoPipeline.from_pretrained(trained / "model")
     pipe.set_progress_bar_config(disable=True)
-    assert (pipe.takes_words, pipe.config.conditioning, pipe.config.predict, pipe.config.system) == (
+    assert (pipe.accepts_text, pipe.config.conditioning, pipe.config.predict, pipe.config.system) == (
         False, "replaced", "v", "cmmd",
     )  # fmt: skip
-    true = clips.load(clips.Window(read("scenes:bounces:1:seed=3")[0]), GEOMETRY)
+    true = clips.load_clip(clips.Window(read("scenes:bounces:1:seed=3")[0]), GEOMETRY)
     both = pipe(generator=0).clips[0]
     sound = pipe(video=true, generator=0, reconstruction_scale=0.1).clips[0]
     pictures = pipe(audio=true, generator=0).clips[0]
@@ -78,7 +78,7 @@ def test_latents_of_a_clip_are_those_in_the_middle_of_its_crop():
     inner = cmmd_training.middle(GEOMETRY, 4, codecs)
     assert (inner.start, inner.length) == (AV(4, 25), AV(6, 37))
     assert inner.rate == AV(Fraction(10), Fraction(125, 2))
-    crop = clips.load(clips.Window(read("scenes:bounces:1:seed=3")[0]), cmmd_training.longer(GEOMETRY, 4))
+    crop = clips.load_clip(clips.Window(read("scenes:bounces:1:seed=3")[0]), cmmd_training.longer(GEOMETRY, 4))
     clip = cmmd_training.middle_clip(crop, GEOMETRY, 4)
     assert clip.geometry == GEOMETRY
     assert clip.events == tuple(t - 0.4 for t in crop.events if 0.4 <= t < 1.0)

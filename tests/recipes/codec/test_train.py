@@ -13,7 +13,7 @@ from sonovid.codecs.video import FrameAutoencoder
 from sonovid.codecs.vocoder import SpectralVocoder
 from sonovid.core.av import AV
 from sonovid.core.clip import Clip
-from sonovid.data.latents import InMemory
+from sonovid.data.latents import InMemoryLatents
 from sonovid.recipes.codec import train as codec_training
 from sonovid.training import logs
 
@@ -65,7 +65,7 @@ def test_clips_are_kept_as_they_are():
 
 
 def test_pieces_cover_each_clip_once():
-    cache = InMemory([{}, {}, {}], AV(None, torch.stack([torch.arange(10) + 100 * index for index in range(3)])))
+    cache = InMemoryLatents([{}, {}, {}], AV(None, torch.stack([torch.arange(10) + 100 * index for index in range(3)])))
     pieces = codec_training.Pieces(cache, 1, 3, 10)
     assert len(pieces) == 9
     assert pieces(range(9)).flatten().tolist() == [100 * clip + i for clip in range(3) for i in range(9)]

@@ -13,7 +13,7 @@ from sonovid.codecs.pretrained import PretrainedVideo
 from sonovid.codecs.video import FrameAutoencoder
 from sonovid.core.av import AV
 from sonovid.core.geometry import Geometry
-from sonovid.data.latents import InMemory
+from sonovid.data.latents import InMemoryLatents
 from sonovid.recipes import components as parts
 from sonovid.recipes import fine_tuning
 from sonovid.recipes.fine_tuning import train as fine_tuning_training
@@ -68,7 +68,7 @@ def test_pictures_are_each_clip_s_frames_and_then_its_sound():
     g = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (2, 4, 32, 32, 3), generator=g, dtype=torch.uint8)
     sound = torch.randint(-9000, 9000, (2, 8000), generator=g, dtype=torch.int16)
-    cache = InMemory([{}, {}], AV(frames, sound))
+    cache = InMemoryLatents([{}, {}], AV(frames, sound))
     mel, image = fine_tuning_training.audio_image(fine_tuning.AudioPicture(), Geometry(4, Fraction(8), 32, 32, 16000))
     pictures = fine_tuning_training.Pictures(cache, mel, image, 4, 2)
     assert len(pictures) == 12

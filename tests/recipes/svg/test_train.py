@@ -66,7 +66,7 @@ def test_a_run_leaves_a_pipeline_whose_tasks_are_sampled_and_scored(joined):
     pipe.set_progress_bar_config(disable=True)
     assert isinstance(pipe.denoiser, SVG)
     assert (pipe.config.predict, pipe.config.system, pipe.options["gamma"]) == ("eps", "svg", 1.5)
-    true = clips.load(clips.Window(read("scenes:bounces:1:seed=3")[0]), GEOMETRY)
+    true = clips.load_clip(clips.Window(read("scenes:bounces:1:seed=3")[0]), GEOMETRY)
     both = pipe("a ball", generator=0).clips[0]
     other = pipe("a ball", generator=0, gamma=1.0).clips[0]
     assert (both.frames != other.frames).any()

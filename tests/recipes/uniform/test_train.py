@@ -73,7 +73,7 @@ def test_a_folder_of_files_is_trained_on(tmp_path):
     clips.write_scenes(tmp_path / "clips", "hits", 5, 0, GEOMETRY, quiet=True)
     out = tmp_path / "run"
     recipes.run("uniform.tiny", {"data": str(tmp_path / "clips"), "out": str(out), "steps": "1"})
-    rows = [row.facts for path in (out / "latents").glob("*/*.tar") for row in shards.read(path).rows]
+    rows = [row.info for path in (out / "latents").glob("*/*.tar") for row in shards.read(path).rows]
     assert len(rows) == 5
     assert all(row["caption"] for row in rows)
 

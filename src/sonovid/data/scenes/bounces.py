@@ -6,11 +6,11 @@ import numpy as np
 
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
-from sonovid.data.scenes.canvas import Canvas, Colour, Field, box, disc, ellipse, mix, shade, stroke
-from sonovid.data.scenes.draws import Draws, Number
-from sonovid.data.scenes.materials import struck
+from sonovid.data.scenes.canvas import Canvas, Colour, Field, box, disc, ellipse, mix_colours, shade, stroke
+from sonovid.data.scenes.materials import add_strike
+from sonovid.data.scenes.random_stream import Number, RandomStream
 from sonovid.data.scenes.track import Track
-from sonovid.data.scenes.world import World, frame_times, within
+from sonovid.data.scenes.world import World, events_in_clip, frame_times
 
 FLOOR = 0.3
 COLOURS: dict[str, Colour] = {
@@ -80,69 +80,71 @@ class Scene:
     light: Number
 
 
-def scene(seed: int) -> Scene:
-    draws = Draws("bounces", seed)
-    material, floor = draws.pick(sorted(BALLS)), draws.pick(sorted(FLOORS))
-    balls = 2 if draws.chance(0.15) else 1
-    drop, fall = draws.uniform(0.42, 0.66), draws.uniform(0.3, 0.46)
+def draw_scene(seed: int) -> Scene:
+    rng = RandomStream("bounces", seed)
+    material, floor = rng.choice(sorted(BALLS)), rng.choice(sorted(FLOORS))
+    balls = 2 if rng.chance(0.15) else 1
+    drop, fall = rng.uniform(0.42, 0.66), rng.uniform(0.3, 0.46)
     return Scene(
         material=material,
-        colour=draws.pick(BALLS[material]),
+        colour=rng.choice(BALLS[material]),
         floor=floor,
-        radius=draws.uniform(0.085, 0.12),
+        radius=rng.uniform(0.085, 0.12),
         gravity=2 * drop / fall**2,
         drop=drop,
-        restitution=min(0.88, RESTITUTION[material] * FLOORS[floor] * draws.uniform(0.95, 1.04)) * (0.82 if balls == 2 else 1.0),
+        restitution=min(0.88, RESTITUTION[material] * FLOORS[floor] * rng.uniform(0.95, 1.04)) * (0.82 if balls == 2 else 1.0),
         balls=balls,
-        wall=draws.pick(WALLS),
-        light=draws.uniform(0.9, 1.05),
+        wall=rng.choice(WALLS),
+        light=rng.uniform(0.9, 1.05),
     )
 
 
 def attributes(seed: int) -> dict[str, str]:
-    it = scene(seed)
+    scene = draw_scene(seed)
     return {
         "world": "bounces",
-        "material": it.material,
-        "colour": it.colour,
-        "floor": it.floor,
-        "balls": ("one", "two")[it.balls - 1],
+        "material": scene.material,
+        "colour": scene.colour,
+        "floor": scene.floor,
+        "balls": ("one", "two")[scene.balls - 1],
     }
 
 
-def flights(seed: int, ball: int, until: Number) -> list[Flight]:
+def draw_flights(seed: int, ball: int, until: Number) -> list[Flight]:
     """All throws of one ball that start before `until`: falls, contacts until the bounces are too small, rolling away."""
-    it = scene(seed)
-    made: list[Flight] = []
-    start = 0.0 if ball == 0 else Draws("bounces", seed, "second").uniform(0.12, 0.3)
+    scene = draw_scene(seed)
+    flights: list[Flight] = []
+    start = 0.0 if ball == 0 else RandomStream("bounces", seed, "second").uniform(0.12, 0.3)
     while start < until:
-        draws = Draws("bounces", seed, ball, len(made))
-        drop = it.drop * draws.uniform(0.85, 1.05)
+        rng = RandomStream("bounces", seed, ball, len(flights))
+        drop = scene.drop * rng.uniform(0.85, 1.05)
         # The first fall has begun before the clip does, so that the first contact is not always the same.
-        begun = draws.uniform(0.0, 0.16) if not made and ball == 0 else 0.0
-        time = start - begun + (2 * drop / it.gravity) ** 0.5
-        speed = it.gravity * (time - start + begun)
+        begun = rng.uniform(0.0, 0.16) if not flights and ball == 0 else 0.0
+        time = start - begun + (2 * drop / scene.gravity) ** 0.5
+        speed = scene.gravity * (time - start + begun)
         top = speed
         times, speeds = [], []
         while True:
             times.append(time)
             speeds.append(speed)
-            speed *= it.restitution
-            pause = 2 * speed / it.gravity
+            speed *= scene.restitution
+            pause = 2 * speed / scene.gravity
             if pause < 0.16 or speed < 0.22 * top:
                 break
             time += pause
-        settle = times[-1] + 2 * speed / it.gravity
-        side = -0.2 + 0.4 * ball if it.balls == 2 else 0.0
-        x = side + draws.uniform(-0.16, 0.16) * (0.3 if it.balls == 2 else 1.0)
-        drift = draws.uniform(-0.08, 0.08) * (0.3 if it.balls == 2 else 1.0)
+        settle = times[-1] + 2 * speed / scene.gravity
+        side = -0.2 + 0.4 * ball if scene.balls == 2 else 0.0
+        x = side + rng.uniform(-0.16, 0.16) * (0.3 if scene.balls == 2 else 1.0)
+        drift = rng.uniform(-0.08, 0.08) * (0.3 if scene.balls == 2 else 1.0)
         leave = 1.0 if x + drift * (settle - start) > 0 else -1.0
-        made.append(Flight(start - begun, settle + 0.5, settle, x, drift, leave, it.gravity, drop, tuple(times), tuple(speeds)))
+        flights.append(
+            Flight(start - begun, settle + 0.5, settle, x, drift, leave, scene.gravity, drop, tuple(times), tuple(speeds))
+        )
         start = settle + 0.35
-    return made
+    return flights
 
 
-def position(flight: Flight, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ball_position(flight: Flight, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where the lowest point of the ball is: x, height above the floor; and whether it is there at all. All [t]."""
     height = flight.drop - flight.gravity * (t - flight.start) ** 2 / 2
     ends = (*flight.times[1:], flight.settle)
@@ -160,25 +162,25 @@ def position(flight: Flight, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     return x, height, (t >= flight.start) & (t < flight.end)
 
 
-def paint_floor(canvas: Canvas, it: Scene) -> None:
-    wall, floor = shade(it.wall, it.light), FLOOR_LOOK[it.floor]
+def paint_floor(canvas: Canvas, scene: Scene) -> None:
+    wall, floor = shade(scene.wall, scene.light), FLOOR_LOOK[scene.floor]
     canvas.backdrop(wall, shade(wall, 0.86), FLOOR, floor)
     canvas.fill(box(-99, FLOOR, 99, FLOOR + 0.03), shade(floor, 1.25))
-    if it.floor == "wood":
+    if scene.floor == "wood":
         for y in (0.37, 0.44):
             canvas.fill(stroke(-99, y, 99, y, 0.006), shade(floor, 0.72))
-    elif it.floor == "stone":
+    elif scene.floor == "stone":
         canvas.fill(stroke(-99, 0.4, 99, 0.4, 0.008), shade(floor, 0.72))
         for x in np.arange(-9, 10) * 0.33:
             canvas.fill(stroke(x - 0.05 * x, FLOOR + 0.03, x * 1.1, 0.4, 0.008), shade(floor, 0.72))
-    elif it.floor == "metal":
+    elif scene.floor == "metal":
         for x in np.arange(-9, 10) * 0.4:
             canvas.fill(stroke(x, 0.52, x + 0.18, FLOOR + 0.03, 0.03), shade(floor, 1.3), 0.7, 4.0)
     else:
         canvas.fill(box(-99, 0.42, 99, 0.46), (0.85, 0.72, 0.45))
 
 
-def surface(material: str, base: Colour, cx: np.ndarray, cy: np.ndarray, r: Number, turn: np.ndarray) -> Field:
+def ball_shading(material: str, base: Colour, cx: np.ndarray, cy: np.ndarray, r: Number, turn: np.ndarray) -> Field:
     """The colours of a ball lit from the upper left, by material."""
 
     def field(x: np.ndarray, y: np.ndarray, at) -> np.ndarray:
@@ -187,31 +189,31 @@ def surface(material: str, base: Colour, cx: np.ndarray, cy: np.ndarray, r: Numb
         spot = np.hypot(u + 0.35, v + 0.4)
         c, s = np.cos(at(turn)), np.sin(at(turn))
         a, b = u * c + v * s, v * c - u * s
-        body = mix(shade(base, 0.45), base, light)
+        body = mix_colours(shade(base, 0.45), base, light)
         if material == "wood":
             rings = 0.5 + 0.5 * np.cos(9.0 * np.hypot(a, 0.5 * b + 0.6))
-            body = mix(shade(base, 0.6), shade(base, 1.3), rings) * (0.55 + 0.5 * light[..., None])
+            body = mix_colours(shade(base, 0.6), shade(base, 1.3), rings) * (0.55 + 0.5 * light[..., None])
         elif material == "metal":
             band = np.exp(-((v + 0.15) ** 2) / 0.03)
-            body = mix(shade(base, 0.3), base, light + 0.2 * np.sin(5 * v))
+            body = mix_colours(shade(base, 0.3), base, light + 0.2 * np.sin(5 * v))
             body = body + 0.25 * band[..., None]
             body = body + (1 - body) * np.clip(1.6 - spot * 4.0, 0.0, 1.0)[..., None]
         elif material == "plastic":
-            body = np.where((np.abs(b) < 0.22)[..., None], mix((0.6, 0.6, 0.6), (1.0, 1.0, 1.0), light), body)
+            body = np.where((np.abs(b) < 0.22)[..., None], mix_colours((0.6, 0.6, 0.6), (1.0, 1.0, 1.0), light), body)
             if base[0] > 0.9 and base[2] > 0.9:
-                body = np.where((np.abs(b) < 0.22)[..., None], mix((0.2, 0.2, 0.25), (0.4, 0.4, 0.5), light), body)
+                body = np.where((np.abs(b) < 0.22)[..., None], mix_colours((0.2, 0.2, 0.25), (0.4, 0.4, 0.5), light), body)
             body = body + (1 - body) * (0.8 * np.clip(1.4 - spot * 4.0, 0.0, 1.0))[..., None]
         return np.clip(body, 0.0, 1.0)
 
     return field
 
 
-def paint_ball(canvas: Canvas, it: Scene, flight: Flight, t: np.ndarray) -> None:
-    x, height, here = position(flight, t)
-    r, base = it.radius, COLOURS[it.colour]
+def paint_ball(canvas: Canvas, scene: Scene, flight: Flight, t: np.ndarray) -> None:
+    x, height, here = ball_position(flight, t)
+    r, base = scene.radius, COLOURS[scene.colour]
     squash = np.zeros_like(t)
-    if it.material in ("rubber", "plastic"):
-        soft = 0.34 if it.material == "rubber" else 0.12
+    if scene.material in ("rubber", "plastic"):
+        soft = 0.34 if scene.material == "rubber" else 0.12
         for time, speed in zip(flight.times, flight.speeds, strict=True):
             squash = np.maximum(squash, soft * speed / flight.speeds[0] * np.exp(-(((t - time) / 0.04) ** 2)))
     ry, rx = r * (1 - squash), r * (1 + 0.7 * squash)
@@ -222,8 +224,8 @@ def paint_ball(canvas: Canvas, it: Scene, flight: Flight, t: np.ndarray) -> None
     )
     turn = (x - flight.x) / r + 0.6
     ball = ellipse(x, cy, rx, ry)
-    if it.material != "glass":
-        canvas.fill(ball, surface(it.material, base, x, cy, r, turn), shown)
+    if scene.material != "glass":
+        canvas.fill(ball, ball_shading(scene.material, base, x, cy, r, turn), shown)
         return
     canvas.fill(ball, shade(base, 1.3), shown * 0.35)
     rim = 0.016
@@ -236,31 +238,37 @@ def paint_ball(canvas: Canvas, it: Scene, flight: Flight, t: np.ndarray) -> None
 
 
 def caption(seed: int) -> str:
-    it, draws = scene(seed), Draws("bounces", seed, "words")
-    name = ADJECTIVE.get(it.material, it.material)
-    floor = ADJECTIVE.get(it.floor, it.floor)
+    scene, rng = draw_scene(seed), RandomStream("bounces", seed, "words")
+    name = ADJECTIVE.get(scene.material, scene.material)
+    floor = ADJECTIVE.get(scene.floor, scene.floor)
     floor = (
-        draws.pick((f"a {floor} floor", f"the {floor} floor")) if it.floor != "carpet" else draws.pick(("a carpet", "the carpet"))
+        rng.choice((f"a {floor} floor", f"the {floor} floor"))
+        if scene.floor != "carpet"
+        else rng.choice(("a carpet", "the carpet"))
     )
-    if it.balls == 2:
-        ball = draws.pick(
-            (f"two {it.colour} {name} balls", f"two {name} balls, {it.colour} ones,", f"a pair of {it.colour} {name} balls")
-        )
-        plural = not ball.startswith("a pair") or draws.chance(0.5)
-    else:
-        article = "an" if it.colour == "orange" else "a"
-        ball = draws.pick(
+    if scene.balls == 2:
+        ball = rng.choice(
             (
-                f"{article} {it.colour} {name} ball",
-                f"{article} {it.colour} ball made of {it.material}",
-                f"a {name} ball, {it.colour} in colour,",
+                f"two {scene.colour} {name} balls",
+                f"two {name} balls, {scene.colour} ones,",
+                f"a pair of {scene.colour} {name} balls",
+            )
+        )
+        plural = not ball.startswith("a pair") or rng.chance(0.5)
+    else:
+        article = "an" if scene.colour == "orange" else "a"
+        ball = rng.choice(
+            (
+                f"{article} {scene.colour} {name} ball",
+                f"{article} {scene.colour} ball made of {scene.material}",
+                f"a {name} ball, {scene.colour} in colour,",
             )
         )
         plural = False
     bounce, fall, drop = ("bounce", "fall", "drop") if plural else ("bounces", "falls", "drops")
     be = "are" if plural else "is"
     bare = ball.rstrip(",")
-    return draws.pick(
+    return rng.choice(
         (
             f"{ball} {bounce} on {floor}",
             f"{ball} {fall} and {bounce} on {floor}",
@@ -273,44 +281,44 @@ def caption(seed: int) -> str:
     )
 
 
-def contacts(seed: int, until: Number) -> list[tuple[Number, Number, int]]:
+def find_contacts(seed: int, until: Number) -> list[tuple[Number, Number, int]]:
     """Every contact before `until`: its time, its strength in (0, 1], the ball."""
-    it, found = scene(seed), []
-    for ball in range(it.balls):
-        for flight in flights(seed, ball, until):
+    scene, found = draw_scene(seed), []
+    for ball in range(scene.balls):
+        for flight in draw_flights(seed, ball, until):
             found += [(time, min(1.0, speed / 3.6), ball) for time, speed in zip(flight.times, flight.speeds, strict=True)]
     return sorted(found)
 
 
 def render(seed: int, geometry: Geometry) -> Clip:
-    it, t, until = scene(seed), frame_times(geometry), float(geometry.seconds)
+    scene, t, until = draw_scene(seed), frame_times(geometry), float(geometry.seconds)
     canvas = Canvas(geometry.height, geometry.width)
-    paint_floor(canvas, it)
+    paint_floor(canvas, scene)
     canvas.animate(geometry.num_frames)
-    for ball in range(it.balls):
-        for flight in flights(seed, ball, until):
-            paint_ball(canvas, it, flight, t)
+    for ball in range(scene.balls):
+        for flight in draw_flights(seed, ball, until):
+            paint_ball(canvas, scene, flight, t)
     track = Track(geometry)
-    hits = contacts(seed, until)
+    hits = find_contacts(seed, until)
     for number, (time, strength, ball) in enumerate(hits):
-        strike(track, seed, it, number, time, strength, ball)
+        add_contact(track, seed, scene, number, time, strength, ball)
     return Clip(
         canvas.frames(),
         track.waveform(),
         geometry.fps,
         geometry.sample_rate,
         caption(seed),
-        it.material,
-        within([hit[0] for hit in hits], geometry),
+        scene.material,
+        events_in_clip([hit[0] for hit in hits], geometry),
     )
 
 
-def strike(track: Track, seed: int, it: Scene, number: int, time: Number, strength: Number, ball: int) -> None:
+def add_contact(track: Track, seed: int, scene: Scene, number: int, time: Number, strength: Number, ball: int) -> None:
     """The sound of one contact: mostly the ball's, and the floor answers."""
-    event = Draws("bounces", seed, "contact", number)
-    muffled = 0.75 if it.floor == "carpet" else 1.0
-    struck(track, time, it.material, strength * muffled, Draws("bounces", seed, "voice", ball), event, gain=1.1)
-    struck(track, time, it.floor, strength, Draws("bounces", seed, "floor"), event, gain=0.3)
+    event = RandomStream("bounces", seed, "contact", number)
+    muffled = 0.75 if scene.floor == "carpet" else 1.0
+    add_strike(track, time, scene.material, strength * muffled, RandomStream("bounces", seed, "voice", ball), event, gain=1.1)
+    add_strike(track, time, scene.floor, strength, RandomStream("bounces", seed, "floor"), event, gain=0.3)
 
 
 BOUNCES = World("bounces", attributes, render)

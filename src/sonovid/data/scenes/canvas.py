@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sonovid.data.scenes.draws import Number
+from sonovid.data.scenes.random_stream import Number
 
 Value = Number | np.ndarray
 At = Callable[[Value], Value]  # takes a parameter to the frames being painted, ready to meet pixel grids
@@ -40,7 +40,7 @@ def ellipse(cx: Value, cy: Value, rx: Value, ry: Value) -> Shape:
     return Shape((cx - rx, cy - ry, cx + rx, cy + ry), distance)
 
 
-def leaf(cx: Value, cy: Value, long: Value, wide: Value, angle: Value) -> Shape:
+def rotated_ellipse(cx: Value, cy: Value, long: Value, wide: Value, angle: Value) -> Shape:
     """An ellipse turned by `angle`."""
     r = np.maximum(long, wide)
 
@@ -66,7 +66,7 @@ def box(left: Value, top: Value, right: Value, bottom: Value, round: Value = 0.0
     return Shape((left, top, right, bottom), distance)
 
 
-def bucket(cx: Value, top: Value, bottom: Value, wide_top: Value, wide_bottom: Value) -> Shape:
+def trapezium(cx: Value, top: Value, bottom: Value, wide_top: Value, wide_bottom: Value) -> Shape:
     """A trapezium of half widths `wide_top` and `wide_bottom`."""
     wide = np.maximum(wide_top, wide_bottom)
 
@@ -109,7 +109,7 @@ def dots(cx: np.ndarray, cy: np.ndarray, r: np.ndarray) -> Shape:
     return Shape(bounds, distance)
 
 
-def ripple(surface: Shape, cx: Number, cy: Number, radius: Value, thick: Number) -> Shape:
+def ripple_ring(surface: Shape, cx: Number, cy: Number, radius: Value, thick: Number) -> Shape:
     """A ring that spreads on a water surface seen from the side (its height is radius / 3.6), cut off where the surface ends."""
 
     def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
@@ -177,7 +177,7 @@ class Canvas:
         return np.floor(np.clip(self.image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
-def mix(a: Colour, b: Colour, amount: np.ndarray) -> np.ndarray:
+def mix_colours(a: Colour, b: Colour, amount: np.ndarray) -> np.ndarray:
     """A field of colours from a (amount 0) to b (amount 1): [... 3]."""
     share = np.clip(amount, 0.0, 1.0)[..., None]
     return np.array(a) * (1 - share) + np.array(b) * share

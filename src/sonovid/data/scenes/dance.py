@@ -7,10 +7,10 @@ import numpy as np
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 from sonovid.data.scenes.canvas import Canvas, Colour, Value, box, disc, ellipse, shade, stroke
-from sonovid.data.scenes.draws import Draws, Number
-from sonovid.data.scenes.music import Song, play, song
+from sonovid.data.scenes.music import Song, add_music, draw_song
+from sonovid.data.scenes.random_stream import Number, RandomStream
 from sonovid.data.scenes.track import Track
-from sonovid.data.scenes.world import World, frame_times, within
+from sonovid.data.scenes.world import World, events_in_clip, frame_times
 
 FLOOR = 0.42
 COLOURS: dict[str, Colour] = {
@@ -45,7 +45,7 @@ POSES = np.array(
 )
 
 
-def mirrored(pose: np.ndarray) -> np.ndarray:
+def mirror_pose(pose: np.ndarray) -> np.ndarray:
     return np.array([-pose[0], pose[1], -pose[2], pose[5], pose[6], pose[3], pose[4], -pose[9], pose[10], -pose[7], pose[8]])
 
 
@@ -62,35 +62,41 @@ class Scene:
     routine: tuple[tuple[int, bool], ...]  # a pose and whether it is mirrored, for each of eight beats
 
 
-def scene(seed: int) -> Scene:
-    draws = Draws("dance", seed)
-    made = song(draws.sub("song"))
-    shirt = draws.pick([name for name in COLOURS if name != "black"])
-    trousers = draws.pick([name for name in COLOURS if name != shirt])
+def draw_scene(seed: int) -> Scene:
+    rng = RandomStream("dance", seed)
+    song = draw_song(rng.substream("song"))
+    shirt = rng.choice([name for name in COLOURS if name != "black"])
+    trousers = rng.choice([name for name in COLOURS if name != shirt])
     routine: list[tuple[int, bool]] = []
     for beat in range(4):
         # A pose is never followed by itself: every beat is seen.
         left = [k for k in range(len(POSES)) if k != (routine[-1][0] if beat else -1) and (beat < 3 or k != routine[0][0])]
-        routine.append((draws.pick(left), draws.chance(0.5)))
+        routine.append((rng.choice(left), rng.chance(0.5)))
     routine += [(pose, not flip) for pose, flip in routine]
-    look = (draws.pick(SKIN), draws.pick(HAIR), draws.pick(WALLS), draws.chance(0.5))
-    return Scene(made, shirt, trousers, *look, draws.uniform(-0.06, 0.06), tuple(routine))
+    look = (rng.choice(SKIN), rng.choice(HAIR), rng.choice(WALLS), rng.chance(0.5))
+    return Scene(song, shirt, trousers, *look, rng.uniform(-0.06, 0.06), tuple(routine))
 
 
-def tempo(it: Scene) -> str:
-    return "slow" if it.song.bpm < 100 else "fast" if it.song.bpm > 120 else "medium"
+def tempo_word(scene: Scene) -> str:
+    return "slow" if scene.song.bpm < 100 else "fast" if scene.song.bpm > 120 else "medium"
 
 
 def attributes(seed: int) -> dict[str, str]:
-    it = scene(seed)
-    return {"world": "dance", "style": it.song.style, "colour": it.shirt, "trousers": it.trousers, "tempo": tempo(it)}
+    scene = draw_scene(seed)
+    return {
+        "world": "dance",
+        "style": scene.song.style,
+        "colour": scene.shirt,
+        "trousers": scene.trousers,
+        "tempo": tempo_word(scene),
+    }
 
 
-def poses(it: Scene, t: np.ndarray) -> np.ndarray:
+def pose_at(scene: Scene, t: np.ndarray) -> np.ndarray:
     """The pose at each time, [t 11]: still on the beats, fastest between them, arriving with a small dip of the hips."""
-    beat = (t - it.song.first) / it.song.beat
+    beat = (t - scene.song.first) / scene.song.beat
     now = np.floor(beat)
-    keys = np.array([mirrored(POSES[k]) if flip else POSES[k] for k, flip in it.routine])
+    keys = np.array([mirror_pose(POSES[k]) if flip else POSES[k] for k, flip in scene.routine])
     index = now.astype(int) % len(keys)
     share = np.clip((beat - now - 0.15) / 0.85, 0.0, 1.0)
     share = share * share * (3 - 2 * share)
@@ -99,11 +105,11 @@ def poses(it: Scene, t: np.ndarray) -> np.ndarray:
     return pose
 
 
-def limb(canvas: Canvas, a: tuple[Value, Value], b: tuple[Value, Value], thick: Number, colour: Colour) -> None:
+def paint_limb(canvas: Canvas, a: tuple[Value, Value], b: tuple[Value, Value], thick: Number, colour: Colour) -> None:
     canvas.fill(stroke(a[0], a[1], b[0], b[1], thick), colour)
 
 
-def joint(a: tuple[Value, Value], b: tuple[Value, Value], length: Number, side: Number) -> tuple[Value, Value]:
+def knee_position(a: tuple[Value, Value], b: tuple[Value, Value], length: Number, side: Number) -> tuple[Value, Value]:
     """The knee between hip a and foot b, both bones of one length, bent to one side."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     gap = np.hypot(dx, dy)
@@ -111,51 +117,53 @@ def joint(a: tuple[Value, Value], b: tuple[Value, Value], length: Number, side: 
     return (a[0] + b[0]) / 2 + side * bend * dy / gap, (a[1] + b[1]) / 2 - side * bend * dx / gap
 
 
-def paint_dancer(canvas: Canvas, it: Scene, pose: np.ndarray) -> None:
+def paint_dancer(canvas: Canvas, scene: Scene, pose: np.ndarray) -> None:
     aside, crouch, lean, arm_l, elbow_l, arm_r, elbow_r, foot_l, lift_l, foot_r, lift_r = pose.T
     thigh, torso, upper, lower = 0.175, 0.235, 0.125, 0.12
-    hip_x, hip_y = it.x + aside, FLOOR - 0.325 + crouch
+    hip_x, hip_y = scene.x + aside, FLOOR - 0.325 + crouch
     neck = (hip_x + torso * np.sin(lean), hip_y - torso * np.cos(lean))
-    shirt, trousers = COLOURS[it.shirt], COLOURS[it.trousers]
-    feet = {-1: (it.x + foot_l, FLOOR - lift_l), 1: (it.x + foot_r, FLOOR - lift_r)}
+    shirt, trousers = COLOURS[scene.shirt], COLOURS[scene.trousers]
+    feet = {-1: (scene.x + foot_l, FLOOR - lift_l), 1: (scene.x + foot_r, FLOOR - lift_r)}
     canvas.fill(ellipse(hip_x, FLOOR + 0.02, 0.2 + 0 * hip_x, 0.03), (0.05, 0.05, 0.08), 0.4, 3.0)
     for side, (x, y) in feet.items():
         hip = (hip_x + 0.04 * side, hip_y)
-        knee = joint(hip, (x, y), thigh, side)
-        limb(canvas, (x, y), (x + 0.035 * side, y + 0.005), 0.026, (0.16, 0.13, 0.14))
-        limb(canvas, hip, knee, 0.043, trousers)
-        limb(canvas, knee, (x, y - 0.012), 0.034, shade(trousers, 0.85))
-    if it.long_hair:
-        limb(canvas, (neck[0], neck[1] - 0.08), (neck[0] - 0.03 * np.sin(lean), neck[1] + 0.02), 0.062, it.hair)
-    limb(canvas, (hip_x, hip_y - 0.01), (neck[0] * 0.75 + hip_x * 0.25, neck[1] * 0.75 + hip_y * 0.25), 0.062, shirt)
-    limb(canvas, (neck[0] - 0.05, neck[1] + 0.04), (neck[0] + 0.05, neck[1] + 0.04), 0.04, shirt)
+        knee = knee_position(hip, (x, y), thigh, side)
+        paint_limb(canvas, (x, y), (x + 0.035 * side, y + 0.005), 0.026, (0.16, 0.13, 0.14))
+        paint_limb(canvas, hip, knee, 0.043, trousers)
+        paint_limb(canvas, knee, (x, y - 0.012), 0.034, shade(trousers, 0.85))
+    if scene.long_hair:
+        paint_limb(canvas, (neck[0], neck[1] - 0.08), (neck[0] - 0.03 * np.sin(lean), neck[1] + 0.02), 0.062, scene.hair)
+    paint_limb(canvas, (hip_x, hip_y - 0.01), (neck[0] * 0.75 + hip_x * 0.25, neck[1] * 0.75 + hip_y * 0.25), 0.062, shirt)
+    paint_limb(canvas, (neck[0] - 0.05, neck[1] + 0.04), (neck[0] + 0.05, neck[1] + 0.04), 0.04, shirt)
     head = (neck[0] + 0.5 * 0.1 * np.sin(lean), neck[1] - 0.085)
-    canvas.fill(disc(head[0], head[1] - 0.012, 0.068), it.hair)
-    canvas.fill(ellipse(head[0], head[1] + 0.012, 0.055, 0.055), it.skin)
+    canvas.fill(disc(head[0], head[1] - 0.012, 0.068), scene.hair)
+    canvas.fill(ellipse(head[0], head[1] + 0.012, 0.055, 0.055), scene.skin)
     for side in (-1, 1):
         canvas.fill(disc(head[0] + 0.02 * side, head[1] + 0.005, 0.009), (0.08, 0.06, 0.06))
     for side, arm, elbow in ((-1, arm_l, elbow_l), (1, arm_r, elbow_r)):
         shoulder = (neck[0] + 0.085 * side, neck[1] + 0.035)
         bend = (shoulder[0] + side * upper * np.sin(arm), shoulder[1] + upper * np.cos(arm))
         hand = (bend[0] + side * lower * np.sin(arm + elbow), bend[1] + lower * np.cos(arm + elbow))
-        limb(canvas, shoulder, bend, 0.034, shade(shirt, 0.82))
-        limb(canvas, bend, hand, 0.026, it.skin)
-        canvas.fill(disc(hand[0], hand[1], 0.032), it.skin)
+        paint_limb(canvas, shoulder, bend, 0.034, shade(shirt, 0.82))
+        paint_limb(canvas, bend, hand, 0.026, scene.skin)
+        canvas.fill(disc(hand[0], hand[1], 0.032), scene.skin)
 
 
 def caption(seed: int) -> str:
-    it, draws = scene(seed), Draws("dance", seed, "words")
-    article = "an" if it.shirt == "orange" else "a"
-    clothes = draws.pick(
+    scene, rng = draw_scene(seed), RandomStream("dance", seed, "words")
+    article = "an" if scene.shirt == "orange" else "a"
+    clothes = rng.choice(
         (
-            f"in {article} {it.shirt} shirt and {it.trousers} trousers",
-            f"wearing {article} {it.shirt} top and {it.trousers} trousers",
-            f"with {article} {it.shirt} shirt and {it.trousers} trousers",
+            f"in {article} {scene.shirt} shirt and {scene.trousers} trousers",
+            f"wearing {article} {scene.shirt} top and {scene.trousers} trousers",
+            f"with {article} {scene.shirt} shirt and {scene.trousers} trousers",
         )
     )
-    who = draws.pick(("a dancer", "a person", "someone"))
-    speed = draws.pick((f"{tempo(it)} {it.song.style} music", f"{it.song.style} music at a {tempo(it)} tempo"))
-    return draws.pick(
+    who = rng.choice(("a dancer", "a person", "someone"))
+    speed = rng.choice(
+        (f"{tempo_word(scene)} {scene.song.style} music", f"{scene.song.style} music at a {tempo_word(scene)} tempo")
+    )
+    return rng.choice(
         (
             f"{who} {clothes} dances to {speed}",
             f"{who} {clothes} is dancing to {speed}",
@@ -167,16 +175,16 @@ def caption(seed: int) -> str:
 
 
 def render(seed: int, geometry: Geometry) -> Clip:
-    it, t, until = scene(seed), frame_times(geometry), float(geometry.seconds)
+    scene, t, until = draw_scene(seed), frame_times(geometry), float(geometry.seconds)
     canvas = Canvas(geometry.height, geometry.width)
-    canvas.backdrop(it.wall, shade(it.wall, 0.85), 0.3, shade(it.wall, 0.55))
-    canvas.fill(box(-99, 0.3, 99, 0.315), shade(it.wall, 0.7))
+    canvas.backdrop(scene.wall, shade(scene.wall, 0.85), 0.3, shade(scene.wall, 0.55))
+    canvas.fill(box(-99, 0.3, 99, 0.315), shade(scene.wall, 0.7))
     canvas.animate(geometry.num_frames)
-    paint_dancer(canvas, it, poses(it, t))
+    paint_dancer(canvas, scene, pose_at(scene, t))
     track = Track(geometry)
-    play(it.song, track, Draws("dance", seed, "music"))
-    events = within(it.song.beats(until), geometry)
-    return Clip(canvas.frames(), track.waveform(), geometry.fps, geometry.sample_rate, caption(seed), it.song.style, events)
+    add_music(scene.song, track, RandomStream("dance", seed, "music"))
+    events = events_in_clip(scene.song.beats(until), geometry)
+    return Clip(canvas.frames(), track.waveform(), geometry.fps, geometry.sample_rate, caption(seed), scene.song.style, events)
 
 
 DANCE = World("dance", attributes, render)

@@ -7,11 +7,11 @@ import numpy as np
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 from sonovid.data.scenes.canvas import Canvas, Colour, disc, shade, stroke
-from sonovid.data.scenes.draws import Draws, Number
-from sonovid.data.scenes.materials import struck
-from sonovid.data.scenes.things import TABLE, THINGS, Blows
+from sonovid.data.scenes.materials import add_strike
+from sonovid.data.scenes.random_stream import Number, RandomStream
+from sonovid.data.scenes.things import TABLE, THINGS, ThingState
 from sonovid.data.scenes.track import Track
-from sonovid.data.scenes.world import World, frame_times, within
+from sonovid.data.scenes.world import World, events_in_clip, frame_times
 
 GAINS = {"wood": 1.6, "metal": 1.1, "glass": 1.1, "plastic": 1.15, "cloth": 0.95, "water": 1.0, "leaves": 1.0, "dirt": 1.0}
 WALLS: tuple[Colour, ...] = ((0.85, 0.85, 0.8), (0.76, 0.83, 0.88), (0.82, 0.78, 0.84), (0.8, 0.87, 0.8))
@@ -31,42 +31,42 @@ class Scene:
     ground: Colour
 
 
-def scene(seed: int) -> Scene:
-    draws = Draws("hits", seed)
-    material = draws.pick(sorted({thing.material for thing in THINGS.values()}))
-    name = draws.pick(sorted(name for name, thing in THINGS.items() if thing.material == material))
+def draw_scene(seed: int) -> Scene:
+    rng = RandomStream("hits", seed)
+    material = rng.choice(sorted({thing.material for thing in THINGS.values()}))
+    name = rng.choice(sorted(name for name, thing in THINGS.items() if thing.material == material))
     return Scene(
         material=material,
         thing=name,
-        colour=draws.pick(THINGS[name].colours),
-        size=draws.uniform(1.0, 1.2),
-        x=draws.uniform(-0.1, 0.1),
-        side=1.0 if draws.chance(0.5) else -1.0,
-        wall=draws.pick(WALLS),
-        ground=draws.pick(GROUNDS),
+        colour=rng.choice(THINGS[name].colours),
+        size=rng.uniform(1.0, 1.2),
+        x=rng.uniform(-0.1, 0.1),
+        side=1.0 if rng.chance(0.5) else -1.0,
+        wall=rng.choice(WALLS),
+        ground=rng.choice(GROUNDS),
     )
 
 
 def attributes(seed: int) -> dict[str, str]:
-    it = scene(seed)
-    return {"world": "hits", "material": it.material, "object": it.thing, "colour": it.colour}
+    scene = draw_scene(seed)
+    return {"world": "hits", "material": scene.material, "object": scene.thing, "colour": scene.colour}
 
 
-def blows(seed: int, until: Number) -> list[tuple[Number, Number]]:
+def draw_blows(seed: int, until: Number) -> list[tuple[Number, Number]]:
     """Every blow before `until`, and one more: its time, its strength in [0.3, 1]. At most four in any two seconds."""
-    draws = Draws("hits", seed, "blows")
-    made: list[tuple[Number, Number]] = []
-    time, pace = draws.uniform(0.2, 0.9), draws.uniform(0.4, 1.5)
+    rng = RandomStream("hits", seed, "blows")
+    blows: list[tuple[Number, Number]] = []
+    time, pace = rng.uniform(0.2, 0.9), rng.uniform(0.4, 1.5)
     while True:
-        made.append((time, draws.uniform(0.3, 1.0)))
+        blows.append((time, rng.uniform(0.3, 1.0)))
         if time >= until:
-            return made
-        time += max(0.28, pace * draws.uniform(0.7, 1.4))
-        if len(made) >= 4:
-            time = max(time, made[-4][0] + 2.0)
+            return blows
+        time += max(0.28, pace * rng.uniform(0.7, 1.4))
+        if len(blows) >= 4:
+            time = max(time, blows[-4][0] + 2.0)
 
 
-def swing(times: np.ndarray, hits: list[tuple[Number, Number]]) -> np.ndarray:
+def stick_height(times: np.ndarray, hits: list[tuple[Number, Number]]) -> np.ndarray:
     """How high the stick is raised: 0 at each blow, up to the strength of the coming blow before it. [t]."""
     height = np.full(times.shape, hits[0][1])
     before, rest = -9.0, hits[0][1]
@@ -82,17 +82,17 @@ def swing(times: np.ndarray, hits: list[tuple[Number, Number]]) -> np.ndarray:
     return np.where(times >= before, rest * 0.6 * (1 - (1 - rise) ** 2), height)
 
 
-def paint_stick(canvas: Canvas, it: Scene, height: np.ndarray, contact: tuple[Number, Number]) -> None:
+def paint_stick(canvas: Canvas, scene: Scene, height: np.ndarray, contact: tuple[Number, Number]) -> None:
     """A drumstick that turns about a hand outside the picture."""
     tip, thick = 0.034, 0.02
     cx, cy = contact[0], contact[1] - tip
-    pivot_x, pivot_y = cx + 0.72 * it.side, cy - 0.12
+    pivot_x, pivot_y = cx + 0.72 * scene.side, cy - 0.12
     reach = np.hypot(cx - pivot_x, cy - pivot_y)
     # Tall things leave less room above them, and the tip is to stay in sight.
     high = min(0.62, (cy + 0.44) / reach - 0.1)
-    angle = np.arctan2(cy - pivot_y, (cx - pivot_x) * -it.side) - (0.12 + high * height) * np.minimum(1, height * 8)
-    x, y = pivot_x - it.side * reach * np.cos(angle), pivot_y + reach * np.sin(angle)
-    far_x, far_y = pivot_x + it.side * 3 * np.cos(angle), pivot_y - 3 * np.sin(angle)
+    angle = np.arctan2(cy - pivot_y, (cx - pivot_x) * -scene.side) - (0.12 + high * height) * np.minimum(1, height * 8)
+    x, y = pivot_x - scene.side * reach * np.cos(angle), pivot_y + reach * np.sin(angle)
+    far_x, far_y = pivot_x + scene.side * 3 * np.cos(angle), pivot_y - 3 * np.sin(angle)
     canvas.fill(stroke(x, y, far_x, far_y, thick + 0.008), (0.3, 0.17, 0.07))
     canvas.fill(stroke(x, y, far_x, far_y, thick - 0.002), (0.78, 0.55, 0.3))
     canvas.fill(disc(x, y, tip + 0.006), (0.3, 0.17, 0.07))
@@ -100,15 +100,15 @@ def paint_stick(canvas: Canvas, it: Scene, height: np.ndarray, contact: tuple[Nu
 
 
 def caption(seed: int, number: int) -> str:
-    it, draws = scene(seed), Draws("hits", seed, "words")
-    thing = THINGS[it.thing]
-    described = draws.pick(thing.phrases).format(colour=it.colour)
+    scene, rng = draw_scene(seed), RandomStream("hits", seed, "words")
+    thing = THINGS[scene.thing]
+    described = rng.choice(thing.phrases).format(colour=scene.colour)
     article = "" if described.startswith(("some ", "water", "leaves")) else "an " if described[0] in "aeiou" else "a "
     thing_words = article + described
-    stick = draws.pick(("a wooden stick", "a stick", "a drumstick", "someone with a stick"))
-    verb = draws.pick(("hits", "strikes", "beats", "taps"))
-    spoken = " " + draws.pick(TIMES[number]) if number in TIMES and draws.chance(0.6) else ""
-    return draws.pick(
+    stick = rng.choice(("a wooden stick", "a stick", "a drumstick", "someone with a stick"))
+    verb = rng.choice(("hits", "strikes", "beats", "taps"))
+    spoken = " " + rng.choice(TIMES[number]) if number in TIMES and rng.chance(0.6) else ""
+    return rng.choice(
         (
             f"{stick} {verb} {thing_words}{spoken}",
             f"{thing_words} is struck by {stick}{spoken}" if not thing.plural else f"{thing_words} are struck by {stick}{spoken}",
@@ -120,27 +120,29 @@ def caption(seed: int, number: int) -> str:
 
 
 def render(seed: int, geometry: Geometry) -> Clip:
-    it, t = scene(seed), frame_times(geometry)
-    hits = blows(seed, float(geometry.seconds))
+    scene, t = draw_scene(seed), frame_times(geometry)
+    hits = draw_blows(seed, float(geometry.seconds))
     canvas = Canvas(geometry.height, geometry.width)
-    canvas.backdrop(it.wall, shade(it.wall, 0.88), TABLE, it.ground)
-    thing = THINGS[it.thing]
-    contact = thing.paint(canvas, t, Blows(hits, it.colour, it.size, it.x, it.side, Draws("hits", seed, "thing")))
-    paint_stick(canvas, it, swing(t, hits), contact)
+    canvas.backdrop(scene.wall, shade(scene.wall, 0.88), TABLE, scene.ground)
+    thing = THINGS[scene.thing]
+    contact = thing.paint(
+        canvas, t, ThingState(hits, scene.colour, scene.size, scene.x, scene.side, RandomStream("hits", seed, "thing"))
+    )
+    paint_stick(canvas, scene, stick_height(t, hits), contact)
     track = Track(geometry)
     for number, (time, strength) in enumerate(hits):
-        struck(
+        add_strike(
             track,
             time,
-            it.material,
+            scene.material,
             strength,
-            Draws("hits", seed, "voice"),
-            Draws("hits", seed, "blow", number),
-            gain=GAINS[it.material],
+            RandomStream("hits", seed, "voice"),
+            RandomStream("hits", seed, "blow", number),
+            gain=GAINS[scene.material],
         )
-    events = within([time for time, _ in hits], geometry)
+    events = events_in_clip([time for time, _ in hits], geometry)
     return Clip(
-        canvas.frames(), track.waveform(), geometry.fps, geometry.sample_rate, caption(seed, len(events)), it.material, events
+        canvas.frames(), track.waveform(), geometry.fps, geometry.sample_rate, caption(seed, len(events)), scene.material, events
     )
 
 

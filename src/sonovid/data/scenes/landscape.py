@@ -1,7 +1,7 @@
 """Landscape: nine kinds of sounding nature (after Lee et al. 2022), picture and sound driven by the same curves and events."""
 
 from sonovid.data.scenes.fires import FIRES
-from sonovid.data.scenes.setting import kinds_world
+from sonovid.data.scenes.setting import make_world
 from sonovid.data.scenes.waters import WATERS
 
-LANDSCAPE = kinds_world("landscape", {**WATERS, **FIRES})
+LANDSCAPE = make_world("landscape", {**WATERS, **FIRES})

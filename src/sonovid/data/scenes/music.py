@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sonovid.data.scenes.draws import Draws, Number
+from sonovid.data.scenes.random_stream import Number, RandomStream
 from sonovid.data.scenes.track import Track
 
 STEPS = 16  # sixteenth notes in a bar of four beats
@@ -45,60 +45,62 @@ class Song:
         return [self.first + k * self.beat for k in range(lowest, highest)]
 
 
-def song(draws: Draws) -> Song:
-    style = draws.pick(sorted(DRUMS))
+def draw_song(rng: RandomStream) -> Song:
+    style = rng.choice(sorted(DRUMS))
     low, high = {"house": (115, 140), "hip hop": (80, 105), "funk": (95, 120), "rock": (105, 140)}[style]
-    bpm = draws.uniform(low, high)
+    bpm = rng.uniform(low, high)
     # The bar may be entered anywhere, so that clips do not all start on its first beat.
-    first = -draws.uniform(0.0, 4 * 60.0 / bpm)
-    return Song(style, bpm, first, 55.0 * 2 ** (draws.uniform(-4, 6) / 12), draws.pick(PROGRESSIONS))
+    first = -rng.uniform(0.0, 4 * 60.0 / bpm)
+    return Song(style, bpm, first, 55.0 * 2 ** (rng.uniform(-4, 6) / 12), rng.choice(PROGRESSIONS))
 
 
-def pitch(song: Song, degree: int, octave: Number) -> float:
+def note_frequency(song: Song, degree: int, octave: Number) -> float:
     return song.root * 2 ** (octave + degree // 7 + MINOR[degree % 7] / 12)
 
 
-def note(track: Track, time: Number, frequency: Number, *, harmonics: int, seconds: Number, gain: Number, tilt: Number) -> None:
+def add_note(
+    track: Track, time: Number, frequency: Number, *, harmonics: int, seconds: Number, gain: Number, tilt: Number
+) -> None:
     """A plucked note: harmonics that fall as a power `tilt` and die the faster the higher they are."""
     k = np.arange(1, harmonics + 1, dtype=float)
-    track.modes(time, frequency * k, seconds / k**0.5, gain / k**tilt)
+    track.add_modes(time, frequency * k, seconds / k**0.5, gain / k**tilt)
 
 
-def kick(track: Track, time: Number, gain: Number) -> None:
+def add_kick(track: Track, time: Number, gain: Number) -> None:
     first, late = track.start(time)
-    if first < len(track.sound):
+    if first < len(track.samples):
         t = np.arange(track.length(0.22)) / track.rate + late
         phase = 2 * np.pi * (48 * t + 150 * 0.03 * (1 - np.exp(-t / 0.03)))
         track.add(first, gain * np.sin(phase) * np.exp(-t / 0.07))
 
 
-def play(song: Song, track: Track, draws: Draws) -> None:
+def add_music(song: Song, track: Track, rng: RandomStream) -> None:
     """Adds the music, from before time zero so that what was struck earlier still rings."""
     step = song.beat / 4
-    until = len(track.sound) / track.rate
+    until = len(track.samples) / track.rate
     drums = DRUMS[song.style]
     for k in range(int(np.floor(-song.first / step)) - STEPS // 2, int((until - song.first) / step) + 1):
         time, place = song.first + k * step, k % STEPS
         if time < -0.6:
             continue
         degree = song.progression[(k // STEPS) % 4]
-        event = draws.sub("step", k)
+        event = rng.substream("step", k)
         if drums["kick"][place] != ".":
-            kick(track, time, 0.5)
-            track.burst(time, event, band=(500, 3000), seconds=0.02, gain=0.3)
+            add_kick(track, time, 0.5)
+            track.add_burst(time, event, band=(500, 3000), seconds=0.02, gain=0.3)
         if drums["snare"][place] != ".":
             loud = 1.0 if drums["snare"][place] == "x" else 0.35
-            track.burst(time, event, band=(900, 5500), seconds=0.2, gain=0.2 * loud)
-            track.modes(time, np.array([185.0, 330.0]), np.array([0.16, 0.1]), np.array([0.16, 0.08]) * loud)
+            track.add_burst(time, event, band=(900, 5500), seconds=0.2, gain=0.2 * loud)
+            track.add_modes(time, np.array([185.0, 330.0]), np.array([0.16, 0.1]), np.array([0.16, 0.08]) * loud)
         if drums["hat"][place] != ".":
             loud = 1.0 if drums["hat"][place] == "x" else 0.5
-            track.burst(time, event, band=(5500, 7800), seconds=0.07, gain=0.07 * loud)
+            track.add_burst(time, event, band=(5500, 7800), seconds=0.07, gain=0.07 * loud)
         if BASS[song.style][place] == "x":
-            note(track, time, pitch(song, degree, 0), harmonics=7, seconds=min(0.5, 3.5 * step), gain=0.2, tilt=1.1)
+            add_note(track, time, note_frequency(song, degree, 0), harmonics=7, seconds=min(0.5, 3.5 * step), gain=0.2, tilt=1.1)
         if CHORDS[song.style][place] == "x":
             for third in (0, 2, 4):
-                frequency = pitch(song, degree + third, 2)
-                note(
+                frequency = note_frequency(song, degree + third, 2)
+                add_note(
                     track,
                     time,
                     frequency,

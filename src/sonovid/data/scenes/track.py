@@ -3,7 +3,7 @@
 import numpy as np
 
 from sonovid.core.geometry import Geometry, count
-from sonovid.data.scenes.draws import Draws, Number
+from sonovid.data.scenes.random_stream import Number, RandomStream
 
 ROUND = 32768.0
 
@@ -14,7 +14,7 @@ class Track:
 
     def __init__(self, geometry: Geometry) -> None:
         self.rate = geometry.sample_rate
-        self.sound = np.zeros(geometry.num_samples)
+        self.samples = np.zeros(geometry.num_samples)
 
     def length(self, seconds: Number) -> int:
         return max(1, count(seconds, self.rate))
@@ -24,16 +24,16 @@ class Track:
         first = int(np.ceil(time * self.rate - 1e-9))
         return first, first / self.rate - time
 
-    def add(self, first: int, sound: np.ndarray) -> None:
+    def add(self, first: int, samples: np.ndarray) -> None:
         """Adds samples from index `first` on, which may lie before zero."""
-        begin, end = max(first, 0), min(first + len(sound), len(self.sound))
+        begin, end = max(first, 0), min(first + len(samples), len(self.samples))
         if end > begin:
-            self.sound[begin:end] += sound[begin - first : end - first]
+            self.samples[begin:end] += samples[begin - first : end - first]
 
-    def modes(self, time: Number, frequencies: np.ndarray, t60: np.ndarray, gains: np.ndarray) -> None:
+    def add_modes(self, time: Number, frequencies: np.ndarray, t60: np.ndarray, gains: np.ndarray) -> None:
         """Struck modes: sum of g sin(2 pi f t) 10^(-3 t / t60). All [m]; frequencies in Hz, t60 (time to -60 dB) in seconds."""
         first, late = self.start(time)
-        if first >= len(self.sound):
+        if first >= len(self.samples):
             return
         audible = frequencies < 0.47 * self.rate
         frequencies, t60, gains = frequencies[audible], t60[audible], gains[audible]
@@ -47,19 +47,26 @@ class Track:
         columns = np.exp(np.arange(fine)[:, None] * z)
         self.add(first, (rows.real @ columns.imag.T + rows.imag @ columns.real.T).reshape(-1))
 
-    def burst(
-        self, time: Number, draws: Draws, *, band: tuple[Number, Number], seconds: Number, gain: Number, grains: Number = 0.0
+    def add_burst(
+        self,
+        time: Number,
+        rng: RandomStream,
+        *,
+        band: tuple[Number, Number],
+        seconds: Number,
+        gain: Number,
+        grains: Number = 0.0,
     ) -> None:
         """Noise in a band (Hz, low and high) that starts at once and decays by 60 dB in `seconds`.
 
         grains: clicks per second into which the noise is broken up, 0 for smooth noise.
         """
         first, late = self.start(time)
-        if first >= len(self.sound):
+        if first >= len(self.samples):
             return
         n = self.length(seconds)
         padded = -(-n // 256) * 256
-        spectrum = np.fft.rfft(draws.noise(padded))
+        spectrum = np.fft.rfft(rng.noise(padded))
         frequency = np.fft.rfftfreq(padded, 1 / self.rate)
         response = 1 / (1 + (frequency / band[1]) ** 4)
         if band[0] > 0:
@@ -71,8 +78,8 @@ class Track:
         if grains > 0:
             # The first grain sits on the onset, so that the event is heard when it is seen.
             number = max(1, int(seconds * grains))
-            starts = np.concatenate([[0.0], draws.uniforms(number, 0.0, seconds * 0.8)])
-            sizes = np.concatenate([[1.0], draws.uniforms(number, 0.2, 1.0)])
+            starts = np.concatenate([[0.0], rng.uniforms(number, 0.0, seconds * 0.8)])
+            sizes = np.concatenate([[1.0], rng.uniforms(number, 0.2, 1.0)])
             rough = np.zeros(n)
             for begin, size in zip(starts, sizes, strict=True):
                 i = min(int(begin * self.rate), n - 1)
@@ -81,11 +88,11 @@ class Track:
             envelope = envelope * (0.15 + 0.85 * np.minimum(rough, 1.0))
         self.add(first, gain * noise * envelope)
 
-    def chirp(self, time: Number, *, low: Number, high: Number, seconds: Number, gain: Number) -> None:
+    def add_chirp(self, time: Number, *, low: Number, high: Number, seconds: Number, gain: Number) -> None:
         """A bubble: a decaying tone that glides from `low` to `high` Hz (Minnaert resonance of a rising, shrinking bubble)."""
         first, late = self.start(time)
         n = self.length(seconds)
-        if first >= len(self.sound) or first + n <= 0:
+        if first >= len(self.samples) or first + n <= 0:
             return
         t = np.arange(n) / self.rate + late
         phase = 2 * np.pi * (low * t + (high - low) * t * t / (2 * seconds))
@@ -93,6 +100,6 @@ class Track:
 
     def waveform(self) -> np.ndarray:
         """float32 [1 n], within (-1, 1), in steps of 2^-15. Peaks above 0.7 are bent, never cut, sample by sample."""
-        size = np.abs(self.sound)
+        size = np.abs(self.samples)
         bent = np.where(size > 0.7, 0.7 + 0.28 * np.tanh((size - 0.7) / 0.28), size)
-        return (np.floor(np.copysign(bent, self.sound) * ROUND + 0.5) / ROUND).astype(np.float32)[None]
+        return (np.floor(np.copysign(bent, self.samples) * ROUND + 0.5) / ROUND).astype(np.float32)[None]

@@ -7,7 +7,7 @@ import numpy as np
 
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry, duration
-from sonovid.data.scenes.draws import Number
+from sonovid.data.scenes.random_stream import Number
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,6 @@ def frame_times(geometry: Geometry) -> np.ndarray:
     return np.array([float(duration(i, geometry.fps)) for i in range(geometry.num_frames)])
 
 
-def within(times: list[Number], geometry: Geometry) -> tuple[Number, ...]:
+def events_in_clip(times: list[Number], geometry: Geometry) -> tuple[Number, ...]:
     """The times that lie in the clip, sorted."""
     return tuple(sorted(t for t in times if 0 <= t < geometry.seconds))

@@ -28,7 +28,7 @@ from sonovid.recipes.cmmd.crops import add_margin, find_window, remove_margin
 from sonovid.recipes.latent_cache import open_latents
 from sonovid.recipes.latent_data import LatentData, encode_clips
 from sonovid.recipes.latent_training import timestep_distribution, train_on_latents
-from sonovid.training.loop import seeded_init
+from sonovid.training.seeding import seeded_init
 
 log = logging.getLogger(__name__)
 

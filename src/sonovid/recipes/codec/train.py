@@ -1,17 +1,12 @@
-"""The light codecs' trainings from their recipes, on clips that are cached as they are."""
+"""Train the small codecs on unencoded clips, and save them."""
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
-from sonovid import media
 from sonovid.codecs.audio import MelAutoencoder
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.spacetime import VideoAutoencoder
@@ -19,12 +14,15 @@ from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.codecs.video import FrameAutoencoder
 from sonovid.codecs.vocoder import SpectralVocoder
 from sonovid.core.av import AV
-from sonovid.core.clip import Clip
 from sonovid.core.geometry import count
 from sonovid.data import latents
-from sonovid.recipes import components as parts
-from sonovid.recipes.codec import FramesRecipe, MelRecipe, VideoRecipe, VocoderRecipe
-from sonovid.training.loop import Job, seeded_init, train
+from sonovid.recipes.clip_batches import UNENCODED, Segments, audio_batches, frame_batches, job_data, stack_clips
+from sonovid.recipes.codec.config import FrameCodecConfig, MelCodecConfig, VideoCodecConfig, VocoderConfig
+from sonovid.recipes.components import build_log_mel, read_log_mel
+from sonovid.recipes.latent_cache import open_latents
+from sonovid.recipes.sample_files import NUM_SAMPLES, write_audio, write_figures, write_frames, write_spectrograms
+from sonovid.training.job import Job
+from sonovid.training.loop import train
 from sonovid.training.reconstruction import (
     FrameReconstruction,
     MelReconstruction,
@@ -34,108 +32,70 @@ from sonovid.training.reconstruction import (
     psnr,
     psnr_moving,
 )
+from sonovid.training.seeding import seeded_init
 
-Recipe = FramesRecipe | VideoRecipe | MelRecipe | VocoderRecipe
-SHOWN = 8
-
-
-def run(recipe: Recipe, resolved: dict[str, Any]) -> Path:
-    """Train, and return the folder of the codec."""
-    out = Path(recipe.out)
-    streams = AV(True, False) if isinstance(recipe, FramesRecipe | VideoRecipe) else AV(False, True)
-    cached = parts.caches(recipe.data, recipe.geometry, out, untouched, "untouched", tuple(streams), streams=streams)
-    training, held_out, _ = cached
-    make: Any = {FramesRecipe: frames, VideoRecipe: video, MelRecipe: mel, VocoderRecipe: vocoder}[type(recipe)]
-    return train(make(recipe, training, held_out or training, resolved), out, resume=recipe.resume)
+Recipe = FrameCodecConfig | VideoCodecConfig | MelCodecConfig | VocoderConfig
 
 
-def untouched(given: list[Clip]) -> AV:
-    """Clips as they are: frames uint8 [b t h w 3], sound in 16 bits [b n]."""
-    frames = sound = None
-    if given[0].frames is not None:
-        frames = torch.from_numpy(np.stack([clip.frames for clip in given if clip.frames is not None]))
-    if given[0].waveform is not None:
-        wave = np.stack([clip.waveform.mean(0) for clip in given if clip.waveform is not None])
-        sound = torch.from_numpy((wave.clip(-1, 1) * 32767).round().astype(np.int16))
-    return AV(frames, sound)
+def run(recipe: Recipe, recorded: dict[str, Any]) -> Path:
+    """Train a codec.
 
+    Args:
+        recipe: the config, whose class decides which codec is trained.
+        recorded: the plain values that are written to recipe.json.
 
-@dataclass(frozen=True)
-class Pieces:
-    """Equal pieces of cached clips along time, counted through; what a sample is depends on its number alone.
-
-    stream: 0 for frames, 1 for sound. length: of a piece, in frames or samples. total: of a clip.
+    Returns:
+        The folder of the codec.
     """
-
-    cache: latents.Latents
-    stream: int
-    length: int
-    total: int
-
-    def __len__(self) -> int:
-        return len(self.cache) * self.each
-
-    @property
-    def each(self) -> int:
-        return max(1, self.total // self.length)
-
-    def __call__(self, indices: Sequence[int]) -> Tensor:
-        whole = self.cache.batch([index // self.each for index in indices])[self.stream]
-        begins = [index % self.each * self.length for index in indices]
-        return torch.stack([x[begin : begin + self.length] for x, begin in zip(whole, begins, strict=True)])
-
-
-def pictures(pieces: Pieces) -> Callable[[Sequence[int]], dict[str, Tensor]]:
-    """Batches of frames, float [b 3 t h w] in [-1, 1]."""
-    return lambda indices: {"frames": pieces(indices).movedim(-1, 1).float() / 127.5 - 1}
-
-
-def sounds(pieces: Pieces) -> Callable[[Sequence[int]], dict[str, Tensor]]:
-    """Batches of waveforms, float [b n] in [-1, 1]."""
-    return lambda indices: {"waveform": pieces(indices).float() / 32767}
-
-
-def samples(batches: Callable, pieces: Pieces, kept: Pieces, recipe: Recipe) -> dict[str, Any]:
-    """The fields of a job that say what it is trained and validated on, and how. batches: `pictures` or `sounds`."""
-    return {
-        "batch": batches(pieces),
-        "size": len(pieces),
-        "validation": batches(kept),
-        "validation_size": len(kept),
-        "settings": recipe.training,
+    out = Path(recipe.out)
+    streams = AV(True, False) if isinstance(recipe, FrameCodecConfig | VideoCodecConfig) else AV(False, True)
+    opened = open_latents(recipe.data, recipe.geometry, out, stack_clips, UNENCODED, tuple(streams), streams=streams)
+    training, held_out, _ = opened
+    jobs: dict[type, Callable[..., Job]] = {
+        FrameCodecConfig: frame_job,
+        VideoCodecConfig: video_job,
+        MelCodecConfig: mel_job,
+        VocoderConfig: vocoder_job,
     }
+    job = jobs[type(recipe)](recipe, training, held_out or training, recorded)
+    return train(job, out, resume=recipe.resume)
 
 
-def frames(recipe: FramesRecipe, training: latents.Latents, held_out: latents.Latents, resolved: dict[str, Any]) -> Job:
+def frame_job(
+    recipe: FrameCodecConfig, training: latents.LatentDataset, held_out: latents.LatentDataset, recorded: dict[str, Any]
+) -> Job:
     """The training of the frame autoencoder."""
-    pieces, kept = (Pieces(cache, 0, recipe.frames, recipe.geometry.num_frames) for cache in (training, held_out))
+    segments = [Segments(cache, 0, recipe.frames, recipe.geometry.num_frames) for cache in (training, held_out)]
     with seeded_init(recipe.training.seed):
         model = FrameAutoencoder(**asdict(recipe.network))
     model.latent_shape(recipe.geometry)
-    shown = pictures(kept)(range(min(SHOWN, len(kept))))["frames"]
+    samples = frame_batches(segments[1])(range(min(NUM_SAMPLES, len(segments[1]))))["frames"]
 
     def sample(model: Any, folder: Path, step: int) -> None:
-        true = shown.to(model.device)
-        made = model.decode(model.encode(true)).float().clamp(-1, 1)
-        leave_figures(folder, psnr=float(psnr(made, true).mean()))
-        leave_frames(folder / "frames.png", true[:, :, 0], made[:, :, 0])
+        true = samples.to(model.device)
+        decoded = model.decode(model.encode(true)).float().clamp(-1, 1)
+        write_figures(folder, psnr=float(psnr(decoded, true).mean()))
+        write_frames(folder / "frames.png", true[:, :, 0], decoded[:, :, 0])
 
     return Job(
         model=model,
         objective=FrameReconstruction(recipe.kl, recipe.edge),
-        **samples(pictures, pieces, kept, recipe),
+        **job_data(frame_batches, *segments),
+        config=recipe.training,
         sample=sample,
-        recipe=resolved,
+        recipe=recorded,
     )
 
 
-def video(recipe: VideoRecipe, training: latents.Latents, held_out: latents.Latents, resolved: dict[str, Any]) -> Job:
+def video_job(
+    recipe: VideoCodecConfig, training: latents.LatentDataset, held_out: latents.LatentDataset, recorded: dict[str, Any]
+) -> Job:
     """The training of the video autoencoder."""
     if recipe.frames % VideoAutoencoder.time_factor or recipe.frames > recipe.geometry.num_frames:
         raise ValueError(
             f"frames={recipe.frames}: expected a multiple of {VideoAutoencoder.time_factor}, at most {recipe.geometry.num_frames}"
         )
-    pieces, kept = (Pieces(cache, 0, recipe.frames, recipe.geometry.num_frames) for cache in (training, held_out))
+    segments = [Segments(cache, 0, recipe.frames, recipe.geometry.num_frames) for cache in (training, held_out)]
     if recipe.initial:
         model = VideoAutoencoder.from_pretrained(recipe.initial, use_safetensors=True)
     else:
@@ -143,127 +103,108 @@ def video(recipe: VideoRecipe, training: latents.Latents, held_out: latents.Late
             model = VideoAutoencoder(**asdict(recipe.network))
     model.latent_shape(recipe.geometry)
     model.encoder.requires_grad_(not recipe.decoder_only)
-    shown = pictures(kept)(range(min(SHOWN, len(kept))))["frames"]
+    samples = frame_batches(segments[1])(range(min(NUM_SAMPLES, len(segments[1]))))["frames"]
 
     def sample(model: Any, folder: Path, step: int) -> None:
-        true = shown.to(model.device)
-        made = model.decode(model.encode(true)).float().clamp(-1, 1)
-        leave_figures(folder, psnr=float(psnr(made, true).mean()), psnr_moving=float(psnr_moving(made, true)))
+        true = samples.to(model.device)
+        decoded = model.decode(model.encode(true)).float().clamp(-1, 1)
+        write_figures(folder, psnr=float(psnr(decoded, true).mean()), psnr_moving=float(psnr_moving(decoded, true)))
         middle = true.shape[2] // 2
-        leave_frames(folder / "frames.png", true[:, :, middle], made[:, :, middle])
+        write_frames(folder / "frames.png", true[:, :, middle], decoded[:, :, middle])
 
     return Job(
         model=model,
         objective=VideoReconstruction(recipe.kl, recipe.edge, motion=recipe.motion),
-        **samples(pictures, pieces, kept, recipe),
+        **job_data(frame_batches, *segments),
+        config=recipe.training,
         sample=sample,
-        recipe=resolved,
+        recipe=recorded,
     )
 
 
-def mel(recipe: MelRecipe, training: latents.Latents, held_out: latents.Latents, resolved: dict[str, Any]) -> Job:
+def mel_job(
+    recipe: MelCodecConfig, training: latents.LatentDataset, held_out: latents.LatentDataset, recorded: dict[str, Any]
+) -> Job:
     """The training of the mel autoencoder."""
-    spectrogram = parts.log_mel(recipe.mel, recipe.geometry.sample_rate)
-    total = recipe.geometry.num_samples
-    pieces, kept = (Pieces(cache, 1, total, total) for cache in (training, held_out))
+    log_mel = build_log_mel(recipe.mel, recipe.geometry.sample_rate)
+    length = recipe.geometry.num_samples
+    segments = [Segments(cache, 1, length, length) for cache in (training, held_out)]
     with seeded_init(recipe.training.seed):
         model = MelAutoencoder(bins=recipe.mel.bins, **asdict(recipe.network))
-    model.latent_grid(spectrogram.num_frames(recipe.geometry), recipe.mel.bins)
-    shown = sounds(kept)(range(min(SHOWN, len(kept))))["waveform"]
+    model.latent_grid(log_mel.num_frames(recipe.geometry), recipe.mel.bins)
+    samples = audio_batches(segments[1])(range(min(NUM_SAMPLES, len(segments[1]))))["waveform"]
 
     def sample(model: Any, folder: Path, step: int) -> None:
-        true = spectrogram(shown.to(model.device))
-        made = model.decode(model.encode(true))
-        leave_figures(folder, mel_error=float((made - true).abs().mean()))
-        leave_spectrograms(folder / "mel.png", true, made)
+        true = log_mel(samples.to(model.device))
+        decoded = model.decode(model.encode(true))
+        write_figures(folder, mel_error=float((decoded - true).abs().mean()))
+        write_spectrograms(folder / "mel.png", true, decoded)
 
     return Job(
         model=model,
-        objective=MelReconstruction(spectrogram, recipe.kl, recipe.rise),
-        **samples(sounds, pieces, kept, recipe),
+        objective=MelReconstruction(log_mel, recipe.kl, recipe.rise),
+        **job_data(audio_batches, *segments),
+        config=recipe.training,
         sample=sample,
-        recipe=resolved,
+        recipe=recorded,
     )
 
 
-def vocoder(recipe: VocoderRecipe, training: latents.Latents, held_out: latents.Latents, resolved: dict[str, Any]) -> Job:
-    """The training of the vocoder; where a mel autoencoder is named, both are left as one audio codec beside the model."""
-    spectrogram, own = parts.log_mel(recipe.mel, recipe.geometry.sample_rate), recipe.network
-    through = _frozen_mel(recipe, spectrogram)
-    # Whole steps of the mel autoencoder, so that a piece of a spectrogram passes it.
-    step = recipe.mel.hop * (through.factor if through is not None else 1)
-    length = _samples(recipe, step)
-    pieces, kept = (Pieces(cache, 1, length, recipe.geometry.num_samples) for cache in (training, held_out))
+def vocoder_job(
+    recipe: VocoderConfig, training: latents.LatentDataset, held_out: latents.LatentDataset, recorded: dict[str, Any]
+) -> Job:
+    """The training of the vocoder. If the recipe names a mel autoencoder, an audio codec of both is saved beside the vocoder."""
+    log_mel = build_log_mel(recipe.mel, recipe.geometry.sample_rate)
+    autoencoder = _load_mel_autoencoder(recipe, log_mel)
+    # Segments are whole steps of the mel autoencoder, so that it can encode their spectrograms.
+    step = recipe.mel.hop * (autoencoder.factor if autoencoder is not None else 1)
+    length = _segment_length(recipe, step)
+    segments = [Segments(cache, 1, length, recipe.geometry.num_samples) for cache in (training, held_out)]
     with seeded_init(recipe.training.seed):
-        model = SpectralVocoder(recipe.mel.bins, recipe.mel.n_fft, recipe.mel.hop, **asdict(own))
-        judge = SpectrogramDiscriminator() if recipe.adversary else None
-    shown = sounds(kept)(range(min(SHOWN, len(kept))))["waveform"]
-    rate = recipe.geometry.sample_rate
+        model = SpectralVocoder(recipe.mel.bins, recipe.mel.n_fft, recipe.mel.hop, **asdict(recipe.network))
+        discriminator = SpectrogramDiscriminator() if recipe.adversary else None
+    samples = audio_batches(segments[1])(range(min(NUM_SAMPLES, len(segments[1]))))["waveform"]
 
     def sample(model: Any, folder: Path, step: int) -> None:
-        true = shown.to(model.device)
-        made = model(spectrogram(true)).float()
-        leave_figures(folder, mel_error=float((spectrogram(made) - spectrogram(true)).abs().mean()))
-        leave_spectrograms(folder / "mel.png", spectrogram(true), spectrogram(made))
-        leave_sounds(folder, rate, true=true, made=made)
+        true = samples.to(model.device)
+        generated = model(log_mel(true)).float()
+        write_figures(folder, mel_error=float((log_mel(generated) - log_mel(true)).abs().mean()))
+        write_spectrograms(folder / "mel.png", log_mel(true), log_mel(generated))
+        write_audio(folder, recipe.geometry.sample_rate, true=true, made=generated)
 
     def export(model: Any, folder: Path) -> None:
         model.save_pretrained(folder, safe_serialization=True)
-        if through is not None:
-            SpectrogramCodec(through, model, spectrogram).save_pretrained(folder / "audio_codec")
+        if autoencoder is not None:
+            SpectrogramCodec(autoencoder, model, log_mel).save_pretrained(folder / "audio_codec")
 
     return Job(
         model=model,
-        objective=VocoderObjective(spectrogram, judge, through),
-        **samples(sounds, pieces, kept, recipe),
-        adversary=judge,
+        objective=VocoderObjective(log_mel, discriminator, autoencoder),
+        **job_data(audio_batches, *segments),
+        config=recipe.training,
+        adversary=discriminator,
         sample=sample,
         export=export,
-        recipe=resolved,
+        recipe=recorded,
     )
 
 
-def _frozen_mel(recipe: VocoderRecipe, spectrogram: LogMel) -> MelAutoencoder | None:
+def _load_mel_autoencoder(recipe: VocoderConfig, log_mel: LogMel) -> MelAutoencoder | None:
+    """The frozen mel autoencoder that a vocoder's recipe names, if any."""
     if not recipe.through:
         return None
-    trained = parts.trained_mel(Path(recipe.through))
-    if trained != spectrogram:
-        raise ValueError(f"through={recipe.through}: trained on {trained}, this recipe's is {spectrogram}; set mel.* alike")
+    trained = read_log_mel(Path(recipe.through))
+    if trained != log_mel:
+        raise ValueError(f"through={recipe.through}: trained on {trained}, this recipe's is {log_mel}; set mel.* alike")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return MelAutoencoder.from_pretrained(recipe.through, use_safetensors=True).eval().requires_grad_(False).to(device)
 
 
-def _samples(recipe: VocoderRecipe, step: int) -> int:
-    """Samples of one piece: the recipe's seconds, in whole steps, at most a clip."""
+def _segment_length(recipe: VocoderConfig, step: int) -> int:
+    """Length of a segment in samples: the recipe's seconds, rounded down to whole steps, at most a clip."""
     if recipe.seconds <= 0:
         raise ValueError(f"seconds={recipe.seconds}: expected a length above zero")
     wanted = min(count(recipe.seconds, recipe.geometry.sample_rate), recipe.geometry.num_samples)
     if wanted < step:
-        raise ValueError(f"seconds={recipe.seconds}: a piece needs {step / recipe.geometry.sample_rate:g} s at least")
+        raise ValueError(f"seconds={recipe.seconds}: a sample needs {step / recipe.geometry.sample_rate:g} s at least")
     return wanted // step * step
-
-
-def leave_figures(folder: Path, **figures: float) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "figures.json").write_text(json.dumps(figures))
-
-
-def leave_frames(path: Path, true: Tensor, made: Tensor) -> None:
-    """Frames [b 3 h w] in [-1, 1] side by side, the true ones above."""
-    rows = torch.cat([torch.cat(list(x), dim=-1) for x in (true, made)], dim=-2)
-    Image.fromarray(((rows + 1) * 127.5).round().byte().movedim(0, -1).cpu().numpy()).save(path)
-
-
-def leave_sounds(folder: Path, rate: int, **waves: Tensor) -> None:
-    """Waveforms [b n] in [-1, 1], one after another in a file of each name."""
-    for name, wave in waves.items():
-        joined = wave.flatten()[None].clamp(-1, 1).cpu().numpy().astype(np.float32)
-        media.write(folder / f"{name}.wav", Clip(None, joined, sample_rate=rate), overwrite=True)
-
-
-def leave_spectrograms(path: Path, true: Tensor, made: Tensor) -> None:
-    """Spectrograms side by side, the true ones above, low sounds at the bottom of each."""
-    low, high = float(true.min()), float(true.max())
-    rows = [torch.cat(list(x.flip(1)), dim=-1) for x in (true, made.float())]
-    scaled = (torch.cat(rows) - low) / max(high - low, 1e-6)
-    Image.fromarray((scaled.clamp(0, 1) * 255).byte().cpu().numpy()).save(path)

@@ -1,4 +1,4 @@
-"""The fine-tuning of a decoder from its recipe: frames and audio images cached as they are, the encoder left alone."""
+"""Fine-tune a frame codec's decoder on frames and audio images; the encoder is frozen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,139 +12,153 @@ from torch import Tensor
 from sonovid.codecs.audio_image import DECIBELS, AudioImage
 from sonovid.codecs.mel import LogMel
 from sonovid.data import latents
-from sonovid.recipes import components as parts
-from sonovid.recipes.codec.train import SHOWN, leave_figures, untouched
-from sonovid.recipes.fine_tuning import AudioPicture, TuningRecipe
-from sonovid.recipes.uniform import Codecs
+from sonovid.recipes.clip_batches import UNENCODED, stack_clips
+from sonovid.recipes.components import build_audio_image, load_video_codec
+from sonovid.recipes.configs import CodecConfig
+from sonovid.recipes.fine_tuning.config import DecoderFineTuningConfig
+from sonovid.recipes.latent_cache import open_latents
+from sonovid.recipes.sample_files import NUM_SAMPLES, write_figures
 from sonovid.training.decoder_fine_tuning import DecoderFineTuning, PatchDiscriminator, freeze_all_but_decoder
-from sonovid.training.loop import Job, seeded_init, train
+from sonovid.training.job import Job
+from sonovid.training.loop import train
 from sonovid.training.perceptual import LPIPS
 from sonovid.training.reconstruction import psnr
+from sonovid.training.seeding import seeded_init
 
-# Held-out clips that the figures are means of, at most.
-MEASURED = 64
+# Maximum number of held-out clips that the figures are averaged over.
+MAX_MEASURED_CLIPS = 64
 
 
-def run(recipe: TuningRecipe, resolved: dict[str, Any]) -> Path:
-    """Train, and return the codec's folder: its encoder as it was, its decoder fine-tuned.
+def run(recipe: DecoderFineTuningConfig, recorded: dict[str, Any]) -> Path:
+    """Fine-tune a decoder.
+
+    Args:
+        recipe: the config.
+        recorded: the plain values that are written to recipe.json.
+
+    Returns:
+        The folder of the codec, with the same encoder and the fine-tuned decoder.
 
     Raises:
-        ValueError: a codec that does not work frame by frame, or sizes that do not fit it.
+        ValueError: the codec does not work frame by frame, or sizes do not fit it.
     """
     out = Path(recipe.out)
-    codec = parts.video_codec(Codecs(video=recipe.codec))
+    codec = load_video_codec(CodecConfig(video=recipe.codec))
     freeze_all_but_decoder(codec)
     codec.latent_shape(recipe.geometry)
     if recipe.sounds < 0:
         raise ValueError(f"sounds={recipe.sounds}: expected how often an audio image counts, 0 or more")
-    # What is wrong is said before clips are read.
-    perceived = LPIPS.from_file(recipe.perceived) if recipe.perceived else None
-    cached = parts.caches(recipe.data, recipe.geometry, out, untouched, "untouched", (True, True))
-    training, held_out, _ = cached
-    return train(job(recipe, codec, perceived, training, held_out or training, resolved), out, resume=recipe.resume)
-
-
-def audio_image(picture: AudioPicture, geometry: Any) -> tuple[LogMel, AudioImage]:
-    """The spectrogram and the picture that a recipe names, at the size of its frames."""
-    rate = picture.rate or geometry.sample_rate
-    top = picture.top or rate / 2
-    mel = LogMel(rate, picture.bins, picture.n_fft, picture.n_fft, picture.hop, 0.0, top, picture.floor, partial=True)
-    return mel, AudioImage(geometry.height, geometry.width, picture.low, picture.high)
+    # Loaded before clips are read, so that a wrong file fails at once.
+    lpips = LPIPS.from_file(recipe.perceived) if recipe.perceived else None
+    training, held_out, _ = open_latents(recipe.data, recipe.geometry, out, stack_clips, UNENCODED, (True, True))
+    return train(build_job(recipe, codec, lpips, training, held_out or training, recorded), out, resume=recipe.resume)
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Frames and audio images of cached clips, counted through: each clip's frames, then its audio image `sounds` times."""
+class ImageDataset:
+    """Frames and audio images of cached clips, in order: the frames of a clip, then its audio image `repeats` times.
 
-    cache: latents.Latents
+    Attributes:
+        cache: the clips, as `clip_batches.stack_clips` stacks them.
+        log_mel: the spectrogram.
+        audio_image: converts the spectrogram to an image.
+        num_frames: number of frames of a clip.
+        repeats: how often the audio image counts.
+    """
+
+    cache: latents.LatentDataset
     log_mel: LogMel
-    image: AudioImage
-    frames: int
-    sounds: int
+    audio_image: AudioImage
+    num_frames: int
+    repeats: int
 
     def __len__(self) -> int:
-        return len(self.cache) * (self.frames + self.sounds)
+        return len(self.cache) * (self.num_frames + self.repeats)
 
     def __call__(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Pictures [b 3 1 h w] in [-1, 1], and which of them are sound [b]."""
-        each = self.frames + self.sounds
-        clips = self.cache.batch([index // each for index in indices])
-        places = torch.tensor([index % each for index in indices])
-        sound = places >= self.frames
-        chosen = clips.video[torch.arange(len(places)), places.clamp(max=self.frames - 1)]
-        pictures = chosen.movedim(-1, 1).float() / 127.5 - 1
-        if sound.any():
-            pictures[sound] = self.heard(clips.audio[sound])[1]
-        return {"pictures": pictures[:, :, None], "sound": sound}
+        """Batch images: "pictures", float [b 3 1 h w] in [-1, 1], and "sound", bool [b], true for audio images."""
+        images_per_clip = self.num_frames + self.repeats
+        clips = self.cache.batch([index // images_per_clip for index in indices])
+        positions = torch.tensor([index % images_per_clip for index in indices])
+        is_audio = positions >= self.num_frames
+        frames = clips.video[torch.arange(len(positions)), positions.clamp(max=self.num_frames - 1)]
+        images = frames.movedim(-1, 1).float() / 127.5 - 1
+        if is_audio.any():
+            images[is_audio] = self.encode_audio(clips.audio[is_audio])[1]
+        return {"pictures": images[:, :, None], "sound": is_audio}
 
-    def heard(self, waves: Tensor) -> tuple[Tensor, Tensor]:
-        """Cached sound as log-mel frames [b f l] and as pictures [b 3 h w]."""
-        mel = self.log_mel(waves.float() / 32767)
-        return mel, self.image.encode(mel)
+    def encode_audio(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """Convert cached audio, int16 [b n], to log-mel frames [b f l] and audio images [b 3 h w]."""
+        mel = self.log_mel(waveform.float() / 32767)
+        return mel, self.audio_image.encode(mel)
 
 
-def job(
-    recipe: TuningRecipe,
+def build_job(
+    recipe: DecoderFineTuningConfig,
     codec: Any,
-    perceived: LPIPS | None,
-    training: latents.Latents,
-    held_out: latents.Latents,
-    resolved: dict[str, Any],
+    lpips: LPIPS | None,
+    training: latents.LatentDataset,
+    held_out: latents.LatentDataset,
+    recorded: dict[str, Any],
 ) -> Job:
     """The fine-tuning."""
-    own = recipe.judge
-    pictures, kept = (
-        Pictures(cache, *audio_image(recipe.picture, recipe.geometry), recipe.geometry.num_frames, recipe.sounds)
+    judge = recipe.judge
+    images, held_out_images = (
+        ImageDataset(cache, *build_audio_image(recipe.picture, recipe.geometry), recipe.geometry.num_frames, recipe.sounds)
         for cache in (training, held_out)
     )
     with seeded_init(recipe.training.seed):
-        judge = PatchDiscriminator(own.width, begins=own.begins * recipe.training.accumulate) if own.on else None
-    before = measured(codec, kept)[0]
+        begins = judge.begins * recipe.training.accumulate
+        discriminator = PatchDiscriminator(judge.width, begins=begins) if judge.on else None
+    before = measure_decoder(codec, held_out_images)[0]
 
     def sample(model: Any, folder: Path, step: int) -> None:
-        figures, rows = measured(model, kept)
-        leave_figures(folder, **figures, **{f"{name}_before": value for name, value in before.items()})
-        Image.fromarray(rows).save(folder / "frames.png")
+        figures, image = measure_decoder(model, held_out_images)
+        write_figures(folder, **figures, **{f"{name}_before": value for name, value in before.items()})
+        Image.fromarray(image).save(folder / "frames.png")
 
     return Job(
         model=codec,
-        objective=DecoderFineTuning(judge, own.weight, perceived, edge=recipe.edge),
-        batch=pictures,
-        size=len(pictures),
-        validation=kept,
-        validation_size=len(kept),
-        settings=recipe.training,
-        adversary=judge,
+        objective=DecoderFineTuning(discriminator, judge.weight, lpips, edge=recipe.edge),
+        batch=images,
+        size=len(images),
+        validation=held_out_images,
+        validation_size=len(held_out_images),
+        config=recipe.training,
+        adversary=discriminator,
         sample=sample,
-        recipe=resolved,
+        recipe=recorded,
     )
 
 
 @torch.no_grad()
 @torch.autocast("cpu", enabled=False)
 @torch.autocast("cuda", enabled=False)
-def measured(codec: Any, pictures: Pictures) -> tuple[dict[str, float], Any]:
-    """How near a codec's pictures come: PSNR of frames and of audio images in dB, and the error in dB of the mel through them.
+def measure_decoder(codec: Any, dataset: ImageDataset) -> tuple[dict[str, float], Any]:
+    """Measure how well a codec reconstructs frames and audio images.
 
-    The last beside the same without a codec, which the picture's own size and levels cost. Also pictures to look at, the true
-    ones above: frames and audio images of some clips.
+    Returns:
+        Figures, averaged over up to `MAX_MEASURED_CLIPS` clips: PSNR in dB of frames ("psnr_frames") and of audio images
+        ("psnr_sounds"), and the error in dB of the mel from reconstructed audio images ("mel_error_db") and from true ones
+        ("mel_error_db_of_picture"), which is the error of the conversion itself.
+        An image, uint8 [h w 3], of frames and audio images of some clips, the true ones in the upper row.
     """
     device = next(codec.parameters()).device
-    found: dict[str, list[Tensor]] = {"psnr_frames": [], "psnr_sounds": [], "mel_error_db": [], "mel_error_db_of_picture": []}
-    shown: list[Tensor] = []
-    for clip in range(min(MEASURED, len(pictures.cache))):
-        pair = pictures.cache.batch([clip])
+    values: dict[str, list[Tensor]] = {"psnr_frames": [], "psnr_sounds": [], "mel_error_db": [], "mel_error_db_of_picture": []}
+    columns: list[Tensor] = []
+    for clip in range(min(MAX_MEASURED_CLIPS, len(dataset.cache))):
+        pair = dataset.cache.batch([clip])
         frames = (pair.video[0].movedim(-1, 1).float() / 127.5 - 1).to(device)
-        mel, image = (x.to(device) for x in pictures.heard(pair.audio))
-        true = torch.cat([frames, image])
-        made = codec.decode(codec.encode(true[:, :, None])).float()[:, :, 0].clamp(-1, 1)
-        found["psnr_frames"].append(psnr(made[:-1], frames).mean())
-        found["psnr_sounds"].append(psnr(made[-1:], image).mean())
-        levels = pictures.image.levels(pictures.image.grey(mel).float())
-        for name, picture in (("mel_error_db", made[-1:]), ("mel_error_db_of_picture", image)):
-            heard = pictures.image.decode(picture, mel.shape[1], mel.shape[2])
-            found[name].append(DECIBELS * (heard - levels).abs().mean())
-        if clip < SHOWN:
-            shown.append(torch.cat([torch.cat([x[0], x[-1]], dim=-1) for x in (true, made)], dim=-2))
-    rows = ((torch.cat(shown, dim=-1) + 1) * 127.5).round().byte().movedim(0, -1).cpu().numpy()
-    return {name: float(torch.stack(values).mean()) for name, values in found.items()}, rows
+        mel, audio_image = (x.to(device) for x in dataset.encode_audio(pair.audio))
+        true = torch.cat([frames, audio_image])
+        decoded = codec.decode(codec.encode(true[:, :, None])).float()[:, :, 0].clamp(-1, 1)
+        values["psnr_frames"].append(psnr(decoded[:-1], frames).mean())
+        values["psnr_sounds"].append(psnr(decoded[-1:], audio_image).mean())
+        true_mel = dataset.audio_image.dequantise(dataset.audio_image.quantise(mel).float())
+        for name, image in (("mel_error_db", decoded[-1:]), ("mel_error_db_of_picture", audio_image)):
+            decoded_mel = dataset.audio_image.decode(image, mel.shape[1], mel.shape[2])
+            values[name].append(DECIBELS * (decoded_mel - true_mel).abs().mean())
+        if clip < NUM_SAMPLES:
+            columns.append(torch.cat([torch.cat([x[0], x[-1]], dim=-1) for x in (true, decoded)], dim=-2))
+    rows = ((torch.cat(columns, dim=-1) + 1) * 127.5).round().byte().movedim(0, -1).cpu().numpy()
+    return {name: float(torch.stack(each).mean()) for name, each in values.items()}, rows

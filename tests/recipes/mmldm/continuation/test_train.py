@@ -25,7 +25,7 @@ from sonovid.recipes.mmldm import generator as mmldm
 from sonovid.recipes.mmldm.continuation import train as training
 from sonovid.recipes.mmldm.generator import train as mmldm_training
 from sonovid.training import logs
-from sonovid.training.loop import seeded_init
+from sonovid.training.seeding import seeded_init
 
 OWN = Geometry(4, Fraction(8), 32, 32, 16000)
 

@@ -10,7 +10,7 @@ import torch
 
 from sonovid import media, recipes
 from sonovid.cli import main
-from sonovid.cli.reconstructions import reconstructed
+from sonovid.cli.reconstructions import reconstruct_clips
 from sonovid.codecs.base import PairCodec
 from sonovid.codecs.hierarchical import HierarchicalAutoencoder, HierarchicalNetwork
 from sonovid.core.av import AV, Task
@@ -58,7 +58,7 @@ def pipe(trained):
 
 @pytest.fixture(scope="module")
 def true():
-    return clips.load(clips.Window(read("scenes:landscape:1:seed=3")[0]), GEOMETRY)
+    return clips.load_clip(clips.Window(read("scenes:landscape:1:seed=3")[0]), GEOMETRY)
 
 
 def test_the_autoencoder_s_run_leaves_all_its_losses_and_something_to_look_at(autoencoder):
@@ -86,7 +86,7 @@ def test_the_autoencoder_s_run_trains_neither_frame_codec_nor_vocoder_and_is_res
 
 
 def test_a_run_leaves_a_pipeline_of_the_autoencoder_and_the_generator(trained, pipe):
-    assert (pipe.takes_words, pipe.config.conditioning, pipe.config.system) == (False, "shown", "mmldm")
+    assert (pipe.accepts_text, pipe.config.conditioning, pipe.config.system) == (False, "shown", "mmldm")
     assert pipe.video_codec is pipe.audio_codec is None
     assert isinstance(pipe.codec, HierarchicalAutoencoder)
     names = {path.name for path in (trained / "samples" / "step-000002").iterdir()}
@@ -209,7 +209,7 @@ def test_reconstructions_are_of_the_first_window_of_each_clip(autoencoder, train
     media.write(tmp_path / "clips" / "long.mkv", long)
     media.write(tmp_path / "clips" / "short.mkv", replace(true, frames=true.frames[:2], waveform=true.waveform[:, :4000]))
     for folder in (autoencoder / "model", trained / "model"):
-        with reconstructed(str(folder), str(tmp_path / "clips")) as (made, given):
+        with reconstruct_clips(str(folder), str(tmp_path / "clips")) as (made, given):
             assert [path.name for path in made.glob("*.mkv")] == ["long.mkv"]
             first, second = (media.read(where / "long.mkv") for where in (made, given))
         assert (
@@ -263,9 +263,9 @@ def test_a_generator_told_words_is_trained_and_told_them(autoencoder, trained, t
     assert "0-text_to_both.mp4" in {path.name for path in (tmp_path / "samples" / "step-000001").iterdir()}
     pipe = SoundingVideoPipeline.from_pretrained(tmp_path / "model")
     pipe.set_progress_bar_config(disable=True)
-    assert pipe.takes_words
+    assert pipe.accepts_text
     assert len(pipe.classes) == 0
-    context, null = pipe.conditions("rain on a tin roof", None, Task.JOINT)
+    context, null = pipe.guidance_conditions("rain on a tin roof", None, Task.JOINT)
     with torch.no_grad():
         assert not torch.equal(pipe.denoiser.embed_context(context, 1), pipe.denoiser.embed_context(null, 1))
     assert pipe("rain on a tin roof", generator=0).clips[0].geometry == GEOMETRY
