@@ -1,21 +1,22 @@
-"""Whole configurations by name: the only place where the parts meet.
+"""Recipes: named configs of whole trainings.
 
-recipes.names()                                            all names, with what each trains
-recipes.get("uniform.scenes", {"training.steps": "100"})   a recipe with some values replaced
-recipes.run("uniform.scenes", {"data": "clips", "out": "run"})   the whole training
+    recipes.names()                                                  all names, each with a one-line description
+    recipes.get("uniform.scenes", {"training.steps": "100"})         a recipe's config, with some values replaced
+    recipes.run("uniform.scenes", {"data": "clips", "out": "run"})   the training
+
+Each training has a package with two modules: `config.py` defines the config dataclass and the functions that return its recipes,
+and `train.py` runs it. Modules beside the packages hold what trainings share.
 """
 
 import contextlib
 import difflib
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sonovid.recipes import cmmd, codec, fine_tuning, melgan, svg, uniform
-from sonovid.recipes import overrides as base
-from sonovid.recipes import requirements as needs
-from sonovid.recipes.mmldm import continuation as mmldm_continuation
-from sonovid.recipes.mmldm import generator as mmldm
+from sonovid.recipes import cmmd, codec, config_values, fine_tuning, melgan, requirements, svg, uniform
+from sonovid.recipes.mmldm import autoencoder, continuation, generator
 
 RECIPES: dict[str, Callable[[], Any]] = {
     "uniform.scenes": uniform.scenes,
@@ -27,19 +28,19 @@ RECIPES: dict[str, Callable[[], Any]] = {
     "cmmd.paper": cmmd.paper,
     "cmmd.paper.contrastive": cmmd.paper_contrastive,
     "cmmd.tiny": cmmd.tiny,
-    "mmldm.landscape": mmldm.landscape,
-    "mmldm.landscape.autoencoder": mmldm.landscape_autoencoder,
-    "mmldm.aist": mmldm.aist,
-    "mmldm.aist.autoencoder": mmldm.aist_autoencoder,
-    "mmldm.audioset": mmldm.audioset,
-    "mmldm.audioset.autoencoder": mmldm.audioset_autoencoder,
-    "mmldm.scenes": mmldm.scenes,
-    "mmldm.scenes.autoencoder": mmldm.scenes_autoencoder,
-    "mmldm.paper.continuation": mmldm_continuation.paper,
-    "mmldm.scenes.continuation": mmldm_continuation.scenes,
-    "mmldm.tiny": mmldm.tiny,
-    "mmldm.tiny.autoencoder": mmldm.tiny_autoencoder,
-    "mmldm.tiny.continuation": mmldm_continuation.tiny,
+    "mmldm.landscape": generator.landscape,
+    "mmldm.landscape.autoencoder": autoencoder.landscape,
+    "mmldm.aist": generator.aist,
+    "mmldm.aist.autoencoder": autoencoder.aist,
+    "mmldm.audioset": generator.audioset,
+    "mmldm.audioset.autoencoder": autoencoder.audioset,
+    "mmldm.scenes": generator.scenes,
+    "mmldm.scenes.autoencoder": autoencoder.scenes,
+    "mmldm.paper.continuation": continuation.paper,
+    "mmldm.scenes.continuation": continuation.scenes,
+    "mmldm.tiny": generator.tiny,
+    "mmldm.tiny.autoencoder": autoencoder.tiny,
+    "mmldm.tiny.continuation": continuation.tiny,
     "svg.scenes": svg.scenes,
     "svg.scenes.bases": svg.scenes_bases,
     "svg.paper": svg.paper,
@@ -62,80 +63,84 @@ RECIPES: dict[str, Callable[[], Any]] = {
     "vocoder.melgan.tiny": melgan.tiny,
 }
 Overrides = Mapping[str, str] | Sequence[str] | None
-# "data=FOLDER" is what everyone writes first.
-SHORT = {"data": "data.path"}
+# Abbreviated keys.
+SHORT_KEYS = {"data": "data.path"}
 
 
 def names() -> dict[str, str]:
-    """The names of all recipes, with one line on each."""
+    """List the names of all recipes, each with its one-line description."""
     return {name: (recipe.__doc__ or "").strip().splitlines()[0] for name, recipe in RECIPES.items()}
 
 
 def get(name: str, overrides: Overrides = None) -> Any:
-    """The recipe of this name, with some of its values replaced: a mapping from key to value, or words "key=value".
+    """Get a recipe's config.
+
+    Args:
+        name: the name of the recipe, see `names`.
+        overrides: values to replace: a mapping from key to value, or a list of "key=value".
+
+    Returns:
+        The config, a frozen dataclass.
 
     Raises:
-        ValueError: no such recipe or key, with the nearest one, or a value of another kind.
+        ValueError: no such recipe or key (the message names the nearest one), or a value of the wrong type.
     """
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, 1, 0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(RECIPES)}"
         raise ValueError(f"no recipe {name!r}; {hint}")
-    given = overrides if isinstance(overrides, Mapping) else base.parse_pairs(overrides or ())
-    pairs = {SHORT.get(key, key): value for key, value in given.items()}
-    return base.override(RECIPES[name](), pairs)
+    pairs = overrides if isinstance(overrides, Mapping) else config_values.parse_pairs(overrides or ())
+    return config_values.override(RECIPES[name](), {SHORT_KEYS.get(key, key): value for key, value in pairs.items()})
 
 
 def cache(name: str, overrides: Overrides = None, *, ray: bool = False, prune: bool = False) -> tuple[Any, list[Path]]:
-    """Encode what a recipe trains on, and stop there: what was done (`recipes.caching.Caching`), and the caches' folders.
+    """Encode the clips that a recipe trains on, without training.
 
-    ray: by Ray Data. prune: remove clips that are not in the recipe's data.
+    Args:
+        name: the name of the recipe.
+        overrides: values to replace, as in `get`.
+        ray: encode with Ray Data.
+        prune: remove cached clips that are not in the recipe's data.
+
+    Returns:
+        The counts of cached, encoded and removed clips (`recipes.latent_cache.CachingRun`), and the folders of the caches.
 
     Raises:
-        ValueError: what is wrong with the recipe, the data, or the folder.
+        ValueError: something is wrong with the recipe, the data, or the folder.
     """
-    from sonovid.recipes import latent_cache as caching
+    from sonovid.recipes import latent_cache
 
-    with caching.caching_only(ray=ray, prune=prune) as done, contextlib.suppress(caching.Cached):
+    with latent_cache.caching_only(ray=ray, prune=prune) as done, contextlib.suppress(latent_cache.CachingFinished):
         run(name, overrides)
-    recipe = get(name, overrides)
-    return done, [caching.root_of(recipe.data, recipe.out)]
+    config = get(name, overrides)
+    return done, [latent_cache.cache_root(config.data, config.out)]
 
 
 def run(name: str, overrides: Overrides = None) -> Path:
-    """Train a recipe: cache what is trained on, train, and leave what can be loaded in `out/model`, which is returned.
+    """Run a recipe: encode its clips where they are not cached yet, train, and save the model.
+
+    Args:
+        name: the name of the recipe.
+        overrides: values to replace, as in `get`.
+
+    Returns:
+        The folder of the model, `out/model`.
 
     Raises:
-        ValueError: what is wrong with the recipe, the data, or the folder, or another process trains there.
-        Preempted: SIGTERM asked the training to stop; it is resumed by resume=latest.
+        ValueError: something is wrong with the recipe, the data, or the folder, or another process trains in this folder.
+        Preempted: SIGTERM stopped the training; resume=latest continues it.
     """
-    recipe = get(name, overrides)
-    if not recipe.out:
-        raise ValueError(f"{name}: out=FOLDER is needed: where the run is kept")
-    if not recipe.data.path:
-        raise ValueError(f"{name}: data=FOLDER_OR_MANIFEST is needed: what to train on")
-    needs.check(name, recipe)
-    from sonovid.recipes.cmmd import train as cmmd_training
-    from sonovid.recipes.codec import train as codec_training
-    from sonovid.recipes.fine_tuning import train as fine_tuning_training
-    from sonovid.recipes.melgan import train as melgan_training
-    from sonovid.recipes.mmldm.continuation import train as mmldm_continuation_training
-    from sonovid.recipes.mmldm.generator import train as mmldm_training
-    from sonovid.recipes.svg import train as svg_training
-    from sonovid.recipes.uniform import train as uniform_training
+    config = get(name, overrides)
+    if not config.out:
+        raise ValueError(f"{name}: out=FOLDER is needed: the folder of the run")
+    if not config.data.path:
+        raise ValueError(f"{name}: data=FOLDER_OR_MANIFEST is needed: the clips to train on")
+    requirements.check_requirements(name, config)
     from sonovid.training.lock import lock_folder
 
-    trainings: dict[type, Callable[..., Path]] = {
-        uniform.UniFormRecipe: uniform_training.run,
-        cmmd.CMMDRecipe: cmmd_training.run,
-        mmldm.MMLDMRecipe: mmldm_training.run,
-        mmldm_continuation.ContinuationRecipe: mmldm_continuation_training.run,
-        mmldm.AutoencoderRecipe: mmldm_training.run_autoencoder,
-        svg.SVGRecipe: svg_training.run,
-        melgan.MelGANRecipe: melgan_training.run,
-        fine_tuning.TuningRecipe: fine_tuning_training.run,
-    }
-    train: Callable[..., Path] = trainings.get(type(recipe), codec_training.run)
-    # From before the latents are cached, so that two runs in one folder do not both spend hours on that.
-    with lock_folder(recipe.out):
-        return train(recipe, {"name": name, **base.plain(recipe)})
+    # The `train` module beside the config's module. It imports torch, which listing recipes does not need.
+    package = type(config).__module__.rpartition(".")[0]
+    train: Callable[..., Path] = importlib.import_module(f"{package}.train").run
+    # The lock covers the encoding too: two runs in one folder must not both spend hours on it.
+    with lock_folder(config.out):
+        return train(config, {"name": name, **config_values.to_plain(config)})

@@ -1,4 +1,4 @@
-"""What a recipe takes from elsewhere: which repositories and folders, how large, with which licence, and what is here."""
+"""Requirements: the repositories and folders that a recipe loads weights from, their sizes and licences, and what is missing."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,42 +6,48 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-# For each key that names a source: the ways in which its files may lie there, each a list of subfolders ("" is the root).
-PICTURES, WORDS, VOCODER = (("vae",), ("",)), (("text_encoder", "tokenizer"), ("",)), (("vocoder",), ("",))
-TAKES: dict[str, Sequence[Sequence[str]]] = {
-    "codecs.video": PICTURES,
-    "base.frames": PICTURES,
-    "codec": PICTURES,
+# For each key that names a source: the layouts that are accepted, each a tuple of subfolders ("" is the root). The first layout
+# whose subfolders are all there is used.
+VAE, TEXT_ENCODER, VOCODER = (("vae",), ("",)), (("text_encoder", "tokenizer"), ("",)), (("vocoder",), ("",))
+LAYOUTS: dict[str, Sequence[Sequence[str]]] = {
+    "codecs.video": VAE,
+    "base.frames": VAE,
+    "codec": VAE,
     "codecs.audio": (("vae", "vocoder"),),
     "codecs.vocoder": VOCODER,
     "base.vocoder": VOCODER,
-    "codecs.words": WORDS,
-    "codecs.vector": WORDS,
-    "codecs.text": WORDS,
-    "codec.text": WORDS,
+    "codecs.words": TEXT_ENCODER,
+    "codecs.vector": TEXT_ENCODER,
+    "codecs.text": TEXT_ENCODER,
+    "codec.text": TEXT_ENCODER,
     "network.video": (("unet",),),
     "network.audio": (("unet",),),
     "network.unet": (("unet",),),
     "network.adapter": (("",),),
     "network.pixart": (("transformer",),),
 }
-# The settings' file by which each subfolder is known to be there.
-SETTINGS = {"tokenizer": "tokenizer_config.json"}
-# What is inside the package, or asks for nothing.
-OWN = ("", "shipped", "tiny", "hashed")
+# The file that shows that a subfolder is there, where it is not config.json.
+CONFIG_FILES = {"tokenizer": "tokenizer_config.json"}
+# Sources that need no download.
+BUILT_IN = ("", "shipped", "tiny", "hashed")
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A public repository: its licence as its page states it, and gigabytes of the weights in each subfolder, in float32."""
+    """A public repository.
+
+    Attributes:
+        licence: the licence, as stated on its page.
+        gigabytes: size of the float32 weights in each subfolder, in GB.
+    """
 
     licence: str
     gigabytes: dict[str, float]
 
 
-# Sizes follow from the numbers of parameters; a repository may hold further files, which are not fetched.
-KNOWN = {
+# The sizes are computed from the numbers of parameters. A repository may have further files, which are not downloaded.
+REPOSITORIES = {
     "SG161222/Realistic_Vision_V5.1_noVAE": Repository(
         "CreativeML OpenRAIL-M", {"unet": 3.44, "vae": 0.33, "text_encoder": 0.49, "tokenizer": 0.002}
     ),
@@ -63,18 +69,22 @@ KNOWN = {
 
 
 @dataclass(frozen=True)
-class Need:
-    """One source of a recipe.
+class Requirement:
+    """One source of weights that a recipe names.
 
-    key: by which the recipe names it. source: a folder or OWNER/NAME. subfolders: what is taken of it. fault: why it is not to
-    be had, in words; empty: it is here, or the Hub has it. here: it lies on this machine.
+    Attributes:
+        key: the recipe's key.
+        source: a folder, or OWNER/NAME of a repository.
+        subfolders: the subfolders that are loaded.
+        is_local: whether the files are on this machine, in the folder or in the Hub's cache.
+        problem: why the files cannot be loaded; empty if they are local or can be downloaded.
     """
 
     key: str
     source: str
     subfolders: tuple[str, ...]
-    here: bool
-    fault: str = ""
+    is_local: bool
+    problem: str = ""
 
     @property
     def is_repository(self) -> bool:
@@ -82,139 +92,153 @@ class Need:
 
     @property
     def gigabytes(self) -> float | None:
-        """Of the weights that are taken; None where they are not known."""
-        known = KNOWN.get(self.source)
-        sizes = [None if known is None else known.gigabytes.get(one) for one in self.subfolders]
+        """Size of the weights that are loaded, in GB; None where it is unknown."""
+        known = REPOSITORIES.get(self.source)
+        sizes = [None if known is None else known.gigabytes.get(subfolder) for subfolder in self.subfolders]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
     @property
     def licence(self) -> str:
-        return KNOWN[self.source].licence if self.source in KNOWN else "see its page" if self.is_repository else "-"
+        return REPOSITORIES[self.source].licence if self.source in REPOSITORIES else "see its page" if self.is_repository else "-"
 
     @property
-    def what(self) -> str:
-        """Which files are taken, with their size and licence."""
-        places = ", ".join(f"{one}/" if one else "config.json and weights" for one in self.subfolders)
+    def description(self) -> str:
+        """The files that are loaded, with their size and licence."""
+        files = ", ".join(f"{subfolder}/" if subfolder else "config.json and weights" for subfolder in self.subfolders)
         size = "size not known here" if self.gigabytes is None else f"{self.gigabytes:.2f} GB"
-        return f"{places}; {size}; licence: {self.licence}" if self.is_repository else places
+        return f"{files}; {size}; licence: {self.licence}" if self.is_repository else files
 
 
-class Hub:
-    """What the Hub says of files, asked once each and without retries; once it is not reached, it is not asked again."""
+class HubClient:
+    """Asks the Hub whether files exist, without retries. Once a request fails, no further request is sent.
+
+    Attributes:
+        connection_problem: why the Hub could not be reached; empty if it could.
+    """
 
     def __init__(self) -> None:
-        self.unreached = ""
+        self.connection_problem = ""
 
-    def fault(self, source: str, path: str) -> str:
-        """Why a file of a repository cannot be had from the Hub; empty where it can."""
+    def find_problem(self, source: str, path: str) -> str:
+        """Find out why a file of a repository cannot be downloaded; empty if it can."""
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
         from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, RepositoryNotFoundError
 
-        if self.unreached:
-            return self.unreached
+        if self.connection_problem:
+            return self.connection_problem
         try:
             get_hf_file_metadata(hf_hub_url(source, path), timeout=10)
         except GatedRepoError:
-            return "the Hub gives it to those alone who accepted its terms: do so on its page, and log in by hf auth login"
+            return "the repository is gated: accept its terms on its page, and log in with hf auth login"
         except RepositoryNotFoundError:
             return "the Hub has no such repository, or it is private; nor is there a folder of this name"
         except EntryNotFoundError:
             return f"the repository has no {path}"
         except Exception as error:
-            # What is thrown here depends on the version of the client: whatever it is, its words are the cause.
-            self.unreached = f"the Hub was not reached ({' '.join(str(error).split())[:160] or type(error).__name__})"
-        return self.unreached
+            # Which exception is raised depends on the version of the client; its message is the cause in any case.
+            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            self.connection_problem = f"the Hub was not reached ({reason})"
+        return self.connection_problem
 
 
-def needs(recipe: Any) -> list[Need]:
-    """What a recipe takes from elsewhere, each looked for in folders, in the Hub's cache, and then on the Hub."""
-    hub = Hub()
-    return [need_of(key, value, hub) for key, value in sources(recipe)]
+def find_requirements(recipe: Any) -> list[Requirement]:
+    """List what a recipe needs. Each source is looked for in folders, in the Hub's cache, and then on the Hub."""
+    hub = HubClient()
+    return [find_requirement(key, source, hub) for key, source in list_sources(recipe)]
 
 
-def check(name: str, recipe: Any) -> None:
-    """Find out before any work is done whether all that a recipe needs can be had.
+def check_requirements(name: str, recipe: Any) -> None:
+    """Check before any work is done that everything that a recipe needs can be loaded.
 
     Raises:
-        ValueError: some of it cannot; all of that is listed, with the causes.
+        ValueError: something cannot be loaded. The message lists all of it, with the causes.
     """
-    lacking = [need for need in needs(recipe) if need.fault]
-    if not lacking:
+    missing = [requirement for requirement in find_requirements(recipe) if requirement.problem]
+    if not missing:
         return
-    listed = "; ".join(f"{need.key}={need.source} ({need.what}): {need.fault}" for need in lacking)
-    if len(causes := {need.fault for need in lacking}) == 1:
-        listed = "; ".join(f"{need.key}={need.source} ({need.what})" for need in lacking) + f": {causes.pop()}"
-    fetch = "fetch them where there is a network (hf download OWNER/NAME), or " if any(n.is_repository for n in lacking) else ""
+    listed = "; ".join(f"{one.key}={one.source} ({one.description}): {one.problem}" for one in missing)
+    if len(causes := {one.problem for one in missing}) == 1:
+        listed = "; ".join(f"{one.key}={one.source} ({one.description})" for one in missing) + f": {causes.pop()}"
+    any_repository = any(one.is_repository for one in missing)
+    fetch = "download them where there is a network (hf download OWNER/NAME), or " if any_repository else ""
     raise ValueError(
-        f"{name}: {len(lacking)} of its parts are neither in a folder nor in the Hub's cache, and cannot be had: {listed}; "
-        f"{fetch}name folders by these keys, such as {lacking[0].key}=FOLDER (sonovid recipes {name} --needs lists all)"
+        f"{name}: {len(missing)} of its parts are neither in a folder nor in the Hub's cache, and cannot be loaded: {listed}; "
+        f"{fetch}name folders by these keys, such as {missing[0].key}=FOLDER (sonovid recipes {name} --needs lists all)"
     )
 
 
-def sources(recipe: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The keys of a recipe that name a source outside the package, with their values."""
-    for item in fields(recipe):
-        value, key = getattr(recipe, item.name), prefix + item.name
+def list_sources(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Iterate over the keys of a config that name a source outside the package, with their values."""
+    for item in fields(config):
+        value, key = getattr(config, item.name), prefix + item.name
         if is_dataclass(value):
-            yield from sources(value, f"{key}.")
-        elif key in TAKES and isinstance(value, str) and value not in OWN:
+            yield from list_sources(value, f"{key}.")
+        elif key in LAYOUTS and isinstance(value, str) and value not in BUILT_IN:
             yield key, value
 
 
-def need_of(key: str, source: str, hub: Hub) -> Need:
-    """One source: where its files lie, or why they are not to be had."""
-    ways = TAKES[key]
+def find_requirement(key: str, source: str, hub: HubClient) -> Requirement:
+    """Find out where the files of one source are, or why they cannot be loaded."""
+    layouts = LAYOUTS[key]
     folder = Path(source).expanduser()
     if folder.is_dir():
-        # What is wrong inside a folder is said where it is read.
-        return Need(key, source, next((tuple(way) for way in ways if all((folder / one).is_dir() for one in way)), ("",)), True)
+        # Faults inside a folder are reported when it is loaded.
+        fitting = (tuple(layout) for layout in layouts if all((folder / subfolder).is_dir() for subfolder in layout))
+        return Requirement(key, source, next(fitting, ("",)), True)
     repository, _, subfolder = source.partition(":")
-    ways = ((subfolder,),) if subfolder else ways
+    layouts = ((subfolder,),) if subfolder else layouts
     if not REPOSITORY.fullmatch(repository):
-        return Need(key, source, tuple(ways[0]), False, "no such folder")
-    fault = ""
-    for way in ways:
-        if all(in_cache(repository, one) for one in way):
-            return Need(key, repository, tuple(way), True)
-    for way in likely_first(repository, ways):
-        faults = [hub.fault(repository, path_of(one)) for one in way if not in_cache(repository, one)]
-        found = next((one for one in faults if one), "")
-        if not found:
-            return Need(key, repository, tuple(way), False)
-        # The first cause stands: that of another way of lying there says less.
-        fault = fault or found
-    return Need(key, repository, tuple(likely_first(repository, ways)[0]), False, fault)
+        return Requirement(key, source, tuple(layouts[0]), False, "no such folder")
+    for layout in layouts:
+        if all(is_cached(repository, one) for one in layout):
+            return Requirement(key, repository, tuple(layout), True)
+    first_problem = ""
+    for layout in _known_first(repository, layouts):
+        problems = [hub.find_problem(repository, config_path(one)) for one in layout if not is_cached(repository, one)]
+        problem = next((one for one in problems if one), "")
+        if not problem:
+            return Requirement(key, repository, tuple(layout), False)
+        # The first problem is reported: those of less likely layouts say less.
+        first_problem = first_problem or problem
+    return Requirement(key, repository, tuple(_known_first(repository, layouts)[0]), False, first_problem)
 
 
-def likely_first(repository: str, ways: Sequence[Sequence[str]]) -> list[Sequence[str]]:
-    """The ways, those first in which a known repository's files lie."""
-    known = KNOWN.get(repository)
-    return sorted(ways, key=lambda way: known is not None and not set(way) <= set(known.gigabytes))
+def _known_first(repository: str, layouts: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """The layouts; the one that a known repository has comes first."""
+    known = REPOSITORIES.get(repository)
+    return sorted(layouts, key=lambda layout: known is not None and not set(layout) <= set(known.gigabytes))
 
 
-def path_of(subfolder: str) -> str:
-    """The settings' file of a subfolder."""
-    name = SETTINGS.get(subfolder, "config.json")
+def config_path(subfolder: str) -> str:
+    """The path of a subfolder's config file."""
+    name = CONFIG_FILES.get(subfolder, "config.json")
     return f"{subfolder}/{name}" if subfolder else name
 
 
-def in_cache(repository: str, subfolder: str) -> bool:
-    """Whether the Hub's cache holds a subfolder's settings and, unless it is a tokenizer's, weights beside them."""
+def is_cached(repository: str, subfolder: str) -> bool:
+    """Whether the Hub's cache holds a subfolder's config file and, unless it is a tokenizer's, weights beside it."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repository, path_of(subfolder))
+    found = try_to_load_from_cache(repository, config_path(subfolder))
     if not isinstance(found, str):
         return False
-    return subfolder in SETTINGS or any(path.exists() for path in Path(found).parent.glob("*.safetensors"))
+    return subfolder in CONFIG_FILES or any(path.exists() for path in Path(found).parent.glob("*.safetensors"))
 
 
-def holding(key: str, source: str) -> tuple[str, str]:
-    """(folder or repository, subfolder) of a source's own part, the first of its ways: "" where it lies at the root.
+def locate_source(key: str, source: str) -> tuple[str, str]:
+    """Find the folder or repository, and the subfolder in it, that a source's weights are loaded from.
+
+    Args:
+        key: the recipe's key.
+        source: a folder, OWNER/NAME, or OWNER/NAME:SUBFOLDER.
+
+    Returns:
+        The folder or repository, and the first subfolder of its layout, "" for the root.
 
     Raises:
-        ValueError: it cannot be had; the first cause is given.
+        ValueError: the files cannot be loaded.
     """
-    need = need_of(key, source, Hub())
-    if need.fault:
-        raise ValueError(f"{key}={source}: {need.fault}; give a folder, or OWNER/NAME of a repository that holds it")
-    return need.source, need.subfolders[0]
+    requirement = find_requirement(key, source, HubClient())
+    if requirement.problem:
+        raise ValueError(f"{key}={source}: {requirement.problem}; give a folder, or OWNER/NAME of a repository that holds it")
+    return requirement.source, requirement.subfolders[0]

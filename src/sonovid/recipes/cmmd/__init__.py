@@ -1,33 +1,5 @@
-"""Recipes and their training."""
+"""CMMD (Yang, Gamper & Braun 2023): the published recipes with and without the contrastive loss, ones for scenes, a tiny one."""
 
-from sonovid.recipes.cmmd.config import (
-    PUBLISHED,
-    CMMDRecipe,
-    Codecs,
-    Contrast,
-    Network,
-    Regression,
-    Sampling,
-    contrastive,
-    paper,
-    paper_contrastive,
-    scenes,
-    scenes_contrastive,
-    tiny,
-)
+from sonovid.recipes.cmmd.config import CMMDConfig, paper, paper_contrastive, scenes, scenes_contrastive, tiny
 
-__all__ = [
-    "PUBLISHED",
-    "CMMDRecipe",
-    "Codecs",
-    "Contrast",
-    "Network",
-    "Regression",
-    "Sampling",
-    "contrastive",
-    "paper",
-    "paper_contrastive",
-    "scenes",
-    "scenes_contrastive",
-    "tiny",
-]
+__all__ = ["CMMDConfig", "paper", "paper_contrastive", "scenes", "scenes_contrastive", "tiny"]

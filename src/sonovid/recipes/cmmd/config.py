@@ -1,34 +1,36 @@
-"""CMMD in three sizes, with and without its contrastive loss: the paper's, one for scenes, a toy (Yang, Gamper & Braun 2023)."""
+"""Config and recipes of CMMD."""
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
 from sonovid.core.geometry import Geometry
-from sonovid.recipes.codec import Mel
-from sonovid.recipes.uniform import Data
+from sonovid.recipes.configs import TINY_TRAINING, ClipRunConfig, DataConfig, MelConfig
 from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
-class Codecs:
-    """The spaces of the two streams.
+class CodecConfig:
+    """The latent spaces of the two streams: frame latents, and the mel spectrogram itself.
 
-    video: a frame codec: "shipped", a folder, a repository of the Hub, or "tiny". mel: the spectrogram, whose frames are the
-    audio latents. low, high: the natural logarithms of the mel magnitudes that become -1 and 1. vocoder: the folder of one for
-    this spectrogram; empty: phases by iteration (Griffin & Lim), which needs none.
+    Attributes:
+        video: source of a frame codec: "shipped", a folder, a repository of the Hub, or "tiny".
+        mel: the spectrogram; its frames are the audio latents.
+        low: natural logarithm of the mel magnitude that becomes -1.
+        high: natural logarithm of the mel magnitude that becomes 1.
+        vocoder: folder of a vocoder for this spectrogram; empty for the Griffin-Lim algorithm, which needs no weights.
     """
 
     video: str = "shipped"
-    mel: Mel = field(default_factory=lambda: Mel(80, 512, 256, 1e-5))
+    mel: MelConfig = field(default_factory=lambda: MelConfig(80, 512, 256, 1e-5))
     low: float = -11.5
     high: float = 0.5
     vocoder: str = ""
 
 
 @dataclass(frozen=True)
-class Network:
-    """The two U-Nets' own settings; the channels of the latents are the codecs'. See `models.cmmd.unet.CMMD`."""
+class NetworkConfig:
+    """The two U-Nets and their easy fusion. See `models.cmmd.unet.CMMD`; the latent channels are those of the codecs."""
 
     width: int = 128
     multipliers: tuple[int, ...] = (1, 2, 3, 4)
@@ -42,13 +44,17 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Regression:
-    """What is regressed, and at which noise levels, both streams at one.
+class ObjectiveConfig:
+    """The diffusion objective; both streams have the same timestep.
 
-    predict: "v" as published, which needs a stream of sound wider than the mel has bins (`Network.audio_widths`): near the data v
-    is the noise itself, of all bins at once, and what a narrower one cannot say of it stays in the sound. "x0" asks for no more
-    than the data. law: "table": the entries of a table of a thousand, alike often; "logit_normal": with this mean and standard
-    deviation.
+    Attributes:
+        predict: what the network predicts. "v", as published, needs an audio U-Net wider than the mel has bins
+            (`NetworkConfig.audio_widths`): near the data v is the noise of all bins at once, and noise that a narrower network
+            cannot represent stays in the audio. "x0" only has to represent the data.
+        law: distribution of the timesteps: "table" is uniform over a table of 1000 timesteps.
+        mean: mean of logit t, for "logit_normal".
+        std: standard deviation of logit t.
+        audio_weight: weight of the audio loss in the sum of the losses.
     """
 
     predict: Literal["v", "x0"] = "v"
@@ -59,12 +65,18 @@ class Regression:
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """The contrastive loss (CMMD, eq. 9); eta = 0 leaves it out, which is nCMMD.
+class ContrastiveConfig:
+    """The contrastive loss (CMMD, Eq. 9).
 
-    margin: frames before and after each clip that are cached with it, from which shifted negatives are cut. shift, segment,
-    swap: how often each kind of negative is drawn. count: negatives of each stream for each sample. least, most: the seconds of
-    a shift.
+    Attributes:
+        eta: weight of the loss; 0 leaves it out (nCMMD).
+        margin: frames before and after each clip that are cached with it. Temporally shifted negatives are cut from them.
+        count: number of negatives of each stream for each sample.
+        shift: relative frequency of temporally shifted negatives.
+        segment: relative frequency of negatives that have another segment.
+        swap: relative frequency of negatives with the stream of another clip.
+        least: smallest shift in seconds.
+        most: largest shift in seconds.
     """
 
     eta: float = 0.0
@@ -78,10 +90,14 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """What the pipeline that is saved samples with, and how many clips a validation leaves.
+class SamplingConfig:
+    """Default sampling options of the saved pipeline, and the samples of a validation.
 
-    reconstruction: the paper's lambda, the scale of reconstruction guidance.
+    Attributes:
+        steps: number of inference steps.
+        reconstruction: scale of reconstruction guidance (lambda in the paper).
+        step: solver.
+        validation_clips: number of held-out clips that each validation generates samples for.
     """
 
     steps: int = 200
@@ -91,26 +107,19 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class CMMDRecipe:
-    """A whole training of CMMD: data, codecs, network, objective, loop.
+class CMMDConfig(ClipRunConfig):
+    """A training of CMMD. The contrastive training resumes from a checkpoint of the plain one."""
 
-    out: the folder of the run. resume: "latest", or the folder of a checkpoint: the contrastive training goes on from a plain
-    one.
-    """
-
-    out: str = ""
-    resume: str | None = None
     geometry: Geometry = field(default_factory=lambda: Geometry(18, Fraction(10), 128, 128, 16000))
-    data: Data = field(default_factory=Data)
-    codecs: Codecs = field(default_factory=Codecs)
-    network: Network = field(default_factory=Network)
-    regression: Regression = field(default_factory=Regression)
-    contrast: Contrast = field(default_factory=Contrast)
-    sampling: Sampling = field(default_factory=Sampling)
+    codecs: CodecConfig = field(default_factory=CodecConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    regression: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    contrast: ContrastiveConfig = field(default_factory=ContrastiveConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-PUBLISHED = TrainingConfig(
+PAPER_TRAINING = TrainingConfig(
     steps=700_000,
     batch_size=8,
     learning_rate=1e-4,
@@ -127,42 +136,43 @@ PUBLISHED = TrainingConfig(
     validate_every=10_000,
     checkpoint_every=10_000,
     keep=3,
-    # Where the contrastive training branches off (CMMD, section 4).
+    # The contrastive training starts from this checkpoint (CMMD, Sec. 4).
     milestones=(400_000,),
 )
 
 
-def paper() -> CMMDRecipe:
+def paper() -> CMMDConfig:
     """nCMMD as published: 18 frames of 128x128, 1.8 s, 106 million parameters, no contrastive loss.
 
-    Deviation: the paper leaves the mel's scale, the averaging and the dropout open. Of the frame autoencoder's posterior the mode
-    is taken, so that a clip has one code. A cosine of continuous time has no betas to clip.
+    Deviation: the paper does not state the scale of the mel, the averaging and the dropout. The frame autoencoder's posterior is
+    replaced by its mode, so that a clip has one latent. The cosine schedule is continuous in time and has no betas to clip.
     """
-    return CMMDRecipe(codecs=Codecs(video="stabilityai/sd-vae-ft-mse"), training=PUBLISHED)
+    return CMMDConfig(codecs=CodecConfig(video="stabilityai/sd-vae-ft-mse"), training=PAPER_TRAINING)
 
 
-def contrastive(plain: CMMDRecipe) -> CMMDRecipe:
-    """A plain recipe, gone on with under the contrastive loss at its published weight (CMMD, section 4)."""
+def _with_contrastive_loss(plain: CMMDConfig) -> CMMDConfig:
+    """A plain recipe with the contrastive loss at its published weight (CMMD, Sec. 4)."""
     return replace(plain, contrast=replace(plain.contrast, eta=5e-5))
 
 
-def paper_contrastive() -> CMMDRecipe:
+def paper_contrastive() -> CMMDConfig:
     """CMMD as published: from nCMMD's checkpoint at step 400,000 (resume=FOLDER) to 700,000, batches of 2, eta 5e-5."""
-    plain = contrastive(paper())
+    plain = _with_contrastive_loss(paper())
     return replace(plain, training=replace(plain.training, batch_size=2))
 
 
-def scenes() -> CMMDRecipe:
-    """nCMMD on bounces and hits: 16 frames of 64x64 at 10 per second, 1.6 s, small enough for one core.
+def scenes() -> CMMDConfig:
+    """nCMMD on scenes of bounces and hits: 16 frames of 64x64 at 10 per second, 1.6 s, small enough for one core.
 
-    As trained for docs/systems/cmmd.md, sampled at a lambda that was good there for both tasks. The stream of pictures is narrow;
-    that of sound is wider than its mel has bins, which costs little along one axis, and which v needs (see `Regression`).
+    docs/systems/cmmd.md describes this training; its guidance scale was good for both tasks. The video U-Net is narrow. The
+    audio U-Net is wider than its mel has bins, which v prediction needs (see `ObjectiveConfig`) and which costs little in one
+    dimension.
     """
-    return CMMDRecipe(
+    return CMMDConfig(
         geometry=Geometry(16, Fraction(10), 64, 64, 16000),
-        data=Data(path="scenes:bounces+hits:6000:seed=0", held_out=0.02),
-        network=Network(32, (1, 2, 3), head_width=32, groups=8, time_width=64, audio_widths=(96, 96, 96), dropout=0.0),
-        sampling=Sampling(steps=25, reconstruction=4.0),
+        data=DataConfig(path="scenes:bounces+hits:6000:seed=0", held_out=0.02),
+        network=NetworkConfig(32, (1, 2, 3), head_width=32, groups=8, time_width=64, audio_widths=(96, 96, 96), dropout=0.0),
+        sampling=SamplingConfig(steps=25, reconstruction=4.0),
         training=TrainingConfig(
             steps=4000,
             batch_size=8,
@@ -179,23 +189,21 @@ def scenes() -> CMMDRecipe:
     )
 
 
-def scenes_contrastive() -> CMMDRecipe:
-    """CMMD on the same scenes, from a checkpoint of cmmd.scenes on (resume=FOLDER)."""
-    return contrastive(scenes())
+def scenes_contrastive() -> CMMDConfig:
+    """CMMD on the same scenes, from a checkpoint of cmmd.scenes (resume=FOLDER)."""
+    return _with_contrastive_loss(scenes())
 
 
-def tiny() -> CMMDRecipe:
-    """A toy of the contrastive training, which trains and samples on a CPU in seconds: 32x32, 6 frames, 0.6 s."""
-    plain = contrastive(scenes())
+def tiny() -> CMMDConfig:
+    """A tiny contrastive training, which trains and samples within seconds on a CPU: 32x32, 6 frames, 0.6 s."""
+    plain = _with_contrastive_loss(scenes())
     return replace(
         plain,
         geometry=Geometry(6, Fraction(10), 32, 32, 16000),
-        data=Data(path="scenes:bounces+hits:12:seed=0", held_out=0.2, workers=0, shard=16),
-        codecs=Codecs(video="tiny"),
-        network=Network(width=16, multipliers=(1, 2), head_width=16, groups=8, time_width=32, dropout=0.0),
+        data=DataConfig(path="scenes:bounces+hits:12:seed=0", held_out=0.2, workers=0, shard=16),
+        codecs=CodecConfig(video="tiny"),
+        network=NetworkConfig(width=16, multipliers=(1, 2), head_width=16, groups=8, time_width=32, dropout=0.0),
         contrast=replace(plain.contrast, segment=0.5, swap=0.5),
-        sampling=Sampling(steps=2, validation_clips=1),
-        training=TrainingConfig(
-            steps=4, batch_size=2, warm_up=2, log_every=2, validate_every=4, validate_size=2, checkpoint_every=2, average=0.9
-        ),
+        sampling=SamplingConfig(steps=2, validation_clips=1),
+        training=TINY_TRAINING,
     )

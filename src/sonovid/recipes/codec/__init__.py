@@ -1,19 +1,10 @@
-"""Recipes and their training."""
+"""The small codecs of this package: frame, video and mel autoencoders, and a vocoder."""
 
 from sonovid.recipes.codec.config import (
-    SCENES,
-    SHORT,
-    SMALL,
-    TOY,
-    FrameNetwork,
-    FramesRecipe,
-    Mel,
-    MelNetwork,
-    MelRecipe,
-    VideoNetwork,
-    VideoRecipe,
-    VocoderNetwork,
-    VocoderRecipe,
+    FrameCodecConfig,
+    MelCodecConfig,
+    VideoCodecConfig,
+    VocoderConfig,
     frames,
     frames_tiny,
     mel,
@@ -25,19 +16,10 @@ from sonovid.recipes.codec.config import (
 )
 
 __all__ = [
-    "SCENES",
-    "SHORT",
-    "SMALL",
-    "TOY",
-    "FrameNetwork",
-    "FramesRecipe",
-    "Mel",
-    "MelNetwork",
-    "MelRecipe",
-    "VideoNetwork",
-    "VideoRecipe",
-    "VocoderNetwork",
-    "VocoderRecipe",
+    "FrameCodecConfig",
+    "MelCodecConfig",
+    "VideoCodecConfig",
+    "VocoderConfig",
     "frames",
     "frames_tiny",
     "mel",

@@ -1,25 +1,15 @@
-"""The light codecs' trainings: frames, mel spectrograms, and waveforms from them."""
+"""Configs and recipes of the small codecs."""
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from sonovid.core.geometry import Geometry
-from sonovid.recipes.uniform import Data
+from sonovid.recipes.configs import TINY_DATA, TINY_GEOMETRY, TINY_TRAINING, ClipRunConfig, DataConfig, MelConfig
 from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
-class Mel:
-    """The spectrogram: mel bins, samples of the window and between two of them, floor."""
-
-    bins: int = 64
-    n_fft: int = 1024
-    hop: int = 250
-    floor: float = 1e-3
-
-
-@dataclass(frozen=True)
-class FrameNetwork:
+class FrameNetworkConfig:
     """See `codecs.video.FrameAutoencoder`."""
 
     latent_channels: int = 8
@@ -29,7 +19,7 @@ class FrameNetwork:
 
 
 @dataclass(frozen=True)
-class VideoNetwork:
+class VideoNetworkConfig:
     """See `codecs.spacetime.VideoAutoencoder`."""
 
     latent_channels: int = 32
@@ -40,7 +30,7 @@ class VideoNetwork:
 
 
 @dataclass(frozen=True)
-class MelNetwork:
+class MelNetworkConfig:
     """See `codecs.audio.MelAutoencoder`."""
 
     latent_channels: int = 16
@@ -50,7 +40,7 @@ class MelNetwork:
 
 
 @dataclass(frozen=True)
-class VocoderNetwork:
+class VocoderNetworkConfig:
     """See `codecs.vocoder.SpectralVocoder`."""
 
     width: int = 256
@@ -60,14 +50,16 @@ class VocoderNetwork:
 
 
 @dataclass(frozen=True)
-class FramesRecipe:
-    """A training of the frame autoencoder. frames: how many of a clip, side by side in time, one sample takes."""
+class FrameCodecConfig(ClipRunConfig):
+    """A training of the frame autoencoder. See `training.reconstruction.FrameReconstruction` for the losses.
 
-    out: str = ""
-    resume: str | None = None
-    geometry: Geometry = field(default_factory=lambda: Geometry(16, Fraction(8), 64, 64, 16000))
-    data: Data = field(default_factory=Data)
-    network: FrameNetwork = field(default_factory=FrameNetwork)
+    Attributes:
+        frames: number of consecutive frames of a clip in one sample.
+        kl: weight of the KL divergence of the posterior.
+        edge: weight of the error of differences between neighbouring pixels.
+    """
+
+    network: FrameNetworkConfig = field(default_factory=FrameNetworkConfig)
     frames: int = 1
     kl: float = 1e-4
     edge: float = 1.0
@@ -75,18 +67,20 @@ class FramesRecipe:
 
 
 @dataclass(frozen=True)
-class VideoRecipe:
-    """A training of the video autoencoder, in space and time. frames: length of a sample, a multiple of four.
+class VideoCodecConfig(ClipRunConfig):
+    """A training of the spatiotemporal video autoencoder. See `training.reconstruction.VideoReconstruction` for the losses.
 
-    motion: how much more moving pixels weigh than still ones. initial: the folder of a trained one to initialise from.
-    decoder_only: whether the encoder stays as it is, so that latents made before remain good.
+    Attributes:
+        initial: folder of a trained autoencoder to initialise from; empty for random weights.
+        decoder_only: whether the encoder is frozen, so that latents encoded before remain valid.
+        frames: number of frames of a sample, a multiple of 4.
+        kl: weight of the KL divergence of the posterior.
+        edge: weight of the error of differences between neighbouring pixels.
+        motion: weight of moving pixels relative to still ones.
     """
 
-    out: str = ""
-    resume: str | None = None
     geometry: Geometry = field(default_factory=lambda: Geometry(32, Fraction(16), 96, 96, 16000))
-    data: Data = field(default_factory=Data)
-    network: VideoNetwork = field(default_factory=VideoNetwork)
+    network: VideoNetworkConfig = field(default_factory=VideoNetworkConfig)
     initial: str = ""
     decoder_only: bool = False
     frames: int = 12
@@ -97,59 +91,55 @@ class VideoRecipe:
 
 
 @dataclass(frozen=True)
-class MelRecipe:
-    """A training of the mel autoencoder."""
+class MelCodecConfig(ClipRunConfig):
+    """A training of the mel autoencoder. See `training.reconstruction.MelReconstruction` for the losses.
 
-    out: str = ""
-    resume: str | None = None
-    geometry: Geometry = field(default_factory=lambda: Geometry(16, Fraction(8), 64, 64, 16000))
-    data: Data = field(default_factory=Data)
-    mel: Mel = field(default_factory=Mel)
-    network: MelNetwork = field(default_factory=MelNetwork)
+    Attributes:
+        mel: the spectrogram.
+        kl: weight of the KL divergence of the posterior.
+        rise: weight of the error of differences between neighbouring mel frames.
+    """
+
+    mel: MelConfig = field(default_factory=MelConfig)
+    network: MelNetworkConfig = field(default_factory=MelNetworkConfig)
     kl: float = 1e-3
     rise: float = 0.5
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 @dataclass(frozen=True)
-class VocoderRecipe:
+class VocoderConfig(ClipRunConfig):
     """A training of the vocoder.
 
-    through: the folder of a mel autoencoder that half of the spectrograms pass first. adversary: whether a discriminator judges.
-    seconds: the length of a sample.
+    Attributes:
+        mel: the spectrogram.
+        through: folder of a mel autoencoder that reconstructs half of the spectrograms before the vocoder sees them.
+        adversary: whether a discriminator is trained too.
+        seconds: length of a sample.
     """
 
-    out: str = ""
-    resume: str | None = None
-    geometry: Geometry = field(default_factory=lambda: Geometry(16, Fraction(8), 64, 64, 16000))
-    data: Data = field(default_factory=Data)
-    mel: Mel = field(default_factory=Mel)
-    network: VocoderNetwork = field(default_factory=VocoderNetwork)
+    mel: MelConfig = field(default_factory=MelConfig)
+    network: VocoderNetworkConfig = field(default_factory=VocoderNetworkConfig)
     through: str = ""
     adversary: bool = False
     seconds: float = 1.0
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-SCENES = Data(path="scenes:bounces+hits:4000:seed=0")
-TOY = Data(path="scenes:bounces+hits:12:seed=0", held_out=0.2, workers=0, shard=8)
-SHORT = TrainingConfig(
-    steps=4, batch_size=2, warm_up=2, log_every=2, validate_every=4, validate_size=2, checkpoint_every=2, average=0.9
-)
-SMALL = Geometry(4, Fraction(8), 32, 32, 16000)
+SCENES = DataConfig(path="scenes:bounces+hits:4000:seed=0")
 
 
-def frames() -> FramesRecipe:
-    """The frame autoencoder of the shipped model: 64x64 to 8 channels at an eighth of the size."""
-    return FramesRecipe(
+def frames() -> FrameCodecConfig:
+    """The frame autoencoder of the packaged model: 64x64 pixels to 8 channels at an eighth of the size."""
+    return FrameCodecConfig(
         data=SCENES, training=TrainingConfig(steps=8000, batch_size=16, learning_rate=1e-3, weight_decay=0.0, precision="bf16")
     )
 
 
-def video() -> VideoRecipe:
-    """The next packaged model's video autoencoder: 96x96, 16 a second; 16x16 pixels of 4 frames to 32 channels."""
-    return VideoRecipe(
-        data=Data(path="scenes:hits+bounces+landscape+kitchen+dance:7200:seed=0"),
+def video() -> VideoCodecConfig:
+    """The video autoencoder of the next packaged model: 96x96 at 16 fps; 16x16 pixels of 4 frames to 32 channels."""
+    return VideoCodecConfig(
+        data=DataConfig(path="scenes:hits+bounces+landscape+kitchen+dance:7200:seed=0"),
         training=TrainingConfig(
             steps=12_000,
             batch_size=4,
@@ -164,44 +154,46 @@ def video() -> VideoRecipe:
     )
 
 
-def video_tiny() -> VideoRecipe:
-    """A toy video autoencoder, trained in seconds."""
-    network = VideoNetwork(4, 4, (8, 12, 16), (1, 1, 1), (1, 1, 1))
-    return replace(video(), geometry=SMALL, data=TOY, network=network, frames=4, training=SHORT)
+def video_tiny() -> VideoCodecConfig:
+    """A tiny video autoencoder that trains within seconds."""
+    network = VideoNetworkConfig(4, 4, (8, 12, 16), (1, 1, 1), (1, 1, 1))
+    return replace(video(), geometry=TINY_GEOMETRY, data=TINY_DATA, network=network, frames=4, training=TINY_TRAINING)
 
 
-def mel() -> MelRecipe:
-    """The mel autoencoder of the shipped model: 64 bins to 16 channels, a quarter of the frames."""
-    return MelRecipe(
+def mel() -> MelCodecConfig:
+    """The mel autoencoder of the packaged model: 64 bins to 16 channels, a quarter of the frames."""
+    return MelCodecConfig(
         data=SCENES, training=TrainingConfig(steps=8000, batch_size=16, learning_rate=1e-3, weight_decay=0.0, precision="bf16")
     )
 
 
-def vocoder() -> VocoderRecipe:
-    """The vocoder of the shipped model; adversary=true adds a discriminator at several resolutions."""
-    return VocoderRecipe(
+def vocoder() -> VocoderConfig:
+    """The vocoder of the packaged model; adversary=true adds a multi-resolution discriminator."""
+    return VocoderConfig(
         data=SCENES, training=TrainingConfig(steps=10_000, batch_size=16, learning_rate=5e-4, weight_decay=0.0, precision="bf16")
     )
 
 
-def frames_tiny() -> FramesRecipe:
-    """A toy frame autoencoder, trained in seconds."""
-    return replace(frames(), geometry=SMALL, data=TOY, network=FrameNetwork(widths=(16, 16), blocks=1), training=SHORT)
+def frames_tiny() -> FrameCodecConfig:
+    """A tiny frame autoencoder that trains within seconds."""
+    network = FrameNetworkConfig(widths=(16, 16), blocks=1)
+    return replace(frames(), geometry=TINY_GEOMETRY, data=TINY_DATA, network=network, training=TINY_TRAINING)
 
 
-def mel_tiny() -> MelRecipe:
-    """A toy mel autoencoder, trained in seconds."""
-    return replace(mel(), geometry=SMALL, data=TOY, network=MelNetwork(width=32, blocks=1), training=SHORT)
+def mel_tiny() -> MelCodecConfig:
+    """A tiny mel autoencoder that trains within seconds."""
+    network = MelNetworkConfig(width=32, blocks=1)
+    return replace(mel(), geometry=TINY_GEOMETRY, data=TINY_DATA, network=network, training=TINY_TRAINING)
 
 
-def vocoder_tiny() -> VocoderRecipe:
-    """A toy vocoder with its discriminator, trained in seconds."""
+def vocoder_tiny() -> VocoderConfig:
+    """A tiny vocoder with its discriminator that trains within seconds."""
     return replace(
         vocoder(),
-        geometry=SMALL,
-        data=TOY,
-        network=VocoderNetwork(width=32, depth=1),
+        geometry=TINY_GEOMETRY,
+        data=TINY_DATA,
+        network=VocoderNetworkConfig(width=32, depth=1),
         adversary=True,
         seconds=0.5,
-        training=SHORT,
+        training=TINY_TRAINING,
     )

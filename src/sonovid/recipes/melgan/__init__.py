@@ -1,14 +1,5 @@
-"""Recipes and their training."""
+"""The improved MelGAN vocoder (CMMD, Sec. 3.2 and App. B.1): the published recipe, one for scenes, and a tiny one."""
 
-from sonovid.recipes.melgan.config import (
-    WORLDS,
-    Generator,
-    Judge,
-    Losses,
-    MelGANRecipe,
-    paper,
-    scenes,
-    tiny,
-)
+from sonovid.recipes.melgan.config import MelGANConfig, paper, scenes, tiny
 
-__all__ = ["WORLDS", "Generator", "Judge", "Losses", "MelGANRecipe", "paper", "scenes", "tiny"]
+__all__ = ["MelGANConfig", "paper", "scenes", "tiny"]

@@ -1,1 +1,1 @@
-"""MM-LDM (Sun et al. 2024): its autoencoder, its generator, and the continuation of generated clips."""
+"""MM-LDM (Sun et al. 2024): trainings of its autoencoder, of its generator, and of the continuation network."""

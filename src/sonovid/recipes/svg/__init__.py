@@ -1,31 +1,5 @@
-"""Recipes and their training."""
+"""The SVG baseline (Ishii et al. 2024): the published recipes, ones for scenes, and a tiny one."""
 
-from sonovid.recipes.svg.config import (
-    Codecs,
-    Network,
-    Regression,
-    Sampling,
-    SVGRecipe,
-    landscape,
-    of_other_data,
-    paper,
-    scenes,
-    scenes_bases,
-    tiny,
-    vggsound,
-)
+from sonovid.recipes.svg.config import SVGConfig, landscape, paper, scenes, scenes_bases, tiny, vggsound
 
-__all__ = [
-    "Codecs",
-    "Network",
-    "Regression",
-    "SVGRecipe",
-    "Sampling",
-    "landscape",
-    "of_other_data",
-    "paper",
-    "scenes",
-    "scenes_bases",
-    "tiny",
-    "vggsound",
-]
+__all__ = ["SVGConfig", "landscape", "paper", "scenes", "scenes_bases", "tiny", "vggsound"]

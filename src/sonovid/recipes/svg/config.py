@@ -1,22 +1,27 @@
-"""The SVG baseline's recipes: two base models each by itself, then joined (Ishii et al. 2024, Secs. III-E and IV)."""
+"""Config and recipes of SVG: two base models, trained separately, then the CMC-PE blocks that join them (Secs. III-E and IV)."""
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
 from sonovid.core.geometry import Geometry
-from sonovid.recipes.uniform import Data
+from sonovid.recipes.configs import TINY_GEOMETRY, ClipRunConfig, DataConfig
 from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
-class Codecs:
-    """Where codecs and text encoders come from.
+class CodecConfig:
+    """The sources of the codecs and of the two text encoders.
 
-    video, audio: a folder of this library's, a model folder, a repository, or "shipped". words: "hashed", or a CLIP text encoder,
-    whose words the video U-Net attends to: by folder, by OWNER/NAME, or as OWNER/NAME:SUBFOLDER; of a pipeline, text_encoder and
-    tokenizer are taken. vector: the same of a CLAP text encoder, whose vector the audio U-Net takes. words_width, vector_width:
-    of the hashed ones. places: words of a prompt, all of which are filled.
+    Attributes:
+        video: source of the video codec: a folder of a codec, a model folder, a repository of the Hub, or "shipped".
+        audio: source of the audio codec, likewise.
+        words: source of the CLIP text encoder whose token embeddings the video U-Net attends to: "hashed", a folder, OWNER/NAME
+            or OWNER/NAME:SUBFOLDER. Of a pipeline, its text_encoder and tokenizer are loaded.
+        vector: source of the CLAP text encoder whose pooled embedding conditions the audio U-Net, likewise.
+        words_width: width of the token embeddings, for "hashed".
+        vector_width: width of the pooled embedding, for "hashed".
+        places: number of tokens of a prompt; shorter prompts are padded to it.
     """
 
     video: str = "shipped"
@@ -29,13 +34,27 @@ class Codecs:
 
 
 @dataclass(frozen=True)
-class Network:
-    """The two U-Nets and what joins them.
+class NetworkConfig:
+    """The two U-Nets and the CMC-PE blocks that join them. See `models.svg.SVG`.
 
-    begun: a model folder of SVG whose U-Nets are taken, such as a training of the bases leaves. Else video, audio: U-Nets by hub
-    id or folder (subfolder "unet"), adapter: the motion adapter of the first. Else new ones: widths, layers, attention heads and
-    norm groups. head_width: of the joins' attention. fold: squares of so many by so many video latents are one place of the
-    U-Net, with as many times the channels. centred: contexts do not carry what is always the same, see `models.svg.SVG`.
+    The U-Nets come from `begun`, or else from `video`, `audio` and `adapter`, or else they are new.
+
+    Attributes:
+        begun: model folder of SVG whose U-Nets are loaded, such as the one that a training with stage="bases" left.
+        video: Hub id or folder of the video U-Net, in its subfolder "unet".
+        adapter: Hub id or folder of the motion adapter for `video`; empty if `video` is a whole motion U-Net.
+        audio: Hub id or folder of the audio U-Net, in its subfolder "unet".
+        variant: how the U-Nets are joined: "cmc_pe" as published, or one of its ablations.
+        video_widths: channels of the levels of a new video U-Net.
+        audio_widths: channels of the levels of a new audio U-Net.
+        layers: layers per level of new U-Nets.
+        heads: attention heads of new U-Nets.
+        head_width: width of the attention heads of the CMC-PE blocks.
+        fold: side of the squares of video latents that become one position of the U-Net, with fold² times the channels.
+        centred: whether the constant part of the contexts is removed.
+        norm_groups: groups of the group norms of new U-Nets.
+        context_channels: channels of the contexts that the connectors send.
+        mults: width of a connector's levels, as multiples of its U-Net's first width.
     """
 
     begun: str = ""
@@ -56,14 +75,19 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Regression:
-    """What is trained: "bases" is both U-Nets, each by itself; "joined" is what joins them, and the motion layers.
+class ObjectiveConfig:
+    """The diffusion objective, and which part of the network it trains.
 
-    predict: what the U-Nets predict; released ones "eps". scored: "audio" is the half of "joined" that the sound's error trains
-    (the video's connector, the sound's joins): the halves share no weights, and this one runs the video's U-Net for estimates
-    alone. given: the share of samples whose other stream is given, clean, either stream for one half of these; the paper draws
-    both times evenly, and a stream is seldom clean. self_conditioning: the share of samples that are shown their last estimate.
-    text_dropout: the share whose text is taken away.
+    Attributes:
+        stage: "bases" trains both U-Nets, each on its own stream. "joined" trains the CMC-PE blocks and the motion layers.
+        predict: what the U-Nets predict; released ones predict "eps".
+        scored: "audio" trains only the half of "joined" that the audio loss reaches: the video connector and the CMC-PE blocks of
+            the audio U-Net. The halves share no weights, and for this one the video U-Net only runs forward.
+        text_dropout: share of the samples that are trained without their prompt.
+        self_conditioning: share of the samples that are conditioned on their previous estimate.
+        given: share of the samples whose other stream is clean, half of them for each stream. The paper draws independent
+            timesteps, under which a stream is seldom clean.
+        audio_weight: weight of the audio loss in the sum of the losses.
     """
 
     stage: Literal["bases", "joined"] = "joined"
@@ -76,8 +100,16 @@ class Regression:
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """What the pipeline that is saved samples with, and how many clips a validation leaves."""
+class SamplingConfig:
+    """Default sampling options of the saved pipeline, and the samples of a validation.
+
+    Attributes:
+        steps: number of inference steps.
+        guidance: classifier-free guidance scale of the video.
+        audio_guidance: classifier-free guidance scale of the audio.
+        gamma: exponent of the timestep adjustment; 1 for none.
+        validation_clips: number of held-out clips that each validation generates samples for.
+    """
 
     steps: int = 25
     guidance: float = 7.5
@@ -87,41 +119,34 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class SVGRecipe:
-    """A whole training of the SVG baseline: data, codecs, network, objective, loop.
+class SVGConfig(ClipRunConfig):
+    """A training of the SVG baseline."""
 
-    out: the folder of the run. resume: "latest", or a checkpoint's folder.
-    """
-
-    out: str = ""
-    resume: str | None = None
-    geometry: Geometry = field(default_factory=lambda: Geometry(16, Fraction(8), 64, 64, 16000))
-    data: Data = field(default_factory=Data)
-    codecs: Codecs = field(default_factory=Codecs)
-    network: Network = field(default_factory=Network)
-    regression: Regression = field(default_factory=Regression)
-    sampling: Sampling = field(default_factory=Sampling)
+    codecs: CodecConfig = field(default_factory=CodecConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    regression: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-def paper() -> SVGRecipe:
+def paper() -> SVGConfig:
     """The published model: AnimateDiff on Stable Diffusion 1.5 joined with AudioLDM-M; 4 s of 256x256 at 8 fps.
 
-    Batches of 16 are those of all GPUs together: two clips each on eight, or on one GPU in eight passes.
+    The batch of 16 counts all GPUs: two clips each on eight GPUs, or eight accumulated passes on one.
 
-    Deviation: the paper trains with Adam, its code with AdamW, whose decay is taken; its words are dropped for one sample in ten,
-    which the code means to do and at its batch size never does.
+    Deviation: the paper trains with Adam and its code with AdamW; the weight decay is that of the code. The code means to drop
+    the prompt of one sample in ten, and at its batch size never does; here it is dropped.
     """
-    return SVGRecipe(
+    return SVGConfig(
         geometry=Geometry(32, Fraction(8), 256, 256, 16000),
-        codecs=Codecs(
+        codecs=CodecConfig(
             video="SG161222/Realistic_Vision_V5.1_noVAE",
             audio="cvssp/audioldm-m-full",
             words="SG161222/Realistic_Vision_V5.1_noVAE",
             vector="cvssp/audioldm-m-full",
             places=77,
         ),
-        network=Network(
+        network=NetworkConfig(
             video="SG161222/Realistic_Vision_V5.1_noVAE",
             adapter="guoyww/animatediff-motion-adapter-v1-5-2",
             audio="cvssp/audioldm-m-full",
@@ -146,53 +171,53 @@ def paper() -> SVGRecipe:
     )
 
 
-def landscape() -> SVGRecipe:
+def landscape() -> SVGConfig:
     """The published model on Landscape: nine kinds of nature, named in captions, 4 s at 4 frames per second, 100 epochs.
 
     data=landscape:FOLDER. 100 epochs of the 835 training videos are 5,220 steps of 16.
 
-    Deviation: the release draws one stretch of each video anew in every epoch; here all whole stretches of 4 s are trained on.
+    Deviation: the release draws one random crop of each video in every epoch; here all consecutive crops of 4 s are used.
     """
-    return of_other_data(frames=16, steps=5_220, batch=16)
+    return _benchmark_recipe(num_frames=16, steps=5_220, batch_size=16)
 
 
-def vggsound() -> SVGRecipe:
+def vggsound() -> SVGConfig:
     """The published model on VGGSound: 4 s at 4 frames per second, 30 epochs of batches of 128.
 
-    data=FILE of what sonovid filter leaves of vggsound:FOLDER: the paper leaves out 60,000 weakly aligned clips of 200,000, and
-    30 epochs of 140,000 are 32,800 steps.
+    data=FILE, the output of `sonovid filter` on vggsound:FOLDER. The paper removes 60,000 weakly aligned clips of 200,000;
+    30 epochs of the other 140,000 are 32,800 steps.
 
     Deviation: as in `landscape`.
     """
-    return of_other_data(frames=16, steps=32_800, batch=128)
+    return _benchmark_recipe(num_frames=16, steps=32_800, batch_size=128)
 
 
-def of_other_data(*, frames: int, steps: int, batch: int) -> SVGRecipe:
-    """The published settings on the benchmark data sets (Sec. IV-B): 4 frames per second."""
-    own = paper()
+def _benchmark_recipe(*, num_frames: int, steps: int, batch_size: int) -> SVGConfig:
+    """The published settings on the benchmark data sets, at 4 frames per second (Sec. IV-B)."""
+    recipe = paper()
     return replace(
-        own,
-        geometry=replace(own.geometry, num_frames=frames, fps=Fraction(4)),
-        training=replace(own.training, steps=steps, batch_size=batch, validate_every=steps // 10),
+        recipe,
+        geometry=replace(recipe.geometry, num_frames=num_frames, fps=Fraction(4)),
+        training=replace(recipe.training, steps=steps, batch_size=batch_size, validate_every=steps // 10),
     )
 
 
-def scenes() -> SVGRecipe:
+def scenes() -> SVGConfig:
     """Small base models of a bouncing ball, joined; network.begun=FOLDER/model names what svg.scenes.bases left.
 
-    One world, so that base models which a core trains within an hour draw a ball that bounces: joins to base models that draw
-    none have little to tell. As trained for docs/systems/svg.md.
+    The data is one world, so that base models trained within an hour on one core generate a ball that bounces; there is little to
+    join in base models that do not. docs/systems/svg.md describes this training.
 
-    Deviation: v is predicted, not the noise: models this small and this briefly trained do not find the data in what they leave
-    of nearly pure noise. Squares of four latents are one place, which makes a step four times as fast. Contexts are centred, and
-    half of the samples have one stream given: at the rates of a short training contexts else say nothing. Muon in place of AdamW.
+    Deviation: v is predicted instead of the noise, since models this small cannot recover the data from nearly pure noise.
+    Squares of 2x2 latents are one position, which makes a step four times as fast. Contexts are centred and half of the samples
+    have one clean stream; otherwise a training this short does not learn to use the contexts. Muon replaces AdamW.
     """
-    return SVGRecipe(
-        data=Data(path="scenes:bounces:5000:seed=0"),
-        codecs=Codecs(places=16),
-        network=Network(video_widths=(96, 128), heads=2, head_width=32, fold=2, centred=True),
-        regression=Regression(predict="v", given=0.5),
-        sampling=Sampling(guidance=3.0),
+    return SVGConfig(
+        data=DataConfig(path="scenes:bounces:5000:seed=0"),
+        codecs=CodecConfig(places=16),
+        network=NetworkConfig(video_widths=(96, 128), heads=2, head_width=32, fold=2, centred=True),
+        regression=ObjectiveConfig(predict="v", given=0.5),
+        sampling=SamplingConfig(guidance=3.0),
         training=TrainingConfig(
             steps=750,
             batch_size=16,
@@ -208,13 +233,13 @@ def scenes() -> SVGRecipe:
     )
 
 
-def scenes_bases() -> SVGRecipe:
+def scenes_bases() -> SVGConfig:
     """The small base models themselves, each trained on its own stream of procedural scenes."""
     joined = scenes()
     return replace(
         joined,
-        regression=Regression(stage="bases", predict="v", self_conditioning=0.0),
-        sampling=Sampling(guidance=3.0, gamma=1.0),
+        regression=ObjectiveConfig(stage="bases", predict="v", self_conditioning=0.0),
+        sampling=SamplingConfig(guidance=3.0, gamma=1.0),
         training=replace(
             joined.training,
             steps=1500,
@@ -227,12 +252,14 @@ def scenes_bases() -> SVGRecipe:
     )
 
 
-def tiny() -> SVGRecipe:
-    """Seconds on a CPU, for trying the way out: nothing is learnt."""
-    return SVGRecipe(
-        geometry=Geometry(4, Fraction(8), 32, 32, 16000),
-        data=Data(path="scenes:bounces:12:seed=0", held_out=0.4, workers=0),
-        network=Network(video_widths=(64, 32), audio_widths=(64, 32), norm_groups=8, context_channels=32),
-        sampling=Sampling(steps=2, guidance=2.0, audio_guidance=2.0, validation_clips=1),
-        training=TrainingConfig(steps=2, batch_size=2, log_every=1, validate_every=2, validate_size=2, checkpoint_every=2, warm_up=0),
+def tiny() -> SVGConfig:
+    """A tiny model that trains within seconds on a CPU, to try out a training; it learns nothing."""
+    return SVGConfig(
+        geometry=TINY_GEOMETRY,
+        data=DataConfig(path="scenes:bounces:12:seed=0", held_out=0.4, workers=0),
+        network=NetworkConfig(video_widths=(64, 32), audio_widths=(64, 32), norm_groups=8, context_channels=32),
+        sampling=SamplingConfig(steps=2, guidance=2.0, audio_guidance=2.0, validation_clips=1),
+        training=TrainingConfig(
+            steps=2, batch_size=2, log_every=1, validate_every=2, validate_size=2, checkpoint_every=2, warm_up=0
+        ),
     )

@@ -26,7 +26,7 @@ from sonovid.recipes.latent_data import prepare_latents
 from sonovid.recipes.latent_training import train_on_latents
 from sonovid.recipes.svg.base_models import load_released_bases, load_trained_bases
 from sonovid.recipes.svg.config import CodecConfig, ObjectiveConfig, SVGConfig
-from sonovid.training.loop import seeded_init
+from sonovid.training.seeding import seeded_init
 
 log = logging.getLogger(__name__)
 

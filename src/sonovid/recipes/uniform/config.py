@@ -1,54 +1,29 @@
-"""UniForm in three sizes: the paper's, the one that ships in the package, and a toy (Zhao et al. 2025)."""
+"""Config and recipes of UniForm."""
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
 from sonovid.core.geometry import Geometry
+from sonovid.recipes.configs import TINY_GEOMETRY, TINY_TRAINING, ClipRunConfig, CodecConfig, DataConfig
 from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
-class Data:
-    """What is trained on.
+class NetworkConfig:
+    """The transformer. Sizes that follow from the codecs are taken from them.
 
-    path: a folder, a manifest, or "scenes:WORLD:COUNT:seed=N". held_out: the share kept for validation. most: clips taken from
-    one file. workers: processes that read or render. cache: where latents are kept; empty: under the output. shard: clips in one
-    file of it. precision: what encoders compute in.
-    """
-
-    path: str = ""
-    held_out: float = 0.03
-    most: int | None = None
-    workers: int = 2
-    cache: str = ""
-    shard: int = 256
-    precision: Literal["no", "bf16"] = "no"
-
-
-@dataclass(frozen=True)
-class Codecs:
-    """Where the codecs and the text encoder come from: a folder of this library's, a model folder, a repository, or "shipped".
-
-    vocoder: the folder of one, where `audio` names a mel autoencoder alone. text: "hashed", or the id or folder of a T5, CLIP or
-    CLAP encoder.
-    """
-
-    video: str = "shipped"
-    audio: str = "shipped"
-    vocoder: str = ""
-    text: str = "hashed"
-    text_width: int = 256
-    text_words: int = 32
-
-
-@dataclass(frozen=True)
-class Network:
-    """The transformer's own settings; sizes that follow from the codecs are taken from them.
-
-    layout: "columns" is the paper's, "tokens" embeds the streams apart, both in STDiT blocks (`models.uniform.transformer.UniForm`);
-    "sequence" is one sequence with full attention (`models.uniform.sequence.SequenceUniForm`), without patches and variances.
-    pixart: a PixArt-alpha by hub id or folder whose weights are begun from.
+    Attributes:
+        layout: how the latents become tokens. "columns", as published, puts the audio latents beside the video latents before
+            patching; "tokens" embeds each stream separately. Both use STDiT blocks (`models.uniform.transformer.UniForm`).
+            "sequence" is one sequence with full attention (`models.uniform.sequence.SequenceUniForm`); it has no patches and
+            predicts no variance.
+        depth: number of blocks.
+        width: width of the tokens.
+        heads: number of attention heads.
+        patch_size: (frames, rows, columns) of video latents in one patch.
+        learn_variance: whether the network also predicts the variance (improved DDPM).
+        pixart: Hub id or folder of a PixArt-alpha to initialise from; empty for random weights.
     """
 
     layout: Literal["tokens", "columns", "sequence"] = "tokens"
@@ -61,13 +36,26 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Regression:
-    """What is regressed, at which noise levels, for which tasks.
+class ObjectiveConfig:
+    """The diffusion objective: prediction, timestep distribution, and how often each task is drawn.
 
-    joint, video_to_audio, audio_to_video: how often each task is drawn. video_mean, audio_mean, std: of logit t, the law of each
-    stream's times; given_audio_mean, given_video_mean: the mean for one stream where the other, which is named, is given: when
-    things happen is decided at high noise levels, of pictures higher than of sound. law: "uniform" takes all times alike often,
-    "table" only the entries of a table of a thousand.
+    Attributes:
+        schedule: noise schedule.
+        predict: what the network predicts.
+        joint: share of joint generation of video and audio.
+        video_to_audio: share of video-to-audio generation.
+        audio_to_video: share of audio-to-video generation.
+        times: whether both streams have the same timestep, or independent ones.
+        law: distribution of the timesteps. "uniform" is uniform in (0, 1), "table" uniform over a table of 1000 timesteps.
+        video_mean: mean of logit t of the video stream, for "logit_normal".
+        audio_mean: mean of logit t of the audio stream.
+        std: standard deviation of logit t of both streams.
+        given_audio_mean: mean of the video stream in audio-to-video generation. It is higher than that of audio: when events
+            happen is decided at high noise levels.
+        given_video_mean: mean of the audio stream in video-to-audio generation.
+        text_dropout: share of the samples that are trained without their prompt.
+        bound: weight of the variational bound, which trains the variance; 0 without `learn_variance`.
+        audio_weight: weight of the audio loss in the sum of the losses.
     """
 
     schedule: Literal["flow", "cosine", "linear"] = "flow"
@@ -88,8 +76,16 @@ class Regression:
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """What the pipeline that is saved samples with, and how many clips a validation leaves."""
+class SamplingConfig:
+    """Default sampling options of the saved pipeline, and the samples of a validation.
+
+    Attributes:
+        steps: number of inference steps.
+        guidance: classifier-free guidance scale of both streams.
+        shift: timestep shift; 1 leaves the timesteps as they are.
+        step: solver.
+        validation_clips: number of held-out clips that each validation generates samples for.
+    """
 
     steps: int = 25
     guidance: float = 3.0
@@ -99,42 +95,35 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class UniFormRecipe:
-    """A whole training of UniForm: data, codecs, network, objective, loop.
+class UniFormConfig(ClipRunConfig):
+    """A training of UniForm."""
 
-    out: the folder of the run. resume: "latest", or a checkpoint's folder.
-    """
-
-    out: str = ""
-    resume: str | None = None
-    geometry: Geometry = field(default_factory=lambda: Geometry(16, Fraction(8), 64, 64, 16000))
-    data: Data = field(default_factory=Data)
-    codecs: Codecs = field(default_factory=Codecs)
-    network: Network = field(default_factory=Network)
-    regression: Regression = field(default_factory=Regression)
-    sampling: Sampling = field(default_factory=Sampling)
+    codecs: CodecConfig = field(default_factory=CodecConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    regression: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-def paper() -> UniFormRecipe:
-    """The published model: 256x256 at 17 frames per second, 4 s, 1.2 billion parameters, begun from PixArt.
+def paper() -> UniFormConfig:
+    """The published model: 256x256 at 17 frames per second, 4 s, 1.2 billion parameters, initialised from PixArt.
 
-    Deviation: the paper does not say the steps, the averaging or the law of the times; those of Open-Sora and of improved DDPM
-    are taken. docs/uniform.md lists all deviations.
+    Deviation: the paper does not state the number of steps, the averaging or the timestep distribution; those of Open-Sora and of
+    improved DDPM are used. docs/uniform.md lists all deviations.
     """
-    return UniFormRecipe(
+    return UniFormConfig(
         geometry=Geometry(68, Fraction(17), 256, 256, 16000),
         # The first 4 s of each clip (Sec. 4.1).
-        data=Data(most=1),
-        codecs=Codecs(
+        data=DataConfig(most=1),
+        codecs=CodecConfig(
             video="hpcai-tech/OpenSora-VAE-v1.2",
             audio="cvssp/audioldm-m-full",
-            # T5-v1.1-XXL's encoder; Google's own repository holds it as a pickle alone.
+            # The encoder of T5-v1.1-XXL. Google's own repository has it only as a pickle.
             text="PixArt-alpha/PixArt-XL-2-512x512",
             text_width=4096,
             text_words=300,
         ),
-        network=Network(
+        network=NetworkConfig(
             layout="columns",
             depth=28,
             width=1152,
@@ -143,7 +132,7 @@ def paper() -> UniFormRecipe:
             learn_variance=True,
             pixart="PixArt-alpha/PixArt-XL-2-512x512",
         ),
-        regression=Regression(
+        regression=ObjectiveConfig(
             schedule="linear",
             predict="eps",
             joint=1 / 3,
@@ -153,7 +142,7 @@ def paper() -> UniFormRecipe:
             text_dropout=0.5,
             bound=1.0,
         ),
-        sampling=Sampling(steps=100, guidance=4.0),
+        sampling=SamplingConfig(steps=100, guidance=4.0),
         training=TrainingConfig(
             steps=1_000_000,
             batch_size=1,
@@ -172,10 +161,10 @@ def paper() -> UniFormRecipe:
     )
 
 
-def scenes() -> UniFormRecipe:
-    """The model that ships in the package: bounces and hits, 64x64, 16 frames at 8 per second, 2 s at 16 kHz."""
-    return UniFormRecipe(
-        data=Data(path="scenes:hits+bounces:16000:seed=0", held_out=0.02),
+def scenes() -> UniFormConfig:
+    """The packaged model: scenes of bounces and hits, 64x64, 16 frames at 8 per second, 2 s of audio at 16 kHz."""
+    return UniFormConfig(
+        data=DataConfig(path="scenes:hits+bounces:16000:seed=0", held_out=0.02),
         training=TrainingConfig(
             steps=30_000,
             batch_size=32,
@@ -190,30 +179,28 @@ def scenes() -> UniFormRecipe:
     )
 
 
-def tiny_columns() -> UniFormRecipe:
-    """A toy of the paper's layout and objective: columns, the noise and its variance, a CPU's seconds.
+def tiny_columns() -> UniFormConfig:
+    """A tiny model with the layout and the objective of the paper; trains within seconds on a CPU.
 
-    16 channels of sound are 8 channels times 2 rows of the frames, and one step of it falls on each latent frame, so that its
-    column, the task's and the frames' two are whole patches.
+    The geometry makes whole patches of each column: the audio's 16 channels are 8 channels times 2 rows of a frame, and one audio
+    step falls on each latent frame.
     """
     return replace(
         tiny(),
         geometry=Geometry(8, Fraction(16), 16, 16, 16000),
-        network=Network(layout="columns", depth=1, width=32, heads=2, patch_size=(1, 2, 2), learn_variance=True),
+        network=NetworkConfig(layout="columns", depth=1, width=32, heads=2, patch_size=(1, 2, 2), learn_variance=True),
         regression=paper().regression,
     )
 
 
-def tiny() -> UniFormRecipe:
-    """A toy that trains and samples on a CPU in seconds: 32x32, 4 frames, half a second."""
+def tiny() -> UniFormConfig:
+    """A tiny model that trains and samples within seconds on a CPU: 32x32, 4 frames, half a second."""
     return replace(
         scenes(),
-        geometry=Geometry(4, Fraction(8), 32, 32, 16000),
-        data=Data(path="scenes:bounces+hits:24:seed=0", held_out=0.2, workers=0, shard=16),
-        codecs=Codecs(video="tiny", audio="tiny", text_width=32),
-        network=Network(depth=1, width=32, heads=2),
-        sampling=Sampling(steps=4, validation_clips=1),
-        training=TrainingConfig(
-            steps=4, batch_size=4, warm_up=2, log_every=2, validate_every=4, validate_size=4, checkpoint_every=2, average=0.9
-        ),
+        geometry=TINY_GEOMETRY,
+        data=DataConfig(path="scenes:bounces+hits:24:seed=0", held_out=0.2, workers=0, shard=16),
+        codecs=CodecConfig(video="tiny", audio="tiny", text_width=32),
+        network=NetworkConfig(depth=1, width=32, heads=2),
+        sampling=SamplingConfig(steps=4, validation_clips=1),
+        training=replace(TINY_TRAINING, batch_size=4, validate_size=4),
     )

@@ -19,7 +19,7 @@ from sonovid.recipes.components import OPEN_SORA, load_audio_codec, load_text_en
 from sonovid.recipes.latent_data import prepare_latents
 from sonovid.recipes.latent_training import timestep_distribution, train_on_latents
 from sonovid.recipes.uniform.config import ObjectiveConfig, UniFormConfig
-from sonovid.training.loop import seeded_init
+from sonovid.training.seeding import seeded_init
 
 log = logging.getLogger(__name__)
 

@@ -1,15 +1,22 @@
-"""MM-LDM's continuation network: the published settings, scenes, a toy (Sun et al. 2024, section 4.4)."""
+"""Config and recipes of MM-LDM's continuation network."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from sonovid.recipes.mmldm.generator import SHORT, TOY, Regression
-from sonovid.recipes.uniform import Data
+from sonovid.recipes.configs import TINY_TRAINING, DataConfig, RunConfig
+from sonovid.recipes.mmldm.generator.config import ObjectiveConfig
+from sonovid.recipes.mmldm.presets import TINY_DATA
 from sonovid.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
-class Before:
-    """How much of the window before is not shown, see `diffusion.cross_modal.FollowingCrossModal`."""
+class DropoutConfig:
+    """How often parts of the previous window are dropped. See `diffusion.cross_modal.ContinuationObjective`.
+
+    Attributes:
+        without_video: share of the samples without the previous video.
+        without_audio: share of the samples without the previous audio.
+        alone: share of the samples without a previous window.
+    """
 
     without_video: float = 0.2
     without_audio: float = 0.2
@@ -17,33 +24,36 @@ class Before:
 
 
 @dataclass(frozen=True)
-class ContinuationRecipe:
-    """A whole training of the network that goes on from the window before, on pairs of consecutive windows.
+class MMLDMContinuationConfig(RunConfig):
+    """A training of the continuation network on pairs of consecutive windows.
 
-    generator: the folder of a pipeline that a training of mmldm.* left; its network is begun from, its autoencoder and its ways
-    of sampling are kept, and clips are as long as two of its windows. depth: blocks of the second transformer; 0: half as many as
-    the generator's. regression: as of the generator, predict being its own. shown: held-out clips that a validation goes on from,
-    to `windows` windows in all.
+    Attributes:
+        generator: folder of the pipeline that a training of mmldm.* left. The network is initialised from its generator; its
+            autoencoder and sampling options are kept, and clips are two of its windows long.
+        depth: number of blocks of the second transformer; 0 for half as many as the generator has.
+        before: how often parts of the previous window are dropped.
+        regression: the objective; `predict` must be that of the generator.
+        shown: number of held-out clips that each validation continues.
+        windows: length of these continued clips, in windows.
     """
 
-    out: str = ""
-    resume: str | None = None
     generator: str = ""
     depth: int = 0
-    data: Data = field(default_factory=Data)
-    before: Before = field(default_factory=Before)
-    regression: Regression = field(default_factory=Regression)
+    data: DataConfig = field(default_factory=DataConfig)
+    before: DropoutConfig = field(default_factory=DropoutConfig)
+    regression: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     shown: int = 2
     windows: int = 3
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
-def paper() -> ContinuationRecipe:
-    """The continuation of a trained generator, generator=FOLDER, as the released configuration has it: batches of 8 x 12.
+def paper() -> MMLDMContinuationConfig:
+    """The continuation of a trained generator, generator=FOLDER, as in the released configuration: batches of 8 x 12.
 
-    Deviation: up to 40 epochs are published, here steps; the rate is that of the generator's training, since none is given.
+    Deviation: the release trains for up to 40 epochs; here the length is in steps. The learning rate is that of the generator's
+    training, since none is published.
     """
-    return ContinuationRecipe(
+    return MMLDMContinuationConfig(
         training=TrainingConfig(
             steps=50_000,
             batch_size=12,
@@ -61,11 +71,11 @@ def paper() -> ContinuationRecipe:
     )
 
 
-def scenes() -> ContinuationRecipe:
-    """The continuation of mmldm.scenes on clips of 4 s of the same scenes, generator=FOLDER; streams given as often as there."""
-    return ContinuationRecipe(
-        data=Data(path="scenes:bounces+hits:3000:seed=0", held_out=0.03),
-        regression=Regression(predict="v", video_to_audio=0.3, audio_to_video=0.3),
+def scenes() -> MMLDMContinuationConfig:
+    """The continuation of mmldm.scenes on clips of 4 s of the same scenes, generator=FOLDER; with its objective."""
+    return MMLDMContinuationConfig(
+        data=DataConfig(path="scenes:bounces+hits:3000:seed=0", held_out=0.03),
+        regression=ObjectiveConfig(predict="v", video_to_audio=0.3, audio_to_video=0.3),
         training=TrainingConfig(
             steps=10_000,
             batch_size=16,
@@ -79,8 +89,11 @@ def scenes() -> ContinuationRecipe:
     )
 
 
-def tiny() -> ContinuationRecipe:
-    """A toy of it on the toy of a generator, generator=FOLDER, in seconds."""
-    return ContinuationRecipe(
-        data=TOY, regression=Regression(video_to_audio=0.25, audio_to_video=0.25), shown=1, training=replace(SHORT, steps=4)
+def tiny() -> MMLDMContinuationConfig:
+    """A tiny continuation of a tiny generator, generator=FOLDER; trains within seconds."""
+    return MMLDMContinuationConfig(
+        data=TINY_DATA,
+        regression=ObjectiveConfig(video_to_audio=0.25, audio_to_video=0.25),
+        shown=1,
+        training=TINY_TRAINING,
     )
