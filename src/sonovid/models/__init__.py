@@ -1,1 +1,1 @@
-"""The networks, pair to pair, one file for each system."""
+"""Denoising networks for pairs of video and audio latents, one package per system."""

@@ -1,4 +1,4 @@
-"""The one signature of all denoisers: a noisy pair and its times in, a predicted pair out."""
+"""The interface of all denoisers: a noisy pair and its timesteps in, a predicted pair out."""
 
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -11,11 +11,13 @@ from sonovid.core.condition import Condition
 
 @dataclass(frozen=True)
 class Output:
-    """What a denoiser returns.
+    """Output of a denoiser.
 
-    prediction: for each stream a tensor of the stream's shape; what it stands for (eps, v, flow, x0) is the recipe's affair.
-    variance: for each stream the learnt interpolation of the variance (Nichol & Dhariwal 2021, eq. 15), in the stream's shape,
-    where the network learns one. features: named intermediate tensors, on request.
+    Args:
+        prediction: One tensor per stream, in the shape of the stream. The recipe defines the prediction type (eps, v, flow, x0).
+        variance: Learnt interpolation of the variance (Nichol & Dhariwal 2021, eq. 15) per stream, in the shape of the stream, if
+            the network learns one.
+        features: Named intermediate tensors, on request.
     """
 
     prediction: AV
@@ -25,10 +27,13 @@ class Output:
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """A network, pair to pair.
+    """A network that maps a noisy pair to a predicted pair.
 
-    x: AV of final latents, video [b c t h w] and audio [b c l f]. t: AV of noise times in [0, 1], zero is clean, each [b], or one
-    per latent frame, video [b t] and audio [b l]. previous: the last estimate of the clean pair, where the system feeds it back.
+    Args of `forward`:
+        x: Whitened latents, video [b c t h w] and audio [b c l f].
+        t: Timesteps in [0, 1], where 0 is clean: per sample [b], or per latent frame, video [b t] and audio [b l].
+        condition: Text, labels and the streams to generate.
+        previous: Last estimate of the clean pair, for systems with self-conditioning.
     """
 
     def forward(self, x: AV, t: AV, condition: Condition | None = None, previous: AV | None = None) -> Output: ...

@@ -11,8 +11,8 @@ from sonovid.models.cmmd.residual import (
     Convolution,
     ResidualBlock,
     VideoConvolution,
-    double,
-    halve,
+    downsample,
+    upsample,
 )
 
 
@@ -63,14 +63,14 @@ def test_norm_is_group_norm(shape):
 
 def test_halve_averages_and_double_repeats():
     video, audio = noise(2, 3, 4, 6, 5), noise(2, 8, 5)
-    assert torch.allclose(halve(video)[1, 2, 1, 2], video[1, 2, 2:4, 4:6].mean((0, 1)), atol=1e-6)
-    assert torch.allclose(halve(audio)[0, 3], audio[0, 6:8].mean(0))
+    assert torch.allclose(downsample(video)[1, 2, 1, 2], video[1, 2, 2:4, 4:6].mean((0, 1)), atol=1e-6)
+    assert torch.allclose(downsample(audio)[0, 3], audio[0, 6:8].mean(0))
     for x in (video, audio):
-        assert torch.allclose(halve(double(x)), x, atol=1e-6)
-    odd = halve(audio[:, :7])
+        assert torch.allclose(downsample(upsample(x)), x, atol=1e-6)
+    odd = downsample(audio[:, :7])
     assert odd.shape[1] == 4
     assert torch.equal(odd[:, 3], audio[:, 6])
-    assert double(odd).shape[1] == 8
+    assert upsample(odd).shape[1] == 8
 
 
 @pytest.mark.parametrize("resize", ["", "down", "up"])
@@ -78,7 +78,7 @@ def test_halve_averages_and_double_repeats():
 def test_a_block_starts_as_its_bypass(kind, resize):
     x = noise(2, 4, 4, 4, 8) if kind is VideoConvolution else noise(2, 4, 8)
     block = ResidualBlock(kind, (8, 8), 6, groups=4, resize=resize)
-    expected = {"": x, "down": halve(x), "up": double(x)}[resize]
+    expected = {"": x, "down": downsample(x), "up": upsample(x)}[resize]
     assert torch.equal(block(x, noise(2, 6)), expected)
 
 

@@ -15,8 +15,8 @@ def test_it_begins_with_the_generators_weights_and_its_second_transformer_silent
     assert len(model.before.blocks) == 1
     tokens = []
     model.network.blocks[0].register_forward_hook(lambda m, inputs, out: tokens.append(out))
-    model(x, at(), before=before)
-    added = model.before(before, x, generator.entries(at()), model.embed_context(None, 2, None, before).chunk(2, dim=-1)[1])
+    model(x, at(), previous_window=before)
+    added = model.before(before, x, generator.timesteps(at()), model.embed_context(None, 2, None, before).chunk(2, dim=-1)[1])
     assert all(one.abs().max() == 0 for one in added)
     for key, value in generator.state_dict().items():
         assert torch.equal(model.network.state_dict()[key], value)
@@ -24,25 +24,25 @@ def test_it_begins_with_the_generators_weights_and_its_second_transformer_silent
 
 def test_the_window_before_reaches_both_streams_and_zeros_are_none():
     model, x, before = awake(Continuation(tiny(), 2)), pair(), pair(seed=2)
-    whole = model(x, at(), before=before).prediction
+    whole = model(x, at(), previous_window=before).prediction
     for less in (AV(None, before.audio), AV(before.video, None), None):
-        found = model(x, at(), before=less).prediction
+        found = model(x, at(), previous_window=less).prediction
         assert all(not torch.allclose(a, b) for a, b in zip(found, whole, strict=True))
     zeros = x.map(torch.zeros_like)
-    assert torch.equal(model(x, at()).prediction.video, model(x, at(), before=zeros).prediction.video)
+    assert torch.equal(model(x, at()).prediction.video, model(x, at(), previous_window=zeros).prediction.video)
 
 
 def test_the_projected_context_is_the_same_at_every_step():
     model, x, before = awake(Continuation(tiny(), 1)), pair(), pair(seed=2)
     context = model.embed_context(None, 2, None, before)
     for value in (0.8, 0.2):
-        once = model(x, at(value), before=before, context=context).prediction
-        assert torch.equal(once.audio, model(x, at(value), before=before).prediction.audio)
+        once = model(x, at(value), previous_window=before, context=context).prediction
+        assert torch.equal(once.audio, model(x, at(value), previous_window=before).prediction.audio)
 
 
 def test_every_parameter_learns_once_the_gates_have_opened():
     model, x = awake(Continuation(tiny(), 2)), pair()
-    out = model(x, at(), given=x, before=pair(seed=2)).prediction
+    out = model(x, at(), conditioning=x, previous_window=pair(seed=2)).prediction
     (out.video.square().mean() + out.audio.square().mean()).backward()
     assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
 
@@ -51,7 +51,7 @@ def test_it_is_stored_and_read_back(tmp_path):
     model, x = awake(Continuation(tiny(), 1)), pair()
     model.save_pretrained(tmp_path)
     again = Continuation.from_pretrained(tmp_path)
-    assert torch.equal(again(x, at(), before=x).prediction.video, model(x, at(), before=x).prediction.video)
+    assert torch.equal(again(x, at(), previous_window=x).prediction.video, model(x, at(), previous_window=x).prediction.video)
 
 
 def test_what_does_not_fit_is_refused():
@@ -60,4 +60,4 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="depth 3; expected 1 to the generator's 2"):
         Continuation(tiny(), 3)
     with pytest.raises(ValueError, match="audio latents"):
-        Continuation(tiny(), 1)(pair(), at(), before=AV(None, torch.zeros(2, 4, 3, 4)))
+        Continuation(tiny(), 1)(pair(), at(), previous_window=AV(None, torch.zeros(2, 4, 3, 4)))

@@ -37,7 +37,7 @@ def imported(case):
         model = Continuation(settings(manifest["unet_config"]), manifest["prevideo_enc"]["depth"])
     else:
         model = MMLDM(**settings(manifest["config"]))
-    released.load(model, load_file(PARITY / case / "model.safetensors"))
+    released.load_weights(model, load_file(PARITY / case / "model.safetensors"))
     return model.eval(), load_file(PARITY / case / "io.safetensors"), manifest
 
 
@@ -79,7 +79,7 @@ def watch(model, run):
 @torch.no_grad()
 def test_the_transformer_agrees_within_and_without():
     model, io, _ = imported("dit_v2_a")
-    output, found = watch(model, lambda: model(streams(io, "x"), times(io), told(io), given=streams(io, "cond")))
+    output, found = watch(model, lambda: model(streams(io, "x"), times(io), told(io), conditioning=streams(io, "cond")))
     for ours, theirs in zip(output.prediction, streams(io, "eps"), strict=True):
         same(ours, theirs)
     same(found["blocks.0"][0][0], io["mid.tokens_in"])
@@ -95,19 +95,21 @@ def test_the_null_modality_is_zeros_or_nothing():
     model, io, _ = imported("dit_v2_a")
     x = streams(io, "x")
     for given in (None, x.map(torch.zeros_like), AV(None, torch.zeros_like(x.audio))):
-        for ours, theirs in zip(model(x, times(io), told(io), given=given).prediction, streams(io, "nocond.eps"), strict=True):
+        for ours, theirs in zip(
+            model(x, times(io), told(io), conditioning=given).prediction, streams(io, "nocond.eps"), strict=True
+        ):
             same(ours, theirs)
 
 
 def test_gradients_agree():
     model, io, manifest = imported("dit_v2_a")
     model.zero_grad()
-    found = model(streams(io, "x"), times(io), told(io), given=streams(io, "cond")).prediction
+    found = model(streams(io, "x"), times(io), told(io), conditioning=streams(io, "cond")).prediction
     loss = sum(one.square().mean() for one in found)
     assert loss.item() == pytest.approx(manifest["loss_mean_square"], abs=1e-5)
     loss.backward()
     ours = {name: float(p.grad.norm()) for name, p in model.named_parameters()}
-    wanted = {released.our_name(name): norm for name, norm in manifest["grad_norms"].items() if "pos_embed" not in name}
+    wanted = {released.convert_key(name): norm for name, norm in manifest["grad_norms"].items() if "pos_embed" not in name}
     assert set(ours) == set(wanted)
     for name, norm in wanted.items():
         assert ours[name] == pytest.approx(norm, rel=1e-3, abs=1e-6), name
@@ -117,7 +119,7 @@ def test_gradients_agree():
 def test_the_continuation_network_agrees_within_and_without():
     model, io, manifest = imported("long_a")
     x, before = streams(io, "x"), streams(io, "pre")
-    output, found = watch(model, lambda: model(x, times(io), told(io), given=streams(io, "cond"), before=before))
+    output, found = watch(model, lambda: model(x, times(io), told(io), conditioning=streams(io, "cond"), previous_window=before))
     same(found["network.context_in"][0][0], io["mid.full_context"])
     for index in range(manifest["prevideo_enc"]["depth"]):
         same(found[f"before.outs.{index}"][1], io[f"mid.intermediate.{index}"])
@@ -130,7 +132,7 @@ def test_places_that_were_trained_are_kept():
     tensors = load_file(PARITY / "dit_v2_a" / "model.safetensors")
     tensors["pos_embed_audio"] = tensors["pos_embed_audio"] + 0.5
     moved = MMLDM(**{key: value for key, value in model.config.items() if not key.startswith("_")})
-    released.load(moved, tensors)
+    released.load_weights(moved, tensors)
     same(moved.entrances["audio"].modality, model.entrances["audio"].modality + 0.5)
     same(moved.entrances["video"].modality, model.entrances["video"].modality, atol=0)
 
@@ -140,6 +142,6 @@ def test_a_checkpoint_that_is_not_whole_is_refused():
     tensors = load_file(PARITY / "dit_v2_a" / "model.safetensors")
     tensors.pop("eos_audio")
     with pytest.raises(ValueError, match="1 tensors missing"):
-        released.load(model, tensors)
+        released.load_weights(model, tensors)
     with pytest.raises(ValueError, match="no tensor of a released"):
-        released.our_name("something.else")
+        released.convert_key("something.else")

@@ -49,13 +49,13 @@ def test_the_first_form_without_modality_embeddings_is_read():
     first = {name: value for name, value in tensors.items() if not name.startswith("mod_embed")}
     assert len(first) == len(tensors) - 2
     read = MMLDM(**TINY)
-    released.load(read, first)
+    released.load_weights(read, first)
     for name, value in model.state_dict().items():
         expected = torch.zeros_like(value) if name.endswith(".modality") else value
         assert torch.equal(read.state_dict()[name], expected), name
     # One of the two missing is a file that is not whole.
     with pytest.raises(ValueError, match="1 tensors missing"):
-        released.load(MMLDM(**TINY), {name: value for name, value in tensors.items() if name != "mod_embed_audio"})
+        released.load_weights(MMLDM(**TINY), {name: value for name, value in tensors.items() if name != "mod_embed_audio"})
 
 
 def test_other_patch_and_latent_sizes_are_said_in_one_line():
@@ -70,5 +70,5 @@ def test_other_patch_and_latent_sizes_are_said_in_one_line():
         (wider, r"context_in\.weight is \(32, 9\), expected \(32, 8\)"),
     ):
         with pytest.raises(ValueError, match=said) as raised:
-            released.load(MMLDM(**TINY), changed)
+            released.load_weights(MMLDM(**TINY), changed)
         assert "\n" not in str(raised.value)

@@ -125,7 +125,9 @@ def test_words_of_a_sample_do_not_depend_on_its_neighbours():
     assert not same(both, model(x, at()).prediction)
     nothing = worded(words, mask).without_text()
     assert same(model(x, at(), nothing).prediction, model(x, at()).prediction)
-    assert same(model(x, at(), worded(words, mask), drop_context=torch.tensor([True, True])).prediction, model(x, at()).prediction)
+    assert same(
+        model(x, at(), worded(words, mask), drop_context=torch.tensor([True, True])).prediction, model(x, at()).prediction
+    )
 
 
 def test_classes_and_none():
@@ -150,7 +152,7 @@ def test_a_model_of_one_stream(name, other):
     assert getattr(out, name).shape == getattr(x, name).shape
     assert getattr(out, name).abs().sum() > 0
     assert not [key for key in model.state_dict() if other in key]
-    with pytest.raises(ValueError, match="this model makes none"):
+    with pytest.raises(ValueError, match="this model generates none"):
         model(pair(), at())
 
 
@@ -189,9 +191,9 @@ def test_what_does_not_fit_is_refused_in_one_line():
         model(AV(x.video, torch.zeros(2, 4, 5, 4)), at())
     with pytest.raises(ValueError, match="video latents"):
         model(x, at(), conditioning=AV(torch.zeros(2, 4, 2, 4, 4), None))
-    with pytest.raises(ValueError, match="share one time"):
+    with pytest.raises(ValueError, match="share one timestep"):
         model(x, AV(torch.zeros(2), torch.ones(2)))
-    with pytest.raises(ValueError, match="asked for a class"):
+    with pytest.raises(ValueError, match="got labels"):
         model(x, at(), labelled(0, 1))
     classes = MMLDM(**{**tiny(), "context": "class", "num_classes": 2})
     with pytest.raises(ValueError, match="knows classes 0 to 1"):
@@ -213,7 +215,9 @@ def test_what_does_not_fit_is_refused_in_one_line():
 
 
 @pytest.mark.parametrize(
-    "against", [["without_modality"], ["without_context"], ["without_modality", "without_context"]], ids=["modality", "context", "both"]
+    "against",
+    [["without_modality"], ["without_context"], ["without_modality", "without_context"]],
+    ids=["modality", "context", "both"],
 )
 def test_sound_is_sampled_for_given_pictures(against):
     """The whole way: contexts projected once, guidance by Eq. 9, the given stream noised along and untouched at the end."""
@@ -222,7 +226,9 @@ def test_sound_is_sampled_for_given_pictures(against):
     given = AV(clean.video, None)
 
     def told(given, drop_context=None):
-        return build_denoiser(partial(model, conditioning=given, context=model.embed_context(None, 2, drop_context)), schedule, "eps")
+        return build_denoiser(
+            partial(model, conditioning=given, context=model.embed_context(None, 2, drop_context)), schedule, "eps"
+        )
 
     nulls = {"without_modality": told(None), "without_context": told(given, torch.ones(2, dtype=torch.bool))}
     nulls = {name: null for name, null in nulls.items() if name in against}

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from sonovid.core.av import AV
 from sonovid.models.svg import SVG, released
-from sonovid.models.svg.model import audioldm_config, motion_config, plain
+from sonovid.models.svg.model import audioldm_config, motion_config, plain_config
 
 SCHEDULERS = {
     "scheduler_v": {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "timestep_spacing": "linspace"},
@@ -75,7 +75,7 @@ def pipeline(folder: Path) -> Path:
     )
     one = {"connector_in_type": "additive", "connector_channel": 32, "channel_mult_connector": [1, 2]}
     one |= {"with_connector": [True, True], "connector_out_input": "x_pred", "num_blocks_connector": [1, 1]}
-    bases = AV(*(plain(unet.config) for unet in (model.unets["video"], model.unets["audio"])))
+    bases = AV(*(plain_config(unet.config) for unet in (model.unets["video"], model.unets["audio"])))
     joined = {"connector_video_config": one, "connector_audio_config": one}
     joined |= {f"unet_{stream}_config": {"attention_head_dim": 8} for stream in bases._fields}
     (pipe / "unet_svg" / "config.json").write_text(json.dumps(joined))

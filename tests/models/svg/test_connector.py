@@ -6,14 +6,14 @@ import torch
 from sonovid.models.svg.connector import (
     Connector,
     FrameShift,
+    RunningCentring,
     ShiftedFeedForward,
     TemporalBlock,
-    WithoutTypical,
-    context_of_clip,
-    context_over_time,
-    later,
+    clip_context,
     mean_of_convolution,
     mean_of_rows_of_convolution,
+    shift_frames,
+    temporal_context,
 )
 
 
@@ -28,9 +28,9 @@ def awake(module, seed=0):
 
 def test_later_moves_frames_on_and_fills_with_zeros():
     x = torch.arange(1.0, 4.0).reshape(1, 1, 3, 1, 1)
-    assert later(x, 0).flatten().tolist() == [1, 2, 3]
-    assert later(x, 1).flatten().tolist() == [0, 1, 2]
-    assert later(x, 5).flatten().tolist() == [0, 0, 0]
+    assert shift_frames(x, 0).flatten().tolist() == [1, 2, 3]
+    assert shift_frames(x, 1).flatten().tolist() == [0, 1, 2]
+    assert shift_frames(x, 5).flatten().tolist() == [0, 0, 0]
 
 
 @torch.no_grad()
@@ -53,13 +53,13 @@ def test_a_temporal_block_is_nearly_nothing_as_it_begins():
     assert torch.equal(attended, torch.zeros_like(attended))
 
 
-@pytest.mark.parametrize("along_time", [True, False])
+@pytest.mark.parametrize("use_temporal_blocks", [True, False])
 @torch.no_grad()
-def test_shapes(along_time):
-    connector = awake(Connector(8, 64, mults=(1, 2), out_channels=24, time_width=16, along_time=along_time))
-    frames = 5 if along_time else 1
+def test_shapes(use_temporal_blocks):
+    connector = awake(Connector(8, 64, mults=(1, 2), out_channels=24, time_width=16, use_temporal_blocks=use_temporal_blocks))
+    frames = 5 if use_temporal_blocks else 1
     out = connector(torch.randn(2, 8, frames, 8, 6), torch.randn(2, 16))
-    assert out.shape == (2, 24, frames if along_time else 4)
+    assert out.shape == (2, 24, frames if use_temporal_blocks else 4)
 
 
 def test_means_of_a_convolution_are_taken_before_it():
@@ -74,27 +74,27 @@ def test_means_of_a_convolution_are_taken_before_it():
 @torch.no_grad()
 def test_a_context_has_unit_length_at_each_moment_or_as_released_over_time():
     sent = torch.randn(2, 6, 5) * torch.linspace(1, 9, 5)
-    context = context_over_time(sent)
+    context = temporal_context(sent)
     torch.testing.assert_close(context.norm(dim=1), torch.ones(2, 5))
     torch.testing.assert_close(context[:, :, 0], sent[:, :, 0] / sent[:, :, 0].norm(dim=1, keepdim=True))
-    torch.testing.assert_close(context_over_time(sent, as_released=True).norm(dim=2), torch.ones(2, 6))
-    assert context_over_time(torch.zeros(1, 6, 5)).isfinite().all()
-    torch.testing.assert_close(context_of_clip(sent)[0, :, 0], sent[0].mean(1) / sent[0].mean(1).norm())
+    torch.testing.assert_close(temporal_context(sent, as_released=True).norm(dim=2), torch.ones(2, 6))
+    assert temporal_context(torch.zeros(1, 6, 5)).isfinite().all()
+    torch.testing.assert_close(clip_context(sent)[0, :, 0], sent[0].mean(1) / sent[0].mean(1).norm())
 
 
 def test_centred_contexts_do_not_hear_of_what_stays_within_a_clip():
     sent = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(0))
     stays = 100 * torch.randn(2, 6, 1, generator=torch.Generator().manual_seed(1))
-    centred = context_over_time(sent, centred=True)
-    torch.testing.assert_close(context_over_time(sent + stays, centred=True), centred, atol=1e-4, rtol=0)
+    centred = temporal_context(sent, centred=True)
+    torch.testing.assert_close(temporal_context(sent + stays, centred=True), centred, atol=1e-4, rtol=0)
     torch.testing.assert_close(centred.norm(dim=1), torch.ones(2, 5))
     # Uncentred, all that differs is drowned.
-    drowned = context_over_time(sent + stays)
+    drowned = temporal_context(sent + stays)
     assert (drowned - drowned[:, :, :1]).abs().max() < 0.05 < (centred - centred[:, :, :1]).abs().max()
 
 
 def test_without_typical_centres_the_batch_in_training_and_later_the_running_mean():
-    module, stays = WithoutTypical(3, momentum=0.5), torch.tensor([1.0, -2.0, 5.0])
+    module, stays = RunningCentring(3, momentum=0.5), torch.tensor([1.0, -2.0, 5.0])
     sent = torch.randn(4, 3, 7, generator=torch.Generator().manual_seed(0))
     trained = [module(sent + stays[:, None]) for _ in range(20)][-1]
     torch.testing.assert_close(trained.mean((0, 2)), torch.zeros(3), atol=1e-5, rtol=0)

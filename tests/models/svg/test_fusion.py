@@ -4,14 +4,14 @@ import pytest
 import torch
 from test_connector import awake
 
-from sonovid.models.svg.fusion import CMCPE, CrossAttention, Join, SequenceCrossAttention
+from sonovid.models.svg.fusion import CMCPEBlock, CrossAttention, FusionModule, SequenceCrossAttention
 
 
 @pytest.mark.parametrize("within_steps", [True, False])
-@pytest.mark.parametrize("block", [CMCPE, CrossAttention, SequenceCrossAttention])
+@pytest.mark.parametrize("block", [CMCPEBlock, CrossAttention, SequenceCrossAttention])
 @torch.no_grad()
 def test_a_join_begins_silent(block, within_steps):
-    join = Join(32, block(32, 16, 8), within_steps=within_steps)
+    join = FusionModule(32, block(32, 16, 8), within_steps=within_steps)
     x = torch.randn(2, 32, 4, 6)
     assert torch.equal(join(x, torch.randn(2, 16, 1)), x)
 
@@ -19,10 +19,10 @@ def test_a_join_begins_silent(block, within_steps):
 @torch.no_grad()
 def test_a_moment_of_the_context_reaches_the_frames_of_that_moment_and_no_others():
     """Twelve context steps on four frames: each frame hears one of them, the nearest by torch's rule."""
-    block = awake(CMCPE(32, 16, 8))
+    block = awake(CMCPEBlock(32, 16, 8))
     # The norm over the context's time lets all moments meet; without it each frame hears its own alone.
     block.context_attention.context_norm = torch.nn.Identity()
-    join = Join(32, block, within_steps=True).eval()
+    join = FusionModule(32, block, within_steps=True).eval()
     torch.nn.init.eye_(join.proj_out.weight)
     x, context = torch.randn(1, 32, 4, 6), torch.randn(1, 16, 12)
     for step in range(12):
@@ -44,7 +44,7 @@ def test_as_released_norms_overwrite_the_stream():
     """Where every layer is silent, the clean form passes the stream on, and the released one passes on its norm."""
     x, context = 5 + 3 * torch.randn(2, 6, 32), torch.randn(2, 16, 4)
     for as_released in (False, True):
-        block = CMCPE(32, 16, 8, as_released=as_released)
+        block = CMCPEBlock(32, 16, 8, as_released=as_released)
         for last in (block.context_attention.attention.to_out[0], block.self_attention.to_out[0], block.feed_forward.net[2]):
             torch.nn.init.zeros_(last.weight)
             torch.nn.init.zeros_(last.bias)

@@ -12,7 +12,7 @@ from sonovid.core.av import AV
 from sonovid.core.condition import Condition
 from sonovid.models.base import Denoiser
 from sonovid.models.svg import SVG
-from sonovid.models.svg.model import audioldm_config, motion_config, paper, precision, table_entries, tiny
+from sonovid.models.svg.model import audioldm_config, cpu_precision, motion_config, paper, tiny, to_timesteps
 
 VARIANTS = ("cmc_pe", "cross_attention", "cross_attention_sequence")
 
@@ -58,7 +58,7 @@ TIMES = AV(torch.tensor([0.4, 0.9]), torch.tensor([0.7, 0.2]))
 def test_with_silent_joins_the_output_is_that_of_the_base_models_bit_for_bit(variant):
     model, x, told = silent(variant), pair(), condition()
     out = model(x, TIMES, told, pair(3)).prediction
-    entries = TIMES.map(table_entries)
+    entries = TIMES.map(to_timesteps)
     words = told.text.repeat_interleave(4, 0)
     assert torch.equal(out.video, model.unets["video"](x.video, entries.video, words).sample)
     assert torch.equal(out.audio, model.unets["audio"](x.audio, entries.audio, None, class_labels=told.pooled).sample)
@@ -88,7 +88,7 @@ def test_context_keeps_time_in_cmc_pe_and_not_in_cross_attention():
     names = AV(*AV._fields)
     for variant, length in (("cmc_pe", 4), ("cross_attention", 1), ("cross_attention_sequence", 4)):
         model = speaking(variant)
-        contexts = x.map(model._context, x.map(torch.zeros_like), TIMES.map(table_entries), names)
+        contexts = x.map(model._compute_context, x.map(torch.zeros_like), TIMES.map(to_timesteps), names)
         assert contexts.audio.shape == (2, 32, length)
         assert torch.allclose(contexts.audio.norm(dim=1), torch.ones(2, length), atol=1e-5)
 
@@ -130,7 +130,7 @@ def test_connectors_run_once_for_both_halves_of_guidance(variant):
 @torch.no_grad()
 def test_samples_without_words_take_the_null():
     model, x, told = copy.deepcopy(speaking()), pair(), condition()
-    model.set_null(told.text[0] * 2, told.pooled[0] * 2)
+    model.set_null_condition(told.text[0] * 2, told.pooled[0] * 2)
     dropped = model(x, TIMES, told.without_text(torch.tensor([True, False]))).prediction
     by_hand = Condition(
         torch.stack([told.text[0] * 2, told.text[1]]),
@@ -198,7 +198,7 @@ def test_words_meet_keys_and_values_once_for_all_frames():
     layer = model.unets["video"].down_blocks[0].attentions[0].transformer_blocks[0].attn2.to_k
     layer.register_forward_pre_hook(lambda layer, inputs: rows.append(len(inputs[0])))
     words = told.text.repeat_interleave(4, 0)
-    alone = model.unets["video"](x.video, table_entries(TIMES.video), words).sample
+    alone = model.unets["video"](x.video, to_timesteps(TIMES.video), words).sample
     assert torch.equal(model(x, TIMES, told).prediction.video, alone)
     assert rows == [8, 2]
     model.train_bases().enable_gradient_checkpointing()
@@ -249,7 +249,7 @@ def test_centred_contexts_lose_what_a_connector_always_sends():
         for bias in (0.0, 50.0):
             for connector in model.connectors.values():
                 connector.conv_out.bias.fill_(bias)
-            own[bias] = model._contexts(x, pair(3), TIMES.map(table_entries))
+            own[bias] = model._compute_contexts(x, pair(3), TIMES.map(to_timesteps))
         for quiet, loud in zip(own[0.0], own[50.0], strict=True):
             torch.testing.assert_close(loud, quiet, atol=1e-3, rtol=0)
             assert quiet.std() > 0.05
@@ -265,7 +265,7 @@ def test_folded_squares_of_latents_are_one_place_of_the_unet():
     assert made.video.shape == x.video.shape
     corners = torch.stack([x.video[..., i::2, j::2] for i in range(2) for j in range(2)], 2).flatten(1, 2)
     words = told.text.repeat_interleave(4, 0)
-    expected = model.unets["video"](corners, table_entries(TIMES.video), words).sample
+    expected = model.unets["video"](corners, to_timesteps(TIMES.video), words).sample
     for place, (i, j) in enumerate((i, j) for i in range(2) for j in range(2)):
         assert torch.equal(made.video[..., i::2, j::2], expected.unflatten(1, (8, 4))[:, :, place])
     with pytest.raises(ValueError, match="video latents of 4 channels; its U-Net takes 32, which is 2x2 latents"):
@@ -276,14 +276,14 @@ def test_folded_squares_of_latents_are_one_place_of_the_unet():
 
 def test_under_autocast_attention_and_narrow_convolutions_are_in_single_precision_where_gradients_are_asked_for():
     x, weight = torch.randn(1, 2, 3, 4, dtype=torch.bfloat16), torch.randn(5, 2, 3, 1)
-    with torch.autocast("cpu", torch.bfloat16), precision(x.device):
+    with torch.autocast("cpu", torch.bfloat16), cpu_precision(x.device):
         assert torch.nn.functional.conv2d(x, weight).dtype == torch.bfloat16
         assert torch.nn.functional.conv2d(x[..., :1], weight).dtype == torch.float32
     q = torch.randn(1, 2, 3, 4, dtype=torch.bfloat16, requires_grad=True)
-    with torch.autocast("cpu", torch.bfloat16), precision(q.device):
+    with torch.autocast("cpu", torch.bfloat16), cpu_precision(q.device):
         out = torch.nn.functional.scaled_dot_product_attention(q, q, q)
     assert out.dtype == torch.float32
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), precision(q.device):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), cpu_precision(q.device):
         assert torch.nn.functional.scaled_dot_product_attention(q, q, q).dtype == torch.bfloat16
     model = speaking()
     with torch.autocast("cpu", torch.bfloat16):
@@ -327,15 +327,15 @@ def test_paper_size(variant, millions):
 
 def test_times_are_entries_of_the_table():
     entries = torch.arange(1000)
-    assert torch.equal(table_entries((entries + 1) / 1000), entries.float())
-    assert table_entries(torch.zeros(1)) == 0
+    assert torch.equal(to_timesteps((entries + 1) / 1000), entries.float())
+    assert to_timesteps(torch.zeros(1)) == 0
 
 
 def test_bad_input_is_named():
     model, settings = silent(), tiny()
-    with pytest.raises(ValueError, match="33 frames; the motion layers know 32"):
+    with pytest.raises(ValueError, match="33 frames; the motion layers take up to 32"):
         model.check(pair(frames=33))
-    with pytest.raises(ValueError, match="3 mel places; expected 1 or a multiple of 2"):
+    with pytest.raises(ValueError, match="3 mel positions; expected 1 or a multiple of 2"):
         model.check(AV(pair().video, pair().audio[..., :3]))
     with pytest.raises(ValueError, match="7x8"):
         model.check(AV(pair().video[:, :, :, :7], pair().audio))
@@ -355,5 +355,5 @@ def test_bad_input_is_named():
         model(pair(), TIMES, Condition(condition().text, condition().text_mask, condition().generated))
     with pytest.raises(ValueError, match="words of 16 channels"):
         model(pair(), TIMES, Condition(condition().text[..., :16], *list(vars(condition()).values())[1:]))
-    with pytest.raises(ValueError, match="one for each sample"):
+    with pytest.raises(ValueError, match="one per sample"):
         model(pair(), AV(torch.zeros(2, 4), torch.zeros(2)), condition())

@@ -30,7 +30,7 @@ def imported(case):
         bases.map(lambda folder: json.loads((folder / "config.json").read_text())),
     )
     model = SVG(**settings).eval()
-    released.load(model, load_file(own / "unet_svg" / WEIGHTS), bases.map(lambda folder: load_file(folder / WEIGHTS)))
+    released.load_weights(model, load_file(own / "unet_svg" / WEIGHTS), bases.map(lambda folder: load_file(folder / WEIGHTS)))
     return model
 
 
@@ -141,9 +141,9 @@ def test_gradients_of_what_is_trained_agree(case):
     norms = json.loads((PARITY / case / "case_a" / "train_grad_norms.json").read_text())
     model.zero_grad()
     names, entries = AV(*AV._fields), streams(extra, "tcon").map(torch.Tensor.float)
-    contexts = streams(extra, "xcon").map(model._context, streams(extra, "x0hat"), entries, names)
+    contexts = streams(extra, "xcon").map(model._compute_context, streams(extra, "x0hat"), entries, names)
     words = extra["text_video"].repeat_interleave(extra["x_video"].shape[2], 0)
-    with model._sending(AV(contexts.audio, contexts.video), extra["x_video"].shape[2]):
+    with model._use_contexts(AV(contexts.audio, contexts.video), extra["x_video"].shape[2]):
         video = model.unets["video"](extra["x_video"], extra["t_video"], words).sample
         audio = model.unets["audio"](extra["x_audio"], extra["t_audio"], None, class_labels=extra["text_audio"]).sample
     torch.testing.assert_close(video, extra["train.eps_video"], atol=1e-5, rtol=0)
@@ -154,7 +154,7 @@ def test_gradients_of_what_is_trained_agree(case):
     for name, norm in norms.items():
         if not name.startswith("unet_svg."):
             continue
-        key = released.our_name(name.removeprefix("unet_svg."), model.config.variant)
+        key = released.convert_key(name.removeprefix("unet_svg."), model.config.variant)
         if norm:
             assert ours.get(key, 0.0) == pytest.approx(norm, rel=1e-3, abs=1e-6), name
         compared += 1
@@ -168,7 +168,7 @@ def test_names_of_the_published_size_are_all_known():
     for variant, theirs in (("cmc_pe", "unet_svg_cmcpe"), ("cross_attention", "unet_svg_codi")):
         with torch.device("meta"):
             own = {name: p.numel() for name, p in SVG(**paper(variant)).named_parameters() if not name.startswith("unets.")}
-        mapped = {released.our_name(name, variant): torch.Size(shape).numel() for name, shape in keys[theirs].items()}
+        mapped = {released.convert_key(name, variant): torch.Size(shape).numel() for name, shape in keys[theirs].items()}
         assert mapped == own
 
 
@@ -178,9 +178,9 @@ def test_a_checkpoint_that_is_not_whole_is_refused():
     joined.pop(next(iter(joined)))
     bases = AV(*(load_file(PARITY / "svg_base_tiny" / "case_a" / name / WEIGHTS) for name in ("unet_v", "unet_a")))
     with pytest.raises(ValueError, match="1 tensors missing"):
-        released.load(SVG(**dict_of(imported(case))), joined, bases)
+        released.load_weights(SVG(**dict_of(imported(case))), joined, bases)
     with pytest.raises(ValueError, match="no tensor of a released"):
-        released.our_name("something.else", "cmc_pe")
+        released.convert_key("something.else", "cmc_pe")
 
 
 def dict_of(model):

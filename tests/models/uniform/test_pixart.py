@@ -77,7 +77,7 @@ def test_patches_are_embedded_at_their_places_as_in_pixart():
     from sonovid.core.av import AV
 
     x = AV(torch.randn(2, 4, 3, 8, 8), torch.randn(2, 8, 9, 4))
-    tokens = model.grid.pack(x, torch.zeros(2, dtype=torch.long))[:, 1, model.grid.lead :]
+    tokens = model.grid.pack(x, torch.zeros(2, dtype=torch.long))[:, 1, model.grid.num_leading_tokens :]
     theirs = source.pos_embed(x.video[:, :, 1]).unflatten(1, (4, 4)).transpose(1, 2).flatten(1, 2)
     assert torch.allclose(tokens, theirs, atol=1e-5)
 
@@ -88,9 +88,9 @@ def test_the_head_gives_noise_and_variance_as_in_pixart():
     from sonovid.core.av import AV
 
     like = AV(torch.zeros(1, 4, 1, 8, 8), torch.zeros(1, 8, 3, 4))
-    tokens = torch.randn(1, 1, model.grid.lead + 16, 16)
+    tokens = torch.randn(1, 1, model.grid.num_leading_tokens + 16, 16)
     noise, variance = (pair.video[:, :, 0] for pair in model.grid.unpack(tokens, like))
-    video = tokens[:, 0, model.grid.lead :].unflatten(1, (4, 4)).transpose(1, 2)
+    video = tokens[:, 0, model.grid.num_leading_tokens :].unflatten(1, (4, 4)).transpose(1, 2)
     theirs = torch.einsum("nhwpqc->nchpwq", source.proj_out(video).unflatten(-1, (2, 2, 8))).reshape(1, 8, 8, 8)
     assert torch.allclose(torch.cat([noise, variance], 1), theirs, atol=1e-5)
 

@@ -6,7 +6,7 @@ import torch
 from sonovid.core.av import AV, Task
 from sonovid.core.condition import Condition
 from sonovid.models.base import Denoiser
-from sonovid.models.uniform.sequence import SequenceUniForm, angles, rotate
+from sonovid.models.uniform.sequence import SequenceUniForm, apply_rotary, rotary_angles
 
 CONFIG = {"depth": 3, "width": 24, "heads": 2, "video": (3, 2, 4), "audio": (5, 1, 2), "text_width": 6, "words": 4}
 
@@ -118,8 +118,8 @@ def test_rotary_products_depend_on_distances_alone():
 
     def product(a: list, b: list) -> float:
         places = torch.tensor([a, b], dtype=torch.float32)
-        cos, sin = angles(places, 20)
-        return float((rotate(q, (cos[:1], sin[:1])) * rotate(k, (cos[1:], sin[1:]))).sum())
+        cos, sin = rotary_angles(places, 20)
+        return float((apply_rotary(q, (cos[:1], sin[:1])) * apply_rotary(k, (cos[1:], sin[1:]))).sum())
 
     assert product([1, 2, 3], [4, 0, 1]) == pytest.approx(product([3, 7, 5], [6, 5, 3]), rel=1e-4)
     assert product([1, 2, 3], [4, 0, 1]) != pytest.approx(product([1, 2, 3], [5, 0, 1]), rel=1e-3)

@@ -8,7 +8,7 @@ import torch
 from sonovid.core.av import AV, Task
 from sonovid.core.condition import Condition
 from sonovid.models.base import Denoiser
-from sonovid.models.uniform.transformer import UniForm, paper, spine, tiny
+from sonovid.models.uniform.transformer import UniForm, packaged, paper, tiny
 
 COLUMNS = {
     "layout": "columns", "depth": 1, "width": 16, "heads": 2,
@@ -95,7 +95,10 @@ def test_steps_hold_both_streams_same_time(config):
         video, audio = x.video.clone(), x.audio.clone()
         video[:, :, j] += 1
         audio[:, :, 3 * j : 3 * j + 3] += 1
-        for changed, first, last in ((AV(video, x.audio), grid.lead, None), (AV(x.video, audio), 0, grid.lead)):
+        for changed, first, last in (
+            (AV(video, x.audio), grid.num_leading_tokens, None),
+            (AV(x.video, audio), 0, grid.num_leading_tokens),
+        ):
             steps, places = torch.nonzero((grid.pack(changed, task) - packed).abs().amax((0, 3)) > 1e-6, as_tuple=True)
             assert set(steps.tolist()) == {j // frames}
             assert set(places.tolist()) <= set(range(packed.shape[2])[first:last])
@@ -353,7 +356,7 @@ def test_paper_has_the_published_size():
     assert model.grid.pack(x, torch.zeros(1, dtype=torch.long, device="meta")).shape == (1, 20, 16 * 19, d)
 
 
-@pytest.mark.parametrize("config", [spine(), tiny()], ids=["spine", "tiny"])
+@pytest.mark.parametrize("config", [packaged(), tiny()], ids=["spine", "tiny"])
 def test_named_sizes_fit_the_packaged_latents(config):
     model = UniForm(**config).eval()
     x = AV(torch.randn(1, 8, 16, 8, 8), torch.randn(1, 16, 32, 1))

@@ -1,1 +1,1 @@
-"""CMMD (Yang et al. 2023): a dual U-Net joined by easy fusion."""
+"""CMMD (Yang et al. 2023): a dual U-Net whose streams are coupled by easy fusion."""

@@ -1,4 +1,4 @@
-"""Residual blocks of a dual U-Net, channels last: 2D+1D convolutions for pictures [b t h w c], 1-D ones for sound [b l c]."""
+"""Residual blocks of the dual U-Net, channels last: 2D+1D convolutions for video [b t h w c], 1-D ones for audio [b l c]."""
 
 import math
 
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 
 class Convolution(nn.Module):
-    """A convolution of odd size over [n h w c], with the same size out.
+    """Convolution of odd kernel size over [n h w c], with the same output size.
 
-    The weight is stored [out, rows, columns, in], as kernels for channels-last tensors read it, so that no call reorders it.
+    The weight is stored as [out, rows, columns, in], the layout of kernels for channels-last tensors, so that no call reorders
+    it.
     """
 
     def __init__(self, channels_in: int, channels_out: int, size: tuple[int, int]):
@@ -43,10 +44,10 @@ class VideoConvolution(nn.Module):
 
 
 class AudioConvolution(nn.Module):
-    """3 in time, undilated.
+    """Convolution of size 3 in time, without dilation.
 
-    Deviation: MM-Diffusion's audio blocks are dilated by up to 512, for 25 600 samples; here 14 to 112 steps remain, which
-    attention sees whole.
+    Deviation: MM-Diffusion's audio blocks are dilated by up to 512, for 25 600 samples. Here 14 to 112 steps remain, which
+    attention covers completely.
     """
 
     def __init__(self, channels_in: int, channels_out: int):
@@ -58,7 +59,7 @@ class AudioConvolution(nn.Module):
 
 
 class ChannelNorm(nn.Module):
-    """Group normalisation of [b ... c] over everything but the batch, the channels in groups."""
+    """Group normalisation of [b ... c] over all axes but the batch, with the channels in groups."""
 
     def __init__(self, groups: int, channels: int):
         super().__init__()
@@ -66,15 +67,15 @@ class ChannelNorm(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Float[Tensor, "b *n c"]) -> Float[Tensor, "b *n c"]:
-        # Seen as [b c 1 n] in channels-last order, for which there is a kernel.
+        # As [b c 1 n] in channels-last order, for which a fast kernel exists.
         flat = x.reshape(len(x), 1, -1, x.shape[-1]).permute(0, 3, 1, 2)
         return F.group_norm(flat, self.groups, self.weight, self.bias).permute(0, 2, 3, 1).reshape(x.shape)
 
 
-def halve(x: Float[Tensor, "b *n c"]) -> Float[Tensor, "b *m c"]:
-    """Pictures [b t h w c] averaged over 2x2 pixels, never over time; sound [b l c] over two steps (table 4).
+def downsample(x: Float[Tensor, "b *n c"]) -> Float[Tensor, "b *m c"]:
+    """Downsampling by averaging: video [b t h w c] over 2x2 pixels but not over time, audio [b l c] over two steps (table 4).
 
-    The last step of an odd number stands alone.
+    An odd last audio step is kept as it is.
     """
     if x.ndim == 5:
         return F.avg_pool2d(rearrange(x, "b t h w c -> (b t) c h w"), 2).permute(0, 2, 3, 1).unflatten(0, x.shape[:2])
@@ -83,20 +84,26 @@ def halve(x: Float[Tensor, "b *n c"]) -> Float[Tensor, "b *m c"]:
     return x.unflatten(1, (-1, 2)).mean(2)
 
 
-def double(x: Float[Tensor, "b *n c"]) -> Float[Tensor, "b *m c"]:
-    """The size before `halve`, every value repeated; of an odd number of steps one too many."""
+def upsample(x: Float[Tensor, "b *n c"]) -> Float[Tensor, "b *m c"]:
+    """Inverse of `downsample` by repetition. For an odd number of audio steps the result has one step too many."""
     if x.ndim == 5:
         return repeat(x, "b t h w c -> b t (h two) (w too) c", two=2, too=2)
     return repeat(x, "b l c -> b (l two) c", two=2)
 
 
-RESIZE = {"": lambda x: x, "down": halve, "up": double}
+RESIZE = {"": lambda x: x, "down": downsample, "up": upsample}
 
 
 class ResidualBlock(nn.Module):
-    """Norm, SiLU, convolution; norm scaled and shifted by the time, SiLU, dropout, a silent 1x1 map; beside it the input.
+    """Norm, SiLU, convolution; norm modulated by the timestep, SiLU, dropout, zero-initialised 1x1 map; plus a skip connection.
 
-    convolution: the stream's. resize: "down", "up" or "" for both branches, before the convolution (Dhariwal & Nichol 2021).
+    Args:
+        convolution: `VideoConvolution` or `AudioConvolution`.
+        channels: (input, output) channels.
+        time_width: Channels of the timestep embedding.
+        groups: Groups of the norms.
+        dropout: Dropout probability.
+        resize: "down", "up" or "" for both branches, before the convolution (Dhariwal & Nichol 2021).
     """
 
     def __init__(
@@ -121,7 +128,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Float[Tensor, "b *n c"], time: Float[Tensor, "b e"]) -> Float[Tensor, "b *m d"]:
-        """time: the embedded time of the stream, after its SiLU."""
+        """`time` is the timestep embedding of the stream after SiLU."""
         resize = RESIZE[self.resize]
         h = self.convolution(resize(F.silu(self.norm_in(x))))
         modulation = self.time(time).view(len(x), *(1 for _ in x.shape[1:-1]), -1)

@@ -1,4 +1,4 @@
-"""CMMD: a dual U-Net over frame latents and a mel spectrogram, joined by easy fusion (CMMD, section 3.2, figure 1, table 4)."""
+"""CMMD: a dual U-Net over frame latents and a mel spectrogram, coupled by easy fusion (CMMD, section 3.2, figure 1, table 4)."""
 
 import operator
 from collections.abc import Sequence
@@ -13,23 +13,31 @@ from sonovid.core.av import AV
 from sonovid.core.condition import Condition
 from sonovid.core.model import Model, register_to_config
 from sonovid.models.base import Output
-from sonovid.models.cmmd.easy_fusion import FusedAttentions
+from sonovid.models.cmmd.easy_fusion import EasyFusion
 from sonovid.models.cmmd.residual import AudioConvolution, ChannelNorm, ResidualBlock, VideoConvolution
 from sonovid.models.uniform.blocks import ScalarEmbedding
 
-# Times in [0, 1] are embedded as steps of a thousand.
+# Timesteps in [0, 1] are embedded as timesteps of a 1000-step schedule.
 TIME_SCALE = 1000.0
 
 
 class Stage(nn.Module):
-    """A residual block for each stream, then, where there is any, their fused attention."""
+    """A residual block per stream, followed by fused attention.
 
-    def __init__(self, before: AV, after: AV, resize: str, head_width: int, fusion: bool, options: dict[str, Any]):
-        """before, after: channels of each stream."""
+    Args:
+        channels_in: Input channels of each stream.
+        channels_out: Output channels of each stream.
+        resize: See `ResidualBlock`.
+        head_width: Channels of an attention head; 0: no attention.
+        fusion: Whether to fuse the streams.
+        options: Further arguments of `ResidualBlock`.
+    """
+
+    def __init__(self, channels_in: AV, channels_out: AV, resize: str, head_width: int, fusion: bool, options: dict[str, Any]):
         super().__init__()
-        self.video = ResidualBlock(VideoConvolution, (before.video, after.video), resize=resize, **options)
-        self.audio = ResidualBlock(AudioConvolution, (before.audio, after.audio), resize=resize, **options)
-        self.attention = FusedAttentions(after, head_width, fusion=fusion) if head_width else None
+        self.video = ResidualBlock(VideoConvolution, (channels_in.video, channels_out.video), resize=resize, **options)
+        self.audio = ResidualBlock(AudioConvolution, (channels_in.audio, channels_out.audio), resize=resize, **options)
+        self.attention = EasyFusion(channels_out, head_width, fusion=fusion) if head_width else None
 
     def forward(self, video: Tensor, audio: Tensor, video_time: Tensor, audio_time: Tensor) -> AV:
         x = AV(self.video(video, video_time), self.audio(audio, audio_time))
@@ -37,25 +45,32 @@ class Stage(nn.Module):
 
 
 class CMMD(Model):
-    """Two U-Nets, of pictures and of sound, which meet at every attention; as published they have the same widths.
+    """Two U-Nets, of video and audio, that are fused in every attention layer. As published, both have the same widths.
 
-    Pictures are halved in height and width at each level, sound in time; mel bins are channels. Nothing depends on the lengths:
-    a model runs on clips longer than those it was trained on.
+    Each level halves the video in height and width, and the audio in time. Mel bins are channels. Nothing depends on the lengths:
+    a model also runs on clips longer than those it was trained on.
 
-    Deviation: the paper gives widths, heads, downsampling and the count of parameters, 106 M. Blocks, norms and the modulation by
-    time are MM-Diffusion's, from which it starts; one block a level (MM-Diffusion: two), and attention after every block that
-    does not resize, also the second in the middle, come nearest to that count: 105.7 M.
+    Deviation: the paper states widths, heads, downsampling and 106 M parameters. Blocks, norms and timestep modulation are those
+    of MM-Diffusion, on which it is based. One block per level (MM-Diffusion has two) and attention after every block that does
+    not resize, including the second block in the middle, come closest to that count: 105.7 M.
 
     Args:
-        video: channels of the video latents. audio: (channels, bins) of the audio latents, for a mel (1, bins).
-        width: channels of the first level. multipliers: of each level, times width.
-        blocks: residual blocks of a level on the way down; there is one more on the way up.
-        head_width: channels of each attention head. groups: of the norms.
-        time_width: channels of the embedded time.
-        audio_widths: channels of the sound's levels, one for each of `multipliers`; empty: those of the pictures, as published. A
-            sound whose first level has fewer channels than the mel has bins cannot say the noise of all bins, which v is.
-        fusion: whether the streams meet; without, the same two networks run side by side.
-        dropout: in residual blocks, in training.
+        video: Channels of the video latents.
+        audio: (channels, bins) of the audio latents; (1, bins) for a mel spectrogram.
+        width: Channels of the first level.
+        multipliers: Multipliers of `width` for each level.
+        blocks: Residual blocks per level of the encoder. The decoder has one more.
+        head_width: Channels of an attention head.
+        groups: Groups of the norms.
+        time_width: Channels of the timestep embedding.
+        fusion: Whether to fuse the streams. Without fusion, the same two networks run independently.
+        dropout: Dropout probability in residual blocks.
+        audio_widths: Channels of the audio levels, one for each of `multipliers`. Empty: those of the video, as published. An
+            audio U-Net whose first level has fewer channels than mel bins cannot represent the noise of all bins, which v
+            contains.
+
+    Raises:
+        ValueError: The configuration does not give a network.
     """
 
     _supports_gradient_checkpointing = True
@@ -76,12 +91,12 @@ class CMMD(Model):
         audio_widths: Sequence[int] = (),
     ):
         super().__init__()
-        _refuse(video, audio, width, multipliers, blocks)
+        _check_config(video, audio, width, multipliers, blocks)
         widths = _widths(width, multipliers, audio_widths, head_width, groups)
         options = {"time_width": time_width, "groups": groups, "dropout": dropout}
 
-        def stage(before: AV, after: AV, resize: str = "", attention: bool = True) -> Stage:
-            return Stage(before, after, resize, head_width if attention else 0, fusion, options)
+        def stage(channels_in: AV, channels_out: AV, resize: str = "", attention: bool = True) -> Stage:
+            return Stage(channels_in, channels_out, resize, head_width if attention else 0, fusion, options)
 
         bins = audio[0] * audio[1]
         self.time = ScalarEmbedding(time_width)
@@ -105,59 +120,62 @@ class CMMD(Model):
                 self.up.append(stage(at, at, "up", attention=False))
         self.video_norm, self.audio_norm = (ChannelNorm(groups, channels) for channels in at)
         self.video_out, self.audio_out = VideoConvolution(at.video, video), AudioConvolution(at.audio, bins)
-        for silent in (self.video_out.time, self.audio_out.time):
-            nn.init.zeros_(silent.weight)
-            nn.init.zeros_(silent.bias)
+        for layer in (self.video_out.time, self.audio_out.time):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
         self.gradient_checkpointing = False
 
     def forward(self, x: AV, t: AV, condition: Condition | None = None, previous: AV | None = None) -> Output:
-        """The prediction for a noisy pair, in the dtype it came in.
+        """Predict for a noisy pair, in the dtype of `x`.
 
-        x: video [b c t h w], audio [b c l f], with at least as many audio steps as frames. t: times in [0, 1], each [b]; every
-        stream's blocks are told its own. A given stream enters with its noise and time, or clean with time zero.
-        condition, previous: not used; the network has no words.
+        Args:
+            x: Noisy latents, video [b c t h w] and audio [b c l f], with at least as many audio steps as frames. A conditioning
+                stream enters at its own noise level, or clean with t = 0.
+            t: Timesteps in [0, 1], [b] per stream.
+            condition: Not used: the network has no text.
+            previous: Not used.
 
         Raises:
-            ValueError: the streams cannot be fused with each other or do not fit the model.
+            ValueError: The streams cannot be fused or do not fit the model.
         """
         self.check(x, t)
         weights = self.time.linear_1.weight
-        clean = x.map(lambda z: z.to(weights.dtype))
+        latents = x.map(lambda z: z.to(weights.dtype))
         times = t.map(lambda one: F.silu(self.time(TIME_SCALE * one.to(weights.device))))
-        # Channels last throughout: every rearrangement but these is a view.
+        # Channels last throughout: all later rearrangements are views.
         h = AV(
-            self.video_in(rearrange(clean.video, "b c t h w -> b t h w c")),
-            self.audio_in(rearrange(clean.audio, "b c l f -> b l (c f)")),
+            self.video_in(rearrange(latents.video, "b c t h w -> b t h w c")),
+            self.audio_in(rearrange(latents.audio, "b c l f -> b l (c f)")),
         )
         skips = [h]
         for stage in self.down:
-            h = self._through(stage, h, times)
+            h = self._run_stage(stage, h, times)
             skips.append(h)
         for stage in self.middle:
-            h = self._through(stage, h, times)
+            h = self._run_stage(stage, h, times)
         for stage in self.up:
             if stage.video.resize != "up":
-                # Of an odd number of steps, doubling made one too many.
+                # Upsampling an odd number of steps gives one too many.
                 h = h.map(lambda y, skip: torch.cat([y[:, : skip.shape[1]], skip], dim=-1), skips.pop())
-            h = self._through(stage, h, times)
+            h = self._run_stage(stage, h, times)
         video = self.video_out(F.silu(self.video_norm(h.video)))
         audio = self.audio_out(F.silu(self.audio_norm(h.audio)))
-        made = AV(
+        prediction = AV(
             rearrange(video, "b t h w c -> b c t h w"),
             rearrange(audio, "b l (c f) -> b c l f", f=x.audio.shape[-1]),
         )
-        return Output(prediction=made.map(lambda y, z: y.to(z.dtype), x))
+        return Output(prediction=prediction.map(lambda y, z: y.to(z.dtype), x))
 
-    def _through(self, stage: nn.Module, h: AV, times: AV) -> AV:
+    def _run_stage(self, stage: nn.Module, h: AV, times: AV) -> AV:
         if self.gradient_checkpointing and torch.is_grad_enabled():
             return AV(*self._gradient_checkpointing_func(stage, *h, *times))
         return stage(*h, *times)
 
     def check(self, x: AV, t: AV) -> None:
-        """Raises ValueError where the streams do not fit each other or the model."""
+        """Raise ValueError if the streams do not fit each other or the model."""
         (b, channels, frames, h, w), (audio_b, audio_channels, steps, bins) = x.video.shape, x.audio.shape
         if b != audio_b:
-            raise ValueError(f"CMMD: {b} videos and {audio_b} sounds in one batch; give as many of each")
+            raise ValueError(f"CMMD: a batch of {b} videos and {audio_b} audio clips; pass equally many of both")
         if (channels, audio_channels, bins) != (self.config.video, *self.config.audio):
             raise ValueError(
                 f"CMMD: latents of {channels} video channels and {audio_channels} x {bins} audio channels x bins; this model "
@@ -176,8 +194,8 @@ class CMMD(Model):
                 raise ValueError(f"CMMD: {name} times of shape {tuple(times.shape)}; expected one for each sample, ({b},)")
 
 
-def _refuse(video: int, audio: Sequence[int], width: int, multipliers: Sequence[int], blocks: int) -> None:
-    """Raises ValueError for a configuration that makes no network."""
+def _check_config(video: int, audio: Sequence[int], width: int, multipliers: Sequence[int], blocks: int) -> None:
+    """Raise ValueError for a configuration that does not give a network."""
     if video < 1 or len(audio) != 2 or min(audio) < 1:
         raise ValueError(f"CMMD: video={video}, audio={tuple(audio)}; expected channels, and (channels, bins), above zero")
     if not multipliers or min(*multipliers, 1, blocks, width) < 1:
@@ -188,7 +206,7 @@ def _widths(width: int, multipliers: Sequence[int], audio: Sequence[int], head_w
     """Channels of both streams at each level.
 
     Raises:
-        ValueError: not one of the sound for each level, or heads or groups do not divide them.
+        ValueError: The number of audio widths differs from that of the levels, or heads or groups do not divide the widths.
     """
     video = [width * m for m in multipliers]
     if audio and len(audio) != len(video):

@@ -1,4 +1,4 @@
-"""The parts of MM-LDM's transformer: blocks of full attention with adaLN-zero, and where a stream enters and leaves."""
+"""Layers of MM-LDM's transformer: blocks of full attention with adaLN-zero, and the input and output layers of a stream."""
 
 import torch
 import torch.nn.functional as F
@@ -8,13 +8,12 @@ from torch import Tensor, nn
 
 from sonovid.models.uniform.blocks import attend, gelu, modulate, sincos_2d
 
-# Latents as rows of tokens, row after row of the image that they are. The sound's image has its mel bins as rows and its
-# steps as columns.
+# Latents as sequences of tokens, row by row of the latent image. The audio image has mel bins as rows and steps as columns.
 TOKENS = {"video": "b c 1 h w -> b (h w) c", "audio": "b c l f -> b (f l) c"}
 
 
 def to_tokens(name: str, z: Tensor) -> Float[Tensor, "b k c"]:
-    """A stream's latents, video [b c 1 h w] or audio [b c l f], as tokens of one latent position each."""
+    """Latents of a stream, video [b c 1 h w] or audio [b c l f], as one token per latent position."""
     return rearrange(z, TOKENS[name])
 
 
@@ -26,7 +25,7 @@ def from_tokens(name: str, tokens: Float[Tensor, "b k c"], like: Tensor) -> Tens
 
 
 class SelfAttention(nn.Module):
-    """Every token looks at every other, of whichever stream."""
+    """Self-attention over all tokens of both streams."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -40,7 +39,7 @@ class SelfAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear layers with a GELU (tanh) between, four times as wide."""
+    """Two linear layers with a GELU (tanh) between and four times the width."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -52,7 +51,7 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then an MLP, both modulated and gated by the time alone (DiT's adaLN-zero, section 3.2): at first, nothing."""
+    """Attention and an MLP, modulated and gated by the timestep only (adaLN-zero of DiT, section 3.2); initially the identity."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -61,14 +60,21 @@ class Block(nn.Module):
         self.modulation = nn.Linear(width, 6 * width)
 
     def forward(self, x: Float[Tensor, "b k d"], time: Float[Tensor, "b d"]) -> Float[Tensor, "b k d"]:
-        """x and the block's word on it. time: embedded and through its SiLU, which all blocks share."""
+        """`time` is the timestep embedding after SiLU, which all blocks share."""
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(time)[:, None].chunk(6, dim=-1)
         x = torch.addcmul(x, gate_a, self.attention(modulate(x, shift_a, scale_a)))
         return torch.addcmul(x, gate_m, self.mlp(modulate(x, shift_m, scale_m)))
 
 
-class Entrance(nn.Module):
-    """Where one stream enters: its EOS token, then its latent positions, each with a fixed place and a learnt one of its own."""
+class StreamEmbedding(nn.Module):
+    """Input layer of one stream: its EOS token and its latent positions, with a fixed and a learnt position embedding.
+
+    Args:
+        channels: Channels of the latents.
+        rows: Rows of the latents.
+        columns: Columns of the latents.
+        width: Channels of the tokens.
+    """
 
     position: Tensor
 
@@ -80,16 +86,16 @@ class Entrance(nn.Module):
         places = sincos_2d(torch.arange(rows, dtype=torch.float32), torch.arange(columns, dtype=torch.float32), width)
         self.register_buffer("position", places.flatten(0, 1), persistent=False)
 
-    def forward(self, z: Float[Tensor, "b k c"], given: Tensor | None = None) -> Float[Tensor, "b k1 d"]:
-        """given: what is added to the embedded positions, [b k d] or [d]."""
+    def forward(self, z: Float[Tensor, "b k c"], conditioning: Tensor | None = None) -> Float[Tensor, "b k1 d"]:
+        """`conditioning` is added to the embedded positions, [b k d] or [d]."""
         tokens = self.embed(z) + (self.position + self.modality)
-        if given is not None:
-            tokens = tokens + given
+        if conditioning is not None:
+            tokens = tokens + conditioning
         return torch.cat([self.end.to(tokens.dtype).expand(len(z), 1, -1), tokens], dim=1)
 
 
-class Head(nn.Module):
-    """Where one stream leaves: normalised, modulated by the time, and down to its channels."""
+class FinalLayer(nn.Module):
+    """Output layer of one stream: norm, modulation by the timestep, and projection to the channels of the latents."""
 
     def __init__(self, width: int, channels: int):
         super().__init__()
@@ -101,20 +107,20 @@ class Head(nn.Module):
         return self.linear(modulate(x, shift, scale))
 
 
-def start(module: nn.Module) -> None:
-    """DiT's starting values: Xavier's rule for linear layers, with biases, modulations and outputs at zero."""
+def init_weights(module: nn.Module) -> None:
+    """DiT's initial values: Xavier for linear layers; zero for biases, modulations and outputs."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.xavier_uniform_(part.weight)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
     for part in module.modules():
-        if isinstance(part, Block | Head):
+        if isinstance(part, Block | FinalLayer):
             nn.init.zeros_(part.modulation.weight)
-        if isinstance(part, Head):
+        if isinstance(part, FinalLayer):
             nn.init.zeros_(part.linear.weight)
 
 
-def embed(time: nn.Module, entries: Float[Tensor, "b"]) -> Float[Tensor, "b d"]:
-    """Entries of the table of times as all blocks take them."""
-    return F.silu(time(entries))
+def embed_time(time: nn.Module, timesteps: Float[Tensor, "b"]) -> Float[Tensor, "b d"]:
+    """Timestep embedding after SiLU, as all blocks take it."""
+    return F.silu(time(timesteps))

@@ -1,4 +1,4 @@
-"""Checkpoints of the released transformer and of its continuation network in this package's names."""
+"""Conversion of released checkpoints of the transformer and of its continuation network."""
 
 import re
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from sonovid.models.mmldm.continuation import Continuation
-from sonovid.models.mmldm.layers import Entrance
+from sonovid.models.mmldm.layers import StreamEmbedding
 
-# Released name to ours. A stream's name stands at the end of the first part there, and in the middle here.
+# Released name to the name in this package.
 NAMES = (
     (r"eos_(audio|video)", r"entrances.\1.end"),
     (r"mod_embed_(audio|video)", r"entrances.\1.modality"),
@@ -28,7 +28,7 @@ NAMES = (
     (r"blocks\.(\d+)\.adaLN_modulation\.1\.(\w+)", r"blocks.\1.modulation.\2"),
     (r"zero_layers\.(\d+)\.0\.weight", r"outs.\1.weight"),
 )
-# The continuation network is kept with the module that trains it.
+# Prefixes in the checkpoint of the continuation network, which includes the training module.
 PARTS = (
     (r"model\.diffusion_model\.(.+)", "network."),
     (r"prevideo_enc\.(.+)", "before."),
@@ -37,80 +37,86 @@ OUTER = (
     (r"(audio|video)_emb\.(\w+)", r"before_in.\1.\2"),
     (r"context_emb", "network.learnt_context"),
 )
-# What the released continuation network keeps and never uses.
+# Tensors that the released continuation network holds but does not use.
 UNUSED = re.compile(r"before\.exits\.")
 
 
-def our_name(name: str) -> str:
-    """Our name of a tensor of the released transformer, or of the released continuation network.
+def convert_key(name: str) -> str:
+    """Convert the name of a tensor of the released transformer or continuation network to the name in this package.
 
     Raises:
-        ValueError: no name of either.
+        ValueError: The name is not one of a released checkpoint.
     """
     for pattern, prefix in PARTS:
         if found := re.fullmatch(pattern, name):
-            return prefix + our_name(found[1])
-    for pattern, ours in (*OUTER, *NAMES):
+            return prefix + convert_key(found[1])
+    for pattern, replacement in (*OUTER, *NAMES):
         if re.fullmatch(pattern, name):
-            return re.sub(pattern, ours, name)
+            return re.sub(pattern, replacement, name)
     raise ValueError(f"{name}: no tensor of a released MM-LDM checkpoint")
 
 
-def check_patches(given: Mapping[str, Tensor]) -> None:
-    """Raises ValueError where a token of the checkpoint is a patch of several places of the latents."""
-    for name, value in given.items():
+def check_patches(state_dict: Mapping[str, Tensor]) -> None:
+    """Raise ValueError if a token of the checkpoint is a patch of several latent positions."""
+    for name, value in state_dict.items():
         if name.endswith(".embed.weight") and value.ndim == 4 and value.shape[2:] != (1, 1):
             rows, columns = value.shape[2:]
             raise ValueError(
-                f"MM-LDM checkpoint: {name} has patches of {rows}x{columns} latents; only those of 1x1, as in the published "
-                "configurations, are known"
+                f"MM-LDM checkpoint: {name} has patches of {rows}x{columns} latents; only patches of 1x1, as in the published "
+                "configurations, are supported"
             )
 
 
-def load(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Fill an `MMLDM` or a `Continuation` with the tensors of a released checkpoint.
+def load_weights(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load the tensors of a released checkpoint into an `MMLDM` or a `Continuation`.
 
-    Places that were trained away from the fixed ones are kept: what they differ by goes into the learnt ones. The first released
-    form of the transformer has no modality embeddings (mod_embed_*): they are zeros. Where the model's context is text, the
-    released learnt context is left out.
+    Position embeddings that were trained away from the fixed ones are kept: the difference is added to the learnt embeddings. The
+    first released version of the transformer has no modality embeddings (mod_embed_*): they become zeros. The released learnt
+    context is skipped if the model's context is text.
+
+    Args:
+        model: An `MMLDM` or a `Continuation`.
+        tensors: State dict of the released checkpoint.
 
     Raises:
-        ValueError: a tensor is missing, surplus or of another shape, or the checkpoint has patches of several places.
+        ValueError: A tensor is missing, unexpected or of another shape, or the checkpoint uses patches of several positions.
     """
-    given = {our_name(name): value for name, value in tensors.items()}
-    given = {name: value for name, value in given.items() if not UNUSED.match(name)}
-    check_patches(given)
-    own = model.state_dict()
-    without = [name for name in own if name.endswith(".modality")]
-    if not any(name in given for name in without):
-        given |= {name: torch.zeros_like(own[name]) for name in without}
-    learnt = "network.learnt_context" if isinstance(model, Continuation) else "learnt_context"
-    if learnt not in own:
-        given.pop(learnt, None)
+    state_dict = {convert_key(name): value for name, value in tensors.items()}
+    state_dict = {name: value for name, value in state_dict.items() if not UNUSED.match(name)}
+    check_patches(state_dict)
+    expected = model.state_dict()
+    modality = [name for name in expected if name.endswith(".modality")]
+    if not any(name in state_dict for name in modality):
+        state_dict |= {name: torch.zeros_like(expected[name]) for name in modality}
+    learnt_context = "network.learnt_context" if isinstance(model, Continuation) else "learnt_context"
+    if learnt_context not in expected:
+        state_dict.pop(learnt_context, None)
     modules = dict(model.named_modules())
-    for name in [name for name in given if name.endswith(".position")]:
-        entrance = modules.get(name.removesuffix(".position"))
-        if not isinstance(entrance, Entrance):
+    for name in [name for name in state_dict if name.endswith(".position")]:
+        embedding = modules.get(name.removesuffix(".position"))
+        if not isinstance(embedding, StreamEmbedding):
             continue
-        if given[name].numel() != entrance.position.numel():
+        if state_dict[name].numel() != embedding.position.numel():
             raise ValueError(
-                f"MM-LDM checkpoint: {name} is {tuple(given[name].shape)}, expected {tuple(entrance.position.shape)}: it was "
-                "trained on latents of another size, or at another width"
+                f"MM-LDM checkpoint: {name} is {tuple(state_dict[name].shape)}, expected {tuple(embedding.position.shape)}: "
+                "it was trained on latents of another size, or at another width"
             )
-        moved = given.pop(name).reshape(entrance.position.shape) - entrance.position
-        # Rounding of the sines is no training.
-        if float(moved.abs().max()) > 1e-6:
-            place = name.removesuffix("position") + "modality"
-            given[place] = given[place].reshape(moved.shape) + moved
-    missing, surplus = sorted(set(own) - set(given)), sorted(set(given) - set(own))
-    if missing or surplus:
+        offset = state_dict.pop(name).reshape(embedding.position.shape) - embedding.position
+        # Smaller differences are rounding errors of the sines.
+        if float(offset.abs().max()) > 1e-6:
+            key = name.removesuffix("position") + "modality"
+            state_dict[key] = state_dict[key].reshape(offset.shape) + offset
+    missing, unexpected = sorted(set(expected) - set(state_dict)), sorted(set(state_dict) - set(expected))
+    if missing or unexpected:
         raise ValueError(
-            f"MM-LDM checkpoint: {len(missing)} tensors missing ({', '.join(missing[:2]) or 'none'}) and {len(surplus)} surplus "
-            f"({', '.join(surplus[:2]) or 'none'}): it is not whole, or the model's settings are another one's"
+            f"MM-LDM checkpoint: {len(missing)} tensors missing ({', '.join(missing[:2]) or 'none'}) and {len(unexpected)} "
+            f"unexpected ({', '.join(unexpected[:2]) or 'none'}): the file is incomplete, or the settings belong to another model"
         )
-    for name, value in given.items():
-        if value.numel() != own[name].numel():
-            raise ValueError(f"MM-LDM checkpoint: {name} is {tuple(value.shape)}, expected {tuple(own[name].shape)}")
-    # Convolutions of a patch of one are linear layers here: the values are the same.
+    for name, value in state_dict.items():
+        if value.numel() != expected[name].numel():
+            raise ValueError(f"MM-LDM checkpoint: {name} is {tuple(value.shape)}, expected {tuple(expected[name].shape)}")
+    # Convolutions with 1x1 patches are linear layers here, with equal values.
     with torch.no_grad():
-        model.load_state_dict({name: value.reshape(own[name].shape).to(own[name].dtype) for name, value in given.items()})
+        model.load_state_dict(
+            {name: value.reshape(expected[name].shape).to(expected[name].dtype) for name, value in state_dict.items()}
+        )

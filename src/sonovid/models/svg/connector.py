@@ -1,7 +1,7 @@
-"""Connectors: what one stream tells the other, as one vector per step of its time (Sec. III-C2).
+"""Connectors: the context that one stream sends to the other, one vector per time step (Sec. III-C2).
 
-A connector sees a stream's noisy latents beside their last estimate, (x_t, x_0), and gives a context [b c t] that the joins of
-the other stream take in. It is a small encoder of two levels; that of the video also looks along the time.
+A connector encodes the noisy latents of a stream and their last estimate, (x_t, x_0), to a context [b c t] for the fusion modules
+of the other stream. It is a small encoder of two levels. The one for video also has temporal blocks.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Fewer where 32 do not divide the channels, as in small models.
+# Fewer groups if 32 does not divide the channels, as in small models.
 NORM_GROUPS = 32
-# Frames per second that the video connector's positions are counted in, whatever the clip's own rate.
+# Frame rate that the positions of the video connector assume, whatever that of the clip.
 CONNECTOR_FPS = 8
 SHIFTS = 8
 
 
 class ResidualBlock(nn.Module):
-    """Two normalised convolutions with the time embedding added between them, beside a 1x1 convolution; silent at first."""
+    """Two normalised convolutions with the timestep embedding between them, zero-initialised, and a 1x1 convolution as skip."""
 
     def __init__(self, channels: int, out_channels: int, time_width: int):
         super().__init__()
@@ -41,7 +41,7 @@ class ResidualBlock(nn.Module):
 
 
 class ScaleNorm(nn.Module):
-    """Centred and divided by the standard deviation along one axis, then scaled per channel; no offset."""
+    """Standardise along one axis, then scale per channel, without an offset."""
 
     def __init__(self, channels: int, axis: int, channel_axis: int):
         super().__init__()
@@ -51,7 +51,7 @@ class ScaleNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x.float()
         y = y - y.mean(self.axis, keepdim=True)
-        # A floor, not an addend: the released weights were trained with it.
+        # A clamp instead of an added epsilon, as the released weights were trained.
         y = y * y.square().mean(self.axis, keepdim=True).clamp(min=1e-5).rsqrt()
         shape = [1] * x.ndim
         shape[self.channel_axis] = -1
@@ -59,23 +59,27 @@ class ScaleNorm(nn.Module):
 
 
 class DistanceBias(nn.Module):
-    """A bias per head from the distance of two frames, on a logarithmic scale: [heads t t]."""
+    """Attention bias per head from the signed logarithmic distance of two frames: [heads t t]."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.net = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, heads))
 
     def forward(self, num_frames: int, like: Tensor) -> Float[Tensor, "heads t t"]:
-        at = torch.arange(num_frames, device=like.device, dtype=torch.float32)
-        distance = at[:, None] - at[None]
+        index = torch.arange(num_frames, device=like.device, dtype=torch.float32)
+        distance = index[:, None] - index[None]
         distance = distance.sign() * (distance.abs() + 1).log()
         return rearrange(self.net(distance[..., None].to(like.dtype)), "q k heads -> heads q k")
 
 
 class TemporalAttention(nn.Module):
-    """Attention of each pixel along the time, with a bias by distance; silent at first.
+    """Attention of each pixel along time, with a distance bias; zero-initialised.
 
-    norm_over_time: the released form, see `TemporalBlock`.
+    Args:
+        channels: Channels of the input.
+        heads: Attention heads.
+        head_width: Channels of an attention head.
+        norm_over_time: Whether the norm runs over the frames, as in the release, see `TemporalBlock`.
     """
 
     def __init__(self, channels: int, heads: int, head_width: int, *, norm_over_time: bool):
@@ -94,7 +98,7 @@ class TemporalAttention(nn.Module):
 
 
 class ShiftedFeedForward(nn.Module):
-    """A gated layer per position, of whose inner channels the second half comes from the frame before."""
+    """A gated pointwise layer; the second half of its inner channels comes from the previous frame."""
 
     def __init__(self, channels: int, mult: int = 4):
         super().__init__()
@@ -105,17 +109,17 @@ class ShiftedFeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
         value, gate = self.proj_in(x).chunk(2, 1)
-        here, before = (value * F.gelu(gate)).chunk(2, 1)
-        return self.proj_out(self.norm(torch.cat([here, later(before, 1)], 1)))
+        current, delayed = (value * F.gelu(gate)).chunk(2, 1)
+        return self.proj_out(self.norm(torch.cat([current, shift_frames(delayed, 1)], 1)))
 
 
-def later(x: Float[Tensor, "b c t h w"], frames: int) -> Float[Tensor, "b c t h w"]:
-    """Each frame's values moved so many frames on; the first ones are zeros."""
+def shift_frames(x: Float[Tensor, "b c t h w"], frames: int) -> Float[Tensor, "b c t h w"]:
+    """Delay x by `frames` frames, with zeros at the start."""
     return F.pad(x, (0, 0, 0, 0, frames, 0))[:, :, : x.shape[2]] if frames else x
 
 
 class FrameShift(nn.Module):
-    """A convolution of each frame whose eight groups of channels come from 0 ... 7 frames before; silent at first."""
+    """A convolution per frame whose eight channel groups are delayed by 0 ... 7 frames; zero-initialised."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -127,15 +131,18 @@ class FrameShift(nn.Module):
     def forward(self, x: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
         y = self.conv(F.silu(self.norm(rearrange(x, "b c t h w -> (b t) c h w"))))
         y = rearrange(y, "(b t) c h w -> b c t h w", b=len(x))
-        return torch.cat([later(group, i) for i, group in enumerate(y.chunk(SHIFTS, 1))], 1)
+        return torch.cat([shift_frames(group, i) for i, group in enumerate(y.chunk(SHIFTS, 1))], 1)
 
 
 class TemporalBlock(nn.Module):
-    """What lets the video connector look along the time: attention per pixel, a gated layer, a convolution of shifted frames.
+    """Temporal layers of the video connector: attention per pixel, a gated layer, and a convolution with shifted frames.
 
-    as_released: the norm before the attention runs over the frames.
+    Args:
+        channels: Channels of the input.
+        heads: Attention heads.
+        as_released: Whether the norm before the attention runs over the frames.
 
-    Deviation: here it runs over the channels, as a layer norm does. In the released code the axis slipped.
+    Deviation: here that norm runs over the channels, like a layer norm. The axis in the released code is a mistake.
     """
 
     def __init__(self, channels: int, *, heads: int = 8, as_released: bool = False):
@@ -157,10 +164,16 @@ class TemporalBlock(nn.Module):
 
 
 class Connector(nn.Module):
-    """(x_t, x_0) of one stream to the context of the other.
+    """(x_t, x_0) of one stream to the context for the other.
 
-    in_channels: of both latents together. width: M/2 where M is the U-Net's first width. mults: of M, per level. out_channels: of
-    the context. time_width: of the U-Net's time embedding. along_time: with temporal blocks (video).
+    Args:
+        in_channels: Channels of both latents together.
+        base_width: First width M of the U-Net. The first convolution has M/2 channels.
+        mults: Multipliers of M for each level.
+        out_channels: Channels of the context.
+        time_width: Channels of the U-Net's timestep embedding.
+        use_temporal_blocks: Whether to add temporal blocks (video).
+        as_released: See `TemporalBlock`.
     """
 
     def __init__(
@@ -171,7 +184,7 @@ class Connector(nn.Module):
         mults: Sequence[int] = (2, 4),
         out_channels: int = 1280,
         time_width: int,
-        along_time: bool,
+        use_temporal_blocks: bool,
         as_released: bool = False,
     ):
         super().__init__()
@@ -180,20 +193,22 @@ class Connector(nn.Module):
         self.blocks = nn.ModuleList(
             [ResidualBlock(base_width // 2, widths[0], time_width), ResidualBlock(widths[0], widths[1], time_width)]
         )
-        self.temporal = nn.ModuleList(TemporalBlock(w, as_released=as_released) for w in widths if along_time)
+        self.temporal = nn.ModuleList(TemporalBlock(w, as_released=as_released) for w in widths if use_temporal_blocks)
         self.down = nn.Conv2d(widths[0], widths[0], 3, stride=2, padding=1)
         self.norm_out = nn.GroupNorm(gcd(NORM_GROUPS, widths[1]), widths[1])
         self.conv_out = nn.Conv2d(widths[1], out_channels, 3, padding=1)
-        # Deviation: the release begins as torch does. What enters is positive on average, in all channels alike: without their
-        # sum, what is sent begins as what differs from clip to clip and from step to step, and not as one direction that stays.
+        # Deviation: the release uses torch's initial values. The input of this layer is positive on average in all channels.
+        # Without the mean of its rows, the initial context varies between clips and steps instead of being constant.
         with torch.no_grad():
             self.conv_out.weight -= self.conv_out.weight.mean(1, keepdim=True)
             self.conv_out.bias.zero_()  # type: ignore[union-attr]
 
     def forward(self, x: Float[Tensor, "b c t h w"], time: Float[Tensor, "b e"]) -> Float[Tensor, "b d t2"]:
-        """What is sent for each step of the time: the last convolution's mean over all other places of that step.
+        """Context for each time step: the mean of the last convolution over all other axes.
 
-        x: video as [b c t h w], whose frames stay; audio as [b c 1 l f], whose steps are halved.
+        Args:
+            x: Video as [b c t h w], whose frame rate is kept; audio as [b c 1 l f], whose number of steps is halved.
+            time: Timestep embedding.
         """
         b, t = x.shape[0], x.shape[2]
         time = time.repeat_interleave(t, 0)
@@ -215,28 +230,28 @@ class Connector(nn.Module):
 
 
 def mean_of_convolution(conv: nn.Conv2d, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-    """The mean over all places of a 3x3 convolution with a border of zeros, at a ninth of a place's cost for each.
+    """The mean over all positions of a 3x3 convolution with zero padding, at a ninth of the cost of one position per position.
 
-    The mean of a linear map is the map of means: each of the nine weights meets the sum of the places that it sees.
+    The mean of a linear map is the map of means: each of the nine weights is applied to the sum of the positions that it covers.
     """
-    sums = _seen(_seen(x.float(), -1), -2) / (x.shape[2] * x.shape[3])
+    sums = _kernel_sums(_kernel_sums(x.float(), -1), -2) / (x.shape[2] * x.shape[3])
     return F.linear(rearrange(sums, "n c y x -> n (c y x)").to(x.dtype), conv.weight.flatten(1), conv.bias)
 
 
 def mean_of_rows_of_convolution(conv: nn.Conv2d, x: Float[Tensor, "n c l f"]) -> Float[Tensor, "n d l"]:
-    """The same over the last axis alone."""
-    sums = rearrange(_seen(x.float(), -1) / x.shape[3], "n c l x -> n (c x) l").to(x.dtype)
+    """As `mean_of_convolution`, over the last axis only."""
+    sums = rearrange(_kernel_sums(x.float(), -1) / x.shape[3], "n c l x -> n (c x) l").to(x.dtype)
     return F.conv1d(sums, rearrange(conv.weight, "d c y x -> d (c x) y"), conv.bias, padding=1)
 
 
-def _seen(x: Tensor, axis: int) -> Tensor:
-    """Sums along an axis of what each of three weights sees there: all but the last, all, all but the first."""
-    every = x.sum(axis)
-    return torch.stack([every - x.select(axis, -1), every, every - x.select(axis, 0)], axis)
+def _kernel_sums(x: Tensor, axis: int) -> Tensor:
+    """Sums along an axis over what each of three kernel weights covers: all but the last, all, all but the first."""
+    total = x.sum(axis)
+    return torch.stack([total - x.select(axis, -1), total, total - x.select(axis, 0)], axis)
 
 
-class WithoutTypical(nn.Module):
-    """What is sent, less what clips send on average: of the batch in training, kept as a running mean for later."""
+class RunningCentring(nn.Module):
+    """Subtract the mean over clips: that of the batch in training, and a running mean in evaluation."""
 
     typical: Tensor
 
@@ -254,15 +269,16 @@ class WithoutTypical(nn.Module):
         return sent - mean[:, None]
 
 
-def context_over_time(
-    sent: Float[Tensor, "b c t"], *, as_released: bool = False, centred: bool = False
-) -> Float[Tensor, "b c t"]:
-    """What is sent, of unit length: the context of CMC-PE.
+def temporal_context(sent: Float[Tensor, "b c t"], *, as_released: bool = False, centred: bool = False) -> Float[Tensor, "b c t"]:
+    """The context of CMC-PE: connector outputs of unit length.
 
-    as_released: each channel is divided by its length along the time. centred: without its mean over the clip's time.
+    Args:
+        sent: Output of a connector.
+        as_released: Whether to normalise each channel along time instead.
+        centred: Whether to subtract the mean over the clip's time first.
 
-    Deviation: here each moment is divided by its length along the channels, so that one moment does not tell how loud the others
-    are. In the released code the axis slipped.
+    Deviation: here each time step is normalised along the channels, so that it carries no information about the level of the
+    others. The axis in the released code is a mistake.
     """
     context = sent.float()
     if centred:
@@ -270,7 +286,7 @@ def context_over_time(
     return (context / context.norm(dim=2 if as_released else 1, keepdim=True).clamp(min=1e-12)).to(sent.dtype)
 
 
-def context_of_clip(sent: Float[Tensor, "b c t"]) -> Float[Tensor, "b c 1"]:
-    """One vector of unit length for the whole clip: the context of cross-attention (after CoDi)."""
+def clip_context(sent: Float[Tensor, "b c t"]) -> Float[Tensor, "b c 1"]:
+    """The context of cross-attention (after CoDi): one vector of unit length for the whole clip."""
     context = sent.float().mean(2, keepdim=True)
     return (context / context.norm(dim=1, keepdim=True).clamp(min=1e-12)).to(sent.dtype)

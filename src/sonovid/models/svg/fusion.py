@@ -1,6 +1,7 @@
-"""Joins: the modules set into the frozen U-Nets, where one stream takes in the other's context (Sec. III-C, Figs. 1 and 3).
+"""Fusion modules: inserted into the frozen U-Nets, they add the context of the other stream (Sec. III-C, Figs. 1 and 3).
 
-Hidden states come as [b c t s]: time, and all other places of that time (pixels of a frame, mel places of a step).
+Hidden states have the shape [b c t s]: time steps, and the positions within each step (pixels of a frame, mel positions of an
+audio step).
 """
 
 import torch
@@ -16,22 +17,23 @@ NORM_GROUPS = 32
 
 
 class ContextAttention(nn.Module):
-    """Self-attention after the context was added as if it were a positional encoding: hence CMC-PE (Sec. III-C2, Fig. 3b)."""
+    """Self-attention after the context is added like a positional encoding, hence CMC-PE (Sec. III-C2, Fig. 3b)."""
 
     def __init__(self, channels: int, context_channels: int, head_width: int):
         super().__init__()
         self.to_context = FeedForward(context_channels, channels, activation_fn="geglu")
         self.context_norm = nn.GroupNorm(NORM_GROUPS, channels, eps=1e-6)
         self.attention = Attention(channels, heads=channels // head_width, dim_head=head_width)
-        heard = [layer for layer in self.to_context.modules() if isinstance(layer, nn.Linear)]
+        layers = [layer for layer in self.to_context.modules() if isinstance(layer, nn.Linear)]
         with torch.no_grad():
-            # Deviation: the release begins as torch does. A context has unit length, not unit variance: biases would drown it.
-            heard[0].weight *= context_channels**0.5
-            for layer in heard:
+            # Deviation: the release uses torch's initial values. A context has unit length, not unit variance: biases would
+            # dominate it.
+            layers[0].weight *= context_channels**0.5
+            for layer in layers:
                 layer.bias.zero_()
 
     def forward(self, x: Tensor, context: Float[Tensor, "b d t2"], num_steps: int, within_steps: bool) -> Tensor:
-        """x: [(b t) s c] where it attends within steps, [b (t s) c] where it attends everywhere."""
+        """`x` is [(b t) s c] for attention within steps, and [b (t s) c] for attention over all of them."""
         encoding = self.context_norm(rearrange(self.to_context(rearrange(context, "b d t -> b t d")), "b t c -> b c t"))
         encoding = rearrange(F.interpolate(encoding, size=num_steps, mode="nearest"), "b c t -> b t 1 c")
         if within_steps:
@@ -41,12 +43,16 @@ class ContextAttention(nn.Module):
         return self.attention(x)
 
 
-class CMCPE(nn.Module):
-    """Cross-modal conditioning as positional encoding: attention with the context, attention without, a gated layer.
+class CMCPEBlock(nn.Module):
+    """Cross-modal conditioning as positional encoding: attention with the context, self-attention, a gated feed-forward layer.
 
-    as_released: the norms overwrite the stream, so that residuals carry normalised values.
+    Args:
+        channels: Channels of the hidden states.
+        context_channels: Channels of the context.
+        head_width: Channels of an attention head.
+        as_released: Whether the norms overwrite the residual stream, so that it carries normalised values.
 
-    Deviation: here they do not, as in any pre-norm block; the overwriting stands in the released code only.
+    Deviation: here they do not, as in any pre-norm block. Only the released code overwrites the stream.
     """
 
     def __init__(self, channels: int, context_channels: int, head_width: int, *, as_released: bool = False):
@@ -68,9 +74,9 @@ class CMCPE(nn.Module):
 
 
 class CrossAttention(BasicTransformerBlock):
-    """The baseline, after CoDi: a transformer block that attends to one vector of the whole other clip.
+    """The baseline after CoDi: a transformer block with cross-attention to one vector of the whole other clip.
 
-    With one key the attention to it is a constant: it adds the same to all places.
+    With a single key, the result of the attention is constant: it adds the same vector at all positions.
     """
 
     def __init__(self, channels: int, context_channels: int, head_width: int):
@@ -84,38 +90,43 @@ class CrossAttention(BasicTransformerBlock):
 
 
 class SequenceCrossAttention(CrossAttention):
-    """Cross-attention over the other clip's contexts in their order, a vector for each step of its time (Sec. III-C1).
+    """Cross-attention to the sequence of contexts of the other clip, one vector per time step (Sec. III-C1).
 
-    The paper names it, after TempoTokens, as the extension of one vector, and doubts that it ties moments together; it gives no
-    details. Here both sides carry the time within the clip, as sines and cosines, so that a place can find its own moment.
+    The paper names it, after TempoTokens, as the extension of the single vector, doubts that it aligns the streams in time, and
+    gives no details. Here both sides carry sinusoidal positions within the clip, so that a query can find its own time.
     """
 
     def forward(self, x: Tensor, context: Float[Tensor, "b d t2"], num_steps: int, within_steps: bool) -> Tensor:
-        b, width, moments = context.shape
-        # Contexts have unit length, and so have their positions.
-        where = moments_in_clip(moments, width, context) * (2 / width) ** 0.5
-        here = moments_in_clip(num_steps, x.shape[-1], x)
-        x = x + (here.repeat(b, 1)[:, None] if within_steps else here.repeat_interleave(x.shape[1] // num_steps, 0)[None])
-        return super().forward(x, context + where.T, num_steps, within_steps)
+        b, width, num_contexts = context.shape
+        # Contexts have unit length, and so do their position encodings.
+        key_positions = clip_position_encoding(num_contexts, width, context) * (2 / width) ** 0.5
+        query_positions = clip_position_encoding(num_steps, x.shape[-1], x)
+        if within_steps:
+            x = x + query_positions.repeat(b, 1)[:, None]
+        else:
+            x = x + query_positions.repeat_interleave(x.shape[1] // num_steps, 0)[None]
+        return super().forward(x, context + key_positions.T, num_steps, within_steps)
 
 
-def moments_in_clip(steps: int, width: int, like: Tensor) -> Float[Tensor, "t d"]:
-    """Sines and cosines of the middle of each of so many steps of a clip, whatever their number."""
-    middles = (torch.arange(steps, device=like.device, dtype=torch.float32) + 0.5) / steps
-    return get_timestep_embedding(middles, width, scale=1000).to(like.dtype)
+def clip_position_encoding(steps: int, width: int, like: Tensor) -> Float[Tensor, "t d"]:
+    """Sines and cosines of the centre of each of `steps` equal steps of a clip, independent of their number."""
+    centres = (torch.arange(steps, device=like.device, dtype=torch.float32) + 0.5) / steps
+    return get_timestep_embedding(centres, width, scale=1000).to(like.dtype)
 
 
-class Join(nn.Module):
-    """Norm, projection, block, projection, added to what came in; silent at first, so that the U-Net is the one it was.
+class FusionModule(nn.Module):
+    """Norm, projection, block, projection, added to the input. Zero-initialised, so that the U-Net is unchanged at first.
 
-    within_steps: attention is within each step of time (the frames of a video, whose motion layers mix them in time), and not
-    over all of them (audio).
+    Args:
+        channels: Channels of the hidden states.
+        block: `CMCPEBlock`, `CrossAttention` or `SequenceCrossAttention`.
+        within_steps: Whether to attend within each time step (video, whose motion layers mix frames) or over all of them (audio).
     """
 
     def __init__(self, channels: int, block: nn.Module, *, within_steps: bool):
         super().__init__()
         self.within_steps = within_steps
-        # CMC-PE's statistics are those of the clip, cross-attention's those of what is attended over.
+        # CMC-PE normalises over the clip, cross-attention over the positions that it attends to.
         self.norm_by_step = within_steps and isinstance(block, CrossAttention)
         self.norm = nn.GroupNorm(NORM_GROUPS, channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, channels)

@@ -1,4 +1,4 @@
-"""The authors' trained checkpoint in this package's names: U-Nets as they are, connectors and joins renamed."""
+"""Conversion of the authors' released checkpoint: U-Nets unchanged, connectors and fusion modules renamed."""
 
 import re
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from sonovid.core.av import AV
-from sonovid.models.svg.model import SVG, Variant, plain
+from sonovid.models.svg.model import SVG, Variant, plain_config
 
-# Released name to ours, in the order in which they are tried; each is applied to the beginning of what is left of a name.
-JOIN = (
+# Released prefixes to those of this package, in the order in which they are tried.
+FUSION_MODULE = (
     (r"transformer_blocks\.0\.attn_c\.norm\.", "block.context_attention.context_norm."),
     (r"transformer_blocks\.0\.attn_c\.proj_c\.", "block.context_attention.to_context."),
     (r"transformer_blocks\.0\.attn_c\.", "block.context_attention.attention."),
@@ -41,60 +41,68 @@ TEMPORAL = (
 ENDS = {"0.0.": "conv_in.", "2.0.op.": "down.", "4.0.": "norm_out.", "4.2.": "conv_out."}
 
 
-def _renamed(name: str, table: tuple[tuple[str, str], ...]) -> str:
-    for pattern, ours in table:
+def _replace_prefix(name: str, table: tuple[tuple[str, str], ...]) -> str:
+    for pattern, replacement in table:
         if re.match(pattern, name):
-            return re.sub(pattern, ours, name, count=1)
+            return re.sub(pattern, replacement, name, count=1)
     return name
 
 
-def our_name(name: str, variant: Variant) -> str:
-    """Our name of a tensor of the released `unet_svg`, whose blocks use some names alike in both variants.
+def convert_key(name: str, variant: Variant) -> str:
+    """Convert the name of a tensor of the released `unet_svg` to the name in this package.
+
+    Args:
+        name: Released name.
+        variant: Variant of the model; some released names mean different tensors in the two variants.
 
     Raises:
-        ValueError: no name of one.
+        ValueError: The name is not one of a released checkpoint.
     """
     if found := re.fullmatch(r"connector_in_(video|audio)\.([01])\.(\d+)\.0\.(.+)", name):
-        stream, way, index, rest = found.groups()
-        inner = _renamed(rest, JOIN)
+        stream, direction, index, rest = found.groups()
+        inner = _replace_prefix(rest, FUSION_MODULE)
         if variant == "cmc_pe" and inner.startswith("block."):
-            inner = "block." + _renamed(inner.removeprefix("block."), CMC_PE)
-        return f"joins.{stream}.{('down', 'up')[int(way)]}_{index}.{inner}"
+            inner = "block." + _replace_prefix(inner.removeprefix("block."), CMC_PE)
+        return f"joins.{stream}.{('down', 'up')[int(direction)]}_{index}.{inner}"
     if found := re.fullmatch(r"connector_out_(video|audio)\.(.+)", name):
         stream, rest = found.groups()
-        for theirs, ours in ENDS.items():
-            if rest.startswith(theirs):
-                return f"connectors.{stream}.{ours}{rest.removeprefix(theirs)}"
+        for prefix, replacement in ENDS.items():
+            if rest.startswith(prefix):
+                return f"connectors.{stream}.{replacement}{rest.removeprefix(prefix)}"
         if found := re.fullmatch(r"([13])\.0\.(?:([01])\.)?(.+)", rest):
             level, part, inner = found.groups()
             if part == "1":
-                return f"connectors.{stream}.temporal.{int(level) // 2}.{_renamed(inner, TEMPORAL)}"
-            return f"connectors.{stream}.blocks.{int(level) // 2}.{_renamed(inner, RESIDUAL)}"
+                return f"connectors.{stream}.temporal.{int(level) // 2}.{_replace_prefix(inner, TEMPORAL)}"
+            return f"connectors.{stream}.blocks.{int(level) // 2}.{_replace_prefix(inner, RESIDUAL)}"
     raise ValueError(f"{name}: no tensor of a released SVG checkpoint")
 
 
 def settings(svg: Mapping[str, Any], bases: AV) -> dict[str, Any]:
-    """Arguments of `SVG` from the released `unet_svg/config.json` and the configurations of both U-Nets.
+    """Arguments of `SVG` from the released `unet_svg/config.json` and the configs of both U-Nets.
+
+    Args:
+        svg: The released config.
+        bases: Configs of both U-Nets.
 
     Raises:
-        ValueError: a checkpoint of a form that the authors did not release.
+        ValueError: The config describes a form that the authors did not release.
     """
     own = AV(svg["connector_video_config"], svg["connector_audio_config"])
     for name, value in (("connector_out_input", "x_pred"), ("num_blocks_connector", [1, 1])):
         if list_or(own.video.get(name, value)) != value:
-            raise ValueError(f"SVG checkpoint: {name}={own.video[name]!r}; only {value!r} is known")
+            raise ValueError(f"SVG checkpoint: {name}={own.video[name]!r}; only {value!r} is supported")
     for name, one, config in zip(AV._fields, own, bases, strict=True):
         blocks = len(config["block_out_channels"])
         sites = list(one.get("with_connector", [False, False, True, True]))
         if sites != [False] * (blocks - 2) + [True, True]:
-            raise ValueError(f"SVG checkpoint: {name} joins at blocks {sites}; expected at the last two of {blocks}")
+            raise ValueError(f"SVG checkpoint: {name} fusion modules at blocks {sites}; expected at the last two of {blocks}")
     variants = {"additive": "cmc_pe", "attn": "cross_attention"}
     if own.video["connector_in_type"] not in variants:
         raise ValueError(f"SVG checkpoint: connector_in_type={own.video['connector_in_type']!r}; expected {sorted(variants)}")
     heads = AV(*(config.get("attention_head_dim") or 8 for config in (svg["unet_video_config"], svg["unet_audio_config"])))
     return {
-        "video": {key: value for key, value in plain(bases.video).items() if key != "attention_head_dim"},
-        "audio": plain(bases.audio),
+        "video": {key: value for key, value in plain_config(bases.video).items() if key != "attention_head_dim"},
+        "audio": plain_config(bases.audio),
         "variant": variants[own.video["connector_in_type"]],
         "context_channels": own.video["connector_channel"],
         "mults": tuple(own.video.get("channel_mult_connector", (2, 4))),
@@ -104,29 +112,36 @@ def settings(svg: Mapping[str, Any], bases: AV) -> dict[str, Any]:
 
 
 def list_or(value: Any) -> Any:
-    """Tuples as lists, as JSON has them."""
+    """Tuples as lists, as in JSON."""
     return list(value) if isinstance(value, tuple) else value
 
 
-def load(model: SVG, joined: Mapping[str, Tensor], bases: AV) -> None:
-    """Fill `model` with the tensors of a released checkpoint: `unet_svg` and, as an AV, both U-Nets.
+def load_weights(model: SVG, joined: Mapping[str, Tensor], bases: AV) -> None:
+    """Load the tensors of a released checkpoint into `model`.
+
+    Args:
+        model: The model.
+        joined: State dict of `unet_svg`.
+        bases: State dicts of both U-Nets.
 
     Raises:
-        ValueError: a tensor is missing, surplus or of another shape.
+        ValueError: A tensor is missing, unexpected or of another shape.
     """
-    given = {our_name(name, model.config.variant): value for name, value in joined.items()}
+    state_dict = {convert_key(name, model.config.variant): value for name, value in joined.items()}
     for name, tensors in zip(AV._fields, bases, strict=True):
-        given |= {f"unets.{name}.{key}": value for key, value in tensors.items()}
+        state_dict |= {f"unets.{name}.{key}": value for key, value in tensors.items()}
     own = model.state_dict()
-    wanted = {key for key in own if not key.startswith("null_")}
-    missing, surplus = sorted(wanted - set(given)), sorted(set(given) - wanted)
-    if missing or surplus:
+    expected = {key for key in own if not key.startswith("null_")}
+    missing, unexpected = sorted(expected - set(state_dict)), sorted(set(state_dict) - expected)
+    if missing or unexpected:
         raise ValueError(
-            f"SVG checkpoint: {len(missing)} tensors missing ({', '.join(missing[:2]) or 'none'}) and {len(surplus)} surplus "
-            f"({', '.join(surplus[:2]) or 'none'}): it is not whole, or its config.json belongs to another one"
+            f"SVG checkpoint: {len(missing)} tensors missing ({', '.join(missing[:2]) or 'none'}) and {len(unexpected)} "
+            f"unexpected ({', '.join(unexpected[:2]) or 'none'}): the file is incomplete, or config.json is another model's"
         )
-    for key, value in given.items():
+    for key, value in state_dict.items():
         if value.numel() != own[key].numel():
             raise ValueError(f"SVG checkpoint: {key} is {tuple(value.shape)}, expected {tuple(own[key].shape)}")
-    # 1x1 convolutions are linear layers here, and scales have no axes of length one: the values are the same.
-    model.load_state_dict({key: value.reshape(own[key].shape).to(own[key].dtype) for key, value in given.items()}, strict=False)
+    # 1x1 convolutions are linear layers here, and scales have no axes of length one; the values are equal.
+    model.load_state_dict(
+        {key: value.reshape(own[key].shape).to(own[key].dtype) for key, value in state_dict.items()}, strict=False
+    )

@@ -1,4 +1,4 @@
-"""Transformer blocks over a grid of tokens [b t s d]: t steps in time, s tokens within each step (STDiT3, Open-Sora 1.2)."""
+"""Transformer blocks over a grid of tokens [b t s d]: t time steps with s tokens each (STDiT3, Open-Sora 1.2)."""
 
 import math
 from typing import NamedTuple
@@ -9,31 +9,31 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
-class Rotary(NamedTuple):
-    """Cosines and sines of the rotation of every position, each [t e], the second with the sign that `rotate` needs."""
+class RotaryEmbedding(NamedTuple):
+    """Cosines and sines of the rotation of each position, each [t e]. The sines have the signs that `apply_rotary` needs."""
 
     cos: Tensor
     sin: Tensor
 
 
-def rotary(num_positions: int, head_width: int, like: Tensor, theta: float = 1e4) -> Rotary:
+def rotary_embedding(num_positions: int, head_width: int, like: Tensor, theta: float = 1e4) -> RotaryEmbedding:
     """Rotary position embedding for positions 0, 1, ... (Su et al. 2021, eq. 34), on the device and in the dtype of `like`.
 
-    Angles are computed in float32 whatever the dtype: in bfloat16 neighbouring positions would coincide above 256.
+    Angles are computed in float32 in any case: in bfloat16, neighbouring positions above 256 would coincide.
     """
     frequency = theta ** (-torch.arange(0, head_width, 2, device=like.device, dtype=torch.float32) / head_width)
     angle = torch.arange(num_positions, device=like.device, dtype=torch.float32)[:, None] * frequency
     cos, sin = angle.cos(), angle.sin()
-    return Rotary(torch.cat([cos, cos], -1).to(like.dtype), torch.cat([-sin, sin], -1).to(like.dtype))
+    return RotaryEmbedding(torch.cat([cos, cos], -1).to(like.dtype), torch.cat([-sin, sin], -1).to(like.dtype))
 
 
-def rotate(x: Float[Tensor, "*n t e"], rope: Rotary) -> Float[Tensor, "*n t e"]:
-    """x turned by its position: channel i pairs with channel i + e/2."""
+def apply_rotary(x: Float[Tensor, "*n t e"], rope: RotaryEmbedding) -> Float[Tensor, "*n t e"]:
+    """Rotate x by its position. Channel i is paired with channel i + e/2."""
     swapped = torch.cat(x.chunk(2, dim=-1)[::-1], dim=-1)
     return torch.addcmul(x * rope.cos, swapped, rope.sin)
 
 
-def sincos(coordinates: Float[Tensor, "n"], width: int, theta: float = 1e4) -> Float[Tensor, "n d"]:
+def sincos_1d(coordinates: Float[Tensor, "n"], width: int, theta: float = 1e4) -> Float[Tensor, "n d"]:
     """Sines, then cosines, of each coordinate at width/2 frequencies from 1 to nearly 1/theta."""
     half = width // 2
     frequency = theta ** (-torch.arange(half, device=coordinates.device, dtype=torch.float32) / half)
@@ -42,14 +42,14 @@ def sincos(coordinates: Float[Tensor, "n"], width: int, theta: float = 1e4) -> F
 
 
 def sincos_2d(rows: Float[Tensor, "h"], columns: Float[Tensor, "w"], width: int) -> Float[Tensor, "h w d"]:
-    """Positions of a grid: the first half of the channels tells the column, the second the row."""
-    across = sincos(columns, width // 2)[None].expand(len(rows), -1, -1)
-    down = sincos(rows, width // 2)[:, None].expand(-1, len(columns), -1)
+    """Position embedding of a grid: the first half of the channels encodes the column, the second half the row."""
+    across = sincos_1d(columns, width // 2)[None].expand(len(rows), -1, -1)
+    down = sincos_1d(rows, width // 2)[:, None].expand(-1, len(columns), -1)
     return torch.cat([across, down], dim=-1)
 
 
 class ScalarEmbedding(nn.Module):
-    """A number (a time, a frame rate) as a vector: sinusoids of 256 channels, then two linear maps with SiLU between."""
+    """Embedding of a number (a timestep, a frame rate): sinusoids of 256 channels, then two linear layers with SiLU between."""
 
     def __init__(self, width: int, channels: int = 256):
         super().__init__()
@@ -69,7 +69,7 @@ class ScalarEmbedding(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over one axis of the grid, with queries and keys normalised per head (QK-RMSNorm), then turned."""
+    """Self-attention over one axis of the grid, with queries and keys normalised per head (QK-RMSNorm), then rotated."""
 
     def __init__(self, width: int, heads: int, *, temporal: bool):
         super().__init__()
@@ -79,24 +79,24 @@ class Attention(nn.Module):
         self.key_norm = nn.Parameter(torch.ones(width // heads))
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Float[Tensor, "b t s d"], rope: Rotary | None) -> Float[Tensor, "b t s d"]:
+    def forward(self, x: Float[Tensor, "b t s d"], rope: RotaryEmbedding | None) -> Float[Tensor, "b t s d"]:
         b, t, s, d = x.shape
         qkv = self.qkv(x).view(b, t, s, 3, self.heads, d // self.heads)
-        # The axis that attends comes last but one; the other joins the batch.
+        # The attended axis becomes the second to last; the other one is merged with the batch.
         q, k, v = qkv.permute((3, 0, 2, 4, 1, 5) if self.temporal else (3, 0, 1, 4, 2, 5)).flatten(1, 2).unbind(0)
         q, k = rms_norm(q, self.query_norm), rms_norm(k, self.key_norm)
         if rope is not None:
-            q, k = rotate(q, rope), rotate(k, rope)
+            q, k = apply_rotary(q, rope), apply_rotary(k, rope)
         y = attend(q, k, v).transpose(1, 2)
         y = y.reshape(b, s, t, d).transpose(1, 2) if self.temporal else y.reshape(b, t, s, d)
         return self.out(y)
 
 
 def rms_norm(x: Float[Tensor, "*n e"], weight: Float[Tensor, "e"], eps: float = 1e-6) -> Float[Tensor, "*n e"]:
-    """x over its root mean square, times the weight."""
+    """x divided by its root mean square, times the weight."""
     if x.is_cuda:
         return F.rms_norm(x, (x.shape[-1],), weight.to(x.dtype), eps)
-    # Elsewhere torch's own is not one kernel but nine, all of them in float32: three times the time in bfloat16.
+    # On other devices torch uses nine kernels in float32, which take three times as long in bfloat16.
     return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + eps) * weight.to(x.dtype)
 
 
@@ -106,9 +106,9 @@ def attend(
     v: Float[Tensor, "n h k e"],
     mask: Bool[Tensor, "n 1 1 k"] | None = None,
 ) -> Float[Tensor, "n h q e"]:
-    """Attention of queries to keys, where the mask is True."""
+    """Attention of queries to the keys where the mask is True."""
     if q.device.type == "cpu" and k.shape[-2] <= 64:
-        # The fused kernel for CPUs is made for long rows; on many short ones it takes five to nine times as long as this.
+        # The fused CPU kernel is optimised for long sequences. On many short ones it takes five to nine times as long as this.
         logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
         if mask is not None:
             logits = logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
@@ -117,7 +117,7 @@ def attend(
 
 
 class CrossAttention(nn.Module):
-    """Every token of the grid looks at the words of its sample."""
+    """Cross-attention of every token of the grid to the text embeddings of its sample."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -138,10 +138,15 @@ class CrossAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """One STDiT3 block: attention, words, MLP; a temporal one attends over t, a spatial one over s.
+    """An STDiT3 block: self-attention, text cross-attention, MLP. A temporal block attends over t, a spatial one over s.
 
-    The modulation of the two gated branches is the shared one plus the block's own 6 x d table (adaLN-single, PixArt-alpha
-    section 2.3). The words are neither normalised before nor gated after.
+    The modulation of self-attention and MLP is the shared one plus the block's own 6 x d table (adaLN-single, PixArt-alpha,
+    section 2.3). Cross-attention has neither a norm before nor a gate after it.
+
+    Args:
+        width: Channels of the tokens.
+        heads: Attention heads.
+        temporal: Whether to attend over t.
     """
 
     def __init__(self, width: int, heads: int, *, temporal: bool):
@@ -158,10 +163,10 @@ class Block(nn.Module):
         nn.init.zeros_(self.cross.out.weight)
         nn.init.zeros_(self.cross.out.bias)
         if temporal:
-            self.silence()
+            self.zero_init()
 
-    def silence(self) -> None:
-        """Zeroes what the block adds, so that a network starts as one without it."""
+    def zero_init(self) -> None:
+        """Set the output layers to zero, so that the block is the identity."""
         for linear in (self.attention.out, self.cross.out, self.mlp_out):
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
@@ -172,11 +177,11 @@ class Block(nn.Module):
         modulation: Float[Tensor, "b g s six_d"],
         text: Float[Tensor, "b k d"],
         mask: Bool[Tensor, "b k"],
-        rope: Rotary | None = None,
+        rope: RotaryEmbedding | None = None,
     ) -> Float[Tensor, "b t s d"]:
-        """x and the block's word on it. modulation: per token, for all steps (g = 1) or for each (g = t)."""
-        both = modulation + self.table.flatten().to(modulation.dtype)
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = both.chunk(6, dim=-1)
+        """`modulation` is per token, for all time steps (g = 1) or for each (g = t)."""
+        combined = modulation + self.table.flatten().to(modulation.dtype)
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = combined.chunk(6, dim=-1)
         x = torch.addcmul(x, gate_a, self.attention(modulate(x, shift_a, scale_a), rope))
         x = x + self.cross(x, text, mask)
         hidden = gelu(self.mlp_in(modulate(x, shift_m, scale_m)))
@@ -184,13 +189,13 @@ class Block(nn.Module):
 
 
 def gelu(x: Tensor) -> Tensor:
-    """GELU by its tanh approximation."""
+    """GELU with the tanh approximation."""
     if x.dtype == torch.bfloat16 and x.device.type == "cpu":
-        # The exact one takes a third of the time there, and the two differ by less (5e-4) than a bfloat16 near one can tell.
+        # On CPUs the exact GELU takes a third of the time. The difference, 5e-4, is below the bfloat16 resolution near one.
         return F.gelu(x)
     return F.gelu(x, approximate="tanh")
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """The normalised x (no affine, eps 1e-6), scaled by 1 + scale and shifted (DiT, section 3.2)."""
+    """Layer norm without affine (eps 1e-6), scaled by 1 + scale and shifted (DiT, section 3.2)."""
     return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), 1 + scale)

@@ -1,6 +1,6 @@
 """UniForm: one diffusion transformer over the tokens of both streams (Zhao et al. 2025, section 3.2, figure 2).
 
-Docs: docs/uniform.md names the function for each equation and lists where we part from the paper.
+Docs: docs/uniform.md names the function for each equation and lists where this code deviates from the paper.
 """
 
 import math
@@ -12,31 +12,37 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from sonovid.core import renamed
 from sonovid.core.av import AV
 from sonovid.core.condition import Condition
 from sonovid.core.model import Model, register_to_config
 from sonovid.models.base import Output
-from sonovid.models.uniform.blocks import Block, ScalarEmbedding, modulate, rotary
-from sonovid.models.uniform.layouts import Columns, Layout, Sizes, Tokens
+from sonovid.models.uniform.blocks import Block, ScalarEmbedding, modulate, rotary_embedding
+from sonovid.models.uniform.layouts import ColumnsLayout, Layout, LayoutSizes, TokensLayout
 
-LAYOUTS: dict[str, type[Layout]] = {"columns": Columns, "tokens": Tokens}
+LAYOUTS: dict[str, type[Layout]] = {"columns": ColumnsLayout, "tokens": TokensLayout}
 
-# Times in [0, 1] are embedded as steps of a thousand, as the networks whose weights can be taken over were trained.
+# Timesteps in [0, 1] are embedded as those of a 1000-step schedule, like those of the networks whose weights can be loaded.
 TIME_SCALE = 1000.0
 
 
 class UniForm(Model):
-    """A transformer of `depth` pairs of a spatial and a temporal block over the tokens of both streams, the words and the task.
+    """A transformer of `depth` pairs of a spatial and a temporal block over the tokens of both streams, given text and task.
 
     Args:
-        layout: "columns", the paper's concatenation, or "tokens", a patch embedder for each stream.
-        depth: pairs of blocks. width, heads: of each block; width / heads must be even.
+        layout: "columns": the concatenation of the paper. "tokens": one patch embedding per stream.
+        depth: Pairs of blocks.
+        width: Channels of the tokens; `width` / `heads` must be even.
+        heads: Attention heads.
         patch_size: (frames, rows, columns) of one video token.
-        video: (channels, rows, columns) of the video latents the model is made for.
-        audio: (channels, bins, steps for each latent frame) of the audio latents.
-        text_width: channels of the embedded words.
-        learn_variance: whether a variance is predicted beside (Nichol & Dhariwal 2021, eq. 15).
-        fps: frames per second of the clips where `forward` is not told otherwise.
+        video: (channels, rows, columns) of the video latents.
+        audio: (channels, bins, steps per latent frame) of the audio latents.
+        text_width: Channels of the text embeddings.
+        learn_variance: Whether a variance is predicted too (Nichol & Dhariwal 2021, eq. 15).
+        fps: Frame rate of clips for which `forward` gets none.
+
+    Raises:
+        ValueError: The layout is unknown, or `width` does not fit `heads`.
     """
 
     _supports_gradient_checkpointing = True
@@ -62,7 +68,7 @@ class UniForm(Model):
             raise ValueError(
                 f"UniForm: width {width} with {heads} heads; expected a multiple of 4 and an even width for each head"
             )
-        self.grid: Layout = LAYOUTS[layout](Sizes(patch_size, video, audio), width, 2 if learn_variance else 1)
+        self.grid: Layout = LAYOUTS[layout](LayoutSizes(patch_size, video, audio), width, 2 if learn_variance else 1)
         self.time = ScalarEmbedding(width)
         self.rate = ScalarEmbedding(width)
         self.modulation = nn.Linear(width, 6 * width)
@@ -72,12 +78,12 @@ class UniForm(Model):
         self.temporal = nn.ModuleList(Block(width, heads, temporal=True) for _ in range(depth))
         self.final_table = nn.Parameter(torch.randn(2, width) / math.sqrt(width))
         self.gradient_checkpointing = False
-        self._start()
+        self._init_weights()
 
-    def _start(self) -> None:
-        """The starting values that are not the modules' own: small modulations, no rate, a silent output.
+    def _init_weights(self) -> None:
+        """Initial values beyond those of the modules: small modulations, no frame rate, an output of zero.
 
-        Deviation: STDiT3's output starts by Xavier's rule; from zero, as in DiT, the first steps are not spent on unlearning it.
+        Deviation: STDiT3 initialises the output by Xavier. From zero, as in DiT, the first steps are not spent on unlearning it.
         """
         for linear in (self.modulation, self.text_in, self.text_out):
             nn.init.normal_(linear.weight, std=0.02)
@@ -96,56 +102,60 @@ class UniForm(Model):
         previous: AV | None = None,
         fps: float | None = None,
     ) -> Output:
-        """The prediction for a noisy pair, in the dtype it came in.
+        """Predict for a noisy pair, in the dtype of `x`.
 
-        x: video [b c t h w], audio [b c l f] with l = steps * t. Clips may be longer than those trained on. t: times in [0, 1],
-        zero is clean; each [b], or per latent frame, video [b t] and audio [b l]; what falls into one step of the grid is
-        averaged. A given stream enters clean and with its time zero. condition: None is joint generation without text.
-        previous: not used. fps: frames per second, where they are not the model's own.
-
-        Deviation: equations 1 and 2 write a given stream noisy; whoever wants it so gives it so, with its time.
+        Args:
+            x: Noisy latents, video [b c t h w] and audio [b c l f] with l = steps * t. Clips may be longer than in training. A
+                conditioning stream enters clean, at timestep 0.
+            t: Timesteps in [0, 1], where 0 is clean: per sample [b], or per latent frame, video [b t] and audio [b l]. Timesteps
+                within one grid step are averaged.
+            condition: None: joint generation without text.
+            previous: Not used.
+            fps: Frame rate, if it differs from the model's.
 
         Raises:
-            ValueError: the streams cannot be fused with each other or do not fit the model.
+            ValueError: The streams cannot be fused or do not fit the model.
+
+        Deviation: equations 1 and 2 write a conditioning stream noisy. To do so, pass it noisy with its timestep.
         """
         self.grid.check(x)
-        # Everything but the parameters follows this dtype; under autocast the patch embedder decides it.
+        # All activations follow this dtype; under autocast the patch embedding decides it.
         weights = self.modulation.weight
-        # The device is the input's: weights that are offloaded lie elsewhere until their layer runs.
+        # Use the device of the input: offloaded weights are elsewhere until their layer runs.
         tokens = self.grid(x.map(lambda z: z.to(weights.dtype)), task_ids(condition, len(x.video), x.video.device))
         b, steps, num_tokens, width = tokens.shape
         times = self.embed_times(t, steps, fps)
         shared = self.modulation(F.silu(times)).to(tokens.dtype)
-        shared = per_token(shared, self.grid.lead, num_tokens)
+        shared = expand_to_tokens(shared, self.grid.num_leading_tokens, num_tokens)
         text, mask = self.embed_text(condition, b, tokens)
-        rope = rotary(steps, width // self.config.heads, tokens)
+        rope = rotary_embedding(steps, width // self.config.heads, tokens)
         for spatial, temporal in zip(self.spatial, self.temporal, strict=True):
-            tokens = self._through(spatial, tokens, shared, text, mask)
-            tokens = self._through(temporal, tokens, shared, text, mask, rope)
+            tokens = self._run_block(spatial, tokens, shared, text, mask)
+            tokens = self._run_block(temporal, tokens, shared, text, mask, rope)
         shift, scale = (times[..., None, :] + self.final_table.to(times.dtype)).unbind(-2)
-        shift, scale = (per_token(m.to(tokens.dtype), self.grid.lead, num_tokens) for m in (shift, scale))
+        shift, scale = (expand_to_tokens(m.to(tokens.dtype), self.grid.num_leading_tokens, num_tokens) for m in (shift, scale))
         pairs = [pair.map(lambda y, z: y.to(z.dtype), x) for pair in self.grid.unpack(modulate(tokens, shift, scale), x)]
         return Output(prediction=pairs[0], variance=pairs[1] if len(pairs) > 1 else None)
 
-    def _through(self, block: nn.Module, *inputs) -> Tensor:
+    def _run_block(self, block: nn.Module, *inputs) -> Tensor:
         if self.gradient_checkpointing and torch.is_grad_enabled():
             return self._gradient_checkpointing_func(block, *inputs)
         return block(*inputs)
 
     def embed_times(self, t: AV, steps: int, fps: float | None = None) -> Float[Tensor, "b g 2 d"]:
-        """Embedded times of the audio and the video, for all steps of the grid at once (g = 1) or for each (g = steps).
+        """Embedded timesteps of audio and video, for all grid steps at once (g = 1) or for each (g = steps).
 
-        Only distinct times pass the embedder; tokens share them (generalises STDiT3's frame mask to streams).
+        Only distinct timesteps are embedded, and tokens share them (generalises STDiT3's frame mask to streams).
         """
-        audio, video = (time_of_steps(one, steps) for one in (t.audio, t.video))
+        audio, video = (times_per_step(one, steps) for one in (t.audio, t.video))
         audio, video = torch.broadcast_tensors(audio, video)
         rate = torch.tensor([self.config.fps if fps is None else fps], device=video.device, dtype=torch.float32)
         return self.time(TIME_SCALE * torch.stack([audio, video], dim=-1)) + self.rate(rate)
 
     def embed_text(self, condition: Condition | None, b: int, like: Tensor) -> tuple[Float[Tensor, "b k d"], Bool[Tensor, "b k"]]:
-        """Words as the blocks see them, and which are there: the learnt null stands first, and only where no word does.
+        """Text tokens and their mask. The learnt null token comes first and is only visible for samples without text.
 
-        Deviation: the null is one vector, STDiT3's is one for each of 300 places.
+        Deviation: the null is one vector. STDiT3 has one for each of 300 positions.
         """
         null = self.null_text.expand(b, 1, -1)
         if condition is None or condition.text.shape[1] == 0:
@@ -156,41 +166,43 @@ class UniForm(Model):
                     f"UniForm: words of {condition.text.shape[-1]} channels; this model takes {self.config.text_width}: "
                     "use the text encoder it was trained with"
                 )
-            there = condition.text_mask
-            # Places without a word may hold anything, also what is not a number; a mask of attention does not stop that.
-            words = condition.text.to(null.dtype).masked_fill(~there[..., None], 0.0)
-            words, mask = torch.cat([null, words], dim=1), torch.cat([~there.any(1, keepdim=True), there], dim=1)
+            present = condition.text_mask
+            # Padding may hold any values, including NaN, which an attention mask does not stop.
+            words = condition.text.to(null.dtype).masked_fill(~present[..., None], 0.0)
+            words, mask = torch.cat([null, words], dim=1), torch.cat([~present.any(1, keepdim=True), present], dim=1)
         return self.text_out(F.gelu(self.text_in(words), approximate="tanh")), mask
 
 
 def task_ids(condition: Condition | None, b: int, device: torch.device) -> Int[Tensor, "b"]:
-    """0 joint, 1 video to audio, 2 audio to video."""
+    """0: joint, 1: video to audio, 2: audio to video."""
     if condition is None:
         return torch.zeros(b, dtype=torch.long, device=device)
     video, audio = condition.generated
     return ((~video & audio).long() + 2 * (video & ~audio).long()).to(device)
 
 
-def time_of_steps(t: Float[Tensor, "..."], steps: int) -> Float[Tensor, "b g"]:
-    """One time for each sample [b 1] or for each step of the grid [b steps], from times [b] or [b n]."""
+def times_per_step(t: Float[Tensor, "..."], steps: int) -> Float[Tensor, "b g"]:
+    """One timestep per sample [b 1] or per grid step [b steps], from timesteps [b] or [b n]."""
     if t.ndim == 1:
         return t[:, None]
     if t.shape[1] % steps:
-        raise ValueError(f"UniForm: {t.shape[1]} times for {steps} steps; give one for each sample or for each latent frame")
+        raise ValueError(f"UniForm: {t.shape[1]} times for {steps} steps; pass one per sample or one per latent frame")
     return t.unflatten(1, (steps, -1)).mean(-1)
 
 
-def per_token(streams: Float[Tensor, "b g 2 d"], lead: int, num_tokens: int) -> Float[Tensor, "b g s d"]:
-    """What belongs to (audio, video) spread over the tokens: the audio's to the first `lead`, the video's to the rest.
+def expand_to_tokens(streams: Float[Tensor, "b g 2 d"], num_leading_tokens: int, num_tokens: int) -> Float[Tensor, "b g s d"]:
+    """Expand values of (audio, video) to tokens: those of the audio to the leading tokens, those of the video to the rest.
 
-    Views joined once: gathered by index, the backward pass would scatter.
+    Concatenated views, since the backward pass of indexing would scatter.
     """
     audio, video = streams.split(1, dim=2)
-    return torch.cat([audio.expand(-1, -1, lead, -1), video.expand(-1, -1, num_tokens - lead, -1)], dim=2)
+    return torch.cat(
+        [audio.expand(-1, -1, num_leading_tokens, -1), video.expand(-1, -1, num_tokens - num_leading_tokens, -1)], dim=2
+    )
 
 
 def paper() -> dict[str, Any]:
-    """The published size: STDiT3-XL/2 on 4 s of 256 x 256 at 17 fps, Open-Sora and AudioLDM latents, T5-XXL's words."""
+    """The published size: STDiT3-XL/2 for 4 s of 256 x 256 at 17 fps, with Open-Sora and AudioLDM latents and T5-XXL text."""
     return {
         "layout": "columns",
         "depth": 28,
@@ -205,8 +217,8 @@ def paper() -> dict[str, Any]:
     }
 
 
-def spine() -> dict[str, Any]:
-    """The packaged model's size: 2 s of 64 x 64 at 8 fps in 8 steps of 21 tokens, hashed words."""
+def packaged() -> dict[str, Any]:
+    """The size of the packaged model: 2 s of 64 x 64 at 8 fps in 8 grid steps of 21 tokens, with hashed text."""
     return {
         "layout": "tokens",
         "depth": 5,
@@ -222,5 +234,8 @@ def spine() -> dict[str, Any]:
 
 
 def tiny() -> dict[str, Any]:
-    """Small enough to train and sample on a CPU in seconds, on the packaged model's latents."""
-    return {**spine(), "depth": 1, "width": 32, "heads": 2}
+    """A size that trains and samples on a CPU in seconds, for the latents of the packaged model."""
+    return {**packaged(), "depth": 1, "width": 32, "heads": 2}
+
+
+__getattr__ = renamed.attributes(__name__, {"spine": "packaged"})
