@@ -22,7 +22,12 @@ def test_a_pipeline_that_tells_neither_guidance_nor_what_it_foresees_is_served(t
         return tiny_pipeline(*args, callback_on_step_end=told, **options)
 
     class Foreign:
-        geometry, classes, accepts_text, generated_streams = tiny_pipeline.geometry, tiny_pipeline.classes, True, tiny_pipeline.generated_streams
+        geometry, classes, accepts_text, generated_streams = (
+            tiny_pipeline.geometry,
+            tiny_pipeline.classes,
+            True,
+            tiny_pipeline.generated_streams,
+        )
         options, config = {"num_inference_steps": 3}, SimpleNamespace(system="foreign")
         __call__ = staticmethod(call)
 
@@ -30,7 +35,9 @@ def test_a_pipeline_that_tells_neither_guidance_nor_what_it_foresees_is_served(t
     card = build_model_card("foreign", pipe)
     assert (card.guidance_scale, card.can_extend, card.to_json()["guidance_scale"]) == (None, False, None)
     live = JobProgress(last_viewed=1e12)
-    clips = generate_clips(pipe, card, VideoRequest(prompt="x", seed=1, model="foreign"), {}, tmp_path, StepCallback(live, lambda: False))
+    clips = generate_clips(
+        pipe, card, VideoRequest(prompt="x", seed=1, model="foreign"), {}, tmp_path, StepCallback(live, lambda: False)
+    )
     assert (live.step, live.steps, live.frame_strip) == (3, 3, None)
     assert clips[0]["num_frames"] == 8
     assert sorted(path.name for path in tmp_path.iterdir()) == ["preview-0.png", "video-0.mp4"]
@@ -44,7 +51,9 @@ def test_a_stop_is_heeded_at_the_next_step(tiny_pipeline, tmp_path):
         generate_clips(tiny_pipeline, card, request, {}, tmp_path, StepCallback(live, lambda: False))
     assert live.step == 0
     with pytest.raises(JobStopped):
-        generate_clips(tiny_pipeline, card, request, {}, tmp_path, StepCallback(replace(live, stop=JobProgress().stop), lambda: True))
+        generate_clips(
+            tiny_pipeline, card, request, {}, tmp_path, StepCallback(replace(live, stop=JobProgress().stop), lambda: True)
+        )
     assert not list(tmp_path.iterdir())
 
 

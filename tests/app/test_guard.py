@@ -133,7 +133,7 @@ def test_a_message_of_the_page_names_no_address(settings):
 
     for path in ("http://127.0.0.1:9/x.mp4", "HTTPS://evil.example/x", "file:///etc/passwd", "//evil.example/x"):
         answer = ask(settings, "POST", "/gradio_api/queue/join", content=message(path))
-        assert (answer.status_code, "addresses are not read" in answer.text) == (400, True)
+        assert (answer.status_code, "URLs are not fetched" in answer.text) == (400, True)
     plain = message("/tmp/gradio/x.mp4")
     assert ask(settings, "POST", "/gradio_api/queue/join", content=plain).text == f"served {len(plain)}"
     assert ask(settings, "POST", "/gradio_api/queue/join", content=b"x" * (2**20 + 1)).status_code == 413

@@ -148,7 +148,7 @@ def test_the_same_again_brings_its_source(jobs, film):
     assert other.request == {"seed": 2, "prompt": "x"}
     assert jobs.source(other, "source_video").read_bytes() == film.read_bytes()
     jobs.source(job, "source_video").unlink()
-    with pytest.raises(RequestError, match="give it again"):
+    with pytest.raises(RequestError, match="upload it again"):
         jobs.resubmit(job.id, {"seed": 3})
     assert not list(jobs.incoming.iterdir())
 

@@ -82,7 +82,7 @@ def test_a_port_that_is_taken_is_one_line(tmp_path):
 
 
 def test_two_servers_do_not_work_in_one_folder(settings):
-    wrong = pytest.raises(ValueError, match="another sonovid app works in this folder")
+    wrong = pytest.raises(ValueError, match="another sonovid app uses this folder")
     with TestClient(create_app(settings, page=False)), wrong:
         create_app(settings, page=False)
     with TestClient(create_app(settings, page=False), base_url="http://127.0.0.1:7860") as client:

@@ -90,7 +90,7 @@ def test_another_process_is_kept_out_until_the_first_is_gone(tmp_path):
 
 def test_foreign_files_are_refused(tmp_path):
     (tmp_path / "text").write_text("no database, but long enough to be taken for one" * 50)
-    with pytest.raises(ValueError, match="no table of jobs"):
+    with pytest.raises(ValueError, match="not a table of jobs"):
         Store(tmp_path / "text")
     with sqlite3.connect(tmp_path / "newer") as database:
         database.execute("pragma user_version = 9")

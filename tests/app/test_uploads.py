@@ -22,7 +22,7 @@ def test_a_file_lies_under_a_name_of_ours(film, settings, tmp_path):
 @pytest.mark.parametrize(
     ("which", "field", "changed", "status", "why"),
     [
-        ("tone", "source_video", {}, 400, "no pictures in it"),
+        ("tone", "source_video", {}, 400, "no frames in it"),
         ("film", "source_audio", {}, 400, "no sound in it"),
         ("film", "source_video", {"max_seconds": Fraction(1)}, 400, "1.50 s is above the limit of 1 s"),
         ("film", "source_video", {"max_pixels": 100}, 400, "32x24 is above the limit of 100 pixels"),
@@ -54,7 +54,7 @@ def test_data_urls_carry_files_and_nothing_else_is_followed(film):
     url = "data:video/mp4;base64," + base64.b64encode(film.read_bytes()).decode()
     assert decode_data_url(url, "source_video") == ("source_video.mp4", film.read_bytes())
     for given in ("http://127.0.0.1/a.mp4", "file:///etc/passwd", "/etc/passwd", str(film), "data:video/mp4,abc", ""):
-        with pytest.raises(RequestError, match="addresses and paths are not read"):
+        with pytest.raises(RequestError, match="URLs and paths are not read"):
             decode_data_url(given, "source_video")
-    with pytest.raises(RequestError, match="damaged"):
+    with pytest.raises(RequestError, match="invalid"):
         decode_data_url("data:video/mp4;base64,a*b", "source_video")

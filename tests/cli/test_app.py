@@ -68,7 +68,7 @@ def test_the_token_comes_from_a_file_or_the_environment(monkeypatch, tmp_path):
         (["--token-file", "no-such-file"], "no-such-file"),
         (["--port", "70000"], "from 0 to 65535"),
         (["--device", "abacus"], "not usable here"),
-        (["--max-upload", "much"], "no size"),
+        (["--max-upload", "much"], "not a size"),
         (["--prot", "1"], "did you mean --port"),
     ],
 )

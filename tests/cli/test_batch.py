@@ -44,15 +44,15 @@ def sonovid(tiny_folder, tmp_path, capsys, monkeypatch):
 def test_a_folder_goes_on_past_what_is_broken_and_is_resumed(sonovid, films, tmp_path, given):
     status, out, err = sonovid("--video", given.format(films), "-o", "made")
     assert status == 2
-    assert "2 clips made, 0 were there, 1 failed" in out
+    assert "2 clips generated, 0 existed already, 1 failed" in out
     assert err.count("b.mp4") >= 2
-    assert "1 of 3 clips were not made" in err
+    assert "1 of 3 clips failed" in err
     made = tmp_path / "made"
     assert sorted(one.name for one in made.iterdir()) == ["a.mp4", "c.mov", "manifest.jsonl"]
     assert media.read(made / "a.mp4").waveform.shape == (1, 8000)
     before = (made / "a.mp4").stat().st_mtime_ns
     (made / "c.mov").unlink()
-    assert "1 clips made, 1 were there, 1 failed" in sonovid("--video", given.format(films), "-o", "made")[1]
+    assert "1 clips generated, 1 existed already, 1 failed" in sonovid("--video", given.format(films), "-o", "made")[1]
     assert (made / "a.mp4").stat().st_mtime_ns == before
     rows = [json.loads(line) for line in (made / "manifest.jsonl").read_text().splitlines()]
     assert [(row["path"], row["seed"]) for row in rows] == [("a.mp4", 0), ("c.mov", 2)]
@@ -95,10 +95,10 @@ def test_a_list_of_prompts_and_clips(sonovid, films, tmp_path):
     [
         (["--from", "list.txt"], "expected a .jsonl or .csv"),
         (["--from", "list.jsonl"], "no such file"),
-        (["--video", "films", "-o", "film.mp4"], "many clips go into a folder"),
+        (["--video", "films", "-o", "film.mp4"], "several clips are written into a folder"),
         (["--video", "films", "--count", "2", "-o", "made"], "--count 2"),
         (["--video", "films", "--preview", "a.png", "-o", "made"], "--preview"),
-        (["--video", "nowhere/*.mp4", "-o", "made"], "nothing there"),
+        (["--video", "nowhere/*.mp4", "-o", "made"], "no inputs found there"),
         (["--video", "films", "--audio", "films", "-o", "made"], "both given"),
     ],
 )

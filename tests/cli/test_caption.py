@@ -49,7 +49,7 @@ def test_captions_lie_beside_clips_and_what_is_there_stays(clips, model, tmp_pat
     listed = tmp_path / "all.jsonl"
     line = ["caption", str(clips), "--model", str(model), "--prompt", "what is it", "--tokens", "4", "--manifest"]
     assert main([*line, str(listed)]) == 0
-    assert "2 captions written, 1 kept, 0 clips without" in capsys.readouterr().out
+    assert "2 captions written, 1 kept, 0 failed" in capsys.readouterr().out
     assert (clips / "b.txt").read_text() == "mine\n"
     said = (clips / "a.txt").read_text().strip()
     assert said == (clips / "more" / "c.txt").read_text().strip() != ""
@@ -68,7 +68,7 @@ def test_captions_lie_beside_clips_and_what_is_there_stays(clips, model, tmp_pat
 def test_a_broken_clip_is_passed_over_and_bad_input_is_one_line(clips, model, tmp_path, capsys, caplog):
     (clips / "b.mp4").write_bytes(b"no film")
     assert main(["caption", str(clips), "--model", str(model), "--prompt", "what is it", "--tokens", "4"]) == 0
-    assert "2 captions written, 0 kept, 1 clips without" in capsys.readouterr().out
+    assert "2 captions written, 0 kept, 1 failed" in capsys.readouterr().out
     assert "b.mp4" in caplog.text
     assert not (clips / "b.txt").exists()
 
@@ -79,7 +79,7 @@ def test_a_broken_clip_is_passed_over_and_bad_input_is_one_line(clips, model, tm
         assert line.count("\n") == 1
 
     fails("no such folder", str(tmp_path / "none"), "--model", str(model))
-    fails("no image-text model", str(clips), "--model", str(tmp_path / "none"))
+    fails("cannot load an image-text model", str(clips), "--model", str(tmp_path / "none"))
     fails("a manifest is .jsonl or .csv", str(clips), "--model", str(model), "--manifest", str(tmp_path / "a.txt"))
     shutil.copy(clips / "a.mp4", clips / "a.mov")
     fails("two clips would share", str(clips), "--model", str(model))
@@ -94,7 +94,7 @@ def test_clips_of_a_dataset_are_captioned_into_a_manifest(model, tmp_path, monke
     source, listed = f"greatest-hits:{tmp_path}:seconds=0.5", tmp_path / "train.jsonl"
     line = ["caption", source, "--prompt", "what is it", "--tokens", "4", "--model"]
     assert main([*line, str(model)]) == 2
-    assert "--manifest FILE is where captions go" in capsys.readouterr().err
+    assert "--manifest FILE is needed" in capsys.readouterr().err
     assert main([*line, str(model), "--manifest", str(listed)]) == 0
     entries = manifest.read(listed)
     assert [(Path(entry.path).name, entry.start, entry.seconds) for entry in entries] == [

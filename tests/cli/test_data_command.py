@@ -40,15 +40,15 @@ def test_films_are_split_and_what_is_done_is_kept(films, capsys):
     pytest.importorskip("scenedetect")
     assert main(["data", "split", "films", "clips"]) == 0
     said = capsys.readouterr().out
-    assert "4 clips cut, 0 there already, of 3 videos; 1 could not be read" in said
-    assert "left out: films/broken.mp4" in said
+    assert "4 clips written, 0 existed already, from 3 videos; 1 videos could not be read" in said
+    assert "skipped: films/broken.mp4" in said
     names = sorted(path.relative_to(films / "clips").as_posix() for path in (films / "clips").rglob("*.mp4"))
     assert names == ["deep/two-00000000.mp4", "deep/two-00002000.mp4", "one-00000000.mp4", "one-00002000.mp4"]
     (films / "clips" / "one-00000000.mp4").unlink()
     assert main(["data", "split", "films", "clips"]) == 0
-    assert "1 clips cut, 3 there already" in capsys.readouterr().out
+    assert "1 clips written, 3 existed already" in capsys.readouterr().out
     assert main(["data", "split", "films/one.mp4", "short", "--least", "9", "--most", "20"]) == 2
-    assert "no clip was cut; the shortest is 9 s" in capsys.readouterr().err
+    assert "no clip was written; the shortest is 9 s" in capsys.readouterr().err
 
 
 def test_clips_are_checked_and_nothing_is_changed(films, capsys):

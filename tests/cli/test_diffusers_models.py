@@ -69,7 +69,7 @@ def test_what_a_model_can_do_is_said_without_its_weights(foreign_folder, tmp_pat
         "768x512 unless --size says otherwise; sides are multiples of 32",
         "24 frames per second unless --fps says otherwise",
         "2 channels, 24000 Hz",
-        "not known without the files of the weights",
+        "unknown without the weight files",
     ):
         assert fact in said, said
     assert run("info", "--model", foreign_folder("minimax_h3")) == 0
@@ -82,8 +82,8 @@ def test_what_a_model_can_do_is_said_without_its_weights(foreign_folder, tmp_pat
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (("--offload", "model"), "there is no GPU here to keep free"),
-        (("--label", "dog"), "--label: LTX-2 cannot"),
+        (("--offload", "model"), "there is no GPU to offload from"),
+        (("--label", "dog"), "--label: LTX-2 does not support it"),
         (("--lora", "nowhere.safetensors"), "--lora nowhere.safetensors: cannot be loaded"),
         (("--image", "nowhere.png"), "--image nowhere.png: no such file"),
         (("--size", "60x32"), "width 60: LTX-2 makes pictures whose sides are multiples of 32"),
@@ -101,4 +101,4 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(foreign_folder, tmp_
 
 def test_our_own_models_refuse_what_only_these_can(tmp_path, capsys):
     assert run("generate", "a ball", "-o", tmp_path / "out.mp4", "--tiling", "--quiet") == 2
-    assert "--tiling: only models of diffusers have it" in capsys.readouterr().err
+    assert "--tiling: only models of diffusers support it" in capsys.readouterr().err

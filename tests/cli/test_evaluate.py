@@ -77,7 +77,7 @@ def test_systems_side_by_side_from_folders_and_from_files(run, tmp_path):
     held["results"][1]["record"]["estimator"] = "something else"
     (tmp_path / "theirs.json").write_text(json.dumps(held))
     out = run("compare", str(tmp_path / "ours.json"), str(tmp_path / "theirs.json"))[1]
-    assert "not to be compared: lsd: estimator" in " ".join(out.split())
+    assert "not comparable: lsd: estimator" in " ".join(out.split())
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_systems_side_by_side_from_folders_and_from_files(run, tmp_path):
         (["evaluate", "ours", "--metrics", "psnr"], "no metric can be computed; the first, psnr: needs a reference"),
         (["evaluate", "ours", "true", "--html", "no/where.html"], "the folder no does not exist"),
         (["evaluate", "ours", "true", "--device", "cuba"], "--device cuba: not usable here"),
-        (["evaluate", "ours", "true", "--keep", "x"], "--keep goes with --reconstructions"),
+        (["evaluate", "ours", "true", "--keep", "x"], "--keep needs --reconstructions"),
         (["evaluate", "ours", "true", "--metrics", "psnr", "--weights", "no"], ""),
-        (["compare", "ours"], "one system alone"),
+        (["compare", "ours"], "only one system"),
         (["evaluate", "--reconstructions", "ours", "true"], "neither a model"),
         (["evaluate", "ours", "true", "--captions", "no.json"], "no.json: no such"),
     ],
@@ -134,10 +134,10 @@ def test_what_was_asked_for_and_not_measured_is_said_though_quiet(run, tmp_path)
     status, out, _ = run(*words, *asked, "--quiet")
     assert (status, out) == (0, "")
     assert [line.split(": ")[2] for line in run.err().splitlines()] == ["fvd_i3d400", "kl_panns"]
-    assert all(line.startswith("sonovid: not measured: ") for line in run.err().splitlines())
+    assert all(line.startswith("sonovid: not computed: ") for line in run.err().splitlines())
     status, _, line = run(*words, *asked, "--quiet", "--strict")
     assert status == 2
-    assert "--strict: 2 of the metrics asked for could not be computed: fvd_i3d400: " in line
+    assert "--strict: 2 of the requested metrics could not be computed: fvd_i3d400: " in line
     assert run(*words, "--metrics", "lsd", "--strict", "--quiet") == (0, "", "")
     assert run.err() == ""
 
@@ -148,8 +148,8 @@ def test_a_protocol_is_an_option_and_on_record(run, tmp_path):
     assert status == 0, line
     assert load(tmp_path / "p.json").record["protocol"] == {"seconds": "1/2", "fps": "4", "size": [16, 16]}
     for option, says in (
-        (["--fps", "0"], "no frame rate"),
-        (["--size", "16x"], "no size"),
+        (["--fps", "0"], "not a frame rate"),
+        (["--size", "16x"], "not a size"),
         (["--seconds", "-1"], "not above zero"),
     ):
         assert says in run("evaluate", "ours", "true", *FEW, *option)[2]

@@ -32,7 +32,7 @@ def test_the_pictures_that_are_shown_are_counted(tmp_path):
 @pytest.mark.parametrize("name", ["missing.mp4", "clips/missing.mp4", "owner/film.webm", "frames/%04d.png"])
 def test_the_hub_is_not_asked_for_media_files(tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(folders, "locate", lambda what: pytest.fail(f"looked for a model {what}"))
+    monkeypatch.setattr(loading, "locate", lambda what: pytest.fail(f"looked for a model {what}"))
     assert main(["info", name]) == 2
     error = capsys.readouterr().err
     assert "no such file" in error or "does not exist" in error

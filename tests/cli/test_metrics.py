@@ -31,9 +31,9 @@ def test_a_named_one_is_told_in_full(capsys):
     assert main(["metrics", "fvd_i3d400,offset_scenes"]) == 0
     first, second = capsys.readouterr().out.split("\n\n")
     assert first.splitlines()[0] == "fvd_i3d400"
-    for fact in ("family   fvd", "the lower, the better", "needs    reference", "fetch it from https://", "Unterthiner"):
+    for fact in ("family   fvd", "lower is better", "needs    reference", "fetch it from https://", "Unterthiner"):
         assert fact in first
-    for fact in ("the nearer to zero, the better; in ms", catalogue.metrics()["offset_scenes"].what):
+    for fact in ("closer to zero is better; in ms", catalogue.metrics()["offset_scenes"].what):
         assert fact in second
     assert "fetch" not in second
 

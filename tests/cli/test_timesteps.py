@@ -52,7 +52,7 @@ def test_a_gamma_becomes_the_models_own_with_its_interval_said(learnt, tmp_path,
     assert main(["timesteps", str(learnt), "--clips", "20", "--save", "--json", str(tmp_path / "a.json")]) == 0
     said = capsys.readouterr().out
     assert "samples with gamma" in said
-    assert "<- the nearest; 95 % [1." in said
+    assert "<- closest; 95 % [1." in said
     found = json.loads((tmp_path / "a.json").read_text())
     assert found["interval"][0] <= found["gamma"] <= found["interval"][1]
     assert found["gamma"] == pytest.approx(1.3, rel=0.05)

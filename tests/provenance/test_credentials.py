@@ -145,7 +145,7 @@ def test_modes(tmp_path, monkeypatch):
     assert Credentials().should_sign(tmp_path / "a.mp4")
     assert not Credentials().should_sign(tmp_path / "a.mkv")
     assert not Credentials("off").should_sign(tmp_path / "a.mp4")
-    with pytest.raises(ValueError, match=r"a\.mkv: content credentials lie in"):
+    with pytest.raises(ValueError, match=r"a\.mkv: content credentials are supported in"):
         Credentials("on").should_sign(tmp_path / "a.mkv")
     monkeypatch.setattr(credentials, "available", lambda: False)
     assert not Credentials().should_sign(tmp_path / "a.mp4")
@@ -173,7 +173,7 @@ def test_the_commands(tiny_folder, tmp_path, capsys):
     assert "no such file" in capsys.readouterr().err
     words = ["generate", "a hit", "--model", str(tiny_folder), "--quiet"]
     assert main([*words, "-o", str(tmp_path / "a.mkv"), "--credentials", "on"]) == 2
-    assert "content credentials lie in" in capsys.readouterr().err
+    assert "content credentials are supported in" in capsys.readouterr().err
     assert main([*words, "-o", str(tmp_path / "b.mp4"), "--credentials", "off"]) == 0
     assert verify(tmp_path / "b.mp4").state == "absent"
     assert verify(tmp_path / "b.mp4").record.generated == "pictures and sound"

@@ -1,1 +1,1 @@
-"""One process with a page and an HTTP API: a bounded queue of jobs before one worker per device."""
+"""The app: a web page and an HTTP API that generate sounding video."""

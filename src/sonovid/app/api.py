@@ -1,4 +1,4 @@
-"""The HTTP API: OpenAI's routes for videos, with what is given beside the words and the exact extent of what came out."""
+"""The HTTP API: OpenAI's video routes, with conditioning files and the exact properties of the results."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from sonovid.app.request import SOURCES, VideoRequest, parse_request, validate_r
 from sonovid.app.store import COMPLETED, FAILED, QUEUED, Job
 from sonovid.app.uploads import MEDIA_TYPES, Upload, decode_data_url, save_upload
 
-MAX_JSON_BYTES = 32 * 2**20  # Bytes; JSON is held in memory, larger files come as multipart.
+MAX_JSON_BYTES = 32 * 2**20  # JSON bodies are held in memory. Larger files are sent as multipart.
 VARIANTS = ("video", "preview", "source")
-POLL_SECONDS = 0.1  # Seconds between looks at a job that somebody waits for.
+POLL_SECONDS = 0.1  # Interval at which a synchronous request checks its job.
 
 
 def router(jobs: Jobs, models: Models) -> APIRouter:
@@ -31,7 +31,7 @@ def router(jobs: Jobs, models: Models) -> APIRouter:
 
 
 def _add_creation_routes(routes: APIRouter, jobs: Jobs, models: Models) -> None:
-    """The routes that queue jobs."""
+    """Add the routes that queue jobs."""
     body = {"requestBody": {"required": True, "content": _content_schemas()}}
     failures: dict[int | str, dict[str, Any]] = {
         status: {"description": why, "content": {"application/json": {"example": error_body(why, status)}}}
@@ -44,7 +44,7 @@ def _add_creation_routes(routes: APIRouter, jobs: Jobs, models: Models) -> None:
 
     @routes.post("/videos", openapi_extra=body, responses=failures, summary="Queue a video")
     async def create(request: Request) -> JSONResponse:
-        """Queue a job and describe it. A source is kept whole, and the other stream is generated for it."""
+        """Queue a job and return its description. A source file is kept unchanged, and the other stream is generated for it."""
         job = await _submit(request, jobs, models)
         return JSONResponse(await run_in_threadpool(to_json, job, jobs))
 
@@ -53,10 +53,10 @@ def _add_creation_routes(routes: APIRouter, jobs: Jobs, models: Models) -> None:
         openapi_extra=body,
         response_class=Response,
         responses=failures | {200: {"content": {"video/mp4": {}}, "description": "the video"}},
-        summary="Make a video and wait for it",
+        summary="Generate a video and wait for it",
     )
     async def create_and_wait(request: Request) -> Response:
-        """The same, answered by the mp4 itself. A client that goes away cancels its job."""
+        """Queue a job, wait for it and return the mp4. If the client disconnects, the job is cancelled."""
         job = await _submit(request, jobs, models, single=True)
         while not job.is_finished:
             if await request.is_disconnected():
@@ -75,11 +75,11 @@ def _add_creation_routes(routes: APIRouter, jobs: Jobs, models: Models) -> None:
 
 
 def _add_read_routes(routes: APIRouter, jobs: Jobs, models: Models) -> None:
-    """The routes that tell and remove."""
+    """Add the routes that list, describe, fetch and delete."""
 
     @routes.get("/videos", summary="List videos")
     def listed(limit: int = 20, after: str | None = None, order: str = "desc") -> dict[str, Any]:
-        """Jobs, the newest first; order=asc: the oldest. after: the id that the page follows."""
+        """List jobs, newest first, or oldest first with order=asc. after: id of the job before the page."""
         if not 1 <= limit <= 100 or order not in ("asc", "desc"):
             raise RequestError(f"limit={limit}, order={order[:20]}: expected 1 to 100, and asc or desc")
         found = jobs.store.page(after, limit + 1, newest_first=order == "desc")
@@ -89,18 +89,18 @@ def _add_read_routes(routes: APIRouter, jobs: Jobs, models: Models) -> None:
 
     @routes.get("/videos/{video_id}", summary="Describe a video")
     def described(video_id: str) -> dict[str, Any]:
-        """Status, progress, and the exact extent of what came out."""
+        """Status, progress, and the exact properties of the result."""
         return to_json(jobs.get(video_id), jobs)
 
     @routes.delete("/videos/{video_id}", summary="Delete a video, or cancel it")
     def deleted(video_id: str) -> dict[str, Any]:
-        """Remove a job and its files. One in progress stops at its next sampling step."""
+        """Delete a job and its files. A job in progress stops at its next sampling step."""
         jobs.delete(video_id)
         return {"id": video_id, "object": "video.deleted", "deleted": True}
 
     @routes.get("/videos/{video_id}/content", response_class=FileResponse, summary="Fetch a video")
     def content(video_id: str, index: int = 0, variant: str = "video", download: bool = False) -> FileResponse:
-        """A file of a finished job. index: of the clip. variant: video, preview (PNG), or source, what was given."""
+        """A file of a finished job. index: number of the clip. variant: video, preview (PNG), or source, the uploaded file."""
         job = jobs.get(video_id)
         if variant not in VARIANTS:
             raise RequestError(f"variant={variant[:20]}: expected one of {', '.join(VARIANTS)}", param="variant")
@@ -108,7 +108,7 @@ def _add_read_routes(routes: APIRouter, jobs: Jobs, models: Models) -> None:
             name = next(iter(job.sources), None)
             path = None if name is None else jobs.source(job, name)
             if path is None or not path.is_file():
-                raise RequestError(f"{job.id}: nothing was given to it", 404)
+                raise RequestError(f"{job.id}: it has no source file", 404)
         else:
             path = jobs.clip_file(job, index, variant)
         kind = {".png": "image/png", ".bin": "application/octet-stream"}.get(path.suffix) or MEDIA_TYPES[path.suffix]
@@ -118,17 +118,17 @@ def _add_read_routes(routes: APIRouter, jobs: Jobs, models: Models) -> None:
 
     @routes.get("/models", summary="List models")
     def offered() -> dict[str, Any]:
-        """What can be named as `model`, and what each makes."""
+        """The models that can be named as `model`, and what each generates."""
         return {"object": "list", "data": [card.to_json() for card in models.cards.values()]}
 
 
 def health(jobs: Jobs) -> dict[str, Any]:
-    """That the server is there, and how much it has to do."""
+    """The server's status and the number of its jobs."""
     return {"status": "ok", "version": sonovid.__version__, **jobs.counts(), "max_queue": jobs.settings.max_queue}
 
 
 def to_json(job: Job, jobs: Jobs) -> dict[str, Any]:
-    """A job as OpenAI's API describes a video, with what is known of it beside that."""
+    """A job in the format of OpenAI's video API, with further fields."""
     live = jobs.live.get(job.id)
     first = job.clips[0] if job.clips else {}
     return {
@@ -158,15 +158,21 @@ def to_json(job: Job, jobs: Jobs) -> dict[str, Any]:
 
 
 def _inference_seconds(job: Job) -> float | None:
-    """Seconds from a job's beginning to its end."""
+    """Seconds from a job's start to its end."""
     return None if job.completed_at is None or job.started_at is None else round(job.completed_at - job.started_at, 3)
 
 
 async def _submit(request: Request, jobs: Jobs, models: Models, *, single: bool = False) -> Job:
-    """The job of a request, queued. single: of one clip.
+    """Validate a request and queue its job.
+
+    Args:
+        request: The HTTP request.
+        jobs: The queue.
+        models: The models of the server.
+        single: Whether only one clip may be requested.
 
     Raises:
-        Refused: something in it is not accepted, or the queue is full.
+        RequestError: a value that is not accepted, or a full queue.
     """
     fields, sources = await _parse_fields(request)
     asked = parse_request(fields)
@@ -181,7 +187,7 @@ async def _submit(request: Request, jobs: Jobs, models: Models, *, single: bool 
 
 
 def _save_source(name: str, source: "UploadFile | str", jobs: Jobs) -> Upload:
-    """One source, written and probed."""
+    """Save and check one source file."""
     if isinstance(source, str):
         shown, content = decode_data_url(source, name)
         return save_upload([content], name, shown, jobs.incoming, jobs.settings)
@@ -190,10 +196,13 @@ def _save_source(name: str, source: "UploadFile | str", jobs: Jobs) -> Upload:
 
 
 async def _parse_fields(request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields of a request, and its sources by name: an `UploadFile`, or text that has to be a data URL.
+    """Parse the body of a request.
+
+    Returns:
+        The fields, and the sources by name, each an `UploadFile` or text that must be a data URL.
 
     Raises:
-        Refused: neither JSON nor a form, or a field twice.
+        RequestError: neither JSON nor a form, or a field given twice.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "application/json":
@@ -211,7 +220,7 @@ async def _parse_fields(request: Request) -> tuple[dict[str, Any], dict[str, Any
     fields = {name: value for name, value in given.items() if name not in SOURCES}
     for name, value in fields.items():
         if isinstance(value, UploadFile):
-            raise RequestError(f"{name[:60]}: a file is taken as {' or '.join(SOURCES)} alone", param=name)
+            raise RequestError(f"{name[:60]}: files are accepted as {' or '.join(SOURCES)} only", param=name)
     for name, value in sources.items():
         if not isinstance(value, UploadFile | str):
             raise RequestError(f"{name}: expected a file or a data URL", param=name)
@@ -219,23 +228,23 @@ async def _parse_fields(request: Request) -> tuple[dict[str, Any], dict[str, Any
 
 
 async def _parse_json(request: Request) -> dict[str, Any]:
-    """A JSON object."""
+    """Parse a JSON object."""
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > MAX_JSON_BYTES:
         raise RequestError(f"JSON of more than {MAX_JSON_BYTES // 2**20} MiB: send files as multipart/form-data", 413)
     try:
         given = await request.json()
     except (ValueError, RecursionError):
-        raise RequestError("the body is no JSON") from None
+        raise RequestError("the body is not valid JSON") from None
     if not isinstance(given, Mapping):
-        raise RequestError("the body is no JSON object")
+        raise RequestError("the body is not a JSON object")
     return dict(given)
 
 
 def _content_schemas() -> dict[str, Any]:
-    """The schema of a request in both forms in which it may come."""
+    """The schema of a request as a form and as JSON."""
     schema = VideoRequest.model_json_schema()
-    kept = "is kept whole; the other stream is generated for it"
+    kept = "is kept unchanged; the other stream is generated for it"
     as_file = {name: {"type": "string", "format": "binary", "description": f"a file that {kept}"} for name in SOURCES}
     as_text = {name: {"type": "string", "description": f"a data URL of a file that {kept}"} for name in SOURCES}
     return {

@@ -1,10 +1,17 @@
-"""What a client is told when a request is refused: one line, an HTTP status, and OpenAI's shape of an error."""
+"""Errors of requests: a one-line message, an HTTP status, and the body in OpenAI's format."""
 
 from typing import Any
 
 
 class RequestError(ValueError):
-    """A request that is not served. status: the HTTP status. param: the field at fault. retry_after: seconds, with 429."""
+    """A rejected request.
+
+    Args:
+        message: One line.
+        status: The HTTP status.
+        param: The field at fault.
+        retry_after: Seconds until a retry is sensible, with status 429.
+    """
 
     def __init__(self, message: str, status: int = 400, *, param: str | None = None, retry_after: int | None = None):
         super().__init__(message)
@@ -12,11 +19,11 @@ class RequestError(ValueError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers that go with the answer."""
+        """Headers of the response."""
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
     def to_json(self) -> dict[str, Any]:
-        """The body of the answer, as OpenAI's API has it."""
+        """The body of the response, in OpenAI's format."""
         return error_body(one_line(self), self.status, self.param)
 
 
@@ -24,12 +31,12 @@ ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_f
 
 
 def error_body(message: str, status: int, param: str | None = None) -> dict[str, Any]:
-    """An error in OpenAI's shape."""
+    """An error in OpenAI's format."""
     kind = ERROR_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message on one line; a fault of ours is named as such."""
+    """An error's message on one line. Unexpected exception types are named."""
     line = " ".join(str(error).split()) or type(error).__name__
     return line if isinstance(error, ValueError | OSError) else f"unexpected {type(error).__name__}: {line}"

@@ -1,4 +1,4 @@
-"""What every request passes first: who may come in, from where, with how much, and which of Gradio's routes are there at all."""
+"""ASGI middleware for access control: tokens, hosts, origins, request sizes, and the routes of Gradio that are served."""
 
 import hashlib
 import hmac
@@ -20,15 +20,15 @@ Send = Callable[[Any], Awaitable[None]]
 
 COOKIE = "sonovid"
 PUBLIC_PATHS = ("/health", "/login")
-# Of Gradio's API those parts that the page uses; the others proxy, record, rewrite or run things.
+# The routes of Gradio's API that the page uses. Others can proxy requests, record, rewrite files or run functions.
 GRADIO_ROUTES = (
     *("queue/join", "queue/data", "upload", "upload_progress", "file=", "heartbeat/", "startup-events", "theme.css"),
     *("app_id", "info", "cancel", "reset", "user", "login_check"),
 )
 GRADIO_FILES = ("/assets/", "/static/", "/svelte/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json")
 API_PREFIXES = ("/v1/", "/health", "/docs", "/openapi.json", "/static-offline-docs/", "/login", "/logout")
-MAX_PAGE_MESSAGE = 2**20  # Bytes of a message of the page.
-FORM_OVERHEAD = 2**20  # Bytes that a form has beside its file.
+MAX_PAGE_MESSAGE = 2**20  # Bytes; the largest message of the page.
+FORM_OVERHEAD = 2**20  # Bytes; what a form may hold besides its file.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -67,7 +67,7 @@ p{color:#c0392b}
 
 
 class TooLarge(HTTPException):
-    """More was sent than is taken. Applications answer it by themselves where they read the body."""
+    """A request body above the limit. Applications that read the body answer it themselves."""
 
     def __init__(self, limit: int):
         super().__init__(413, f"the request is larger than the limit of {limit / 2**20:g} MiB")
@@ -80,12 +80,12 @@ class Guard:
         self.app, self.settings = app, settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve, refuse, or hand on."""
+        """Reject a request or forward it to the application."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         if scope["type"] != "http":
-            return  # No route of ours speaks WebSocket; the server closes what is not answered.
+            return  # No route uses WebSocket. The server closes unanswered connections.
         request = Request(scope)
         send = self._add_headers(send)
         refusal = self._refusal(request)
@@ -97,12 +97,12 @@ class Guard:
             await self._forward(request, scope, receive, send)
 
     def _refusal(self, request: Request) -> Response | None:
-        """The answer to a request that may not come in."""
+        """The response to a request that is rejected, or None."""
         path = request.url.path
         if not self._is_known_host(request):
-            return _error_response(403, "this server listens for this machine alone and does not answer to that Host")
+            return _error_response(403, "this server accepts only this machine's own names as Host")
         if request.method not in ("GET", "HEAD") and not _is_same_origin(request):
-            return _error_response(403, "a page of another site may not ask this server for anything")
+            return _error_response(403, "requests from pages of other sites are not accepted")
         if not _is_allowed_route(path):
             return _error_response(404, f"{path[:80]}: no such route")
         if self.settings.token is not None and path not in PUBLIC_PATHS and not self._is_authorized(request):
@@ -114,9 +114,9 @@ class Guard:
         return None
 
     def _is_known_host(self, request: Request) -> bool:
-        """Whether a browser was meant to come here: against names of other sites that resolve to this machine.
+        """Whether the Host header is expected, which protects against DNS rebinding by other sites.
 
-        With a token any name will do, as behind a proxy: the cookie is kept for one name alone.
+        With a token any host is accepted, as behind a proxy: browsers send the cookie to one host only.
         """
         host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
         return self.settings.token is not None or not is_loopback(self.settings.host) or is_loopback(host)
@@ -130,7 +130,7 @@ class Guard:
         return hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), _session_cookie(self.settings.token).encode())
 
     async def _login(self, request: Request) -> Response:
-        """The form that takes the token of a browser, and the cookie it gets for it."""
+        """The form that takes the token in a browser, and sets the cookie."""
         if self.settings.token is None:
             return RedirectResponse("/", 303)
         if request.method != "POST":
@@ -138,7 +138,7 @@ class Guard:
         try:
             body = await _read_body(request.receive, 4096)
         except TooLarge:
-            return _error_response(413, "that is no token")
+            return _error_response(413, "not a token")
         given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0]
         if not hmac.compare_digest(given.encode(), self.settings.token.encode()):
             return HTMLResponse(LOGIN_PAGE % "<p role='alert'>That is not the token of this server.</p>", 401)
@@ -149,7 +149,7 @@ class Guard:
         return answer
 
     async def _forward(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        """The application's own answer, to no more bytes than are taken."""
+        """Forward a request whose body is limited in size."""
         limit = self.settings.max_upload + FORM_OVERHEAD
         declared = request.headers.get("content-length", "0")
         if not declared.isdecimal() or int(declared) > limit:
@@ -164,12 +164,12 @@ class Guard:
             await _error_response(413, error.detail)(scope, receive, send)
             return
         if remote_paths(body):
-            await _error_response(400, "addresses are not read: upload the file itself")(scope, receive, send)
+            await _error_response(400, "URLs are not fetched: upload the file itself")(scope, receive, send)
             return
         await self.app(scope, _replay_body(body, receive), send)
 
     def _add_headers(self, send: Send) -> Send:
-        """Answers with headers that keep browsers from asking other hosts, and other sites from framing this one."""
+        """Add headers that prevent browsers from loading from other hosts, and other sites from framing this one."""
 
         async def sent(message: Any) -> None:
             if message["type"] == "http.response.start":
@@ -182,7 +182,7 @@ class Guard:
 
 
 def remote_paths(body: bytes) -> list[str]:
-    """File paths in a message of the page that are addresses of other hosts, which Gradio would fetch."""
+    """File paths in a message of the page that are URLs, which Gradio would fetch."""
     try:
         message = json.loads(body)
     except ValueError:
@@ -204,7 +204,7 @@ def _find_paths(node: Any) -> Iterator[str]:
 
 
 def _is_allowed_route(path: str) -> bool:
-    """Whether a path leads to the API, to the page, or to a part of Gradio that the page uses."""
+    """Whether a path belongs to the API, to the page, or to a route of Gradio that the page uses."""
     if path == "/" or path.startswith((*API_PREFIXES, *GRADIO_FILES)):
         return True
     prefix = "/gradio_api/"
@@ -212,7 +212,7 @@ def _is_allowed_route(path: str) -> bool:
 
 
 def _is_same_origin(request: Request) -> bool:
-    """Whether a request does not come from a page of another site; programs say nothing of it."""
+    """Whether a request does not come from another site's page. Programs send neither header."""
     origin = request.headers.get("origin")
     if origin is None:
         return request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
@@ -220,7 +220,7 @@ def _is_same_origin(request: Request) -> bool:
 
 
 def _session_cookie(token: str) -> str:
-    """What a browser keeps in place of the token."""
+    """The value of a browser's cookie, a hash of the token."""
     return hashlib.sha256(f"sonovid app {token}".encode()).hexdigest()
 
 
@@ -229,7 +229,7 @@ def _error_response(status: int, line: str) -> JSONResponse:
 
 
 def _limit_body(receive: Receive, limit: int) -> Receive:
-    """The body, and TooLarge where it is more than `limit` bytes, however it is sent."""
+    """Wrap `receive` to raise TooLarge when the body exceeds `limit` bytes."""
     total = 0
 
     async def received() -> Any:
@@ -245,7 +245,7 @@ def _limit_body(receive: Receive, limit: int) -> Receive:
 
 
 async def _read_body(receive: Receive, limit: int) -> bytes:
-    """A whole body of at most `limit` bytes."""
+    """Read a whole body of at most `limit` bytes."""
     body, more, limited = b"", True, _limit_body(receive, limit)
     while more:
         message = await limited()
@@ -255,7 +255,7 @@ async def _read_body(receive: Receive, limit: int) -> bytes:
 
 
 def _replay_body(body: bytes, receive: Receive) -> Receive:
-    """A body that was read already, then whatever follows."""
+    """Wrap `receive` to return a body that was read already first."""
     pending = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def received() -> Any:

@@ -1,4 +1,4 @@
-"""The queue: jobs are taken in, worked on one after another, cancelled, looked up, and removed when they are old."""
+"""The job queue: submission, progress, cancellation, look-up, and removal of old jobs."""
 
 import logging
 import os
@@ -17,13 +17,21 @@ from sonovid.app.store import FAILED, IN_PROGRESS, QUEUED, Job, Store
 from sonovid.app.uploads import Upload
 
 log = logging.getLogger(__name__)
-DEFAULT_JOB_SECONDS = 5.0  # Seconds a job is taken to last before any has been seen.
-WATCH_SECONDS = 3.0  # Seconds for which a look at a job counts as watching it.
+DEFAULT_JOB_SECONDS = 5.0  # Assumed duration of a job before the first one has finished.
+WATCH_SECONDS = 3.0  # How long a job counts as watched after a request for its progress.
 
 
 @dataclass
 class JobProgress:
-    """What is known of a job in progress. strip: JPEG of the frames as they emerge. looked: when somebody last asked for it."""
+    """The progress of a running job.
+
+    Args:
+        step: Sampling steps that are done.
+        steps: Sampling steps in total, 0 until known.
+        frame_strip: The latest intermediate frames, as JPEG.
+        last_viewed: When a client last asked for the progress, by the monotonic clock.
+        stop: Set to stop the job.
+    """
 
     step: int = 0
     steps: int = 0
@@ -33,20 +41,24 @@ class JobProgress:
 
     @property
     def is_watched(self) -> bool:
-        """Whether somebody looks at it now."""
+        """Whether a client currently watches the job."""
         return time.monotonic() - self.last_viewed < WATCH_SECONDS
 
     @property
     def percent(self) -> int:
-        """Of the sampling steps that are done; 100 is left to the file that is written."""
+        """Share of the sampling steps that are done, in percent; at most 99 until the file is written."""
         return min(99, 100 * self.step // self.steps) if self.steps else 0
 
 
 class Jobs:
-    """All jobs of one folder.
+    """All jobs of one server folder.
 
-    folder/jobs.sqlite holds the table, folder/jobs/ID the files of one job, folder/incoming files that are not queued yet. What a
-    killed process left half done is put back: jobs in progress are queued again, files that belong to no job are removed.
+    folder/jobs.sqlite holds the table, folder/jobs/ID the files of one job, and folder/incoming uploads that are not queued yet.
+    After a crash jobs in progress are queued again, and files without a job are removed.
+
+    Args:
+        settings: The server's settings.
+        clock: The current time in seconds since 1970.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time):
@@ -69,16 +81,16 @@ class Jobs:
         self.sweep()
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the database."""
         self.store.close()
 
     # --- for clients ---------------------------------------------------------------------------------------------------
 
     def submit(self, request: dict[str, Any], uploads: Sequence[Upload] = ()) -> Job:
-        """Queue a job; the uploads become its own.
+        """Queue a job, which takes over the uploads.
 
         Raises:
-            Refused: the queue is full. The uploads are removed then.
+            RequestError: the queue is full. The uploads are removed then.
         """
         job_id = f"video_{secrets.token_hex(16)}"
         own = self.files / job_id
@@ -100,10 +112,10 @@ class Jobs:
         return job
 
     def resubmit(self, job_id: str, changes: dict[str, Any]) -> Job:
-        """The same job once more, with some fields changed.
+        """Queue a copy of a job with some fields changed.
 
         Raises:
-            Refused: no such job, its uploads are gone, or the queue is full.
+            RequestError: no such job, its uploads are gone, or the queue is full.
         """
         job = self.get(job_id)
         uploads = []
@@ -115,49 +127,54 @@ class Jobs:
         except OSError:
             for upload in uploads:
                 upload.remove()
-            raise RequestError(f"{job_id}: what was given to it is gone; give it again", 410) from None
+            raise RequestError(f"{job_id}: its source file is gone; upload it again", 410) from None
         return self.submit(job.request | changes, uploads)
 
     def get(self, job_id: str) -> Job:
         """A job by its id.
 
         Raises:
-            Refused: there is none.
+            RequestError: there is none.
         """
         job = self.store.get(job_id)
         if job is None:
-            raise RequestError(f"{job_id[:60]}: no such video; it was deleted, has expired, or never was", 404)
+            raise RequestError(f"{job_id[:60]}: no such video; it was deleted, has expired or never existed", 404)
         return job
 
     def watch(self, job: Job) -> JobProgress | None:
-        """How far a job in progress is; it counts as watched, so that its emerging frames are drawn."""
+        """The progress of a running job, or None. The job counts as watched, so that intermediate frames are drawn."""
         live = self.live.get(job.id)
         if live is not None:
             live.last_viewed = time.monotonic()
         return live
 
     def delete(self, job_id: str) -> None:
-        """Remove a job and its files; one in progress stops at its next sampling step.
+        """Remove a job and its files. A job in progress stops at its next sampling step.
 
         Raises:
-            Refused: there is none.
+            RequestError: there is none.
         """
-        # Together, so that no worker takes the job in between.
+        # In one transaction, so that no worker takes the job in between.
         with self.store.transaction():
             self.get(job_id)
             live = self.live.get(job_id)
             self.store.remove(job_id)
         if live is not None:
-            # Its worker removes the files: it may be writing one.
+            # Its worker may be writing a file and removes all of them.
             live.stop.set()
         else:
             shutil.rmtree(self.files / job_id, ignore_errors=True)
 
     def clip_file(self, job: Job, index: int, variant: str) -> Path:
-        """A finished file. variant: "video" or "preview".
+        """The path of a finished file.
+
+        Args:
+            job: The job.
+            index: Number of the clip.
+            variant: "video" or "preview".
 
         Raises:
-            Refused: not finished, or no such clip.
+            RequestError: the job is not finished, there is no such clip, or its file is gone.
         """
         if job.status != "completed":
             why = job.error if job.status == FAILED else f"it is {job.status}"
@@ -170,7 +187,7 @@ class Jobs:
         return path
 
     def source(self, job: Job, name: str) -> Path:
-        """The file that was given to a job."""
+        """The path of a job's source file."""
         return self.files / job.id / job.sources[name]
 
     def num_ahead(self, job: Job) -> int:
@@ -178,7 +195,7 @@ class Jobs:
         return self.store.count(QUEUED, before=job.sequence) if job.status == QUEUED else 0
 
     def retry_after(self) -> int:
-        """Seconds until there is likely room: what one job takes, less where there are several workers."""
+        """Estimated seconds until there is room in the queue: the mean duration of a job over the number of workers."""
         mean = sum(self._times) / len(self._times) if self._times else DEFAULT_JOB_SECONDS
         return max(1, round(mean / len(self.settings.devices)))
 
@@ -190,7 +207,7 @@ class Jobs:
     # --- for workers ---------------------------------------------------------------------------------------------------
 
     def start_next(self, timeout: "float | int") -> Job | None:
-        """The next job, now in progress; None where there is none for `timeout` seconds."""
+        """Take the next job, which is in progress then. None if there is none for `timeout` seconds."""
         with self._changed:
             job = self._start_oldest()
             if job is None:
@@ -208,7 +225,7 @@ class Jobs:
             return self.store.get(job.id)
 
     def finish(self, job: Job, clips: list[dict[str, Any]]) -> None:
-        """A job is done; its files are those of a deleted one where somebody deleted it meanwhile."""
+        """Complete a job. If it was deleted meanwhile, its files are removed."""
         size = sum(path.stat().st_size for path in (self.files / job.id).iterdir())
         now = self.clock()
         with self.store.transaction():
@@ -221,14 +238,14 @@ class Jobs:
         self.sweep()
 
     def fail(self, job: Job, error: str) -> None:
-        """A job came to nothing, or was deleted: nothing of it is left but the reason."""
+        """Mark a job as failed and remove its files."""
         shutil.rmtree(self.files / job.id, ignore_errors=True)
         with self.store.transaction():
             self.live.pop(job.id, None)
             self.store.mark_failed(job.id, self.clock(), error)
 
     def requeue(self, job: Job) -> None:
-        """A job is queued again, at its old place: the server stops, and the next one will make it."""
+        """Queue a job again at its old position, because the server stops."""
         with self.store.transaction():
             self.live.pop(job.id, None)
             self.store.requeue(job.id)
@@ -238,7 +255,7 @@ class Jobs:
                 left.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove jobs that ended too long ago, and the oldest ones where they are too large together."""
+        """Remove jobs that are too old, and the oldest ones while their total size is too large."""
         ended = self.store.list_finished()
         total = sum(job.size for job in ended)
         for job in ended:
@@ -249,5 +266,5 @@ class Jobs:
                 total -= job.size
 
     def counts(self) -> dict[str, int]:
-        """How many jobs wait and are in progress."""
+        """The numbers of waiting and of running jobs."""
         return {status: self.store.count(status) for status in (QUEUED, IN_PROGRESS)}

@@ -1,4 +1,4 @@
-"""The models that a server offers: what each makes, and its pipeline, loaded once for each device."""
+"""The models of a server: their properties, and their pipelines, loaded once per device."""
 
 import threading
 from collections import OrderedDict
@@ -11,16 +11,29 @@ from typing import Any
 from sonovid.app.errors import RequestError
 from sonovid.app.settings import PACKAGED_MODEL
 
-MAX_LOADED = 2  # Pipelines that stay loaded on one device.
+MAX_LOADED = 2  # Pipelines that stay loaded on each device.
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model makes and takes.
+    """The properties of a model.
 
-    id: its name in requests: that of a folder, never where it lies. seconds: of one window, exactly. guidance_scale,
-    audio_guidance_scale: its own, None where it does not tell them. continues: whether it makes more than one window.
-    takes_sources: whether a video or a sound can be given.
+    Args:
+        id: Its name in requests: a folder's name without its path, or a repository.
+        system: Its family, such as uniform.
+        seconds: Exact duration of one window.
+        fps: Frames per second.
+        num_frames: Frames of one window.
+        width: Frame width in pixels.
+        height: Frame height in pixels.
+        sample_rate: Sample rate in Hz.
+        steps: Default number of sampling steps.
+        guidance_scale: Default guidance scale of the video; None: unknown.
+        audio_guidance_scale: Default guidance scale of the audio; None: unknown.
+        accepts_prompt: Whether it is conditioned on text.
+        accepts_sources: Whether it can be conditioned on a video or a sound.
+        can_extend: Whether it generates clips of more than one window.
+        labels: The classes that it knows.
     """
 
     id: str
@@ -45,7 +58,7 @@ class ModelCard:
         return f"{self.width}x{self.height}"
 
     def to_json(self) -> dict[str, Any]:
-        """As /v1/models lists it; fractions as text."""
+        """The model in the format of /v1/models, with fractions as text."""
         return {
             "id": self.id,
             "object": "model",
@@ -81,26 +94,26 @@ def build_model_card(name: str, pipe: Any) -> ModelCard:
         height=own.height,
         sample_rate=own.sample_rate,
         steps=options["num_inference_steps"],
-        guidance_scale=_number(options.get("guidance_scale")),
-        audio_guidance_scale=_number(options.get("audio_guidance_scale")),
+        guidance_scale=_optional_float(options.get("guidance_scale")),
+        audio_guidance_scale=_optional_float(options.get("audio_guidance_scale")),
         accepts_prompt=bool(pipe.accepts_text),
         accepts_sources=all(pipe.generated_streams),
-        can_extend=_continues(pipe),
+        can_extend=_can_extend(pipe),
         labels=tuple(pipe.classes.names),
     )
 
 
-def _number(value: Any) -> float | None:
-    """A guidance scale, where the pipeline tells its own."""
+def _optional_float(value: Any) -> float | None:
+    """A guidance scale, or None if the pipeline has no default."""
     return None if value is None else float(value)
 
 
-def _continues(pipe: Any) -> bool:
-    """Whether the model makes what is longer than its window."""
+def _can_extend(pipe: Any) -> bool:
+    """Whether the model can generate more than one window."""
     from sonovid.pipelines.continuation.conditioning import select_strategy
 
     if not hasattr(pipe, "denoiser"):
-        return False  # A model of diffusers, which makes one length at once.
+        return False  # A pipeline of diffusers, which generates single clips.
     try:
         select_strategy(pipe.denoiser, pipe.geometry)
     except ValueError:
@@ -109,7 +122,7 @@ def _continues(pipe: Any) -> bool:
 
 
 def name_models(models: Sequence[str]) -> dict[str, str]:
-    """The models by the names that clients use: the last part of a folder's path, a repository's own name."""
+    """The models by the names that clients use: a folder's last part, or the repository."""
     found: dict[str, str] = {}
     for model in models:
         base = model if model == PACKAGED_MODEL or not Path(model).is_dir() else Path(model).resolve().name
@@ -121,26 +134,32 @@ def name_models(models: Sequence[str]) -> dict[str, str]:
 
 
 class Models:
-    """The models of a server. Every one is loaded once when the server starts, so that a wrong name is an error then."""
+    """The models of a server. All are loaded once at the start, so that a wrong name fails then.
+
+    Args:
+        models: Folders or Hub repositories, the default first.
+        devices: The devices of the workers.
+        dtype: Dtype of the networks.
+    """
 
     def __init__(self, models: Sequence[str], devices: Sequence[str], dtype: str = "float32"):
         self.sources, self.dtype = name_models(models), dtype
         self._loaded: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._lock = threading.Lock()
-        # The default last, so that it is the one that stays loaded.
+        # The default is loaded last, so that it stays loaded.
         cards = {name: build_model_card(name, self.pipeline(name, devices[0])) for name in reversed(self.sources)}
         self.cards = {name: cards[name] for name in self.sources}
 
     @property
     def default(self) -> ModelCard:
-        """The first model."""
+        """The card of the first model."""
         return next(iter(self.cards.values()))
 
     def card(self, name: str | None) -> ModelCard:
-        """A model's card by its name; None: the default.
+        """A model's card by name; None: the default.
 
         Raises:
-            Refused: no such model is offered.
+            RequestError: no such model.
         """
         if name is None:
             return self.default
@@ -149,7 +168,7 @@ class Models:
         return self.cards[name]
 
     def pipeline(self, name: str, device: str) -> Any:
-        """The pipeline of a model on a device; `KEPT` stay loaded on each."""
+        """The pipeline of a model on a device. `MAX_LOADED` pipelines stay loaded per device."""
         import torch
 
         from sonovid.pipelines.pipeline import SoundingVideoPipeline

@@ -1,4 +1,4 @@
-"""What a client asks for: the fields of a request, checked against the model and the limits before it is queued."""
+"""Requests: parsing, and validation against the model and the server's limits before they are queued."""
 
 import secrets
 from fractions import Fraction
@@ -12,29 +12,29 @@ from sonovid.app.settings import Settings
 from sonovid.core.geometry import as_rate, count, duration
 
 SOURCES = ("source_video", "source_audio")
-MAX_SEED = 2**53 - 1  # The largest whole number that JavaScript keeps.
+MAX_SEED = 2**53 - 1  # The largest integer that JavaScript represents exactly.
 
 
 def _fraction(value: Any) -> Any:
-    """A number as an exact fraction in text; what is none is left for the schema to refuse."""
+    """Convert a number to an exact fraction in text. Other types are left for the schema to reject."""
     if value is None or isinstance(value, bool):
         return value
     try:
         exact = Fraction(str(value)) if isinstance(value, float) else Fraction(value)
     except (ValueError, ZeroDivisionError, TypeError):
-        raise ValueError(f"{value!r} is no number, such as 2, 2.5 or 5/2") from None
+        raise ValueError(f"{value!r} is not a number such as 2, 2.5 or 5/2") from None
     if not 0 < exact < 10**6:
         raise ValueError(f"{value!r}: expected a number above zero")
     return str(exact)
 
 
 def _rate(value: Any) -> Any:
-    """A frame rate as an exact fraction in text."""
+    """Convert a frame rate to an exact fraction in text."""
     return value if value is None or isinstance(value, bool) else str(as_rate(value))
 
 
 def _blank(value: Any) -> Any:
-    """Nothing for a form field that was left empty."""
+    """Convert an empty form field to None."""
     return None if isinstance(value, str) and not value.strip() else value
 
 
@@ -46,40 +46,44 @@ Text = Annotated[str | None, BeforeValidator(_blank)]
 
 
 class VideoRequest(BaseModel):
-    """What to generate. Unknown fields are refused."""
+    """What to generate. Unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    prompt: Text = Field(None, max_length=2000, description="what is to be seen and heard")
-    negative_prompt: Text = Field(None, max_length=2000, description="what is not to be seen and heard")
-    model: Text = Field(None, description="a model of /v1/models; the first by default")
-    seconds: FractionText = Field(None, description="length in seconds: a number or a fraction, as text or not", examples=["2", "5/2"])
-    size: Text = Field(None, description="WIDTHxHEIGHT, where the model allows", examples=["64x64"])
-    fps: RateText = Field(None, description="frames per second, where the model allows", examples=["8", "30000/1001"])
-    num_frames: Integer = Field(None, ge=1, le=10**6, description="length in frames, in place of seconds")
-    num_inference_steps: Integer = Field(None, ge=1, description="sampling steps; the model's own by default")
-    guidance_scale: Number = Field(None, ge=0, le=100, description="how closely the pictures follow the words; 1 is none")
-    audio_guidance_scale: Number = Field(None, ge=0, le=100, description="the same for the sound; that of the pictures by default")
-    seed: Integer = Field(None, ge=0, le=MAX_SEED, description="clip i is that of seed + i; drawn at random by default")
-    n: Integer = Field(None, ge=1, description="clips; 1 by default")
-    label: Text = Field(None, max_length=200, description="a class, for a model that knows classes")
+    prompt: Text = Field(None, max_length=2000, description="text that describes what is seen and heard")
+    negative_prompt: Text = Field(None, max_length=2000, description="negative prompt")
+    model: Text = Field(None, description="a model of /v1/models; default: the first")
+    seconds: FractionText = Field(None, description="duration in seconds, a number or a fraction", examples=["2", "5/2"])
+    size: Text = Field(None, description="WIDTHxHEIGHT in pixels; must be the model's own", examples=["64x64"])
+    fps: RateText = Field(None, description="frames per second; must be the model's own", examples=["8", "30000/1001"])
+    num_frames: Integer = Field(None, ge=1, le=10**6, description="duration in frames, instead of seconds")
+    num_inference_steps: Integer = Field(None, ge=1, description="sampling steps; default: the model's own")
+    guidance_scale: Number = Field(
+        None, ge=0, le=100, description="classifier-free guidance scale of the video, 1 for none; default: the model's own"
+    )
+    audio_guidance_scale: Number = Field(
+        None, ge=0, le=100, description="classifier-free guidance scale of the audio; default: that of the video"
+    )
+    seed: Integer = Field(None, ge=0, le=MAX_SEED, description="clip i has seed + i; default: random")
+    n: Integer = Field(None, ge=1, description="number of clips; default: 1")
+    label: Text = Field(None, max_length=200, description="class, for class-conditional models")
 
     @property
     def count(self) -> int:
-        """How many clips."""
+        """The number of clips."""
         return self.n or 1
 
     @property
     def length(self) -> Fraction | None:
-        """The length in seconds, where one is asked for."""
+        """The requested duration in seconds, or None."""
         return None if self.seconds is None else Fraction(self.seconds)
 
 
 def parse_request(fields: dict[str, Any]) -> VideoRequest:
-    """A request from its fields.
+    """Parse the fields of a request.
 
     Raises:
-        Refused: an unknown field, or a value that is not accepted; one line for the first fault.
+        RequestError: an unknown field or an invalid value; one line for the first fault.
     """
     try:
         return VideoRequest(**fields)
@@ -95,17 +99,21 @@ def parse_request(fields: dict[str, Any]) -> VideoRequest:
 
 
 def validate_request(request: VideoRequest, card: ModelCard, settings: Settings, given: str | None) -> VideoRequest:
-    """A request with what was left open filled in: the model, the seed, the length of num_frames.
+    """Validate a request and fill in what was left open: model, seed, and the duration of num_frames.
 
-    given: the source that is kept, "source_video" or "source_audio", or None.
+    Args:
+        request: The parsed request.
+        card: The card of its model.
+        settings: The server's limits.
+        given: The field of the source file, "source_video" or "source_audio", or None.
 
     Raises:
-        Refused: the model or the limits do not allow it.
+        RequestError: the model or the limits do not allow it.
     """
     if request.size is not None and request.size.lower() != card.size:
-        raise RequestError(f"size={request.size}: model {card.id} makes pictures of {card.size}", param="size")
+        raise RequestError(f"size={request.size}: model {card.id} generates frames of {card.size}", param="size")
     if request.fps is not None and Fraction(request.fps) != card.fps:
-        raise RequestError(f"fps={request.fps}: model {card.id} makes {card.fps} frames per second", param="fps")
+        raise RequestError(f"fps={request.fps}: model {card.id} generates {card.fps} frames per second", param="fps")
     if (request.num_inference_steps or 0) > settings.max_steps:
         raise RequestError(
             f"num_inference_steps={request.num_inference_steps}: the limit is {settings.max_steps}", param="num_inference_steps"
@@ -119,20 +127,20 @@ def validate_request(request: VideoRequest, card: ModelCard, settings: Settings,
 
 
 def _check_inputs(request: VideoRequest, card: ModelCard, given: str | None) -> None:
-    """Whether there is something to go by, and nothing that the model does not take."""
+    """Check that there is something to generate from, and nothing that the model does not accept."""
     if not card.accepts_prompt and (request.prompt or request.negative_prompt):
-        raise RequestError(f"prompt: model {card.id} takes no words", param="prompt")
+        raise RequestError(f"prompt: model {card.id} does not accept a prompt", param="prompt")
     if request.label is not None and request.label not in card.labels:
         known = ", ".join(card.labels[:20]) or "none"
         raise RequestError(f"label={request.label!r}: model {card.id} knows {known}", param="label")
     if given is not None and not card.accepts_sources:
-        raise RequestError(f"{given}: model {card.id} makes one stream alone and is given none", param=given)
+        raise RequestError(f"{given}: model {card.id} generates a single stream and accepts no source", param=given)
     if card.accepts_prompt and not (request.prompt or request.label or given):
-        raise RequestError("nothing to go by: give a prompt, source_video or source_audio", param="prompt")
+        raise RequestError("nothing to generate from: give a prompt, source_video or source_audio", param="prompt")
 
 
 def _duration(request: VideoRequest, card: ModelCard, settings: Settings, given: str | None) -> Fraction | None:
-    """The length that is asked for, in seconds; None: the model's own, or that of what is given."""
+    """The requested duration in seconds. None: the model's window, or that of the source file."""
     seconds = request.length
     if request.num_frames is not None:
         of_frames = duration(request.num_frames, card.fps)
@@ -146,11 +154,15 @@ def _duration(request: VideoRequest, card: ModelCard, settings: Settings, given:
     if seconds is None:
         return None
     if given is not None:
-        raise RequestError(f"seconds: {given} is kept whole, and so is its length; leave seconds and num_frames out", param="seconds")
+        raise RequestError(
+            f"seconds: {given} is kept unchanged, and so is its duration; leave seconds and num_frames out", param="seconds"
+        )
     if seconds > settings.max_seconds:
         raise RequestError(f"seconds={float(seconds):g}: the limit is {float(settings.max_seconds):g}", param="seconds")
     if seconds > card.seconds and not card.can_extend:
-        raise RequestError(f"seconds={float(seconds):g}: model {card.id} makes {float(card.seconds):g} s at most", param="seconds")
+        raise RequestError(
+            f"seconds={float(seconds):g}: model {card.id} generates at most {float(card.seconds):g} s", param="seconds"
+        )
     if seconds > card.seconds and request.count > 1:
-        raise RequestError("n: one clip at a time where it is longer than the model makes at once", param="n")
+        raise RequestError("n: only one clip at a time if it is longer than the model's window", param="n")
     return seconds

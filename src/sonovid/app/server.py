@@ -1,4 +1,4 @@
-"""The server: jobs, models, workers, API and page put together, and run."""
+"""The server: builds the application from jobs, models, workers, API and page, and runs it."""
 
 import contextlib
 import os
@@ -23,10 +23,14 @@ from sonovid.app.worker import Workers
 
 
 def create_app(settings: Settings, *, page: bool = True) -> Guard:
-    """The whole server as an ASGI application. page: whether Gradio's page is part of it.
+    """Build the server as an ASGI application.
+
+    Args:
+        settings: The server's settings.
+        page: Whether Gradio's page is included.
 
     Raises:
-        ValueError: a model that cannot be loaded, or a folder in which another server works.
+        ValueError: a model that cannot be loaded, or a folder that another server uses.
     """
     jobs = Jobs(settings)
     try:
@@ -38,7 +42,7 @@ def create_app(settings: Settings, *, page: bool = True) -> Guard:
 
 
 def _assemble(settings: Settings, jobs: Jobs, models: Models, *, page: bool) -> Guard:
-    """API, page and workers around the jobs."""
+    """The application with API, page and workers."""
     workers = Workers(jobs, models)
 
     @contextlib.asynccontextmanager
@@ -53,12 +57,12 @@ def _assemble(settings: Settings, jobs: Jobs, models: Models, *, page: bool) -> 
     app = FastAPIOffline(
         title="Sonovid",
         version=sonovid.__version__,
-        description="Sounding video: a video and its sound, generated together.",
+        description="Sounding video: joint generation of a video and its sound.",
         redoc_url=None,
         lifespan=lifespan,
     )
     app.include_router(api.router(jobs, models))
-    app.get("/health", summary="Whether the server is there")(lambda: api.health(jobs))
+    app.get("/health", summary="Status of the server")(lambda: api.health(jobs))
     _add_error_handlers(app)
     if page:
         _mount_page(app, settings, jobs, models)
@@ -66,7 +70,7 @@ def _assemble(settings: Settings, jobs: Jobs, models: Models, *, page: bool) -> 
 
 
 def _add_error_handlers(app: FastAPI) -> None:
-    """Every error of the API in OpenAI's shape, on one line."""
+    """Return every error of the API in OpenAI's format, on one line."""
 
     @app.exception_handler(RequestError)
     async def refused(_: Request, error: RequestError) -> JSONResponse:
@@ -84,11 +88,11 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 
 def _mount_page(app: FastAPI, settings: Settings, jobs: Jobs, models: Models) -> None:
-    """Gradio's page at /, with nothing of it that asks other hosts for anything."""
+    """Mount Gradio's page at /, without requests to other hosts."""
     held = jobs.folder / "page"
     shutil.rmtree(held, ignore_errors=True)
     held.mkdir()
-    # Gradio reads both from the environment: where it keeps uploads, and whether it tells its makers of them.
+    # Gradio reads the folder of uploads and the telemetry switch from the environment.
     os.environ["GRADIO_TEMP_DIR"] = str(held)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio
@@ -119,10 +123,10 @@ def _mount_page(app: FastAPI, settings: Settings, jobs: Jobs, models: Models) ->
 
 
 def bind_socket(settings: Settings) -> socket.socket:
-    """A socket on the server's host and port; port 0: any that is free.
+    """A socket bound to the server's host and port; port 0: any free one.
 
     Raises:
-        ValueError: the port is taken, or there is no such host on this machine.
+        ValueError: the port is in use, or this machine has no such address.
     """
     host = settings.host.strip("[]")
     try:

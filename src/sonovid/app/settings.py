@@ -1,4 +1,4 @@
-"""How the server is run: where it listens, what it keeps, and what a request may ask of it."""
+"""Settings of the server: address, storage and limits."""
 
 import ipaddress
 import os
@@ -18,7 +18,7 @@ def default_folder() -> Path:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens on `host`."""
+    """Whether a server that listens on `host` is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -29,16 +29,26 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All settings of a server.
+    """Settings of the server.
 
-    folder: where jobs, uploads and finished files lie; nothing outside it is written. models: folders or repositories of the Hub;
-        the first is the default. devices: one worker for each. dtype: of the networks.
-    host, port: where the server listens. token: the bearer token; required where others can reach the host.
-    max_queue: jobs that wait; more are refused. max_upload: bytes of one request. max_seconds: of a result or upload.
-    max_pixels: height x width of an uploaded picture. max_steps, max_clips: sampling steps and clips of one job.
-    max_folder: bytes of finished jobs; the oldest are removed. max_age: seconds after which a finished job is removed.
-    max_measured: files in one measurement of the page.
-    table: a file that `sonovid evaluate --json` or `sonovid compare --json` wrote, shown on the page.
+    Args:
+        folder: Folder of jobs, uploads and finished files. Nothing outside it is written.
+        models: Model folders or Hub repositories, the default first.
+        devices: One worker runs on each.
+        dtype: Dtype of the networks.
+        host: Address to listen on.
+        port: Port to listen on.
+        token: Bearer token; required if others can reach the host.
+        max_queue: Waiting jobs above which requests are rejected.
+        max_upload: Bytes of one request.
+        max_seconds: Duration of a clip and of an upload, in seconds.
+        max_pixels: Height x width of an uploaded frame.
+        max_steps: Sampling steps of one job.
+        max_clips: Clips of one job.
+        max_folder: Bytes of finished jobs, above which the oldest are removed.
+        max_age: Age in seconds at which a finished job is removed.
+        max_measured: Files in one evaluation on the page.
+        table: Results to show on the page, written by `sonovid evaluate --json` or `sonovid compare --json`.
     """
 
     folder: Path
@@ -61,16 +71,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not self.models or not self.devices:
-            raise ValueError("a server needs one model and one device at least")
+            raise ValueError("a server needs at least one model and one device")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"--port {self.port}: expected a number from 0 to 65535")
         for name in ("max_queue", "max_upload", "max_pixels", "max_steps", "max_clips", "max_folder", "max_age", "max_seconds"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a number above zero")
         if self.token is not None and len(self.token) < MIN_TOKEN:
-            raise ValueError(f"the token has {len(self.token)} characters: expected {MIN_TOKEN} at least")
+            raise ValueError(f"the token has {len(self.token)} characters: expected at least {MIN_TOKEN}")
         if self.token is not None and not (self.token.isascii() and self.token.isprintable() and " " not in self.token):
-            raise ValueError("the token holds spaces or characters that a header cannot carry: use letters and digits")
+            raise ValueError("the token contains spaces or characters that are not allowed in a header: use letters and digits")
         if self.token is None and not is_loopback(self.host):
             raise ValueError(
                 f"--host {self.host}: others can reach this server, so it needs a token: set SONOVID_TOKEN or --token-file"

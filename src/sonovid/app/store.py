@@ -1,4 +1,4 @@
-"""Jobs in SQLite: what was asked for, how far it is, and what came of it. A server that starts again finds them here."""
+"""The table of jobs in SQLite, which survives restarts of the server."""
 
 import json
 import sqlite3
@@ -32,9 +32,20 @@ COLUMNS = "sequence, id, status, created_at, started_at, completed_at, request, 
 
 @dataclass(frozen=True)
 class Job:
-    """One job. request: the fields of `VideoRequest`. sources: file name by field. clips: what came out, see `making.make`.
+    """One job.
 
-    Times are seconds since 1970. size: bytes of the job's folder once it is completed.
+    Args:
+        sequence: Its position in the queue.
+        id: Its id.
+        status: One of `STATUSES`.
+        created_at: When it was submitted, in seconds since 1970.
+        started_at: When a worker took it, or None.
+        completed_at: When it ended, or None.
+        request: The fields of `VideoRequest`.
+        sources: File names by field.
+        clips: Descriptions of the results, see `generation.generate_clips`.
+        error: Why it failed, or None.
+        size: Bytes of its folder once it is completed.
     """
 
     sequence: int
@@ -51,7 +62,7 @@ class Job:
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether it is completed or failed."""
         return self.status in (COMPLETED, FAILED)
 
 
@@ -60,17 +71,20 @@ def _to_job(row: tuple) -> Job:
 
 
 class Store:
-    """A table of jobs in one file. Every method may be called from any thread.
+    """A table of jobs in one file. All methods are thread-safe.
+
+    Args:
+        path: The SQLite file.
 
     Raises:
-        ValueError: another server holds the file, or it is no such table.
+        ValueError: another server uses the file, or it is not such a table.
     """
 
     def __init__(self, path: Path):
         self._lock = threading.RLock()
         self._database = sqlite3.connect(path, timeout=1, check_same_thread=False, isolation_level=None)
         try:
-            # Held as long as the connection is open, so that no two servers work in one folder.
+            # The lock is held while the connection is open, so that no two servers use one folder.
             self._database.execute("pragma locking_mode = exclusive")
             self._database.execute("pragma journal_mode = wal")
             self._database.execute("pragma synchronous = normal")
@@ -81,19 +95,19 @@ class Store:
             self._database.execute(f"pragma user_version = {VERSION}")
         except sqlite3.OperationalError:
             self._database.close()
-            raise ValueError(f"{path.parent}: another sonovid app works in this folder; choose another --folder") from None
+            raise ValueError(f"{path.parent}: another sonovid app uses this folder; choose another --folder") from None
         except sqlite3.DatabaseError as error:
             self._database.close()
-            raise ValueError(f"{path}: no table of jobs ({error}); choose another --folder") from None
+            raise ValueError(f"{path}: not a table of jobs ({error}); choose another --folder") from None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the database."""
         with self._lock:
             self._database.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, and no other thread in between."""
+        """A transaction that excludes other threads and is rolled back on an exception."""
         with self._lock:
             self._database.execute("begin immediate")
             try:
@@ -104,7 +118,7 @@ class Store:
             self._database.execute("commit")
 
     def add(self, job_id: str, created_at: float, request: dict[str, Any], sources: dict[str, str]) -> Job:
-        """A new job, queued."""
+        """Add a queued job."""
         values = (job_id, QUEUED, created_at, json.dumps(request), json.dumps(sources))
         with self._lock:
             self._database.execute("insert into jobs (id, status, created_at, request, sources) values (?, ?, ?, ?, ?)", values)
@@ -113,11 +127,11 @@ class Store:
         return found
 
     def get(self, job_id: str) -> Job | None:
-        """A job by its id."""
+        """A job by its id, or None."""
         return next(iter(self._select("where id = ?", job_id)), None)
 
     def first(self, status: str) -> Job | None:
-        """The oldest job of a status."""
+        """The oldest job with a status, or None."""
         return next(iter(self._select("where status = ? order by sequence limit 1", status)), None)
 
     def page(self, after: str | None, limit: int, *, newest_first: bool = True) -> list[Job]:
@@ -133,22 +147,22 @@ class Store:
         return self._select("where status in (?, ?) order by completed_at, sequence", COMPLETED, FAILED)
 
     def ids(self) -> set[str]:
-        """Of all jobs."""
+        """The ids of all jobs."""
         with self._lock:
             return {row[0] for row in self._database.execute("select id from jobs")}
 
     def count(self, status: str, before: int | None = None) -> int:
-        """How many jobs have a status; before: only those ahead of this sequence number."""
+        """The number of jobs with a status. before: only those before this sequence number."""
         with self._lock:
             query = "select count(*) from jobs where status = ?" + ("" if before is None else " and sequence < ?")
             return self._database.execute(query, (status,) if before is None else (status, before)).fetchone()[0]
 
     def mark_started(self, job_id: str, now: float) -> None:
-        """A worker has taken it."""
+        """Mark a job as taken by a worker."""
         self._update(job_id, status=IN_PROGRESS, started_at=now)
 
     def requeue(self, job_id: str | None = None) -> None:
-        """A job, or all in progress, go back to their place in the queue."""
+        """Put a job, or all jobs in progress, back to its place in the queue."""
         if job_id is not None:
             self._update(job_id, status=QUEUED, started_at=None)
             return
@@ -156,15 +170,15 @@ class Store:
             self._database.execute("update jobs set status = ?, started_at = null where status = ?", (QUEUED, IN_PROGRESS))
 
     def mark_completed(self, job_id: str, now: float, clips: list[dict[str, Any]], size: int) -> None:
-        """It is done."""
+        """Mark a job as completed."""
         self._update(job_id, status=COMPLETED, completed_at=now, clips=json.dumps(clips), bytes=size)
 
     def mark_failed(self, job_id: str, now: float, error: str) -> None:
-        """It came to nothing."""
+        """Mark a job as failed."""
         self._update(job_id, status=FAILED, completed_at=now, error=error, sources="{}")
 
     def remove(self, job_id: str) -> bool:
-        """Forget a job; whether there was one."""
+        """Delete a job; returns whether there was one."""
         with self._lock:
             return self._database.execute("delete from jobs where id = ?", (job_id,)).rowcount > 0
 

@@ -1,4 +1,4 @@
-"""The workers: one thread for each device, which takes jobs from the queue and makes them."""
+"""The workers: one thread per device, which takes jobs from the queue and runs them."""
 
 import logging
 import threading
@@ -11,12 +11,17 @@ from sonovid.app.request import VideoRequest
 from sonovid.app.store import Job
 
 log = logging.getLogger(__name__)
-POLL_SECONDS = 0.5  # Seconds between looks at the queue, and at whether to stop.
-SWEEP_SECONDS = 60.0  # Seconds between looks for jobs that are too old.
+POLL_SECONDS = 0.5  # Interval at which the queue and the stop flag are checked.
+SWEEP_SECONDS = 60.0  # Interval at which old jobs are removed.
 
 
 class Workers:
-    """All workers of a server, from `start` to `stop`."""
+    """All workers of a server.
+
+    Args:
+        jobs: The queue.
+        models: The models.
+    """
 
     def __init__(self, jobs: Jobs, models: Models):
         self.jobs, self.models = jobs, models
@@ -24,7 +29,7 @@ class Workers:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the threads."""
         for device in self.jobs.settings.devices:
             thread = threading.Thread(target=self._run, args=(device,), name=f"sonovid-{device}", daemon=True)
             thread.start()
@@ -34,7 +39,7 @@ class Workers:
         self._threads.append(thread)
 
     def stop(self) -> None:
-        """Stop at the next sampling step; what is in progress goes back into the queue."""
+        """Stop at the next sampling step. Jobs in progress are queued again."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
@@ -51,11 +56,11 @@ class Workers:
             self.jobs.sweep()
 
     def _run_job(self, job: Job, device: str) -> None:
-        """One job, whatever comes of it: a worker outlives every error of a job."""
+        """Run one job. No error of a job ends the worker."""
         live = self.jobs.live[job.id]
         try:
             request = VideoRequest(**job.request)
-            # A job of a former run of the server may name a model that this run does not offer.
+            # A job from an earlier run of the server may name a model that is no longer offered.
             card = self.models.card(request.model)
             sources = {name: self.jobs.source(job, name) for name in job.sources}
             folder = self.jobs.files / job.id
@@ -75,7 +80,7 @@ class Workers:
 
 
 def describe_error(error: Exception, job: Job, jobs: Jobs) -> str:
-    """An error's line without places on this machine: uploads by the field they were given for."""
+    """An error's line without paths of this machine. Uploads are named by their field."""
     line = one_line(error)
     for name in job.sources:
         line = line.replace(str(jobs.source(job, name)), name)

@@ -98,7 +98,7 @@ def check_clips(args: argparse.Namespace) -> None:
     if args.report and args.report.exists() and not args.overwrite:
         raise ValueError(f"--report {args.report} exists already; --overwrite replaces it")
     entries = manifest.read(args.clips, include_audio=True)
-    found = checking.check(entries, captions=args.captions, workers=count_workers(args))
+    found = checking.check_clips(entries, captions=args.captions, workers=count_workers(args))
     reports = list(progress.bar(found, desc="clips", total=len(entries), unit="clip"))
     checking.find_copies(reports, entries, share=args.held_out)
     print("\n".join(checking.table(reports)))
@@ -130,15 +130,15 @@ def split_videos(args: argparse.Namespace) -> None:
     made, kept, faults = 0, 0, []
     for name, path in progress.bar(named.items(), desc="videos", unit="video"):
         try:
-            shots = splitting.shots(path, threshold=args.threshold, least=min(0.5, args.least))
-            for shot in splitting.stretches(shots, least=args.least, most=args.most):
+            shots = splitting.detect_shots(path, threshold=args.threshold, least=min(0.5, args.least))
+            for shot in splitting.split_shots(shots, least=args.least, most=args.most):
                 # Named by their start, clips keep their names and captions whatever else is split or skipped.
                 clip = args.out / name.parent / f"{name.name}-{math.floor(1000 * shot.start):08d}.mp4"
                 if clip.exists():
                     kept += 1
                     continue
                 clip.parent.mkdir(parents=True, exist_ok=True)
-                splitting.cut(path, shot, clip)
+                splitting.write_shot(path, shot, clip)
                 made += 1
         except splitting.media.MediaError as error:
             faults.append(str(error))

@@ -106,7 +106,7 @@ def collect_losses(model: str | None, data: str, clips_most: int, draws: int, se
     from sonovid.data import clips, manifest
     from sonovid.diffusion.timestep_adjustment import measure_losses, uninformed_losses
     from sonovid.pipelines.pipeline import SoundingVideoPipeline
-    from sonovid.recipes.latent_training import encoded
+    from sonovid.recipes.latent_data import encode_clips
 
     pipe = SoundingVideoPipeline.from_pretrained(model)
     windows = clips.find_windows(manifest.read(data), pipe.geometry)[:clips_most]
@@ -115,7 +115,7 @@ def collect_losses(model: str | None, data: str, clips_most: int, draws: int, se
     for _, clip in clips.stream_clips(windows, pipe.geometry):
         if clip is None:
             continue
-        raw = encoded([clip], codec=pipe.codec, device=pipe.device, precision="no").map(torch.Tensor.float)
+        raw = encode_clips([clip], codec=pipe.codec, device=pipe.device, precision="no").map(torch.Tensor.float)
         x0 = pipe.codec.whiten(raw).map(lambda x: x.expand(draws, *x.shape[1:]))
         condition = reduce(lambda one, other: one.concat(other), [pipe.prompt_condition(clip.caption, Task.JOINT)] * draws)
         pairs.append((x0, condition))

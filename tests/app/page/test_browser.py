@@ -131,7 +131,7 @@ def test_a_clip_from_words_by_keyboard_and_again_after_the_page_is_loaded_anew(v
 
 def test_a_video_gets_its_sound_beside_the_original(visit, film):
     page = visit(viewport={"width": 1200, "height": 900})
-    page.get_by_text("A video or a sound that is kept").click()
+    page.get_by_text("Source: a video or a sound").click()
     page.locator("#video input[type=file]").set_input_files(film)
     page.locator("#video video").wait_for()
     page.locator("#go").click()
@@ -144,7 +144,7 @@ def test_a_video_gets_its_sound_beside_the_original(visit, film):
 def test_an_error_is_one_line_and_a_phone_in_the_dark_shows_it(visit):
     page = visit(viewport=PHONE, color_scheme="dark", has_touch=True)
     page.locator("#go").click()
-    alert = page.get_by_role("alert").filter(has_text="nothing to go by")
+    alert = page.get_by_role("alert").filter(has_text="nothing to generate from")
     expect(alert).to_be_visible()
     assert "\n" not in alert.inner_text()
     picture(page, "phone-dark-error")
@@ -180,5 +180,5 @@ def test_the_other_tabs_measure_and_show(visit, film):
     expect(page.locator("#figures")).to_contain_text("sonovid app --table")
     page.get_by_role("tab", name="Measure").click()
     page.locator("#measure").click()
-    expect(page.locator("#measured")).to_contain_text("upload one at least")
+    expect(page.locator("#measured")).to_contain_text("upload at least one")
     picture(page, "measure")

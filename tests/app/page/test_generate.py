@@ -111,11 +111,11 @@ def test_cancelling_ends_it_and_nothing_is_left(tab):
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"prompt": " "}, "nothing to go by"),
+        ({"prompt": " "}, "nothing to generate from"),
         ({"prompt": "<b>x</b>" * 300}, "at most 2000"),
         ({"seed": -1}, "greater than"),
         ({"seconds": 100.0}, "the limit is 4"),
-        ({"video": "/etc/passwd"}, "no other place is read"),
+        ({"video": "/etc/passwd"}, "other paths are not read"),
         ({"video": "a", "audio": "b"}, "nothing to generate"),
     ],
 )

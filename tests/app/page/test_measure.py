@@ -35,7 +35,7 @@ def test_two_clips_become_a_table(measuring, uploaded):
     html = measuring.evaluate_files(uploaded[:1], uploaded[1:], ["events", "clap_score"])
     assert "<table>" in html
     assert "onsets_f1" in html
-    assert "left out, and why" in html
+    assert "skipped, and why" in html
     assert str(measuring.jobs.folder) not in html
     assert not list(measuring.folder.iterdir())
 
@@ -47,13 +47,13 @@ def test_what_cannot_be_measured_is_one_line(measuring, uploaded, tmp_path):
     def said(clips, reference=(), metrics=()):
         return asyncio.run(tab.measure(list(clips), list(reference), list(metrics)))
 
-    assert "upload one at least" in said([])
-    assert "no other place is read" in said(["/etc/passwd"])
+    assert "upload at least one" in said([])
+    assert "other paths are not read" in said(["/etc/passwd"])
     assert "the limit is 200" in said(uploaded * 101)
     twice = measuring.jobs.folder / "page" / "2"
     twice.mkdir()
     shutil.copy(uploaded[0], twice / "film0.mp4")
-    assert "two files of one name" in said([uploaded[0], str(twice / "film0.mp4")])
+    assert "two files have this name" in said([uploaded[0], str(twice / "film0.mp4")])
     (twice / "no.mp4").write_text("no film")
     line = said([str(twice / "no.mp4")])
     assert 'role="alert"' in line

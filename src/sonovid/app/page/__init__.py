@@ -1,1 +1,1 @@
-"""The page: generate, measure, and results, on Gradio."""
+"""The web page on Gradio: tabs for generation, evaluation and saved results."""

@@ -1,4 +1,4 @@
-"""The page put together from its tabs."""
+"""Builds the page from its tabs."""
 
 import gradio as gr
 
@@ -14,12 +14,12 @@ def build(jobs: Jobs, models: Models, examples: Examples) -> gr.Blocks:
     """The page.
 
     Raises:
-        ValueError: the table that is to be shown cannot be read.
+        ValueError: the results that are to be shown cannot be read.
     """
     figures = results.render_results(jobs.settings.table)
-    # Files that browsers uploaded are looked through every five minutes and removed after an hour.
+    # Uploaded files are checked every five minutes and removed after an hour.
     with gr.Blocks(title="Sonovid", analytics_enabled=False, delete_cache=(300, 3600)) as blocks:
-        gr.HTML(rendering.page_header("a video and its sound, generated together"))
+        gr.HTML(rendering.page_header("joint generation of video and sound"))
         with gr.Tabs():
             with gr.Tab("Generate"):
                 tab = GenerateTab(GenerateActions(jobs, models, examples))

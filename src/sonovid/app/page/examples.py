@@ -1,4 +1,4 @@
-"""Files to try: a silent scene and a sound, rendered when they are first needed."""
+"""Example inputs: a silent clip and a sound, rendered on first use."""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -13,12 +13,18 @@ PROMPTS = (
     "a glass ball bounces on a stone floor",
     "a stick hits a drum three times",
 )
-SEEDS = {"bounces": 90_000_003, "hits": 90_000_001}  # Scenes that no packaged model was trained on.
+SEEDS = {"bounces": 90_000_003, "hits": 90_000_001}  # Scenes that the packaged model was not trained on.
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Where the files lie. video: without sound. audio: without pictures."""
+    """Paths of the examples.
+
+    Args:
+        folder: Their folder.
+        video: A video without sound.
+        audio: A sound.
+    """
 
     folder: Path
     video: Path
@@ -26,7 +32,7 @@ class Examples:
 
 
 def render(folder: Path) -> Examples:
-    """The files, made where they are missing."""
+    """Render the examples that are missing."""
     from sonovid.data.scenes import WORLDS
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The third tab: figures that were measured before, from a file that `sonovid evaluate --json` or `compare --json` wrote."""
+"""The results tab: tables of files that `sonovid evaluate --json` or `sonovid compare --json` wrote."""
 
 import json
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 from sonovid.app.page.measure import render_evaluation
 from sonovid.metrics.results import Evaluation
 
-NOTHING = """<p class="sv-empty">No figures were given to this server. Measure a system, and show its table here:<br>
+NOTHING = """<p class="sv-empty">This server has no results to show. Evaluate a system and pass its results to the server:<br>
 <code>sonovid evaluate GENERATED REFERENCE --json table.json; sonovid app --table table.json</code></p>"""
 
 
 def render_results(path: Path | None) -> str:
-    """The tables of a file.
+    """The tables of a file as HTML.
 
     Raises:
-        ValueError: it is not such a file.
+        ValueError: not such a file.
     """
     if path is None:
         return NOTHING
@@ -22,10 +22,10 @@ def render_results(path: Path | None) -> str:
 
 
 def load_results(path: Path) -> list[Evaluation]:
-    """The systems of a file, one or several.
+    """The evaluations of a file, one per system.
 
     Raises:
-        ValueError: it is not such a file.
+        ValueError: not such a file.
     """
     text = path.read_text(encoding="utf-8")
     try:

@@ -1,4 +1,4 @@
-"""How the page looks: the system's fonts, light and dark, on narrow screens too."""
+"""The style of the page: system fonts, light and dark mode, narrow screens."""
 
 from typing import Any
 
@@ -41,10 +41,10 @@ CSS = """
 
 
 def theme() -> Any:
-    """Gradio's own theme without fonts that would be fetched."""
+    """Gradio's default theme without fonts from other hosts."""
     import gradio
 
-    # Gradio's own grey for what is said beside things is too light to be read easily.
-    told = {"body_text_color_subdued": "*neutral_600", "body_text_color_subdued_dark": "*neutral_300"}
-    told |= {"block_info_text_color": "*neutral_600", "block_info_text_color_dark": "*neutral_300"}
-    return gradio.themes.Default(primary_hue="teal", font=FONTS, font_mono=MONO).set(**told)
+    # Gradio's grey for secondary text has too little contrast.
+    colors = {"body_text_color_subdued": "*neutral_600", "body_text_color_subdued_dark": "*neutral_300"}
+    colors |= {"block_info_text_color": "*neutral_600", "block_info_text_color_dark": "*neutral_300"}
+    return gradio.themes.Default(primary_hue="teal", font=FONTS, font_mono=MONO).set(**colors)

@@ -233,11 +233,11 @@ def _in_hub_cache(file: WeightFile) -> Path | None:
     if not _is_hub_id(file.name):
         return None
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotLocatedWeightsError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(file.name, revision=file.revision or None, local_files_only=True))
-    except (LocalEntryNotLocatedWeightsError, HfHubHTTPError, OSError):
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
         return None
 
 
