@@ -1,6 +1,6 @@
-"""The oracle of these tests: a correlated Gaussian pair of numbers, whose perfect denoiser is known and linear.
+"""Reference for these tests: a correlated Gaussian pair of numbers, whose perfect denoiser is known and linear.
 
-A whole sampling loop with a linear denoiser is a matrix, which is read off basis vectors with no random draw.
+With a linear denoiser the whole sampling loop is a matrix, which is computed from basis vectors without random draws.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ COVARIANCE = torch.tensor([[1.0, CORRELATION], [CORRELATION, 1.0]], dtype=torch.
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a network returns, as far as this stage looks at it."""
+class NetworkOutput:
+    """The part of a network's output that diffusion uses."""
 
     prediction: AV
     variance: AV | None = None
@@ -44,5 +44,5 @@ def perfect_denoiser(schedule):
 
 
 def basis(n):
-    """n unit vectors: what each column of the loop's matrix is read off."""
+    """n unit vectors, from which the columns of the loop's matrix are computed."""
     return torch.eye(n, dtype=torch.float64).split(1, dim=1)

@@ -1,10 +1,10 @@
-"""The contrastive loss against its sum written out pair by pair, and its negatives against what they are said to be."""
+"""The contrastive objective against its sum computed pair by pair, and its negatives against their definition."""
 
 from fractions import Fraction
 
 import pytest
 import torch
-from gaussian import Answer, condition
+from gaussian import NetworkOutput, condition
 from torch import nn
 
 from sonovid.core.av import AV, Task
@@ -14,8 +14,8 @@ from sonovid.diffusion.schedule import Cosine, add_noise, training_target
 
 ROUND = Cosine()
 # Four frames of margin round eight at 10 per second; sound of 25 steps per second.
-MIDDLE = CropWindow(AV(4, 10), AV(8, 20), AV(Fraction(10), Fraction(25)))
-PLAIN = MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", tasks={Task.JOINT: 1.0})
+WINDOW = CropWindow(AV(4, 10), AV(8, 20), AV(Fraction(10), Fraction(25)))
+BASE = MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", tasks={Task.JOINT: 1.0})
 
 
 def generator(seed=0):
@@ -23,7 +23,7 @@ def generator(seed=0):
 
 
 def crops(b, seed=0):
-    """Latents that say where they come from: sample times 1000 plus the step, in every cell."""
+    """Latents whose values identify their origin: 1000 times the sample plus the step."""
     number = 1000.0 * torch.arange(b).reshape(b, 1, 1)
     video = (number + torch.arange(16.0)).reshape(b, 1, 16, 1, 1).expand(-1, 2, -1, 2, 2)
     audio = (number + torch.arange(40.0)).reshape(b, 1, 40, 1).expand(-1, 1, -1, 3)
@@ -31,7 +31,7 @@ def crops(b, seed=0):
 
 
 class Mixed(nn.Module):
-    """A network in which each stream's answer depends on both streams and on the time."""
+    """A network in which the output of each stream depends on both streams and on the time."""
 
     def __init__(self):
         super().__init__()
@@ -42,7 +42,7 @@ class Mixed(nn.Module):
         seen = x.map(lambda z: z.flatten(1).mean(1))
         video = a * x.video + (b * seen.audio * t.audio).reshape(-1, 1, 1, 1, 1)
         audio = c * x.audio.tanh() + (d * seen.video * t.video).reshape(-1, 1, 1, 1)
-        return Answer(AV(video, audio))
+        return NetworkOutput(AV(video, audio))
 
 
 def random_crops(b):
@@ -50,13 +50,13 @@ def random_crops(b):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_loss_is_its_sum_written_out_pair_by_pair(count):
-    """Eq. 9 and algorithm 1, one pair after the other through the network."""
+def test_loss_equals_the_sum_over_pairs_computed_one_by_one(count):
+    """Eq. 9 and algorithm 1, one pair at a time."""
     kinds = {"shift": 1.0, "segment": 1.0, "swap": 1.0}
-    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, kinds=kinds, shift_seconds=(0.1, 0.4), count=count, eta=0.3)
+    objective = ContrastiveObjective(base=BASE, window=WINDOW, kinds=kinds, shift_seconds=(0.1, 0.4), count=count, eta=0.3)
     network, crop, b = Mixed(), random_crops(4), 4
-    x0 = MIDDLE(crop)
-    drawn, negatives = PLAIN.draw(x0, generator()), objective.draw(crop, generator(5))
+    x0 = WINDOW(crop)
+    drawn, negatives = BASE.draw(x0, generator()), objective.draw(crop, generator(5))
     scored = objective.compute_losses(drawn, negatives, network, x0, condition(b))
     got = total_loss(scored, objective.weights)
 
@@ -82,17 +82,17 @@ def test_the_loss_is_its_sum_written_out_pair_by_pair(count):
     torch.testing.assert_close(gradient, wanted)
 
 
-def test_without_weight_the_negatives_change_nothing():
+def test_with_eta_zero_the_gradient_is_that_of_the_base_objective():
     plain, contrastive = Mixed(), Mixed()
-    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, shift_seconds=(0.2, 0.4), eta=0.0)
+    objective = ContrastiveObjective(base=BASE, window=WINDOW, shift_seconds=(0.2, 0.4), eta=0.0)
     batch = {"x0": random_crops(3), "condition": condition(3)}
     total_loss(objective(contrastive, batch, generator()), objective.weights).backward()
-    total_loss(PLAIN(plain, {**batch, "x0": MIDDLE(batch["x0"])}, generator())).backward()
+    total_loss(BASE(plain, {**batch, "x0": WINDOW(batch["x0"])}, generator())).backward()
     torch.testing.assert_close(plain.scale.grad, contrastive.scale.grad)
 
 
-def test_shifts_are_cut_from_the_longer_crop_and_never_wrap():
-    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, shift_seconds=(0.2, 0.4), count=80)
+def test_shifts_are_cut_from_the_crop_without_wrapping():
+    objective = ContrastiveObjective(base=BASE, window=WINDOW, shift_seconds=(0.2, 0.4), count=80)
     crop = crops(2)
     video, audio = objective.draw(crop, generator()).x0
     for made, start, length, wanted in ((video, 4, 8, {2, 3, 4}), (audio, 10, 20, {5, 6, 7, 8, 9, 10})):
@@ -106,10 +106,10 @@ def test_shifts_are_cut_from_the_longer_crop_and_never_wrap():
             assert torch.equal(steps, (start + shift)[:, None] + torch.arange(float(length)))
 
 
-def test_swaps_are_the_middle_of_another_sample_of_any():
-    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, kinds={"swap": 1}, count=40)
+def test_swaps_are_the_clip_of_another_random_sample():
+    objective = ContrastiveObjective(base=BASE, window=WINDOW, kinds={"swap": 1}, count=40)
     crop, (video, audio) = crops(4), objective.draw(crops(4), generator()).x0
-    own = MIDDLE(crop)
+    own = WINDOW(crop)
     for made, clean in zip((video, audio), own, strict=True):
         for i in range(4):
             partners = {int(first) // 1000 for first in made[:, i].flatten(1)[:, 0]}
@@ -117,8 +117,8 @@ def test_swaps_are_the_middle_of_another_sample_of_any():
             assert all(any(torch.equal(x, clean[j]) for j in partners) for x in made[:10, i])
 
 
-def test_segments_are_one_sample_s_beginning_and_another_s_end():
-    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, kinds={"segment": 1}, count=80)
+def test_segments_join_two_samples_at_a_random_step():
+    objective = ContrastiveObjective(base=BASE, window=WINDOW, kinds={"segment": 1}, count=80)
     made = objective.draw(crops(2), generator()).x0.audio[:, 0, 0, :, 0]
     owner, step = (made // 1000).long(), made % 1000
     assert torch.equal(step, torch.arange(10.0, 30.0).expand(80, -1))
@@ -128,17 +128,17 @@ def test_segments_are_one_sample_s_beginning_and_another_s_end():
     assert len(set((owner.diff(dim=1) != 0).long().argmax(1).tolist())) > 12
 
 
-def test_pieces_are_cut_and_joined_as_asked():
+def test_gather_windows_and_splice():
     x = torch.arange(12.0).reshape(2, 1, 6, 1)
     cut = gather_windows(x, torch.tensor([0, 3]), 3)
     assert cut[:, 0, :, 0].tolist() == [[0, 1, 2], [9, 10, 11]]
-    joined = splice(x[:1], 10 + x[:1], torch.tensor([2]), torch.tensor([True]))
-    assert joined.flatten().tolist() == [10, 11, 2, 3, 4, 5]
-    joined = splice(x[:1], 10 + x[:1], torch.tensor([2]), torch.tensor([False]))
-    assert joined.flatten().tolist() == [0, 1, 12, 13, 14, 15]
+    spliced = splice(x[:1], 10 + x[:1], torch.tensor([2]), torch.tensor([True]))
+    assert spliced.flatten().tolist() == [10, 11, 2, 3, 4, 5]
+    spliced = splice(x[:1], 10 + x[:1], torch.tensor([2]), torch.tensor([False]))
+    assert spliced.flatten().tolist() == [0, 1, 12, 13, 14, 15]
 
 
-def test_a_negative_has_a_noise_of_its_own_and_its_pair_s_time():
+def test_a_negative_has_its_own_noise_and_the_time_of_its_pair():
     seen = []
 
     class Watching(Mixed):
@@ -146,29 +146,29 @@ def test_a_negative_has_a_noise_of_its_own_and_its_pair_s_time():
             seen.append((x, t))
             return super().forward(x, t)
 
-    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, shift_seconds=(0.2, 0.4))
+    objective = ContrastiveObjective(base=BASE, window=WINDOW, shift_seconds=(0.2, 0.4))
     objective(Watching(), {"x0": random_crops(3), "condition": condition(3)}, generator())
     ((x, t),) = seen
     for times in t:
         assert torch.equal(*times.reshape(3, 3)[[0, 1]])
         assert torch.equal(*times.reshape(3, 3)[[0, 2]])
-    true, wrong_sound, wrong_pictures = (AV(x.video[i : i + 3], x.audio[i : i + 3]) for i in (0, 3, 6))
-    assert torch.equal(true.video, wrong_sound.video)
-    assert torch.equal(true.audio, wrong_pictures.audio)
-    assert not torch.isclose(true.audio, wrong_sound.audio).any()
-    assert not torch.isclose(true.video, wrong_pictures.video).any()
+    true, negative_audio, negative_video = (AV(x.video[i : i + 3], x.audio[i : i + 3]) for i in (0, 3, 6))
+    assert torch.equal(true.video, negative_audio.video)
+    assert torch.equal(true.audio, negative_video.audio)
+    assert not torch.isclose(true.audio, negative_audio.audio).any()
+    assert not torch.isclose(true.video, negative_video.video).any()
 
 
-def test_a_given_stream_is_scored_in_no_pair():
+def test_a_conditioning_stream_has_no_loss_in_any_pair():
     hearing = MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", tasks={Task.VIDEO_TO_AUDIO: 1.0})
-    objective = ContrastiveObjective(base=hearing, window=MIDDLE, shift_seconds=(0.2, 0.4))
+    objective = ContrastiveObjective(base=hearing, window=WINDOW, shift_seconds=(0.2, 0.4))
     scored = objective(Mixed(), {"x0": random_crops(3), "condition": condition(3)}, generator())
     assert scored.losses["video"].isnan().all()
     assert all(scored.losses[name].isfinite().all() for name in ("audio", "negative_audio", "negative_video"))
 
 
-def test_true_pairs_are_compared_with_shuffled_ones():
-    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, shift_seconds=(0.2, 0.4))
+def test_compare_shuffled():
+    objective = ContrastiveObjective(base=BASE, window=WINDOW, shift_seconds=(0.2, 0.4))
     batch = {"x0": random_crops(3), "condition": condition(3)}
     pairing = objective.compare_shuffled(Mixed(), batch, generator())
     assert pairing.true.losses.keys() == {"video", "audio"}
@@ -176,7 +176,7 @@ def test_true_pairs_are_compared_with_shuffled_ones():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"shift_seconds": (0.2, 0.5)}, "a shift of up to 0.5 s is 5 latent steps of video, but the crop has 4 before"),
         ({"shift_seconds": (0.01, 0.2)}, "rounds to 0 latent steps of video"),
@@ -187,14 +187,14 @@ def test_true_pairs_are_compared_with_shuffled_ones():
         ({"count": 0}, "count=0"),
     ],
 )
-def test_what_cannot_be_is_refused(options, said):
-    with pytest.raises(ValueError, match=said):
-        ContrastiveObjective(base=PLAIN, window=MIDDLE, **options)
+def test_invalid_options_raise(options, message):
+    with pytest.raises(ValueError, match=message):
+        ContrastiveObjective(base=BASE, window=WINDOW, **options)
 
 
-def test_a_crop_that_is_too_short_and_a_batch_of_one_are_refused():
+def test_a_short_crop_and_a_batch_of_one_raise():
     batch = {"x0": random_crops(2), "condition": condition(2)}
-    objective = ContrastiveObjective(base=PLAIN, window=MIDDLE, shift_seconds=(0.2, 0.4))
+    objective = ContrastiveObjective(base=BASE, window=WINDOW, shift_seconds=(0.2, 0.4))
     short = {**batch, "x0": AV(batch["x0"].video, batch["x0"].audio[:, :, :38])}
     with pytest.raises(ValueError, match="is 10 latent steps of audio, but the crop has 8 after"):
         objective(Mixed(), short, generator())
@@ -202,4 +202,4 @@ def test_a_crop_that_is_too_short_and_a_batch_of_one_are_refused():
     objective(Mixed(), one, generator())
     for kind in ("segment", "swap"):
         with pytest.raises(ValueError, match="batch of 1 has no other sample"):
-            ContrastiveObjective(base=PLAIN, window=MIDDLE, kinds={kind: 1})(Mixed(), one, generator())
+            ContrastiveObjective(base=BASE, window=WINDOW, kinds={kind: 1})(Mixed(), one, generator())

@@ -1,8 +1,8 @@
-"""One network for three distributions: who is shown what, how often, and what is scored."""
+"""The objectives of MM-LDM: inputs of the network, their frequencies, and the losses."""
 
 import pytest
 import torch
-from gaussian import Answer, condition
+from gaussian import NetworkOutput, condition
 from torch import nn
 
 from sonovid.core.av import AV, Task
@@ -22,7 +22,7 @@ def latents(b):
 
 
 class Watched(nn.Module):
-    """A network that remembers what it was shown, and predicts a multiple of it."""
+    """A network that records its inputs and predicts a multiple of x."""
 
     def __init__(self):
         super().__init__()
@@ -31,7 +31,7 @@ class Watched(nn.Module):
 
     def forward(self, x, t, condition, previous=None, *, conditioning, drop_context):
         self.seen.append((x, t, condition, conditioning, drop_context))
-        return Answer(x.map(lambda xi: self.scale * xi))
+        return NetworkOutput(x.map(lambda xi: self.scale * xi))
 
 
 def objective(**options):
@@ -39,34 +39,36 @@ def objective(**options):
     return CrossModalObjective(**{"schedule": AV(TABLE, TABLE), "predict": "eps", "time_distribution": AV(law, law), **options})
 
 
-def test_a_given_stream_is_noised_along_and_its_clean_latents_stand_beside():
+def test_a_conditioning_stream_is_noised_and_its_clean_latents_are_passed_beside_it():
     network, x0 = Watched(), latents(4000)
     regress = objective()
     drawn = regress.draw(x0, generator())
     scored = regress.compute_losses(drawn, network, x0, condition(4000))
-    ((x, t, told, given, dropped),) = network.seen
+    ((x, t, shown_condition, given, dropped),) = network.seen
     assert torch.equal(t.video, t.audio)
     assert (t.video > 0).all()
     alpha, sigma = TABLE.coefficients(t.video)
-    for name, xi, clean, beside, generated, eps in zip(AV._fields, x, x0, given, told.generated, drawn.eps, strict=True):
+    for name, xi, clean, beside, generated, eps in zip(
+        AV._fields, x, x0, given, shown_condition.generated, drawn.eps, strict=True
+    ):
         a, s = (c.reshape(-1, *[1] * (clean.ndim - 1)) for c in (alpha, sigma))
         torch.testing.assert_close(xi, (a * clean + s * eps).to(xi.dtype))
         assert torch.equal(beside[~generated], clean[~generated])
         assert (beside[generated] == 0).all()
         assert float((~generated).float().mean()) == pytest.approx(0.05, abs=0.015)
         torch.testing.assert_close(scored.losses[name], (0.5 * xi - eps).square().flatten(1).mean(1))
-    assert (told.generated.video | told.generated.audio).all()
+    assert (shown_condition.generated.video | shown_condition.generated.audio).all()
     assert float(dropped.float().mean()) == pytest.approx(0.1, abs=0.02)
 
 
-def test_every_pair_of_context_and_modality_is_trained():
+def test_all_combinations_of_context_and_modality_occur():
     drawn = objective().draw(latents(4000), generator())
     for given in (~drawn.generated.video, ~drawn.generated.audio):
         for dropped in (drawn.drop_text, ~drawn.drop_text):
             assert (given & dropped).any()
 
 
-def test_a_stream_without_elements_is_not_scored_and_harms_no_gradient():
+def test_an_empty_stream_has_no_loss_and_leaves_gradients_finite():
     network, x0 = Watched(), AV(torch.randn(6, 2, 1, 2, 2), torch.zeros(6, 4, 0, 1))
     scored = objective(tasks={Task.JOINT: 1})(network, {"x0": x0, "condition": condition(6)}, generator())
     assert scored.losses["audio"].isnan().all()
@@ -75,25 +77,25 @@ def test_a_stream_without_elements_is_not_scored_and_harms_no_gradient():
     assert network.scale.grad != 0
 
 
-def test_pairs_and_shuffled_pairs_are_compared():
+def test_compare_shuffled():
     x0 = latents(6)
     found = objective().compare_shuffled(Watched(), {"x0": x0, "condition": condition(6)}, generator())
     torch.testing.assert_close(found.true.losses["video"], found.shuffled.losses["video"])
 
 
-def test_what_it_does_not_know_is_refused():
+def test_unsupported_options_raise():
     for wrong in ({"self_conditioning": 0.5}, {"snr_gamma": 5.0}, {"vlb_weight": 1.0}, {"times": "independent"}):
         with pytest.raises(ValueError, match="CrossModal"):
             objective(**wrong)
 
 
 class WatchedFollowing(Watched):
-    """The same, shown the window before."""
+    """The same with a previous window."""
 
     def forward(self, x, t, condition, previous=None, *, conditioning, drop_context, previous_window):
         super().forward(x, t, condition, previous, conditioning=conditioning, drop_context=drop_context)
         self.seen[-1] += (previous_window,)
-        return Answer(x.map(lambda xi, b: self.scale * xi + 0 * b, previous_window))
+        return NetworkOutput(x.map(lambda xi, b: self.scale * xi + 0 * b, previous_window))
 
 
 def following(**options):
@@ -101,7 +103,7 @@ def following(**options):
     return ContinuationObjective(**{"schedule": AV(TABLE, TABLE), "predict": "eps", "time_distribution": AV(law, law), **options})
 
 
-def test_the_window_before_is_shown_clean_or_as_zeros_a_stream_at_a_time():
+def test_each_stream_of_the_previous_window_is_clean_or_zero():
     network, x0, before = WatchedFollowing(), latents(4000), latents(4000)
     following()(network, {"x0": x0, "condition": condition(4000), "previous_window": before}, generator())
     ((_, _, _, _, _, shown),) = network.seen
@@ -113,20 +115,20 @@ def test_the_window_before_is_shown_clean_or_as_zeros_a_stream_at_a_time():
     assert float((gone.video & gone.audio).float().mean()) == pytest.approx(0.1, abs=0.02)
 
 
-def test_what_came_before_is_dropped_apart_from_what_is_given_and_from_the_context():
+def test_the_previous_window_is_dropped_independently_of_task_and_context():
     network = WatchedFollowing()
     options = {"tasks": {Task.JOINT: 0.4, Task.VIDEO_TO_AUDIO: 0.3, Task.AUDIO_TO_VIDEO: 0.3}, "text_dropout": 0.5}
     batch = {"x0": latents(4000), "condition": condition(4000), "previous_window": latents(4000)}
     following(**options)(network, batch, generator())
-    ((_, _, told, _, dropped, shown),) = network.seen
+    ((_, _, shown_condition, _, dropped, shown),) = network.seen
     gone = (shown.audio.flatten(1) == 0).all(1)
-    for other in (dropped, ~told.generated.video, ~told.generated.audio):
+    for other in (dropped, ~shown_condition.generated.video, ~shown_condition.generated.audio):
         both = torch.stack([gone.float(), other.float()])
         assert abs(float(torch.corrcoef(both)[0, 1])) < 0.05
 
 
-def test_the_loss_of_a_second_window_is_that_of_any_window_under_the_same_draws():
-    """With all of the window before shown, nothing of the mathematics differs."""
+def test_with_the_previous_window_kept_the_loss_equals_the_single_window_objective():
+    """If the previous window is always kept, the loss is computed in the same way."""
     network, x0 = WatchedFollowing(), latents(8)
     regress = following(without_video=0, without_audio=0, alone=0)
     batch = {"x0": x0, "condition": condition(8), "previous_window": latents(8)}
@@ -139,7 +141,7 @@ def test_the_loss_of_a_second_window_is_that_of_any_window_under_the_same_draws(
         torch.testing.assert_close(found.losses[name], wanted.losses[name])
 
 
-def test_second_windows_are_compared_with_shuffled_ones():
+def test_compare_shuffled_with_a_previous_window():
     batch = {"x0": latents(6), "condition": condition(6), "previous_window": latents(6)}
     network = WatchedFollowing()
     found = following().compare_shuffled(network, batch, generator())
@@ -149,6 +151,6 @@ def test_second_windows_are_compared_with_shuffled_ones():
 
 
 @pytest.mark.parametrize("shares", [{"alone": -0.1}, {"without_video": 0.6, "without_audio": 0.5}])
-def test_shares_that_do_not_add_up_are_refused(shares):
+def test_invalid_shares_raise(shares):
     with pytest.raises(ValueError, match="expected shares from 0"):
         following(**shares)

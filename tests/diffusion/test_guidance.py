@@ -1,6 +1,6 @@
 import pytest
 import torch
-from gaussian import CORRELATION, Answer, basis, gain, perfect_denoiser
+from gaussian import CORRELATION, NetworkOutput, basis, gain, perfect_denoiser
 
 from sonovid.core.av import AV, Task
 from sonovid.diffusion.guidance import (
@@ -37,14 +37,14 @@ def correlation_with_the_given_video(schedule, steps, scale):
 
 
 @EVERY_SCHEDULE
-def test_replacing_the_given_stream_loses_correlation_whatever_the_steps(schedule):
-    """Known of the method, not of the code: a replaced stream keeps its noise, so the pair is under-correlated."""
+def test_replacement_loses_correlation_for_any_number_of_steps(schedule):
+    """A property of the method: a replaced stream keeps its noise, so the pair is under-correlated."""
     found = [correlation_with_the_given_video(schedule, steps, 0.0) for steps in (50, 100)]
     assert all(0.1 < c < CORRELATION - 0.1 for c in found), found
     assert abs(found[0] - found[1]) < 0.03
 
 
-def test_reconstruction_guidance_gives_correlation_back():
+def test_reconstruction_guidance_restores_correlation():
     found = [correlation_with_the_given_video(SCHEDULES["round"], 50, scale) for scale in (0.0, 0.5, 1.0)]
     assert found == sorted(found)
     assert found[2] - found[0] > 0.15
@@ -52,7 +52,7 @@ def test_reconstruction_guidance_gives_correlation_back():
 
 @EVERY_SCHEDULE
 @pytest.mark.parametrize("task", [Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO], ids=lambda task: task.name)
-def test_given_streams_come_out_untouched(schedule, task):
+def test_conditioning_streams_come_out_unchanged(schedule, task):
     clean, noise = random_pair(), random_pair()
     given = clean.map(lambda c, generated: None if generated else c, task.value)
     perfect = perfect_denoiser(schedule)
@@ -64,7 +64,7 @@ def test_given_streams_come_out_untouched(schedule, task):
             assert torch.equal(before, after) != generated
 
 
-def test_a_clean_stream_is_shown_clean_and_at_time_zero():
+def test_clean_conditioning_passes_clean_latents_at_time_zero():
     given, seen = AV(None, torch.full((2, 1), 7.0)), []
 
     def denoise(x, t, previous):
@@ -78,7 +78,7 @@ def test_a_clean_stream_is_shown_clean_and_at_time_zero():
     assert [t.video.tolist() for _, t in seen] == [[1.0, 1.0], [0.5, 0.5]]
 
 
-def test_a_replaced_stream_is_noised_by_one_noise_throughout():
+def test_replacement_uses_one_noise_for_all_steps():
     clean, noise, seen = torch.randn(2, 1), torch.randn(2, 1), []
 
     def denoise(x, t, previous):
@@ -93,7 +93,7 @@ def test_a_replaced_stream_is_noised_by_one_noise_throughout():
 
 
 @pytest.mark.parametrize("predict", ["eps", "v", "flow"])
-def test_classifier_free_guidance_is_the_same_on_every_prediction(predict):
+def test_classifier_free_guidance_is_equal_for_every_prediction_type(predict):
     x, conditional, null = torch.randn(3, 4, 2, dtype=torch.float64)
     t = torch.tensor([0.2, 0.4, 0.6, 0.8], dtype=torch.float64)
 
@@ -107,7 +107,7 @@ def test_classifier_free_guidance_is_the_same_on_every_prediction(predict):
         torch.testing.assert_close(to_x0(ROUND, predict, outs[1] + scale * (outs[0] - outs[1]), x, t), got)
 
 
-def test_a_scale_of_one_asks_nothing_of_the_unconditional_denoiser():
+def test_with_scale_one_the_unconditional_denoiser_is_not_called():
     def refuse(x, t, previous):
         raise AssertionError("called")
 
@@ -119,8 +119,8 @@ def test_a_scale_of_one_asks_nothing_of_the_unconditional_denoiser():
     )
 
 
-def test_replacing_in_a_closed_form_pair_keeps_half_of_the_correlation():
-    """The figures that the choice of lambda starts from, CMMD's schedule and its 200 steps: 0.39 of a true 0.80; 2 gives 0.81."""
+def test_correlation_by_scale_of_reconstruction_guidance():
+    """CMMD's schedule and its 200 steps: without guidance 0.39 of a true 0.80, with lambda = 2 0.81."""
     schedule = AV(Cosine(0.008), Cosine(0.008))
     for scale, wanted in ((0.0, 0.391), (0.5, 0.545), (1.0, 0.668), (2.0, 0.808)):
         video, noise_v, noise_a = basis(3)
@@ -131,7 +131,7 @@ def test_replacing_in_a_closed_form_pair_keeps_half_of_the_correlation():
 
 
 class Linear(torch.nn.Module):
-    """v_hat = W x for a pair of vectors: gradients of its estimates can be worked out by hand."""
+    """v_hat = W x for a pair of vectors, so gradients of its estimates are known."""
 
     def __init__(self, video, audio):
         super().__init__()
@@ -140,12 +140,12 @@ class Linear(torch.nn.Module):
         self.weight = torch.nn.Parameter(0.3 * torch.randn(video + audio, video + audio, dtype=torch.float64))
 
     def forward(self, x, t, condition=None, previous=None):
-        return Answer(AV(*(torch.cat(x, 1) @ self.weight.T).split(self.sizes, 1)))
+        return NetworkOutput(AV(*(torch.cat(x, 1) @ self.weight.T).split(self.sizes, 1)))
 
 
 @pytest.mark.parametrize("task", [Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO], ids=lambda task: task.name)
-def test_a_step_of_reconstruction_guidance_is_that_of_a_linear_network_by_hand(task):
-    """Network to DDIM step, several numbers a stream: x0 = alpha x - sigma W x, so its gradient is -2 J_given' (g - x0_given)."""
+def test_a_step_of_reconstruction_guidance_for_a_linear_network(task):
+    """From the network to the DDIM step: x0 = alpha x - sigma W x, so the gradient is -2 J_given' (g - x0_given)."""
     scale, pair, (video, audio) = 0.4, SCHEDULES["round"], (4, 3)
     network = Linear(video, audio)
     clean, noise = (AV(*torch.randn(2, video + audio, dtype=torch.float64).split((video, audio), 1)) for _ in range(2))
@@ -169,7 +169,7 @@ def test_a_step_of_reconstruction_guidance_is_that_of_a_linear_network_by_hand(t
     torch.testing.assert_close(found[generated], alpha_s * led + sigma_s * eps)
 
 
-def test_guidance_without_a_gradient_is_refused_in_one_line():
+def test_reconstruction_guidance_without_a_gradient_raises():
     schedule, x = SCHEDULES["round"], random_pair()
     t, given = AV(*torch.full((2, 5), 0.5, dtype=torch.float64)), AV(x.video, None)
     perfect = perfect_denoiser(schedule)
@@ -185,7 +185,7 @@ def test_guidance_without_a_gradient_is_refused_in_one_line():
         reconstruction_guidance(cut_off, given, schedule, 0.5)(x, t)
 
 
-def test_reconstruction_is_the_gradient_worked_out_by_hand():
+def test_reconstruction_guidance_is_the_analytic_gradient():
     """For x_0 = G x, the gradient of (g - (G x)_video)^2 is -2 (g - (G x)_video) G[video]."""
     schedule, scale = SCHEDULES["one of each"], 0.7
     x, clean = random_pair(), random_pair()
@@ -199,7 +199,7 @@ def test_reconstruction_is_the_gradient_worked_out_by_hand():
     assert not any(u.requires_grad for u in found)
 
 
-def test_reconstruction_of_a_sample_does_not_depend_on_its_neighbours():
+def test_reconstruction_guidance_does_not_depend_on_the_batch():
     schedule = SCHEDULES["round"]
     x, clean = random_pair(), random_pair()
     t = AV(*torch.full((2, 5), 0.5, dtype=torch.float64))
@@ -211,7 +211,7 @@ def test_reconstruction_of_a_sample_does_not_depend_on_its_neighbours():
     torch.testing.assert_close(guided(slice(5))[2:3], guided(slice(2, 3)))
 
 
-def test_reconstruction_without_anything_given_or_any_effect_is_harmless():
+def test_reconstruction_guidance_without_effect():
     denoise = perfect_denoiser(SCHEDULES["round"])
     assert reconstruction_guidance(denoise, AV(None, None), SCHEDULES["round"], 1.0) is denoise
     x, t = random_pair(), AV(*torch.full((2, 5), 0.5, dtype=torch.float64))
@@ -219,7 +219,7 @@ def test_reconstruction_without_anything_given_or_any_effect_is_harmless():
     assert torch.equal(apart(x, t).audio, 2 * x.audio)  # an audio estimate that does not see the video is not corrected
 
 
-def test_known_frames_are_kept_and_shown_at_time_zero():
+def test_frame_conditioning_keeps_masked_frames_at_time_zero():
     seen = []
 
     def denoise(x, t, previous):
@@ -239,64 +239,64 @@ def test_known_frames_are_kept_and_shown_at_time_zero():
             assert t.audio.shape == (2,)
 
 
-def test_guidance_in_one_evaluation_is_guidance_in_two():
-    def told(x, t, previous):
+def test_batched_guidance_equals_guidance_with_two_evaluations():
+    def conditional(x, t, previous):
         return x.map(lambda xi: 2 * xi + (0 if previous is None else 1))
 
-    def untold(x, t, previous):
+    def unconditional(x, t, previous):
         return x.map(lambda xi: 3 - xi)
 
     def both(x, t, previous):
         halves = [AV(*(z.chunk(2)[i] for z in x)) for i in range(2)]
-        return told(halves[0], t, previous).map(lambda a, b: torch.cat([a, b]), untold(halves[1], t, previous))
+        return conditional(halves[0], t, previous).map(lambda a, b: torch.cat([a, b]), unconditional(halves[1], t, previous))
 
     x, t = random_pair(), AV(torch.ones(5), torch.ones(5))
     for scale in (AV(3.0, 2.0), AV(1.0, 4.0), AV(0.0, 0.5)):
         for previous in (None, random_pair()):
-            apart = classifier_free_guidance(told, untold, scale)(x, t, previous)
+            apart = classifier_free_guidance(conditional, unconditional, scale)(x, t, previous)
             for one, other in zip(apart, batched_classifier_free_guidance(both, scale)(x, t, previous), strict=True):
                 torch.testing.assert_close(one, other)
 
 
 def linear(gain, shift):
-    """A denoiser that is linear in both streams, for estimates that can be worked out by hand."""
+    """A denoiser that is linear in both streams, so its estimates are known."""
     return lambda x, t, previous=None: AV(gain * x.video + shift * x.audio, gain * x.audio - shift * x.video)
 
 
-def test_cross_modal_guidance_is_equation_9_with_its_sign_corrected():
+def test_cross_modal_guidance_is_equation_9_with_the_sign_corrected():
     x, t = random_pair(), AV(torch.ones(5), torch.ones(5))
-    told, null = linear(0.5, 0.3), linear(0.7, -0.2)
-    guided = cross_modal_guidance(told, AV(4.0, 0.5), without_modality=null)(x, t)
+    conditional, null = linear(0.5, 0.3), linear(0.7, -0.2)
+    guided = cross_modal_guidance(conditional, AV(4.0, 0.5), without_modality=null)(x, t)
     torch.testing.assert_close(guided.video, (4 * 0.5 - 3 * 0.7) * x.video + (4 * 0.3 + 3 * 0.2) * x.audio)
     torch.testing.assert_close(guided.audio, (0.5 * 0.5 + 0.5 * 0.7) * x.audio - (0.5 * 0.3 - 0.5 * 0.2) * x.video)
     for same in (
-        cross_modal_guidance(told, AV(3.0, 9.0), without_modality=told),
-        classifier_free_guidance(told, told, AV(3.0, 9.0)),
+        cross_modal_guidance(conditional, AV(3.0, 9.0), without_modality=conditional),
+        classifier_free_guidance(conditional, conditional, AV(3.0, 9.0)),
     ):
-        for one, other in zip(same(x, t), told(x, t), strict=True):
+        for one, other in zip(same(x, t), conditional(x, t), strict=True):
             torch.testing.assert_close(one, other)
 
 
-def test_cross_modal_guidance_against_either_null_is_classifier_free_guidance_and_against_both_their_sum():
+def test_cross_modal_guidance_against_both_nulls_is_the_sum_of_both_directions():
     x, t, phi, scale = random_pair(), AV(torch.ones(5), torch.ones(5)), AV(4.0, 1.0), AV(2.0, 3.0)
-    told, modality, context = linear(0.5, 0.3), linear(0.7, -0.2), linear(0.1, 0.0)
-    first = classifier_free_guidance(told, modality, phi)(x, t)
-    second = classifier_free_guidance(told, context, scale)(x, t)
-    alone = cross_modal_guidance(told, phi, without_modality=modality)(x, t)
-    released = cross_modal_guidance(told, scale, without_context=context)(x, t)
-    both = cross_modal_guidance(told, phi, without_modality=modality, without_context=context, scale=scale)(x, t)
-    alike = cross_modal_guidance(told, phi, without_modality=modality, without_context=context)(x, t)
-    third = classifier_free_guidance(told, context, phi)(x, t)
+    conditional, modality, context = linear(0.5, 0.3), linear(0.7, -0.2), linear(0.1, 0.0)
+    first = classifier_free_guidance(conditional, modality, phi)(x, t)
+    second = classifier_free_guidance(conditional, context, scale)(x, t)
+    alone = cross_modal_guidance(conditional, phi, without_modality=modality)(x, t)
+    released = cross_modal_guidance(conditional, scale, without_context=context)(x, t)
+    both = cross_modal_guidance(conditional, phi, without_modality=modality, without_context=context, scale=scale)(x, t)
+    alike = cross_modal_guidance(conditional, phi, without_modality=modality, without_context=context)(x, t)
+    third = classifier_free_guidance(conditional, context, phi)(x, t)
     for i in range(2):
-        plain = told(x, t)[i]
+        plain = conditional(x, t)[i]
         torch.testing.assert_close(alone[i], first[i])
         torch.testing.assert_close(released[i], second[i])
         torch.testing.assert_close(both[i], first[i] + second[i] - plain)
         torch.testing.assert_close(alike[i], first[i] + third[i] - plain)
 
 
-def test_cross_modal_guidance_of_a_known_pair_leans_on_the_given_stream():
-    """The perfect denoiser against one that holds the streams for independent: more phi, more correlation."""
+def test_cross_modal_guidance_increases_correlation_with_the_conditioning_stream():
+    """The perfect denoiser against one that treats the streams as independent: correlation grows with phi."""
     schedule = SCHEDULES["round"]
     perfect = perfect_denoiser(schedule)
 
@@ -314,23 +314,24 @@ def test_cross_modal_guidance_of_a_known_pair_leans_on_the_given_stream():
     assert found[0] < found[1] < found[2]
 
 
-def test_cross_modal_guidance_asks_only_what_it_needs():
+def test_cross_modal_guidance_calls_only_the_denoisers_it_needs():
     def refuse(x, t, previous):
         raise AssertionError("called")
 
-    x, t, told = random_pair(), AV(torch.ones(5), torch.ones(5)), linear(0.5, 0.3)
+    x, t, conditional = random_pair(), AV(torch.ones(5), torch.ones(5)), linear(0.5, 0.3)
     one = AV(1.0, 1.0)
     assert torch.equal(
-        cross_modal_guidance(told, one, without_modality=refuse, without_context=refuse)(x, t).video, told(x, t).video
+        cross_modal_guidance(conditional, one, without_modality=refuse, without_context=refuse)(x, t).video,
+        conditional(x, t).video,
     )
-    cross_modal_guidance(told, AV(1.0, 2.0), without_modality=told, without_context=refuse, scale=one)(x, t)
+    cross_modal_guidance(conditional, AV(1.0, 2.0), without_modality=conditional, without_context=refuse, scale=one)(x, t)
     with pytest.raises(ValueError, match="nothing to guide against"):
-        cross_modal_guidance(told, one)
+        cross_modal_guidance(conditional, one)
     with pytest.raises(ValueError, match="needs a null context"):
-        cross_modal_guidance(told, one, without_modality=told, scale=one)
+        cross_modal_guidance(conditional, one, without_modality=conditional, scale=one)
 
 
-def test_known_frames_enter_noised_where_they_are_replaced_and_the_others_are_left():
+def test_replacement_with_a_mask_changes_only_masked_frames():
     schedule = SCHEDULES["straight"]
     known = AV(torch.tensor([[True, False, True]] * 3), None)
     x0 = AV(torch.randn(3, 2, 3, 1, 1), torch.randn(3, 2, 4, 1))
@@ -352,7 +353,7 @@ def test_known_frames_enter_noised_where_they_are_replaced_and_the_others_are_le
     assert torch.equal(out.video[:, :, 1], x0.video[:, :, 1])
 
 
-def test_reconstruction_of_known_frames_looks_at_no_others():
+def test_reconstruction_guidance_with_a_mask_uses_only_masked_frames():
     given = AV(torch.randn(2, 1, 3, 1, 1), None)
     known = AV(torch.tensor([[True, False, False], [True, True, False]]), None)
     x, t = AV(torch.randn(2, 1, 3, 1, 1), torch.randn(2, 1, 1, 1)), AV(torch.full((2,), 0.4), torch.full((2,), 0.4))

@@ -21,7 +21,7 @@ def double(*values):
     return torch.tensor(values, dtype=torch.float64)
 
 
-def test_mean_square_is_per_sample_and_in_the_targets_precision():
+def test_mean_squared_error_is_per_sample_in_the_precision_of_the_target():
     wanted = torch.randn(3, 4, 5)
     prediction = wanted.clone()
     prediction[1] += 2
@@ -29,7 +29,7 @@ def test_mean_square_is_per_sample_and_in_the_targets_precision():
     assert mean_squared_error(prediction.bfloat16(), wanted).dtype == torch.float32
 
 
-def test_min_snr_weights_are_the_papers():
+def test_min_snr_weights_match_the_paper():
     t = torch.linspace(0.02, 0.98, 9, dtype=torch.float64)
     alpha, sigma = Cosine().coefficients(t)
     snr = (alpha / sigma) ** 2
@@ -41,7 +41,7 @@ def test_min_snr_weights_are_the_papers():
     torch.testing.assert_close(min_snr_weights(Cosine(), "v", t), least / (snr + 1))
 
 
-def test_the_posterior_is_that_of_the_table():
+def test_posterior_matches_ddpm_on_a_table():
     """Ho et al. 2020, eqs 6 and 7, for every step of the table."""
     bar = DDPMScheduler(beta_schedule="linear", beta_start=1e-4, beta_end=0.02).alphas_cumprod.double()
     before = torch.cat([double(1.0), bar[:-1]])
@@ -56,7 +56,7 @@ def test_the_posterior_is_that_of_the_table():
 
 
 @pytest.mark.parametrize("schedule", [RectifiedFlow(), Cosine()])
-def test_the_posterior_is_gaussian_conditioning(schedule):
+def test_posterior_is_gaussian_conditioning(schedule):
     """x_t = (alpha_t / alpha_s) x_s + sqrt(beta) e: regress x_s on x_t."""
     t, s = double(0.7), double(0.4)
     (alpha_t, sigma_t), (alpha_s, sigma_s) = schedule.coefficients(t), schedule.coefficients(s)
@@ -68,14 +68,14 @@ def test_the_posterior_is_gaussian_conditioning(schedule):
     torch.testing.assert_close(largest, sigma_t**2 - (alpha_t / alpha_s) ** 2 * sigma_s**2)
 
 
-def test_kl_and_nll_are_those_of_torch():
+def test_kl_and_nll_match_torch():
     mean, log_variance, other, other_log_variance, x = torch.randn(5, 20, dtype=torch.float64)
     p, q = (Normal(m, (v / 2).exp()) for m, v in ((mean, log_variance), (other, other_log_variance)))
     torch.testing.assert_close(gaussian_kl(mean, log_variance, other, other_log_variance), kl_divergence(p, q))
     torch.testing.assert_close(gaussian_nll(x, mean, log_variance), -p.log_prob(x))
 
 
-def test_the_learnt_variance_runs_between_its_limits():
+def test_learned_variance_interpolates_between_its_limits():
     t, s = double(0.5, 0.001, 1.0), double(0.499, 0.0, 0.999)
     *_, lower, upper = posterior_coefficients(Tabulated(), t, s)
     lower[1] = posterior_coefficients(Tabulated(), double(0.002), double(0.001))[2][
@@ -86,8 +86,8 @@ def test_the_learnt_variance_runs_between_its_limits():
         torch.testing.assert_close(got, wanted[:, None].expand(3, 2))
 
 
-def test_the_bound_of_a_perfect_model_is_the_entropy_of_the_data():
-    """For unit-variance data E[x_0 | x_t] = alpha x_t, and the reverse step's variance is beta, r = 1: then the bound is tight.
+def test_variational_bound_of_a_perfect_model_is_the_entropy_of_the_data():
+    """For unit-variance data E[x_0 | x_t] = alpha x_t and the reverse step has variance beta (r = 1), so the bound is tight.
 
     A term is quadratic in (x_0, eps), so four sign patterns give its mean exactly.
     """
@@ -104,7 +104,7 @@ def test_the_bound_of_a_perfect_model_is_the_entropy_of_the_data():
     assert terms.sum().item() / 4 + prior == pytest.approx(entropy, abs=1e-9)
 
 
-def test_the_bound_teaches_the_variance_and_leaves_the_mean():
+def test_variational_bound_trains_the_variance_and_not_the_mean():
     t = torch.tensor([0.0005, 0.001, 0.0010001, 0.002, 0.5, 1.0])
     x0, eps, estimate = torch.randn(3, 6, 4)
     learnt = torch.zeros(6, 4, requires_grad=True)
@@ -117,7 +117,7 @@ def test_the_bound_teaches_the_variance_and_leaves_the_mean():
     assert (learnt.grad != 0).any(1).all()
 
 
-def test_the_bound_wants_the_wider_variance_where_the_estimate_is_poor():
+def test_variational_bound_prefers_a_large_variance_for_a_poor_estimate():
     t = torch.tensor([0.3])
     x0, eps = torch.randn(2, 1, 64)
     x = add_noise(Tabulated(), x0, eps, t)

@@ -9,7 +9,7 @@ def generator(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def test_a_sample_has_its_noise_whatever_the_batch():
+def test_noise_of_a_sample_does_not_depend_on_the_batch():
     together = draw_noise([5, 6, 7], (3, 4))
     assert together.dtype == torch.float32
     for i, seed in enumerate([5, 6, 7]):
@@ -18,7 +18,7 @@ def test_a_sample_has_its_noise_whatever_the_batch():
     assert not torch.equal(together[0], together[1])
 
 
-def test_one_streams_shape_leaves_the_others_noise():
+def test_shape_of_one_stream_does_not_change_the_noise_of_the_other():
     short, long = (draw_noise_pair([1, 2], AV((4, 2, 3), (8, length))) for length in (5, 50))
     assert torch.equal(short.video, long.video)
     assert short.audio.shape == (2, 8, 5)
@@ -26,7 +26,7 @@ def test_one_streams_shape_leaves_the_others_noise():
     assert torch.equal(alone.audio[0], beside.audio[1])
 
 
-def test_streams_and_neighbouring_seeds_are_unrelated():
+def test_streams_and_neighbouring_seeds_are_uncorrelated():
     pair = draw_noise_pair(range(40), AV((500,), (500,)))
     rows = torch.cat(pair)
     correlations = torch.corrcoef(rows) - torch.eye(80)
@@ -35,7 +35,7 @@ def test_streams_and_neighbouring_seeds_are_unrelated():
     assert abs(rows.std() - 1) < 0.02
 
 
-def test_a_generator_is_moved_on_alike_by_any_shape():
+def test_a_generator_advances_equally_for_any_shape():
     after = []
     for shape in ((2,), (300, 3)):
         source = generator(3)
@@ -46,12 +46,12 @@ def test_a_generator_is_moved_on_alike_by_any_shape():
     assert resolve_seeds([source, 9]) != resolve_seeds([source, 9])
 
 
-def test_purposes_are_apart():
+def test_purposes_have_different_noise():
     video, audio = (draw_noise(seeded_generators([1], purpose), (4,)) for purpose in ("video", "audio"))
     assert not torch.equal(video, audio)
 
 
-def test_no_seeds_and_shared_generators_are_refused():
+def test_no_seeds_and_shared_generators_raise():
     with pytest.raises(ValueError, match="no seeds"):
         draw_noise([], (3,))
     one = generator(0)

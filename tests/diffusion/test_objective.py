@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from gaussian import CORRELATION, COVARIANCE, Answer, condition, gain
+from gaussian import CORRELATION, COVARIANCE, NetworkOutput, condition, gain
 from torch import nn
 
 from sonovid.core.av import AV, Task
@@ -30,7 +30,7 @@ class Batch:
 
 
 class Halves(nn.Module):
-    """A network that remembers what it was shown."""
+    """A network that records its inputs."""
 
     def __init__(self):
         super().__init__()
@@ -40,16 +40,16 @@ class Halves(nn.Module):
     def forward(self, x, t, condition, previous=None):
         self.seen.append((x, t, condition, previous))
         prediction = AV(x.video * self.scale[0], x.audio * self.scale[1])
-        return Answer(prediction, prediction)
+        return NetworkOutput(prediction, prediction)
 
 
-def test_given_streams_are_shown_clean_at_time_zero_and_are_not_scored():
+def test_conditioning_streams_are_clean_at_time_zero_and_have_no_loss():
     network, x0 = Halves(), latents(60)
     objective = MultiTaskObjective(schedule=AV(STRAIGHT, ROUND), predict="v")
     scored = objective(network, {"x0": x0, "condition": condition(60)}, generator())
-    ((x, t, told, previous),) = network.seen
+    ((x, t, shown, previous),) = network.seen
     assert previous is None
-    for name, xi, clean, ti, generated in zip(AV._fields, x, x0, t, told.generated, strict=True):
+    for name, xi, clean, ti, generated in zip(AV._fields, x, x0, t, shown.generated, strict=True):
         assert generated.any()
         assert not generated.all()
         assert torch.equal(xi[~generated], clean[~generated])
@@ -57,10 +57,10 @@ def test_given_streams_are_shown_clean_at_time_zero_and_are_not_scored():
         assert torch.equal(scored.losses[name].isnan(), ~generated)
         assert scored.losses[name].shape == (60,)
     assert torch.equal(scored.times.audio, t.audio)
-    assert (told.generated.video | told.generated.audio).all()
+    assert (shown.generated.video | shown.generated.audio).all()
 
 
-def test_tasks_are_drawn_as_often_as_asked_and_sample_by_sample():
+def test_tasks_are_drawn_per_sample_at_the_given_frequencies():
     shares = {Task.JOINT: 1, Task.VIDEO_TO_AUDIO: 3.0, Task.AUDIO_TO_VIDEO: 0}
     drawn = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", tasks=shares).draw(
         AV(*torch.zeros(2, 4000, 1)), generator()
@@ -72,7 +72,7 @@ def test_tasks_are_drawn_as_often_as_asked_and_sample_by_sample():
 
 
 @pytest.mark.parametrize(("rate", "b"), [(0.5, 2000), (0.1, 2000), (1.0, 1), (0.0, 1)])
-def test_text_is_dropped_at_the_stated_rate(rate, b):
+def test_text_dropout_rate(rate, b):
     network = Halves()
     objective = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", text_dropout=rate)
     objective(network, {"x0": AV(*torch.zeros(2, b, 1)), "condition": condition(b)}, generator())
@@ -81,12 +81,12 @@ def test_text_is_dropped_at_the_stated_rate(rate, b):
     assert abs((~mask[:, 0]).float().mean() - rate) < 0.03
 
 
-def test_text_is_dropped_at_batch_one_too():
+def test_text_dropout_at_batch_size_one():
     network, random = Halves(), generator()
     objective = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="flow", text_dropout=0.5)
     for _ in range(60):
         objective(network, {"x0": AV(*torch.zeros(2, 1, 1)), "condition": condition(1)}, random)
-    assert 15 < sum(not told.text_mask.any() for _, _, told, _ in network.seen) < 45
+    assert 15 < sum(not shown.text_mask.any() for _, _, shown, _ in network.seen) < 45
 
 
 def test_times_are_shared_or_independent():
@@ -100,7 +100,7 @@ def test_times_are_shared_or_independent():
         assert all((t > 0).all() and (t <= 1).all() for t in drawn.times)
 
 
-def test_a_task_may_have_times_of_its_own():
+def test_task_time_distributions():
     late = AV(Uniform(), LogitNormal(3.0, 0.1))
     objective = MultiTaskObjective(
         schedule=AV(STRAIGHT, STRAIGHT), predict="flow", task_time_distributions={Task.VIDEO_TO_AUDIO: late}
@@ -115,7 +115,7 @@ def test_a_task_may_have_times_of_its_own():
     ("law", "median"),
     [(Uniform(), 0.5), (LogitNormal(), 0.5), (LogitNormal(1.0, 2.0), 1 / (1 + math.exp(-1))), (Shifted(3.0), 0.75)],
 )
-def test_laws_are_quantile_functions(law, median):
+def test_time_distributions_are_quantile_functions(law, median):
     t = law(torch.linspace(0, 1, 1002)[1:])
     assert (t.diff() >= 0).all()
     assert t[0] > 0
@@ -123,13 +123,13 @@ def test_laws_are_quantile_functions(law, median):
     assert t[500].item() == pytest.approx(median, abs=2e-3)
 
 
-def test_logit_normal_times_are_normal_in_their_logits():
+def test_logit_normal_times_have_normal_logits():
     logit = LogitNormal(0.5, 2.0)(torch.rand(20000, generator=generator())).double().logit()
     assert abs(logit.mean() - 0.5) < 0.05
     assert abs(logit.std() - 2) < 0.05
 
 
-def test_a_grid_of_times_is_the_tables():
+def test_uniform_times_on_a_table():
     t = Uniform(4)(torch.tensor([1e-6, 0.25, 0.2501, 0.9, 1.0]))
     assert t.tolist() == [0.25, 0.25, 0.5, 1.0, 1.0]
 
@@ -138,7 +138,7 @@ SIGMA_POINTS = math.sqrt(4) * torch.cat([torch.eye(4, dtype=torch.float64), -tor
 
 
 def exact_draw(task, t):
-    """Eight points with the first two moments of (video, audio, their noises): the mean of any quadratic is exact on them."""
+    """Eight sigma points with the first two moments of (video, audio, their noise): exact for means of quadratics."""
     clean, eps = SIGMA_POINTS[:, :2] @ torch.linalg.cholesky(COVARIANCE).T, SIGMA_POINTS[:, 2:]
     x0, noise = (AV(pair[:, :1], pair[:, 1:]) for pair in (clean, eps))
     generated = task.value.map(lambda g: torch.full((8,), g))
@@ -149,7 +149,7 @@ def exact_draw(task, t):
 @pytest.mark.parametrize("task", Task, ids=lambda task: task.name)
 @pytest.mark.parametrize("predict", ["x0", "eps", "v", "flow"])
 @pytest.mark.parametrize("t", [AV(0.6, 0.6), AV(0.2, 0.9)])
-def test_a_perfect_denoiser_has_the_least_loss_that_there_is(task, predict, t):
+def test_a_perfect_denoiser_reaches_the_minimum_of_the_loss(task, predict, t):
     """The expected loss of E[x_0 | x_t] is its posterior variance, times the square of the prediction's gain."""
     schedule = AV(STRAIGHT, ROUND)
     x0, drawn = exact_draw(task, t)
@@ -164,7 +164,7 @@ def test_a_perfect_denoiser_has_the_least_loss_that_there_is(task, predict, t):
             estimate = clean[:, i : i + 1]
             eps = (xi - alpha * estimate) / torch.where(sigma > 0, sigma, 1.0)
             predictions.append(training_target(sch, predict, estimate, eps, ti))
-        return Answer(AV(*predictions))
+        return NetworkOutput(AV(*predictions))
 
     scored = MultiTaskObjective(schedule=schedule, predict=predict).compute_losses(drawn, perfect, x0, condition(8))
     a = torch.diag(
@@ -185,7 +185,7 @@ def gaussian_pairs(b, correlation, random):
 
 
 class Pointwise(nn.Module):
-    """The perfect denoiser of the Gaussian pair under one straight time per stream, sample by sample."""
+    """The perfect denoiser of the Gaussian pair under rectified flow, with one time per sample and stream."""
 
     def __init__(self, correlation):
         super().__init__()
@@ -195,10 +195,10 @@ class Pointwise(nn.Module):
         alpha = torch.diag_embed(1 - torch.stack(t, 1))
         noise = torch.diag_embed(torch.stack(t, 1) ** 2 + 1e-9)
         gains = self.covariance @ alpha @ torch.linalg.inv(alpha @ self.covariance @ alpha + noise)
-        return Answer(AV(*(gains @ torch.cat(x, 1)[..., None]).squeeze(-1).split(1, dim=1)))
+        return NetworkOutput(AV(*(gains @ torch.cat(x, 1)[..., None]).squeeze(-1).split(1, dim=1)))
 
 
-def test_shuffled_pairs_cost_more_exactly_where_the_streams_inform_each_other():
+def test_shuffled_loss_is_higher_only_for_correlated_streams():
     objective = MultiTaskObjective(
         schedule=AV(STRAIGHT, STRAIGHT), predict="x0", time_distribution=AV(LogitNormal(1.0), LogitNormal(1.0))
     )
@@ -216,7 +216,7 @@ def test_shuffled_pairs_cost_more_exactly_where_the_streams_inform_each_other():
     )
 
 
-def test_one_sample_cannot_be_shuffled():
+def test_shuffling_a_single_sample_raises():
     objective = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="x0")
     with pytest.raises(ValueError, match="at least 2"):
         objective.compare_shuffled(Halves(), Batch(AV(*torch.zeros(2, 1, 1)), condition(1)), generator())
@@ -225,7 +225,7 @@ def test_one_sample_cannot_be_shuffled():
 @pytest.mark.parametrize(
     ("schedule", "predict"), [(STRAIGHT, "flow"), (ROUND, "v"), (Tabulated(), "eps")], ids=lambda value: str(value)[:9]
 )
-def test_gradients_are_finite_with_every_extra_and_whatever_is_given(schedule, predict):
+def test_gradients_are_finite_with_all_options(schedule, predict):
     objective = MultiTaskObjective(
         schedule=AV(schedule, schedule), predict=predict, vlb_weight=1.0, snr_gamma=5.0, self_conditioning=0.5
     )
@@ -237,7 +237,7 @@ def test_gradients_are_finite_with_every_extra_and_whatever_is_given(schedule, p
     assert (network.scale.grad != 0).all()
 
 
-def test_a_stream_that_is_never_generated_has_gradient_zero_and_not_none():
+def test_a_stream_that_is_never_generated_has_zero_gradients():
     objective = MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", tasks={Task.VIDEO_TO_AUDIO: 1.0}, snr_gamma=5.0)
     network = Halves()
     value = total_loss(objective(network, {"x0": latents(4), "condition": condition(4)}, generator()))
@@ -247,7 +247,7 @@ def test_a_stream_that_is_never_generated_has_gradient_zero_and_not_none():
     assert network.scale.grad[1] != 0
 
 
-def test_the_total_is_the_weighted_sum_of_means_over_what_was_scored():
+def test_total_loss_is_the_weighted_sum_of_means_over_samples_with_a_loss():
     nan = float("nan")
     scored = LossOutput({"video": torch.tensor([1.0, nan, 3.0]), "audio": torch.tensor([nan, 5.0, nan])}, AV(None, None))
     assert total_loss(scored) == 7
@@ -256,7 +256,7 @@ def test_the_total_is_the_weighted_sum_of_means_over_what_was_scored():
         total_loss(scored, {"sound": 1.0})
 
 
-def test_everything_follows_from_the_generator():
+def test_all_randomness_comes_from_the_generator():
     objective = MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", text_dropout=0.5, times="independent")
     batch = {"x0": latents(6), "condition": condition(6)}
     first, again, other = (objective(Halves(), batch, generator(seed)).losses["video"].nan_to_num() for seed in (3, 3, 4))
@@ -264,7 +264,7 @@ def test_everything_follows_from_the_generator():
     assert not torch.equal(first, other)
 
 
-def test_self_conditioning_shows_the_first_estimate_to_some_and_zeros_to_the_rest():
+def test_self_conditioning_shows_an_estimate_or_zeros():
     network = Halves()
     objective = MultiTaskObjective(schedule=AV(STRAIGHT, STRAIGHT), predict="x0", self_conditioning=0.5)
     objective(network, {"x0": latents(40), "condition": condition(40)}, generator())
@@ -279,13 +279,13 @@ def test_self_conditioning_shows_the_first_estimate_to_some_and_zeros_to_the_res
     assert not second.video.requires_grad
 
 
-def test_nonsense_is_refused():
+def test_invalid_options_raise():
     for wrong in ({"tasks": {}}, {"tasks": {Task.JOINT: 0.0}}, {"text_dropout": 1.5}, {"self_conditioning": -0.1}):
         with pytest.raises(ValueError, match="expected"):
             MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", **wrong)
     with pytest.raises(ValueError, match="variance"):
         MultiTaskObjective(schedule=AV(ROUND, ROUND), predict="v", vlb_weight=1.0)(
-            lambda x, t, condition, previous: Answer(x), {"x0": latents(2), "condition": condition(2)}, generator()
+            lambda x, t, condition, previous: NetworkOutput(x), {"x0": latents(2), "condition": condition(2)}, generator()
         )
 
 
@@ -297,17 +297,17 @@ class Toy(nn.Module):
 
     def forward(self, x, t, condition, previous=None):
         out = self.net(torch.cat([*x, t.video[:, None], t.audio[:, None]], dim=1))
-        return Answer(AV(out[:, :1], out[:, 1:]))
+        return NetworkOutput(AV(out[:, :1], out[:, 1:]))
 
 
 @pytest.mark.parametrize(("schedule", "predict"), [(STRAIGHT, "flow"), (ROUND, "v")], ids=["flow", "v"])
-def test_one_objective_trains_all_three_tasks_at_once(schedule, predict):
+def test_one_objective_trains_all_three_tasks(schedule, predict):
     pair, network, random = AV(schedule, schedule), Toy(), generator(0)
-    objective, told, steps = MultiTaskObjective(schedule=pair, predict=predict), condition(1024), 300
+    objective, shown, steps = MultiTaskObjective(schedule=pair, predict=predict), condition(1024), 300
     optimiser = torch.optim.Adam(network.parameters())
     pace = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-2, total_steps=steps, pct_start=0.1)
     for _ in range(steps):
-        loss = total_loss(objective(network, {"x0": gaussian_pairs(1024, CORRELATION, random), "condition": told}, random))
+        loss = total_loss(objective(network, {"x0": gaussian_pairs(1024, CORRELATION, random), "condition": shown}, random))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -1,9 +1,9 @@
-"""Samplers against a Gaussian pair, whose perfect denoiser is known, and against diffusers."""
+"""Samplers against a Gaussian pair with a known perfect denoiser, and against diffusers."""
 
 import pytest
 import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
-from gaussian import COVARIANCE, Answer, basis, perfect_denoiser
+from gaussian import COVARIANCE, NetworkOutput, basis, perfect_denoiser
 
 from sonovid.core.av import AV
 from sonovid.diffusion.guidance import clean_conditioning
@@ -58,7 +58,7 @@ def test_ddim_converges_at_first_order(covariance, schedule, gamma):
 
 @pytest.mark.parametrize("name", ["straight", "round"])
 def test_dpm_solver_converges_at_second_order(name):
-    """Between two noisy times the exact flow is known: each principal axis keeps its place among standard deviations."""
+    """Between two noisy times the exact flow is known: each principal axis scales with its standard deviation."""
     schedule, (start, end) = SCHEDULES[name], (0.95, 0.05)
     variances, axes = torch.linalg.eigh(COVARIANCE)
     alpha, sigma = schedule.video.coefficients(torch.tensor([start, end], dtype=torch.float64))
@@ -76,8 +76,8 @@ def test_dpm_solver_converges_at_second_order(name):
 
 @EVERY_SCHEDULE
 @pytest.mark.parametrize("covariance", [joint_covariance, covariance_for_a_clean_video])
-def test_dpm_solver_from_noise_to_data_needs_far_fewer_steps(covariance, schedule):
-    """At the ends, where the log-SNR is infinite, it is of first order for one step each, which costs it a little."""
+def test_dpm_solver_needs_fewer_steps_than_ddim(covariance, schedule):
+    """The first and the last step, where the log-SNR is infinite, are of first order."""
     coarse, fine = errors(covariance, schedule, 1.0, dpm_solver, (20, 60))
     assert coarse < 0.03
     assert fine < 0.005
@@ -89,8 +89,8 @@ def test_dpm_solver_from_noise_to_data_needs_far_fewer_steps(covariance, schedul
     [(ddim, DDIMScheduler), (dpm_solver, DPMSolverMultistepScheduler)],
     ids=["ddim", "dpm_solver"],
 )
-def test_steps_agree_with_diffusers_on_two_tables_at_once(step, scheduler):
-    """Both streams of SVG, whose tables differ; the scheduler of diffusers is run in its own loop."""
+def test_solver_steps_match_diffusers_on_two_tables_at_once(step, scheduler):
+    """The two tables of SVG; the diffusers scheduler runs in a loop of its own."""
     extra = {"clip_sample": False} if scheduler is DDIMScheduler else {"lower_order_final": False}
     theirs = AV(
         *(scheduler(**table, prediction_type="sample", timestep_spacing="trailing", **extra) for table in (LINEAR, SCALED))
@@ -110,7 +110,7 @@ def test_steps_agree_with_diffusers_on_two_tables_at_once(step, scheduler):
         torch.testing.assert_close(mine, other, atol=2e-5, rtol=1e-4)
 
 
-def test_a_scheduler_of_diffusers_can_be_the_step_time_and_again():
+def test_a_diffusers_scheduler_can_be_used_repeatedly():
     pairs = []
     for table, schedule in zip((LINEAR, SCALED), TABLES, strict=True):
         scheduler = DPMSolverMultistepScheduler(**table, prediction_type="sample", timestep_spacing="trailing")
@@ -126,7 +126,7 @@ def test_a_scheduler_of_diffusers_can_be_the_step_time_and_again():
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "complaint"),
+    ("scheduler", "message"),
     [
         (DDIMScheduler(**LINEAR), "prediction_type"),
         (DDIMScheduler(**LINEAR, prediction_type="sample", clip_sample=True), "clip"),
@@ -134,13 +134,13 @@ def test_a_scheduler_of_diffusers_can_be_the_step_time_and_again():
         (EulerDiscreteScheduler(**LINEAR, prediction_type="sample"), "scale"),
     ],
 )
-def test_schedulers_that_would_do_something_else_are_refused(scheduler, complaint):
-    with pytest.raises(ValueError, match=complaint):
+def test_unsupported_schedulers_raise(scheduler, message):
+    with pytest.raises(ValueError, match=message):
         from_diffusers(scheduler, TABLES.video, 5)
 
 
 @pytest.mark.parametrize("learnt", [None, 0.0, 1.0])
-def test_the_ancestral_chain_has_the_variance_that_its_steps_add_up_to(learnt):
+def test_ancestral_sampling_has_the_analytic_variance(learnt):
     """Unit-variance data: x_s = alpha_t / alpha_s x_t + noise, so variances follow a recursion; its fixed point for beta is 1."""
     noise = AV(*torch.randn(2, 2, 20000, dtype=torch.float64))
     schedule, times = AV(ROUND, ROUND), uniform_times(6, 0.99)
@@ -148,8 +148,8 @@ def test_the_ancestral_chain_has_the_variance_that_its_steps_add_up_to(learnt):
     def denoise(x, t, previous):
         return schedule.map(lambda sch, xi, ti: sch.coefficients(ti)[0][:, None] * xi, x, t)
 
-    said = None if learnt is None else lambda: torch.full((2, 20000), learnt)
-    steps = AV(*(Ancestral(seeded_generators([1, 2], name), said) for name in AV._fields))
+    variance_output = None if learnt is None else lambda: torch.full((2, 20000), learnt)
+    steps = AV(*(Ancestral(seeded_generators([1, 2], name), variance_output) for name in AV._fields))
     wanted = 1.0
     alphas, sigmas = ROUND.coefficients(torch.tensor(times, dtype=torch.float64))
     for i in range(5):
@@ -164,7 +164,7 @@ def test_the_ancestral_chain_has_the_variance_that_its_steps_add_up_to(learnt):
         assert abs(x.var() / wanted - 1) < 0.03
 
 
-def test_ancestral_samples_do_not_depend_on_their_neighbours():
+def test_ancestral_samples_do_not_depend_on_the_batch():
     schedule, times = AV(ROUND, ROUND), uniform_times(4, 0.99)
 
     def run(seeds):
@@ -176,25 +176,25 @@ def test_ancestral_samples_do_not_depend_on_their_neighbours():
         assert torch.equal(together[1:2], alone)
 
 
-def test_a_network_is_asked_in_its_own_type_and_shown_its_last_estimate():
-    asked = []
+def test_the_network_gets_its_own_dtype_and_the_previous_estimate():
+    inputs = []
 
     def network(x, t, condition, previous):
-        asked.append((x.video.dtype, t.video.dtype, condition, previous))
-        return Answer(x.map(lambda u: u / 2), AV(t.video, t.audio))
+        inputs.append((x.video.dtype, t.video.dtype, condition, previous))
+        return NetworkOutput(x.map(lambda u: u / 2), AV(t.video, t.audio))
 
     seen = []
     denoise = build_denoiser(network, SCHEDULES["straight"], "flow", "told", dtype=torch.bfloat16, observe=seen.append)
     noise = draw_noise_pair([1], AV((2,), (2,)))
     end = sample(denoise, noise, SCHEDULES["straight"], AV(uniform_times(2), uniform_times(2)))
     assert end.video.dtype == torch.float32
-    assert [(a[0], a[1], a[2]) for a in asked] == [(torch.bfloat16, torch.float32, "told")] * 2
-    assert asked[0][3] is None
-    torch.testing.assert_close(asked[1][3].video.float(), noise.video / 2, rtol=1e-2, atol=1e-2)  # x - t x / 2 at t = 1
+    assert [(a[0], a[1], a[2]) for a in inputs] == [(torch.bfloat16, torch.float32, "told")] * 2
+    assert inputs[0][3] is None
+    torch.testing.assert_close(inputs[1][3].video.float(), noise.video / 2, rtol=1e-2, atol=1e-2)  # x - t x / 2 at t = 1
     assert [answer.variance.video.item() for answer in seen] == [1.0, 0.5]
 
 
-def test_the_callback_sees_every_step_and_may_change_the_pair():
+def test_the_callback_sees_every_step_and_may_replace_the_latents():
     seen = []
 
     def callback(index, x, x0):
@@ -211,7 +211,7 @@ def test_the_callback_sees_every_step_and_may_change_the_pair():
     assert end.video.item() == 1  # zero after the second step, and one more in the last estimate
 
 
-def test_warped_times_are_those_of_the_paper():
+def test_warp_times_match_the_paper():
     """SVG, eq. 9, 25 steps, gamma 1.5, in thousandths."""
     video, audio = warp_times(uniform_times(25), 1.5)
     assert [round(1000 * t) for t in video[:4] + video[-3:]] == [1000, 951, 903, 855, 45, 19, 0]
@@ -220,7 +220,7 @@ def test_warped_times_are_those_of_the_paper():
     assert same.video == same.audio == uniform_times(7)
 
 
-def test_times_begin_and_end_where_asked():
+def test_times_start_and_end_at_the_given_values():
     assert uniform_times(4, 0.8, 0.4) == pytest.approx([0.8, 0.7, 0.6, 0.5, 0.4])
     for by in (0.5, 3.0):
         times = shifted_times(5, by, 0.9, 0.1)
@@ -232,12 +232,12 @@ def test_times_begin_and_end_where_asked():
 @pytest.mark.parametrize(
     "times", [AV([1.0, 0.0], [1.0, 0.5, 0.0]), AV([1.0], [1.0]), AV([0.0, 1.0], [1.0, 0.0]), AV([1.5, 0.0], [1.0, 0.0])]
 )
-def test_times_that_do_not_fall_together_are_refused(times):
+def test_invalid_times_raise(times):
     with pytest.raises(ValueError, match="times"):
         sample(perfect_denoiser(SCHEDULES["round"]), AV(*basis(2)), SCHEDULES["round"], times)
 
 
-def test_nonsense_is_refused():
+def test_invalid_options_raise():
     with pytest.raises(ValueError, match="steps=0"):
         uniform_times(0)
     with pytest.raises(ValueError, match="gamma"):
@@ -314,12 +314,12 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize("gamma", GOLDEN)
-def test_the_released_lists_of_25_steps(gamma):
+def test_table_times_match_the_released_code(gamma):
     times = table_times_pair(25, AV("linspace", "leading"), gamma)
     assert times.map(lambda stream: [round(1000 * t) - 1 for t in stream]) == AV(*([*one, 0] for one in GOLDEN[gamma]))
 
 
-def test_lists_that_cannot_be_are_refused():
+def test_invalid_table_times_raise():
     with pytest.raises(ValueError, match="spacing 'trailing': expected one of linspace, leading"):
         table_times_pair(25, AV("linspace", "trailing"), 1.0)
     with pytest.raises(ValueError, match="gamma=0"):

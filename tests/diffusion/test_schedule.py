@@ -32,14 +32,14 @@ def offers(schedule, predict):
 @pytest.mark.parametrize(
     ("betas", "first", "last"), [("linear", 1e-4, 0.02), ("linear", 0.00085, 0.012), ("scaled_linear", 0.0015, 0.0195)]
 )
-def test_a_table_is_that_of_diffusers(betas, first, last):
+def test_a_table_matches_diffusers(betas, first, last):
     table = DDPMScheduler(beta_schedule=betas, beta_start=first, beta_end=last).alphas_cumprod
     alpha, sigma = Tabulated(betas, first, last).coefficients(torch.arange(1, 1001) / 1000)
     torch.testing.assert_close(alpha**2, table, rtol=3e-6, atol=0)
     torch.testing.assert_close(sigma**2, 1 - table, rtol=3e-4, atol=0)  # the table of diffusers is what cancels here
 
 
-def test_a_table_between_its_entries_halves_the_log_snr():
+def test_a_table_interpolates_the_log_snr():
     schedule = Tabulated()
 
     def log_snr(t):
@@ -50,14 +50,14 @@ def test_a_table_between_its_entries_halves_the_log_snr():
     torch.testing.assert_close(log_snr([0.0005]), log_snr([0.001]) + torch.tensor([2.0], dtype=torch.float64).log())
 
 
-def test_the_cosine_with_its_offset_is_that_of_diffusers():
+def test_cosine_with_offset_matches_diffusers():
     table = DDPMScheduler(beta_schedule="squaredcos_cap_v2").alphas_cumprod
     alpha, _ = Cosine(0.008).coefficients(torch.arange(1, 1001) / 1000)
     torch.testing.assert_close(alpha[:-1] ** 2, table[:-1], rtol=1e-3, atol=1e-6)  # its last beta is clipped
 
 
 @EVERY_SCHEDULE
-def test_noise_grows_from_nothing(schedule):
+def test_noise_increases_from_zero(schedule):
     alpha, sigma = schedule.coefficients(torch.linspace(0, 1, 3001))
     assert isinstance(schedule, Schedule)
     assert (alpha[0], sigma[0]) == (1, 0)
@@ -67,7 +67,7 @@ def test_noise_grows_from_nothing(schedule):
 
 
 @EVERY_SCHEDULE
-def test_time_zero_is_clean_to_the_bit(schedule):
+def test_time_zero_is_exactly_clean(schedule):
     x0, eps, t = torch.randn(3, 4, 5), torch.randn(3, 4, 5), torch.tensor([0.0, 0.5, 0.0])
     x = add_noise(schedule, x0, eps, t)
     assert torch.equal(x[::2], x0[::2])
@@ -79,7 +79,7 @@ def test_time_zero_is_clean_to_the_bit(schedule):
 @EVERY_SCHEDULE
 @pytest.mark.parametrize("predict", PREDICTION_TYPES)
 @pytest.mark.parametrize("per_frame", [False, True])
-def test_every_prediction_recovers_x0(schedule, predict, per_frame):
+def test_every_prediction_type_recovers_x0(schedule, predict, per_frame):
     if not offers(schedule, predict):
         with pytest.raises(ValueError, match="predict"):
             training_target(schedule, predict, torch.zeros(1, 1), torch.zeros(1, 1), torch.zeros(1))
@@ -91,20 +91,20 @@ def test_every_prediction_recovers_x0(schedule, predict, per_frame):
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 2, 2), (2, 3, 4, 1)])
-def test_a_time_per_frame_is_each_frame_at_its_own_time(shape):
+def test_one_time_per_frame(shape):
     x0, eps, t = torch.randn(shape), torch.randn(shape), torch.rand(2, 4)
     whole = add_noise(Cosine(), x0, eps, t)
     for i in range(4):
         assert torch.equal(whole[:, :, i], add_noise(Cosine(), x0[:, :, i], eps[:, :, i], t[:, i]))
 
 
-def test_times_for_other_frames_are_refused():
+def test_times_of_another_number_of_frames_raise():
     with pytest.raises(ValueError, match="axis 2"):
         broadcast_like(torch.rand(2, 5), torch.randn(2, 3, 4, 1))
 
 
 @pytest.mark.parametrize("schedule", [RectifiedFlow(), Cosine()])
-def test_derivatives_are_those_of_the_coefficients(schedule):
+def test_derivatives_match_autograd(schedule):
     t = torch.linspace(0.05, 0.95, 7, dtype=torch.float64, requires_grad=True)
     for value, derivative in zip(schedule.coefficients(t), schedule.derivatives(t), strict=True):
         torch.testing.assert_close(torch.autograd.grad(value.sum(), t, retain_graph=True)[0], derivative)
@@ -112,7 +112,7 @@ def test_derivatives_are_those_of_the_coefficients(schedule):
 
 @EVERY_SCHEDULE
 @pytest.mark.parametrize("predict", PREDICTION_TYPES)
-def test_error_gain_is_how_errors_of_x0_appear_in_the_prediction(schedule, predict):
+def test_error_gain(schedule, predict):
     if not offers(schedule, predict):
         return
     out, x = torch.randn(2, 5, 1, dtype=torch.float64)
@@ -122,7 +122,7 @@ def test_error_gain_is_how_errors_of_x0_appear_in_the_prediction(schedule, predi
 
 
 @pytest.mark.parametrize("schedule", [RectifiedFlow(), Cosine(), Cosine(0.008)])
-def test_a_sampler_starts_where_an_error_of_the_network_stays_small(schedule):
+def test_start_bounds_the_error_of_x0(schedule):
     for predict in PREDICTION_TYPES:
         if offers(schedule, predict):
             start = torch.tensor([schedule.start(predict)])
@@ -130,7 +130,7 @@ def test_a_sampler_starts_where_an_error_of_the_network_stays_small(schedule):
     assert 1 / error_gain(schedule, "eps", torch.tensor([0.999])) > 500
 
 
-def test_tables_that_cannot_be_are_refused():
+def test_invalid_tables_raise():
     for wrong in ({"betas": "sqrt_linear"}, {"beta_start": 0.0}, {"num_steps": 1}):
         with pytest.raises((ValueError, TypeError), match=r"expected|betas"):
             Tabulated(**wrong)

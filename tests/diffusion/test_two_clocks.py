@@ -1,7 +1,7 @@
-"""Two clocks: streams whose times are shifted apart, as MiniMax-H3's are (12 for pictures, 3 for sound), against an oracle.
+"""Streams with different time shifts, as in MiniMax-H3 (12 for video, 3 for audio), against a closed-form reference.
 
-The oracle is a correlated Gaussian pair, whose perfect denoiser is known. Ports of H3 took the local slope of the sound's clock
-against the pictures' for the sound's own step, and moved it 1.85 times too far at 4 steps: that fault is shown beside ours.
+The reference is a correlated Gaussian pair with a known perfect denoiser. Ports of H3 multiplied the video's step by the local
+slope of the audio's clock, and so moved the audio 1.85 times too far with 4 steps. These tests also reproduce that error.
 """
 
 from itertools import pairwise
@@ -29,10 +29,10 @@ def covariance_of(pair):
 
 
 def by_hand(times, one_clock=None):
-    """Euler's steps of the velocity (x - x_0) / t, each stream by the difference of its own times.
+    """Euler steps of the velocity (x - x_0) / t, each stream by the difference of its own times.
 
-    one_clock: the slope of the sound's time against the pictures' at a time of the pictures; the sound's step is then that slope
-    times the pictures' step, as in the faulty ports.
+    one_clock: the slope of the audio time against the video time, as a function of the video time. The audio step is then the
+    video step times this slope, as in the faulty ports.
     """
     x, denoise = AV(*basis(2)), perfect_denoiser(FLOW)
     for i in range(len(times.video) - 1):
@@ -46,16 +46,16 @@ def by_hand(times, one_clock=None):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 8, 20])
-def test_few_steps_are_each_stream_s_own_steps(steps):
-    """Not only in the limit: at any number of steps the loop is the one written out by hand, to rounding."""
+def test_each_stream_steps_by_its_own_times(steps):
+    """For any number of steps the loop equals one written by hand, up to rounding."""
     end = sample(perfect_denoiser(FLOW), AV(*basis(2)), FLOW, clocks(steps))
     for ours, expected in zip(end, by_hand(clocks(steps)), strict=True):
         torch.testing.assert_close(ours, expected, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize(("steps", "too_far"), [(4, 1.85), (8, 1.38), (20, 1.13)])
-def test_the_fault_of_one_clock_is_what_it_was_found_to_be(steps, too_far):
-    """The sum of the sound's steps, which is 1, when its clock is taken for the local slope against the pictures' clock."""
+def test_size_of_the_error_with_one_clock(steps, too_far):
+    """The sum of the audio steps, which should be 1, if they are the video steps times the local slope of the clocks."""
     ratio = SHIFTS.audio / SHIFTS.video
     # Where the unshifted time is u, pictures are at 12 u / (1 + 11 u) and sound at 3 u / (1 + 2 u).
     slope = [ratio * ((1 + 11 * (1 - i / steps)) / (1 + 2 * (1 - i / steps))) ** 2 for i in range(steps)]
@@ -66,12 +66,12 @@ def test_the_fault_of_one_clock_is_what_it_was_found_to_be(steps, too_far):
 
 
 @pytest.mark.parametrize(("rule", "error"), [(ddim, 0.02), (dpm_solver, 0.006)], ids=["ddim", "dpm_solver"])
-def test_the_pair_is_reached_in_the_end_with_its_correlation(rule, error):
+def test_sampling_reaches_the_covariance_of_the_data(rule, error):
     end = sample(perfect_denoiser(FLOW), AV(*basis(2)), FLOW, clocks(800), rule)
     assert (covariance_of(end) - COVARIANCE).abs().max() < error
 
 
-def test_the_oracle_sees_the_fault_of_one_clock():
+def test_one_clock_gives_a_wrong_covariance():
     def slope(t, ratio=SHIFTS.audio / SHIFTS.video):
         u = t / (SHIFTS.video - (SHIFTS.video - 1) * t)
         return ratio * ((1 + 11 * u) / (1 + 2 * u)) ** 2
@@ -81,11 +81,11 @@ def test_the_oracle_sees_the_fault_of_one_clock():
 
 
 @pytest.mark.parametrize("steps", [4, 16])
-def test_random_steps_are_sized_by_each_stream_s_own_clock(steps):
-    """Ancestral steps of both streams at once have the covariance that their own coefficients add up to.
+def test_ancestral_steps_use_each_stream_s_own_times(steps):
+    """Ancestral steps of both streams have the covariance that follows from their coefficients.
 
-    The chain is linear: x_s = of_x x_t + of_x0 E[x_0 | x_t] + deviation z. Its covariance is carried along in closed form, and
-    compared with that of many samples.
+    The chain is linear: x_s = of_x x_t + of_x0 E[x_0 | x_t] + deviation z. Its covariance is computed in closed form and compared
+    with that of many samples.
     """
     schedule = AV(Cosine(), Cosine())
     times = clocks(steps, 0.99)

@@ -1,4 +1,4 @@
-"""Random filters: against scipy's recursion, and at the frequencies where each kind's gain is known."""
+"""Biquad filters against scipy's recursion, and at frequencies with known gains."""
 
 import math
 
@@ -24,7 +24,7 @@ def decibels(kind: str, at: float, **design: float) -> float:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_filtering_is_the_recursion(kind):
+def test_apply_biquad_matches_the_recursion(kind):
     wave = torch.randn(1, 3000, generator=torch.Generator().manual_seed(0))
     b, a = one(kind)
     expected = scipy.signal.lfilter(b[0].double().numpy(), a[0].double().numpy(), wave[0].double().numpy())
@@ -41,8 +41,8 @@ def test_filtering_is_the_recursion(kind):
         ("high_pass", -60, 0, 0),
     ],
 )
-def test_each_kind_has_its_known_gains(kind, low, centre, high):
-    """Of passes with a quality of one the corner is at 0 dB; of shelves it is at half the gain."""
+def test_gains_of_each_kind(kind, low, centre, high):
+    """Low- and high-pass filters with Q = 1 have 0 dB at the corner; shelves have half their gain there."""
     assert decibels(kind, 1000) == pytest.approx(centre, abs=0.1)
     for at, expected in ((1.0, low), (7999.0, high)):
         if expected == -60:
@@ -51,13 +51,13 @@ def test_each_kind_has_its_known_gains(kind, low, centre, high):
             assert decibels(kind, at) == pytest.approx(expected, abs=0.1)
 
 
-def test_a_gain_of_nothing_changes_nothing():
+def test_zero_gain_is_the_identity():
     wave = torch.randn(1, 500, generator=torch.Generator().manual_seed(0))
     for kind in ("peak", "low_shelf", "high_shelf"):
         assert torch.allclose(apply_biquad(wave, *one(kind, gain=0.0)), wave, atol=1e-5)
 
 
-def test_colouring_stays_in_bounds_and_is_drawn_for_each_sound():
+def test_random_filters_stay_in_range_and_differ_between_samples():
     wave = 0.9 * torch.sign(torch.randn(64, 2000, generator=torch.Generator().manual_seed(0)))
     made = apply_random_biquad(wave, RATE, torch.Generator().manual_seed(1))
     assert made.abs().max() <= 1
@@ -67,6 +67,6 @@ def test_colouring_stays_in_bounds_and_is_drawn_for_each_sound():
     assert not torch.equal(made, apply_random_biquad(wave, RATE, torch.Generator().manual_seed(2)))
 
 
-def test_an_unknown_kind_is_refused():
+def test_an_unknown_kind_raises():
     with pytest.raises(ValueError, match="expected one of peak"):
         one("notch")

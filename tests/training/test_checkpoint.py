@@ -1,4 +1,4 @@
-"""Checkpoints: what comes back, what is passed over, and what a crash leaves."""
+"""Checkpoints: saving, loading, damage, and what a crash leaves."""
 
 import json
 
@@ -13,7 +13,7 @@ def save(out, step, value=1.0, keep=5):
     return checkpoint.save(out, step, {"model": {"w": torch.full((64,), value)}}, {"minutes": 0.5}, keep=keep)
 
 
-def test_tensors_and_state_come_back(tmp_path):
+def test_save_and_load(tmp_path):
     shared = torch.arange(6.0)
     groups = {"model": {"a": shared, "b": shared.view(2, 3), "half": torch.ones(2, dtype=torch.bfloat16)}, "empty": {}}
     path = checkpoint.save(tmp_path, 7, groups, {"minutes": 1.25, "names": ["x"]})
@@ -24,7 +24,7 @@ def test_tensors_and_state_come_back(tmp_path):
     assert (state["step"], state["minutes"], state["names"]) == (7, 1.25, ["x"])
 
 
-def test_only_the_last_are_kept_and_nothing_aside_is_left(tmp_path):
+def test_only_the_last_checkpoints_are_kept_and_no_temporary_files_remain(tmp_path):
     for step in (5, 10, 100):
         save(tmp_path, step, keep=2)
     assert [path.name for path in checkpoint.list_checkpoints(tmp_path)] == ["checkpoint-000010", "checkpoint-000100"]
@@ -32,7 +32,7 @@ def test_only_the_last_are_kept_and_nothing_aside_is_left(tmp_path):
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "missing", "state", "half"])
-def test_the_last_whole_one_is_found_and_damage_is_named(tmp_path, harm, caplog):
+def test_find_latest_skips_damaged_checkpoints(tmp_path, harm, caplog):
     good, bad = save(tmp_path, 5), save(tmp_path, 10)
     weights = bad / "model.safetensors"
     if harm == "cut":
@@ -54,11 +54,11 @@ def test_the_last_whole_one_is_found_and_damage_is_named(tmp_path, harm, caplog)
             checkpoint.load(bad)
 
 
-def test_there_may_be_none(tmp_path):
+def test_find_latest_without_checkpoints(tmp_path):
     assert checkpoint.find_latest(tmp_path / "nowhere") is None
 
 
-def test_an_optimiser_goes_on_as_if_nothing_had_happened(tmp_path):
+def test_a_restored_optimizer_continues_exactly(tmp_path):
     def made(seed):
         torch.manual_seed(seed)
         model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))

@@ -1,4 +1,4 @@
-"""A decoder's fine-tuning: what learns, what is judged, and from when on."""
+"""Fine-tuning of a decoder: trained parameters, losses, and the delayed discriminator."""
 
 import pytest
 import torch
@@ -27,12 +27,12 @@ def shown(b=4):
 
 
 @pytest.mark.parametrize("make", [light, released])
-def test_the_decoder_learns_and_nothing_else(make):
+def test_only_the_decoder_is_trained(make):
     torch.manual_seed(0)
-    model, judge = make(), PatchDiscriminator(8)
+    model, discriminator = make(), PatchDiscriminator(8)
     decoder_fine_tuning.freeze_all_but_decoder(model)
-    rebuilt = DecoderFineTuning(judge, perceived=None)(model, shown())
-    torch.stack([loss.nan_to_num().sum() for loss in rebuilt.losses.values()]).sum().backward()
+    output = DecoderFineTuning(discriminator, perceived=None)(model, shown())
+    torch.stack([loss.nan_to_num().sum() for loss in output.losses.values()]).sum().backward()
     learning = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     own = {name for name, p in model.named_parameters() if "decoder" in name or "post_quant_conv" in name}
     # Biases before a normalisation may have no gradient; every weight has one.
@@ -42,7 +42,7 @@ def test_the_decoder_learns_and_nothing_else(make):
     assert decoder_fine_tuning.last_decoder_weight(model) is model.get_parameter(last)
 
 
-def test_frames_and_audio_images_are_scored_apart():
+def test_frames_and_audio_images_have_separate_losses():
     model = light()
     losses = DecoderFineTuning(edge=1.0)(model, shown()).losses
     assert losses["frames"].isnan().tolist() == [False, True, False, True]
@@ -50,58 +50,60 @@ def test_frames_and_audio_images_are_scored_apart():
     assert set(losses) == {"frames", "sounds"}
 
 
-def test_the_verdict_weighs_half_of_the_rest_s_gradient():
+def test_the_adversarial_gradient_has_half_the_norm_of_the_others():
     torch.manual_seed(0)
-    model, judge = light(), PatchDiscriminator(8)
-    losses = DecoderFineTuning(judge)(model, shown()).losses
+    model, discriminator = light(), PatchDiscriminator(8)
+    losses = DecoderFineTuning(discriminator)(model, shown()).losses
     last = decoder_fine_tuning.last_decoder_weight(model)
     error = torch.stack([losses[name].nan_to_num() for name in ("frames", "sounds")]).sum(0).mean()
-    pulls = [torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (error, losses["verdict"].mean())]
-    assert float(pulls[1] / pulls[0]) == pytest.approx(0.5, rel=0.02)
+    norms = [torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in (error, losses["verdict"].mean())]
+    assert float(norms[1] / norms[0]) == pytest.approx(0.5, rel=0.02)
     with torch.no_grad():
-        rebuilt = DecoderFineTuning(judge)(model, shown())
-        made = judge(rebuilt.discriminator_input[1])
-    torch.testing.assert_close(rebuilt.losses["verdict"], -0.5 * made)
+        output = DecoderFineTuning(discriminator)(model, shown())
+        made = discriminator(output.discriminator_input[1])
+    torch.testing.assert_close(output.losses["verdict"], -0.5 * made)
 
 
-def test_the_judge_begins_at_its_step_and_keeps_count():
+def test_the_discriminator_starts_after_its_delay_and_counts_passes():
     torch.manual_seed(0)
-    model, judge = light(), PatchDiscriminator(8, begins=2)
-    objective, optimizer = DecoderFineTuning(judge), torch.optim.Adam(judge.parameters(), 1e-2)
+    model, discriminator = light(), PatchDiscriminator(8, begins=2)
+    objective, optimizer = DecoderFineTuning(discriminator), torch.optim.Adam(discriminator.parameters(), 1e-2)
     weights = []
     for _ in range(4):
-        rebuilt = objective(model, shown())
-        weights.append(("verdict" in rebuilt.losses, judge.network[0].weight.detach().clone()))
+        output = objective(model, shown())
+        weights.append(("verdict" in output.losses, discriminator.network[0].weight.detach().clone()))
         optimizer.zero_grad()
         torch.stack(
-            [loss.mean() for loss in objective.discriminate(judge, rebuilt.discriminator_input).values()]
+            [loss.mean() for loss in objective.discriminate(discriminator, output.discriminator_input).values()]
         ).sum().backward()
         optimizer.step()
     assert [had for had, _ in weights] == [False, False, True, True]
     assert torch.equal(weights[0][1], weights[2][1])
     assert not torch.equal(weights[2][1], weights[3][1])
     again = PatchDiscriminator(8, begins=2)
-    again.load_state_dict(judge.state_dict())
+    again.load_state_dict(discriminator.state_dict())
     assert again.active
-    judge.eval()
-    objective.discriminate(judge, rebuilt.discriminator_input)
-    assert int(judge.seen) == 4
+    discriminator.eval()
+    objective.discriminate(discriminator, output.discriminator_input)
+    assert int(discriminator.seen) == 4
 
 
-def test_the_judge_learns_to_tell_pictures_apart():
+def test_the_discriminator_learns():
     torch.manual_seed(0)
-    judge, true, made = PatchDiscriminator(8), torch.rand(8, 3, 32, 32), -torch.rand(8, 3, 32, 32)
-    optimizer = torch.optim.Adam(judge.parameters(), 1e-3)
+    discriminator, true, made = PatchDiscriminator(8), torch.rand(8, 3, 32, 32), -torch.rand(8, 3, 32, 32)
+    optimizer = torch.optim.Adam(discriminator.parameters(), 1e-3)
     for _ in range(30):
         optimizer.zero_grad()
-        torch.stack([x.mean() for x in DecoderFineTuning(judge).discriminate(judge, (true, made)).values()]).sum().backward()
+        torch.stack(
+            [x.mean() for x in DecoderFineTuning(discriminator).discriminate(discriminator, (true, made)).values()]
+        ).sum().backward()
         optimizer.step()
-    assert float(judge(true).min()) > float(judge(made).max())
+    assert float(discriminator(true).min()) > float(discriminator(made).max())
     # What it says of a picture depends on no other.
-    torch.testing.assert_close(judge(true)[:1], judge(true[:1]))
+    torch.testing.assert_close(discriminator(true)[:1], discriminator(true[:1]))
 
 
-def test_the_perceived_distance_is_added():
+def test_the_perceptual_distance_is_added():
     torch.manual_seed(0)
     model, perceived = light(), LPIPS().requires_grad_(False)
     with torch.no_grad():
@@ -112,7 +114,7 @@ def test_the_perceived_distance_is_added():
     )
 
 
-def test_a_codec_of_several_frames_is_refused():
+def test_a_codec_of_several_frames_raises():
     model = AutoencoderKLCogVideoX(
         block_out_channels=(8, 8),
         down_block_types=("CogVideoXDownBlock3D",) * 2,

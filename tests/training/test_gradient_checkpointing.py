@@ -1,4 +1,4 @@
-"""Gradient checkpointing of any model: the same gradients, and fewer bytes kept for the backward pass."""
+"""Gradient checkpointing of any model: equal gradients with fewer stored bytes."""
 
 import copy
 
@@ -19,7 +19,7 @@ MODELS = {
 
 
 def backward(model, work) -> tuple[dict, int]:
-    """The gradients by name, and bytes of distinct storages that the forward pass kept."""
+    """The gradients by name, and the bytes that the forward pass stored for the backward pass."""
     kept = {}
 
     def keep(tensor):
@@ -33,7 +33,7 @@ def backward(model, work) -> tuple[dict, int]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_gradients_are_the_same(name):
+def test_gradients_are_equal(name):
     make, work = MODELS[name]
     torch.manual_seed(0)
     plain = make().train()
@@ -47,7 +47,7 @@ def test_the_gradients_are_the_same(name):
         torch.testing.assert_close(grad, theirs[key], atol=1e-6, rtol=1e-4)
 
 
-def test_blocks_of_a_list_keep_nothing_inside():
+def test_blocks_store_no_inner_activations():
     torch.manual_seed(0)
 
     class Deep(nn.Module):
@@ -69,7 +69,7 @@ def test_blocks_of_a_list_keep_nothing_inside():
     assert kept < 0.2 * all_kept
 
 
-def test_a_network_that_knows_how_does_it_itself():
+def test_a_network_with_its_own_method_uses_it():
     model = UniForm(depth=1, width=16, heads=2, patch_size=(2, 2, 2), video=(4, 8, 8), audio=(4, 1, 2), text_width=32)
     assert enable_gradient_checkpointing(nn.ModuleDict({"network": model})) == 1
     assert model.gradient_checkpointing

@@ -1,4 +1,4 @@
-"""Eqs. 1-3 against oracles, and which parameters each loss reaches: exactly those it is meant to train."""
+"""Eqs. 1-3 against references, and the parameters that each loss trains."""
 
 import logging
 import math
@@ -28,7 +28,7 @@ from sonovid.training.hierarchical import (
 
 
 @cache
-def judge():
+def adversary_network():
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(3)
         made = Discriminator(**small((16, 16), 4))
@@ -56,14 +56,14 @@ def seeded(seed=0):
 
 def losses(model=None, seed=0, given=None, **options):
     model = model or autoencoder()
-    objective = HierarchicalObjective(**{"dropout": 0.0, "adversary": judge(), **options})
+    objective = HierarchicalObjective(**{"dropout": 0.0, "adversary": adversary_network(), **options})
     return objective(model, batch(model) if given is None else given, seeded(seed))
 
 
 # --- formulas --------------------------------------------------------------------------------------------------------
 
 
-def test_divergence_is_that_of_torch_summed():
+def test_kl_divergence_matches_torch():
     mean, log_variance = (torch.randn(2, 3, 4, 4, generator=seeded(s)) for s in (1, 2))
     own = torch.distributions.Normal(mean, (log_variance / 2).exp())
     wanted = torch.distributions.kl_divergence(own, torch.distributions.Normal(0.0, 1.0)).flatten(1).sum(1)
@@ -71,7 +71,7 @@ def test_divergence_is_that_of_torch_summed():
     assert not kl_divergence(torch.zeros(1, 2), torch.zeros(1, 2)).any()
 
 
-def test_contrast_is_equation_one_written_out():
+def test_contrastive_loss_is_equation_1():
     vectors = AV(*(nn.functional.normalize(torch.randn(4, 5, generator=seeded(s)), dim=1) for s in (1, 2)))
     for forth, back in ((3.0, 3.0), (2.0, 5.0)):
         wanted = 0.0
@@ -83,20 +83,20 @@ def test_contrast_is_equation_one_written_out():
         assert found.sum().item() == pytest.approx(wanted, rel=1e-5)
 
 
-def test_the_hinge_is_bounded_below_and_asks_for_real_above_one_and_fake_below_minus_one():
+def test_hinge_loss():
     found = hinge_loss(torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.0]), torch.tensor([-1.0, 1.0]))
     assert found["real"].tolist() == [0.0, 0.5]
     assert found["fake"].tolist() == [0.0, 1.5]
 
 
-def test_the_four_fakes_of_equation_two():
+def test_fake_triples_of_equation_2():
     # Slots: sound, frame i, frame j; made ones are negative.
     real = torch.tensor([1.0, 2.0, 3.0]).reshape(1, 1, 3, 1, 1).expand(-1, 3, -1, -1, -1)
     found = [f[0, 0].flatten().tolist() for f in fake_triples(real, -real)]
     assert found == [[-1, -2, -3], [-1, -2, 3], [-1, 2, -3], [-1, -3, -2]]
 
 
-def test_frames_differ_and_rise_and_all_are_drawn():
+def test_draw_frames_and_select_frames():
     drawn = draw_frames(4, 400, 2, seeded())
     assert (drawn[:, 0] < drawn[:, 1]).all()
     assert len(drawn.unique(dim=0)) == 6
@@ -109,7 +109,7 @@ def test_frames_differ_and_rise_and_all_are_drawn():
 # --- the whole -------------------------------------------------------------------------------------------------------
 
 
-def test_one_value_per_sample_weighted_by_lambda():
+def test_losses_are_per_sample_and_weighted():
     one = losses(kl=1.0, classes=1.0, contrast=1.0, adversarial=1.0).losses
     assert set(one) == {"kl", "contrast", "classes", "video", "audio", "adversarial"}
     assert all(loss.shape == (3,) for loss in one.values())
@@ -119,7 +119,7 @@ def test_one_value_per_sample_weighted_by_lambda():
         assert torch.allclose(other[name], by * one[name], equal_nan=True, rtol=1e-5), name
 
 
-def test_a_network_that_says_zero_errs_by_the_noise_itself():
+def test_a_network_with_zero_output_has_the_loss_of_the_noise():
     model = autoencoder()
     zero_module(model.network.decoder.unet.conv_out)
     found = losses(model, adversary=None).losses
@@ -127,7 +127,7 @@ def test_a_network_that_says_zero_errs_by_the_noise_itself():
     assert all(0.5 < float(loss.mean()) < 1.6 for loss in (found["video"], found["audio"]))
 
 
-def test_the_judged_pixels_are_those_of_one_step_back_to_clean_latents():
+def test_the_adversary_sees_the_decoded_x0_estimate():
     # A decoder that knows the noise makes triples that are the frame codec's own reconstructions.
     model, told = autoencoder(), {}
     given = batch(model)
@@ -148,7 +148,7 @@ def test_the_judged_pixels_are_those_of_one_step_back_to_clean_latents():
 
 
 @pytest.mark.parametrize("predict", ["eps", "x0", "v"])
-def test_a_decoder_that_says_what_is_asked_for_has_no_loss(predict):
+def test_a_decoder_that_predicts_the_target_has_no_loss(predict):
     model = autoencoder(predict=predict)
     given = batch(model)
     numbers = draw_frames(4, 3, 2, _after_latents(model, given))
@@ -165,14 +165,14 @@ def test_a_decoder_that_says_what_is_asked_for_has_no_loss(predict):
 
 
 def _after_latents(model, given):
-    """The generator as it is when frames are drawn: after the posteriors' noises."""
+    """The generator in the state in which frames are drawn: after the noise of the posteriors."""
     generator = seeded()
     for mean, _ in model.network.posterior(AV(given["video"], given["audio"])):
         torch.randn(mean.shape, generator=generator)
     return generator
 
 
-def test_some_clips_of_a_batch_may_be_judged():
+def test_the_adversarial_loss_may_use_a_part_of_the_batch():
     found = losses(judged=1)
     assert found.losses["adversarial"].isnan().tolist() == [False, True, True]
     whole = losses()
@@ -181,7 +181,7 @@ def test_some_clips_of_a_batch_may_be_judged():
     )
 
 
-def test_missing_labels_are_noticed_and_the_loss_is_left_out(caplog):
+def test_missing_labels_warn_once_and_skip_the_loss(caplog):
     hierarchical._WARNED.clear()
     model = autoencoder()
     given = batch(model)
@@ -194,7 +194,7 @@ def test_missing_labels_are_noticed_and_the_loss_is_left_out(caplog):
     assert total_loss(LossOutput(found.losses, AV(None, None))).isfinite()
 
 
-def test_labels_outside_the_set_and_missing_pixels_are_refused():
+def test_invalid_labels_and_missing_pixels_raise():
     model = autoencoder()
     with pytest.raises(ValueError, match="label 3: this autoencoder has classes 0 to 2"):
         losses(model, given=batch(model, labels=(0, 1, 3)))
@@ -203,14 +203,14 @@ def test_labels_outside_the_set_and_missing_pixels_are_refused():
     with pytest.raises(ValueError, match="needs `frames` and `picture`"):
         losses(model, given=given)
     with pytest.raises(ValueError, match="frames=1"):
-        HierarchicalObjective(frames=1, adversary=judge())
+        HierarchicalObjective(frames=1, adversary=adversary_network())
 
 
 def test_a_model_without_a_semantic_space_has_no_semantic_losses():
     assert set(losses(autoencoder(semantic=None), adversary=None).losses) == {"kl", "video", "audio"}
 
 
-def test_what_is_dropped_is_decoded_as_nothing_and_still_means_something():
+def test_condition_dropout_affects_the_decoder_but_not_the_semantic_losses():
     model = autoencoder()
     kept, dropped = (losses(model, dropout=share, adversary=None).losses for share in (0.0, 1.0))
     assert not torch.allclose(kept["video"], dropped["video"])
@@ -252,9 +252,9 @@ def reached(model, loss):
 
 
 @pytest.mark.parametrize("name", REACHES)
-def test_each_loss_reaches_exactly_what_it_is_meant_to_train(name):
+def test_each_loss_trains_exactly_its_own_modules(name):
     model = autoencoder()
-    adversary = judge().requires_grad_(False)
+    adversary = adversary_network().requires_grad_(False)
     found = reached(model, losses(model, adversary=adversary, kl=1.0).losses[name])
     adversary.requires_grad_(True)
     spared = SPARED.get(name, ())
@@ -268,7 +268,7 @@ def test_each_loss_reaches_exactly_what_it_is_meant_to_train(name):
     assert not found - own, f"{name} reaches {sorted(found - own)[:5]}"
 
 
-def test_in_the_released_form_the_semantic_losses_stop_at_the_projectors():
+def test_detached_semantic_losses_stop_at_the_projectors():
     settings = {**autoencoder().network.config.semantic, "detached": True}
     model = autoencoder(semantic=settings)
     found = losses(model, adversary=None).losses
@@ -276,8 +276,8 @@ def test_in_the_released_form_the_semantic_losses_stop_at_the_projectors():
         assert {n.split(".")[1] for n in reached(model, found[name])} == {"semantics"}
 
 
-def test_the_adversarys_loss_trains_the_adversary_and_nothing_of_the_autoencoder():
-    model, adversary = autoencoder(), judge()
+def test_the_adversary_loss_trains_only_the_adversary():
+    model, adversary = autoencoder(), adversary_network()
     result = losses(model)
     # Each by itself: inside the margin both pull the last bias alike, and in their sum it stands still.
     for loss in HierarchicalObjective(adversary=adversary).discriminate(adversary, result.discriminator_input).values():
@@ -308,13 +308,13 @@ def step(model, optimiser, seed, **options):
 def test_after_one_step_every_parameter_of_a_fresh_autoencoder_is_trained():
     model = autoencoder(fresh=True)
     optimiser = torch.optim.AdamW(model.network.parameters(), lr=1e-3)
-    adversary = judge().requires_grad_(False)
+    adversary = adversary_network().requires_grad_(False)
     step(model, optimiser, 0, adversary=adversary)
     assert step(model, optimiser, 1, adversary=adversary) == set()
     adversary.requires_grad_(True)
 
 
-def test_perceptrons_zeroed_throughout_as_released_stay_dead():
+def test_mlps_that_are_zeroed_entirely_never_train():
     # The counterexample: content and meaning then say a constant, whatever the latents are.
     model = autoencoder(fresh=True)
     perceptrons = [*model.network.decoder.content.values(), model.network.decoder.meaning]

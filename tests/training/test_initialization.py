@@ -1,4 +1,4 @@
-"""Fine-tuning from a trained model, and the training of one stream: the other's weights do not move."""
+"""Fine-tuning from a trained model, and training of one stream with the other frozen."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from sonovid.training.initialization import freeze_other_stream, initialize_from
 from sonovid.training.loop import train
 
 
-def test_a_run_begins_with_the_weights_of_a_model_folder_and_its_own_steps(tmp_path):
+def test_init_loads_the_weights_and_starts_at_step_zero(tmp_path):
     first = train(job(), tmp_path / "first")
     train(job(init=str(first), steps=2, learning_rate=0.0, weight_decay=0.0), tmp_path / "second")
     ours, theirs = (
@@ -22,7 +22,7 @@ def test_a_run_begins_with_the_weights_of_a_model_folder_and_its_own_steps(tmp_p
     assert (tmp_path / "second" / "checkpoint-000002").is_dir()
 
 
-def test_another_network_is_refused_by_its_first_difference(tmp_path):
+def test_init_from_another_network_raises(tmp_path):
     folder = train(job(steps=2), tmp_path)
     with pytest.raises(ValueError, match=r"layers\.0\.weight is \(16, 10\) there and \(8, 10\) here"):
         initialize_from(Tiny(width=8), str(folder))
@@ -34,7 +34,7 @@ def test_another_network_is_refused_by_its_first_difference(tmp_path):
 
 
 class TwoStreams(Tiny):
-    """The tiny model with a layer for each stream behind what they share."""
+    """The tiny model with a layer for each stream after the shared layers."""
 
     def __init__(self) -> None:
         super().__init__(dropout=0.0)
@@ -45,7 +45,7 @@ class TwoStreams(Tiny):
         return type(both)(self.head_video(both.video), self.head_audio(both.audio))
 
 
-def test_one_stream_alone_is_trained(tmp_path):
+def test_streams_trains_one_stream(tmp_path):
     torch.manual_seed(0)
     model = TwoStreams()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -55,7 +55,7 @@ def test_one_stream_alone_is_trained(tmp_path):
     assert not {name for name in moved if "video" in name}
 
 
-def test_names_tell_the_stream():
+def test_stream_of_parameter_names():
     assert stream_of("unets.video.conv_in.weight") == stream_of("grid.embed_video.bias") == "video"
     assert stream_of("audio_out.time.weight") == "audio"
     assert stream_of("blocks.0.attention.weight") is None

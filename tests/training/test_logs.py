@@ -1,4 +1,4 @@
-"""What a run writes down: means by stream, noise level and what was given; lines that a resumed run takes back."""
+"""Logs: means by stream, noise level and conditioning; lines that a resumed run removes."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from sonovid.training import logs
 from sonovid.training.logs import LossMeter, TrainingLog
 
 
-def test_means_are_told_apart_by_stream_noise_level_and_what_was_given():
+def test_means_by_stream_noise_level_and_conditioning():
     meter = LossMeter(torch.device("cpu"))
     nan = math.nan
     times = AV(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.9, 0.5, 0.0]))
@@ -29,7 +29,7 @@ def test_means_are_told_apart_by_stream_noise_level_and_what_was_given():
     assert meter.take() == {}
 
 
-def test_times_of_single_frames_and_losses_without_times_are_taken():
+def test_times_per_frame_and_losses_without_times():
     meter = LossMeter(torch.device("cpu"))
     meter.add({"audio": torch.tensor([1.0])}, AV(torch.zeros(1, 4), torch.tensor([[0.0, 0.3]])))
     meter.add({"pixels": torch.tensor([0.5, 1.5])}, None)
@@ -38,20 +38,20 @@ def test_times_of_single_frames_and_losses_without_times_are_taken():
     assert found["loss/pixels"] == 1.0
 
 
-def test_an_infinite_loss_is_seen_and_not_taken_for_unscored():
+def test_an_infinite_loss_is_reported():
     meter = LossMeter(torch.device("cpu"))
     meter.add({"pixels": torch.tensor([math.inf, 1.0])}, None)
     assert math.isinf(meter.take()["loss/pixels"])
 
 
-def test_means_over_processes_are_those_of_all_samples():
+def test_means_over_processes():
     a, b = LossMeter(torch.device("cpu")), LossMeter(torch.device("cpu"))
     a.add({"pixels": torch.tensor([1.0, 2.0, 3.0])}, None)
     b.add({"pixels": torch.tensor([10.0])}, None)
     assert a.take(lambda x: x + b.sums["pixels"])["loss/pixels"] == 4.0
 
 
-def test_a_resumed_log_loses_what_was_written_beyond_the_checkpoint(tmp_path):
+def test_a_resumed_log_drops_lines_after_the_checkpoint(tmp_path):
     first = TrainingLog(tmp_path)
     for step in (3, 6, 9):
         first.write("train", step, {"loss/video": 1.0 / step})
@@ -66,7 +66,7 @@ def test_a_resumed_log_loses_what_was_written_beyond_the_checkpoint(tmp_path):
     assert [line["loss/video"] for line in logs.read_log(tmp_path / "log.jsonl", "validation")] == [0.25]
 
 
-def test_tensorboard_holds_the_same_numbers(tmp_path):
+def test_tensorboard_has_the_same_values(tmp_path):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     log = TrainingLog(tmp_path)
     log.write("train", 4, {"loss/video": 0.75, "note": "words are for the file alone"})

@@ -1,4 +1,4 @@
-"""The loop: exact resumption after a kill, two processes as one, settings and what is refused."""
+"""The training loop: exact resumption after a kill, several processes, configs and errors."""
 
 import json
 import os
@@ -51,13 +51,13 @@ def run(*arguments: object, launcher: str | None = None) -> subprocess.Completed
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
 
 
-def told(out: Path) -> list[dict]:
-    """The log without what depends on the clock."""
+def read_log_without_times(out: Path) -> list[dict]:
+    """The log without values that depend on the clock."""
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key not in ("clips_per_second", "minutes")} for line in lines]
 
 
-def same(a: Path, b: Path) -> None:
+def assert_equal_weights(a: Path, b: Path) -> None:
     for path in sorted(a.glob("*.safetensors")):
         ours, theirs = load_file(path), load_file(b / path.name)
         assert ours.keys() == theirs.keys()
@@ -65,7 +65,7 @@ def same(a: Path, b: Path) -> None:
             assert torch.equal(ours[name], theirs[name]), f"{path.name}: {name}"
 
 
-def test_a_killed_run_resumed_is_the_run_that_was_not_killed_bit_for_bit(tmp_path):
+def test_a_killed_and_resumed_run_equals_the_uninterrupted_run_bit_for_bit(tmp_path):
     train(job(accumulate=2), tmp_path / "whole")
     # Two calls of the objective a step, and two more in the validation of step 10: this is the second batch of step 14.
     killed = run(tmp_path / "killed", "--accumulate", 2, "--kill-in-call", 30)
@@ -73,13 +73,13 @@ def test_a_killed_run_resumed_is_the_run_that_was_not_killed_bit_for_bit(tmp_pat
     assert checkpoint.find_latest(tmp_path / "killed").name == "checkpoint-000010"
     resumed = run(tmp_path / "killed", "--accumulate", 2, "--resume", "latest")
     assert resumed.returncode == 0, resumed.stderr
-    same(tmp_path / "whole" / "checkpoint-000020", tmp_path / "killed" / "checkpoint-000020")
-    same(tmp_path / "whole" / "model", tmp_path / "killed" / "model")
-    assert told(tmp_path / "whole") == told(tmp_path / "killed")
+    assert_equal_weights(tmp_path / "whole" / "checkpoint-000020", tmp_path / "killed" / "checkpoint-000020")
+    assert_equal_weights(tmp_path / "whole" / "model", tmp_path / "killed" / "model")
+    assert read_log_without_times(tmp_path / "whole") == read_log_without_times(tmp_path / "killed")
 
 
 @pytest.mark.parametrize("launcher", sorted(LAUNCHERS))
-def test_two_processes_train_what_one_trains_in_two_accumulated_batches(launcher, tmp_path):
+def test_two_processes_equal_one_process_with_two_accumulated_batches(launcher, tmp_path):
     train(job(accumulate=2), tmp_path / "one")
     two = run(tmp_path / "two", launcher=launcher)
     assert two.returncode == 0, two.stderr
@@ -99,41 +99,41 @@ def test_sigterm_writes_a_checkpoint_and_the_resumed_run_is_exact(tmp_path):
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     assert checkpoint.find_latest(tmp_path / "stopped").name == "checkpoint-000013"
     train(job(accumulate=2), tmp_path / "stopped", resume="latest")
-    same(tmp_path / "whole" / "checkpoint-000020", tmp_path / "stopped" / "checkpoint-000020")
-    same(tmp_path / "whole" / "model", tmp_path / "stopped" / "model")
+    assert_equal_weights(tmp_path / "whole" / "checkpoint-000020", tmp_path / "stopped" / "checkpoint-000020")
+    assert_equal_weights(tmp_path / "whole" / "model", tmp_path / "stopped" / "model")
 
 
-def everything(folder: Path) -> dict[str, bytes]:
-    """All files of a run that resuming could harm, byte for byte."""
+def read_all_files(folder: Path) -> dict[str, bytes]:
+    """All files of a run that resuming could change, with their bytes."""
     kept = [path for path in folder.rglob("*") if path.is_file() and ".lock" not in path.name and "tensorboard" not in path.parts]
     return {str(path.relative_to(folder)): path.read_bytes() for path in kept}
 
 
-def test_an_older_checkpoint_is_not_resumed_where_newer_ones_would_be_lost(tmp_path):
+def test_resuming_an_older_checkpoint_raises_if_newer_ones_would_be_lost(tmp_path):
     train(job(), tmp_path / "run")
     train(job(steps=5), tmp_path / "other")
-    before = everything(tmp_path / "run")
+    before = read_all_files(tmp_path / "run")
     with pytest.raises(ValueError, match=r"already contains checkpoint-000020, which is newer and would be.*out=ANOTHER_FOLDER"):
         train(job(steps=25), tmp_path / "run", resume=tmp_path / "run" / "checkpoint-000010")
     with pytest.raises(ValueError, match="of another run"):
         train(job(), tmp_path / "other", resume=tmp_path / "run" / "checkpoint-000010")
-    assert everything(tmp_path / "run") == before
+    assert read_all_files(tmp_path / "run") == before
 
 
-def test_a_branch_is_a_run_of_its_own_which_the_same_command_continues(tmp_path, caplog):
+def test_a_branch_is_continued_by_the_same_command(tmp_path, caplog):
     train(job(decay="constant"), tmp_path / "run")
-    before, start = everything(tmp_path / "run"), tmp_path / "run" / "checkpoint-000010"
+    before, start = read_all_files(tmp_path / "run"), tmp_path / "run" / "checkpoint-000010"
     train(job(steps=15, decay="constant"), tmp_path / "branch", resume=start)
     assert [path.name for path in checkpoint.list_checkpoints(tmp_path / "branch")] == ["checkpoint-000015"]
-    # As a requeued job does: the same words again.
+    # As a requeued job does: the assert_equal_weights words again.
     with caplog.at_level("INFO"):
         train(job(decay="constant"), tmp_path / "branch", resume=start)
     assert "continues from checkpoint-000015" in caplog.text
-    same(tmp_path / "run" / "checkpoint-000020", tmp_path / "branch" / "checkpoint-000020")
-    assert everything(tmp_path / "run") == before
+    assert_equal_weights(tmp_path / "run" / "checkpoint-000020", tmp_path / "branch" / "checkpoint-000020")
+    assert read_all_files(tmp_path / "run") == before
 
 
-def test_milestones_are_written_and_outlive_keep(tmp_path):
+def test_milestones_are_written_and_kept(tmp_path):
     train(job(steps=12, checkpoint_every=4, keep=1, milestones=(3, 8)), tmp_path)
     assert [path.name for path in checkpoint.list_checkpoints(tmp_path)] == [
         "checkpoint-000003",
@@ -142,7 +142,7 @@ def test_milestones_are_written_and_outlive_keep(tmp_path):
     ]
 
 
-def test_a_second_training_in_one_folder_is_refused_and_a_dead_one_holds_nothing(tmp_path):
+def test_a_second_training_in_a_folder_raises_and_the_lock_ends_with_its_process(tmp_path):
     # Slow enough to be met: the first is stopped in its second call of the objective and continued afterwards.
     first = subprocess.Popen(
         [sys.executable, str(SCRIPT), str(tmp_path), "--kill-in-call", "2", "--by", str(int(signal.SIGSTOP))],
@@ -162,51 +162,51 @@ def test_a_second_training_in_one_folder_is_refused_and_a_dead_one_holds_nothing
 
 
 class Halved(Tiny):
-    """A model whose first layer is frozen, and large beside the rest."""
+    """A model whose first layer is frozen and larger than the rest."""
 
     def __init__(self, width: int = 256, dropout: float = 0.0) -> None:
         super().__init__(width, dropout)
         self.layers[0].requires_grad_(False)
 
 
-def test_frozen_weights_are_written_once_and_neither_averaged_nor_optimised(tmp_path):
-    def half_frozen(seed, **settings):
+def test_frozen_weights_are_saved_once_without_ema_and_optimizer(tmp_path):
+    def job_with_frozen_layer(seed, **settings):
         own = job(**settings)
         torch.manual_seed(seed)
         return replace(own, model=Halved())
 
-    train(half_frozen(1), tmp_path / "run")
+    train(job_with_frozen_layer(1), tmp_path / "run")
     saved = tmp_path / "run" / "checkpoint-000020"
     weights, average = (load_file(saved / f"{name}.safetensors") for name in ("model", "average"))
     assert not {"layers.0.weight", "layers.0.bias"} & (weights.keys() | average.keys())
     (apart,) = (tmp_path / "run").glob("frozen-*.safetensors")
     assert load_file(apart).keys() == {"layers.0.weight", "layers.0.bias"}
-    # A recipe that now loads other frozen parts is told so, and trains beside those of the run.
-    train(half_frozen(2, steps=25), tmp_path / "run", resume="latest")
+    # A recipe that now loads other frozen parts is read_log_without_times so, and trains beside those of the run.
+    train(job_with_frozen_layer(2, steps=25), tmp_path / "run", resume="latest")
     exported = load_file(tmp_path / "run" / "model" / "diffusion_pytorch_model.safetensors")
     assert torch.equal(exported["layers.0.weight"], load_file(apart)["layers.0.weight"])
     apart.unlink()
     with pytest.raises(ValueError, match="with other frozen weights"):
-        train(half_frozen(3, steps=30), tmp_path / "run", resume="latest")
+        train(job_with_frozen_layer(3, steps=30), tmp_path / "run", resume="latest")
 
 
-def test_a_global_batch_is_split_into_passes(tmp_path):
+def test_global_batch_sets_the_accumulation(tmp_path):
     assert resolve_accumulation(TrainingConfig(batch_size=4, global_batch=32), 2).accumulate == 4
     assert resolve_accumulation(TrainingConfig(batch_size=4), 2).accumulate == 1
     with pytest.raises(ValueError, match="global_batch=6: is no multiple of batch_size=4 in 1 processes"):
         resolve_accumulation(TrainingConfig(batch_size=4, global_batch=6), 1)
     train(job(accumulate=2), tmp_path / "two")
     train(job(global_batch=12), tmp_path / "global")
-    same(tmp_path / "two" / "checkpoint-000020", tmp_path / "global" / "checkpoint-000020")
+    assert_equal_weights(tmp_path / "two" / "checkpoint-000020", tmp_path / "global" / "checkpoint-000020")
     assert logs.read_log(tmp_path / "global" / "log.jsonl")[-1]["global_batch"] == 12
 
 
-def test_a_full_disk_loses_no_checkpoint_and_is_said_in_one_line(tmp_path):
+def test_a_full_disk_keeps_the_checkpoints_and_raises_one_line(tmp_path):
     def large(**settings):
         return replace(job(**settings), model=Tiny(width=4096))
 
     train(large(steps=10), tmp_path)
-    before = everything(tmp_path)
+    before = read_all_files(tmp_path)
     allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, allowed[1]))
     try:
@@ -217,27 +217,27 @@ def test_a_full_disk_loses_no_checkpoint_and_is_said_in_one_line(tmp_path):
     assert "checkpoint-000015 cannot be written: the file is larger than this system allows" in str(raised.value)
     assert "the earlier checkpoints are intact, and resume=latest continues" in str(raised.value)
     assert "\n" not in str(raised.value)
-    after = everything(tmp_path)
+    after = read_all_files(tmp_path)
     assert after.pop("log.jsonl").startswith(before.pop("log.jsonl"))
     assert after == before
     train(large(), tmp_path, resume="latest")
     assert checkpoint.find_latest(tmp_path).name == "checkpoint-000020"
 
 
-def test_runs_of_one_process_may_differ_in_precision(tmp_path):
+def test_runs_in_one_process_may_have_different_precisions(tmp_path):
     train(job(steps=2, precision="bf16"), tmp_path / "half")
     train(job(steps=2), tmp_path / "single")
     train(job(steps=2, gradient_checkpointing=True), tmp_path / "again")
-    same(tmp_path / "single" / "checkpoint-000002", tmp_path / "again" / "checkpoint-000002")
+    assert_equal_weights(tmp_path / "single" / "checkpoint-000002", tmp_path / "again" / "checkpoint-000002")
 
 
-def test_a_configuration_that_asks_for_sharding_is_refused_not_ignored(tmp_path, monkeypatch):
+def test_sharding_raises(tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(ValueError, match="asks for FSDP, which this loop does not support"):
         train(job(steps=2), tmp_path)
 
 
-def test_training_lowers_the_loss_and_true_pairs_come_out_below_shuffled_ones(tmp_path):
+def test_training_lowers_the_loss_and_true_pairs_score_below_shuffled_ones(tmp_path):
     often = {"log_every": 50, "checkpoint_every": 400, "validate_every": 400}
     train(job(dropout=0.0, steps=400, batch_size=32, learning_rate=1e-2, **often), tmp_path)
     lines = logs.read_log(tmp_path / "log.jsonl")
@@ -248,7 +248,7 @@ def test_training_lowers_the_loss_and_true_pairs_come_out_below_shuffled_ones(tm
     assert "loss_given/video" not in lines[-1]
 
 
-def test_the_exported_model_is_the_average_and_loads(tmp_path):
+def test_the_exported_model_has_the_ema_weights(tmp_path):
     folder = train(job(), tmp_path)
     exported = Tiny.from_pretrained(folder)
     average = load_file(tmp_path / "checkpoint-000020" / "average.safetensors")
@@ -258,7 +258,7 @@ def test_the_exported_model_is_the_average_and_loads(tmp_path):
 
 
 class Squared(nn.Module):
-    """An adversary: whether a vector looks like noise."""
+    """An adversary that scores vectors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -268,7 +268,7 @@ class Squared(nn.Module):
         return self.score(x.square())[:, 0]
 
 
-def test_an_adversary_is_trained_and_resumed_with_the_model(tmp_path):
+def test_an_adversary_is_trained_and_resumed(tmp_path):
     def with_adversary(**settings):
         tiny = job(**settings)
         torch.manual_seed(3)
@@ -294,7 +294,7 @@ def test_an_adversary_is_trained_and_resumed_with_the_model(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(stopping, tmp_path / "parts")
     train(with_adversary(), tmp_path / "parts", resume="latest")
-    same(tmp_path / "whole" / "checkpoint-000020", tmp_path / "parts" / "checkpoint-000020")
+    assert_equal_weights(tmp_path / "whole" / "checkpoint-000020", tmp_path / "parts" / "checkpoint-000020")
     trained = with_adversary().adversary
     trained.load_state_dict(load_file(tmp_path / "whole" / "checkpoint-000020" / "adversary.safetensors"))
     assert not torch.equal(before, trained(torch.ones(1, 4)))
@@ -308,35 +308,35 @@ def stop_after(steps: int, indices, interrupted):
     return interrupted.batch(indices)
 
 
-def test_a_run_of_given_minutes_ends_with_a_checkpoint(tmp_path):
+def test_max_minutes_ends_with_a_checkpoint(tmp_path):
     train(job(steps=100_000, max_minutes=0.02, checkpoint_every=100_000, validate_every=100_000), tmp_path)
     assert 0 < checkpoint.load(checkpoint.find_latest(tmp_path))[1]["step"] < 100_000
 
 
-def test_an_earlier_run_is_not_written_over(tmp_path):
+def test_an_existing_run_is_not_overwritten(tmp_path):
     train(job(steps=5), tmp_path)
     with pytest.raises(ValueError, match="resume=latest"):
         train(job(steps=5), tmp_path)
 
 
-def test_latest_begins_where_there_is_nothing_and_a_path_must_be_there(tmp_path):
+def test_resume_latest_starts_a_new_run_and_a_missing_path_raises(tmp_path):
     train(job(steps=2), tmp_path / "a", resume="latest")
     with pytest.raises(ValueError, match="no checkpoint folder"):
         train(job(steps=2), tmp_path / "b", resume=tmp_path / "checkpoint-000004")
 
 
-def test_another_model_than_the_checkpoints_is_refused(tmp_path):
+def test_resuming_another_model_raises(tmp_path):
     train(job(steps=2), tmp_path)
     with pytest.raises(ValueError, match="another model"):
         train(replace(job(steps=4), model=Tiny(width=8)), tmp_path, resume="latest")
 
 
-def test_a_diverged_loss_is_said(tmp_path):
+def test_a_diverged_loss_raises(tmp_path):
     with pytest.raises(FloatingPointError, match="diverged"):
         train(job(learning_rate=1e30, clip=0.0, warm_up=0), tmp_path)
 
 
-def test_every_epoch_takes_every_sample_once_in_an_order_of_its_own():
+def test_every_epoch_has_its_own_permutation():
     order = SampleOrder(10, seed=3)
     first, second = order(0, 10), order(10, 10)
     assert sorted(first) == sorted(second) == list(range(10))
@@ -345,12 +345,12 @@ def test_every_epoch_takes_every_sample_once_in_an_order_of_its_own():
     assert SampleOrder(10, seed=4)(0, 10) != first
 
 
-def test_seeds_count_every_key():
+def test_derive_seed_depends_on_every_key():
     assert len({derive_seed(0, "noise", step, slot) for step in range(50) for slot in range(4)}) == 200
     assert derive_seed(1, "a") == derive_seed(1, "a")
 
 
-def test_the_rate_rises_and_falls():
+def test_learning_rate_schedules():
     settings = TrainingConfig(warm_up=10, final_rate=0.1)
     assert learning_rate(settings, 4, 0.0) == pytest.approx(0.5)
     assert learning_rate(settings, 100, 0.5) == pytest.approx(0.55)
@@ -361,7 +361,7 @@ def test_the_rate_rises_and_falls():
     assert {step: learning_rate(stairs, step, 0.5) for step in wanted} == pytest.approx(wanted)
 
 
-def test_settings_say_what_they_allow():
+def test_invalid_configs_raise():
     with pytest.raises(ValueError, match="batch_size=0"):
         TrainingConfig(batch_size=0)
     with pytest.raises(ValueError, match="average"):

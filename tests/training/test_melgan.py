@@ -1,4 +1,4 @@
-"""What MelGAN is trained by: the judge's layers, the losses by hand, and that two optimisers pull against each other."""
+"""The objective of MelGAN: layers of the discriminator, losses, and training against each other."""
 
 import pytest
 import torch
@@ -17,34 +17,34 @@ def parts() -> tuple[MelGAN, WaveformDiscriminator, dict[str, torch.Tensor]]:
     return MelGAN(bins=10, ratios=(4, 4), width=4, blocks=1), WaveformDiscriminator(4, widest=16), {"waveform": wave}
 
 
-def test_the_published_judge():
-    """Strides of four to the n-th part, 1024 channels at most, three rates; as many parameters as its layers have."""
+def test_the_published_discriminator():
+    """Strides of 4, at most 1024 channels, three sample rates, and the number of parameters."""
     with torch.device("meta"):
-        judge, wave = WaveformDiscriminator(), torch.empty(2, 8192)
-        found = judge(wave)
+        discriminator, wave = WaveformDiscriminator(), torch.empty(2, 8192)
+        found = discriminator(wave)
     assert [[tuple(f.shape[1:]) for f in rate] for rate in found] == [
         [(16, n), (64, n // 4), (256, n // 16), (1024, n // 64), (1024, n // 256), (1024, n // 256), (1, n // 256)]
         for n in (8192, 4096, 2048)
     ]
     layers = [(15, 1, 16), (41, 4, 64), (41, 4, 256), (41, 4, 1024), (41, 4, 1024), (5, 1024, 1024), (3, 1024, 1)]
-    assert sum(p.numel() for p in judge.parameters()) == 3 * sum(size * i * o + 2 * o for size, i, o in layers)
+    assert sum(p.numel() for p in discriminator.parameters()) == 3 * sum(size * i * o + 2 * o for size, i, o in layers)
 
 
-def test_lower_rates_hear_the_mean_of_neighbours():
-    _, judge, batch = parts()
+def test_lower_rates_are_average_pooled():
+    _, discriminator, batch = parts()
     wave = batch["waveform"]
     halved = F.avg_pool1d(wave[:, None], 4, 2, 1, count_include_pad=False)[:, 0]
-    first = judge.networks[1][0](halved[:, None])
-    assert torch.allclose(judge(wave)[1][0], F.leaky_relu(first, 0.2), atol=1e-6)
+    first = discriminator.networks[1][0](halved[:, None])
+    assert torch.allclose(discriminator(wave)[1][0], F.leaky_relu(first, 0.2), atol=1e-6)
 
 
-def test_losses_by_hand():
-    model, judge, batch = parts()
-    objective = MelGANObjective(LOG_MEL, judge, mel=10.0, adversarial=1.0, matching=2.0)
+def test_losses_match_their_definition():
+    model, discriminator, batch = parts()
+    objective = MelGANObjective(LOG_MEL, discriminator, mel=10.0, adversarial=1.0, matching=2.0)
     rebuilt = objective(model.eval(), batch)
     true = batch["waveform"]
     made = model(LOG_MEL(true))
-    real, false = judge(true), judge(made)
+    real, false = discriminator(true), discriminator(made)
     assert torch.allclose(rebuilt.losses["mel"], 10 * (LOG_MEL(made) - LOG_MEL(true)).abs().mean((1, 2)), atol=1e-5)
     verdict = sum(((rate[-1] - 1) ** 2).mean((1, 2)) for rate in false)
     assert torch.allclose(rebuilt.losses["verdict"], verdict, atol=1e-5)
@@ -53,20 +53,20 @@ def test_losses_by_hand():
     )
     assert torch.allclose(rebuilt.losses["features"], 2 * features, atol=1e-5)
     assert set(rebuilt.losses) == {"mel", "verdict", "features"}
-    told = objective.discriminate(judge, rebuilt.discriminator_input)
+    told = objective.discriminate(discriminator, rebuilt.discriminator_input)
     assert torch.allclose(told["true"], sum(((rate[-1] - 1) ** 2).mean((1, 2)) for rate in real), atol=1e-5)
     assert torch.allclose(told["made"], sum((rate[-1] ** 2).mean((1, 2)) for rate in false), atol=1e-5)
     assert not rebuilt.discriminator_input[1].requires_grad
 
 
-def test_without_a_judge_distances_alone():
+def test_without_an_adversary_only_distances():
     model, _, batch = parts()
     assert set(MelGANObjective(LOG_MEL)(model, batch).losses) == {"mel"}
     assert set(MelGANObjective(LOG_MEL, spectrum=1.0)(model, batch).losses) == {"mel", "spectrum"}
 
 
-def test_levels_below_the_floor_count_as_alike():
-    """Silence against something quieter than the floor costs nothing and pulls at nothing."""
+def test_magnitudes_below_the_floor_are_equal():
+    """Silence against a signal below the floor has no loss and no gradient."""
 
     class Quiet(torch.nn.Module):
         def __init__(self):
@@ -86,7 +86,7 @@ def test_levels_below_the_floor_count_as_alike():
     assert model.level.grad == 0
 
 
-def test_sounds_are_coloured_in_training_alone():
+def test_random_filters_are_applied_in_training_only():
     model, _, batch = parts()
     objective = MelGANObjective(LOG_MEL)
     seen = objective(model.train(), batch, torch.Generator().manual_seed(0)).discriminator_input[0]
@@ -96,19 +96,19 @@ def test_sounds_are_coloured_in_training_alone():
     assert torch.equal(plain, batch["waveform"])
 
 
-def test_the_judge_learns_to_tell_and_the_generator_to_please():
-    model, judge, batch = parts()
-    objective = MelGANObjective(LOG_MEL, judge, filters=False)
-    tell = torch.optim.Adam(judge.parameters(), 3e-3)
+def test_discriminator_and_generator_learn():
+    model, discriminator, batch = parts()
+    objective = MelGANObjective(LOG_MEL, discriminator, filters=False)
+    tell = torch.optim.Adam(discriminator.parameters(), 3e-3)
     made = objective(model, batch).discriminator_input
-    before = sum(v.mean() for v in objective.discriminate(judge, made).values())
+    before = sum(v.mean() for v in objective.discriminate(discriminator, made).values())
     for _ in range(30):
         tell.zero_grad()
-        after = sum(v.mean() for v in objective.discriminate(judge, made).values())
+        after = sum(v.mean() for v in objective.discriminate(discriminator, made).values())
         after.backward()
         tell.step()
     assert after < 0.7 * before
-    judge.requires_grad_(False)
+    discriminator.requires_grad_(False)
     please = torch.optim.Adam(model.parameters(), 3e-3)
     verdicts = []
     for _ in range(15):
@@ -120,9 +120,9 @@ def test_the_judge_learns_to_tell_and_the_generator_to_please():
     assert verdicts[-1] < 0.9 * verdicts[0]
 
 
-@pytest.mark.parametrize("judged", [True, False])
-def test_gradient_reaches_every_parameter(judged):
-    model, judge, batch = parts()
-    losses = MelGANObjective(LOG_MEL, judge if judged else None)(model, batch).losses
+@pytest.mark.parametrize("with_adversary", [True, False])
+def test_gradient_reaches_every_parameter(with_adversary):
+    model, discriminator, batch = parts()
+    losses = MelGANObjective(LOG_MEL, discriminator if with_adversary else None)(model, batch).losses
     sum(v.mean() for v in losses.values()).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []

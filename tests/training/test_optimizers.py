@@ -38,7 +38,7 @@ def steps(network, opt, count, first=0):
     return float(loss.detach())
 
 
-def test_muon_takes_the_matrices_inside_blocks_and_nothing_else():
+def test_muon_gets_only_the_matrices_inside_blocks():
     network, opt = made("muon")
     assert isinstance(opt, MuonWithAdamW)
     assert {id(p) for p in opt.muon.param_groups[0]["params"]} == {id(b.weight) for b in network.blocks}
@@ -46,8 +46,8 @@ def test_muon_takes_the_matrices_inside_blocks_and_nothing_else():
     assert sorted(covered) == sorted(id(p) for p in network.parameters())
 
 
-def test_a_step_of_muon_moves_a_matrix_alike_in_many_directions():
-    """Its update is the gradient with its singular values brought near one; the gradient itself is nearly of rank one here."""
+def test_a_step_of_muon_equalises_singular_values():
+    """The update is the gradient with singular values near one; the gradient itself has nearly rank one here."""
 
     def spread(kind):
         network, opt = made(kind)
@@ -63,14 +63,14 @@ def test_a_step_of_muon_moves_a_matrix_alike_in_many_directions():
     assert gradient < 0.4 < 0.6 < moved
 
 
-def test_both_learn():
+def test_both_optimizers_learn():
     for kind in ("adamw", "muon"):
         network, opt = made(kind)
         first = steps(network, opt, 1)
         assert steps(network, opt, 60, 1) < 0.5 * first
 
 
-def test_going_on_from_a_checkpoint_is_going_on():
+def test_a_restored_muon_continues_exactly():
     network, opt = made("muon")
     steps(network, opt, 3)
     tensors, rest = checkpoint.flatten_optimizer(opt)
@@ -94,7 +94,7 @@ class Convolutions(nn.Module):
         return self.chain(x)
 
 
-def test_muon_moves_kernels_inside_blocks_through_their_views():
+def test_muon_updates_kernels_inside_blocks():
     torch.manual_seed(0)
     network = Convolutions()
     opt = build_optimizer(network, 1e-2, TrainingConfig(optimizer="muon_kernels", weight_decay=0.0), torch.device("cpu"))

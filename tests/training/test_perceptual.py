@@ -1,4 +1,4 @@
-"""The perceptual distance with weights of the published names."""
+"""LPIPS with weights under their published names."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def weights():
     return found
 
 
-def test_the_distance_is_that_of_the_definition(tmp_path, weights):
+def test_lpips_matches_its_definition(tmp_path, weights):
     save_file(weights, tmp_path / "lpips.safetensors")
     distance = LPIPS.from_file(tmp_path / "lpips.safetensors")
     made, true = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(1)).unbind(0)
@@ -51,7 +51,7 @@ def test_the_distance_is_that_of_the_definition(tmp_path, weights):
     assert not any(p.requires_grad for p in distance.parameters())
 
 
-def test_files_that_do_not_fit_are_refused(tmp_path, weights):
+def test_invalid_weight_files_raise(tmp_path, weights):
     path = tmp_path / "lpips.safetensors"
     save_file({name: x for name, x in weights.items() if name != "lin3.model.1.weight"}, path)
     with pytest.raises(ValueError, match=r"lin3\.model\.1\.weight of shape \(1, 512, 1, 1\) is not in it"):

@@ -23,14 +23,14 @@ from sonovid.training.reconstruction import (
 SETTINGS = LogMel(hop=250, floor=1e-3)
 
 
-def test_divergence_is_that_of_torch_distributions():
+def test_kl_matches_torch():
     mean, log_variance = torch.randn(4, 3, 5), torch.randn(4, 3, 5)
     normal = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
     expected = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).flatten(1).mean(1)
     torch.testing.assert_close(kl_to_standard_normal(mean, log_variance), expected)
 
 
-def test_equal_waves_are_no_distance_apart_and_scaled_ones_are():
+def test_stft_loss_of_equal_and_of_scaled_waveforms():
     wave = torch.randn(2, 8000) * 0.1
     torch.testing.assert_close(multi_resolution_stft_loss(wave, wave), torch.zeros(2))
     halved = multi_resolution_stft_loss(wave / 2, wave)
@@ -72,17 +72,17 @@ def test_a_few_steps_reduce_the_loss(kind):
     assert history[-1] < 0.9 * history[0]
 
 
-def test_the_adversary_learns_to_tell_and_the_vocoder_is_told():
+def test_adversary_and_vocoder_get_gradients():
     torch.manual_seed(0)
-    judge, vocoder = SpectrogramDiscriminator((128, 256), 8), SpectralVocoder(width=16, depth=1)
-    objective = VocoderObjective(SETTINGS, adversary=judge)
+    discriminator, vocoder = SpectrogramDiscriminator((128, 256), 8), SpectralVocoder(width=16, depth=1)
+    objective = VocoderObjective(SETTINGS, adversary=discriminator)
     batch = {"waveform": torch.randn(2, 8000) * 0.1}
     scored = objective(vocoder, batch)
     assert {"verdict", "features"} <= set(scored.losses)
-    optimizer = torch.optim.Adam(judge.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(discriminator.parameters(), 1e-2)
     losses = []
     for _ in range(8):
-        total = sum(loss.mean() for loss in objective.discriminate(judge, scored.discriminator_input).values())
+        total = sum(loss.mean() for loss in objective.discriminate(discriminator, scored.discriminator_input).values())
         optimizer.zero_grad()
         total.backward()
         optimizer.step()
@@ -92,7 +92,7 @@ def test_the_adversary_learns_to_tell_and_the_vocoder_is_told():
     assert vocoder.head.weight.grad.abs().sum() > 0
 
 
-def test_half_of_the_frames_go_through_the_autoencoder_first():
+def test_half_of_the_spectrograms_pass_the_autoencoder():
     torch.manual_seed(0)
     autoencoder = MelAutoencoder(width=16, blocks=1).eval()
     seen = []
@@ -117,14 +117,14 @@ def square_that_moves() -> torch.Tensor:
     return frames
 
 
-def test_moving_pixels_are_those_that_leave_the_median():
+def test_motion_mask():
     found = motion_mask(square_that_moves())
     assert found.sum() == 8 * 4 * 2
     assert found[0, 0, 3, 5, 6] == 1
     assert motion_mask(torch.zeros(1, 3, 4, 4, 4)).sum() == 0
 
 
-def test_psnr_of_moving_pixels_sees_them_alone():
+def test_psnr_moving_ignores_still_pixels():
     true = square_that_moves()
     made = torch.where(motion_mask(true).bool(), true + 0.2 * -true.sign(), true - 0.0)
     torch.testing.assert_close(psnr_moving(made, true), torch.tensor(20.0), atol=1e-3, rtol=0)
@@ -132,7 +132,7 @@ def test_psnr_of_moving_pixels_sees_them_alone():
     assert psnr_moving(still, true) > 60
 
 
-def test_an_error_on_what_moves_weighs_more_than_one_elsewhere():
+def test_errors_of_moving_pixels_have_a_higher_weight():
     true = square_that_moves()
 
     class Given(torch.nn.Module):

@@ -22,7 +22,7 @@ from sonovid.training.loop import train
 
 
 class Tiny(ModelMixin, ConfigMixin):
-    """Two vectors and their times to two vectors."""
+    """A network from two vectors and their times to two vectors."""
 
     @register_to_config
     def __init__(self, width: int = 16, dropout: float = 0.1) -> None:
@@ -36,7 +36,7 @@ class Tiny(ModelMixin, ConfigMixin):
 
 
 @dataclass(frozen=True)
-class Scored:
+class Output:
     losses: dict[str, Tensor]
     times: AV | None = None
     discriminator_input: dict | None = None
@@ -44,13 +44,13 @@ class Scored:
 
 @dataclass(frozen=True)
 class Flow:
-    """Rectified flow of the pair; the first of every three samples has its video given and unscored."""
+    """Rectified flow of the pair. In one of three samples the video is a condition without loss."""
 
     kill_in_call: int = 0
     by: int = signal.SIGKILL
     calls: list = None  # type: ignore[assignment]
 
-    def __call__(self, model, batch, generator) -> Scored:
+    def __call__(self, model, batch, generator) -> Output:
         if self.kill_in_call:
             self.calls.append(None)
             if len(self.calls) == self.kill_in_call:
@@ -61,7 +61,7 @@ class Flow:
         eps = x0.map(lambda x: torch.randn(x.shape, generator=generator))
         noisy = x0.map(lambda x, e, s: (1 - s[:, None]) * x + s[:, None] * e, eps, times)
         error = model(noisy, times).map(lambda p, x, e: (p - (e - x)).square().mean(1), x0, eps)
-        return Scored({"video": error.video.masked_fill(given, torch.nan), "audio": error.audio}, times)
+        return Output({"video": error.video.masked_fill(given, torch.nan), "audio": error.audio}, times)
 
 
 class Pairing(NamedTuple):
@@ -79,7 +79,7 @@ def pairs(model, batch, generator) -> Pairing:
 
 
 def vectors(indices) -> dict:
-    """A pair whose audio is its video, turned round and made smaller: known from the index alone."""
+    """A pair that follows from the index; the audio is the reversed and halved video."""
     video = torch.stack([torch.randn(4, generator=torch.Generator().manual_seed(i)) for i in indices])
     return {"x0": AV(video, 0.5 * video.flip(1)), "index": torch.as_tensor(list(indices))}
 

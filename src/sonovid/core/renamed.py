@@ -1,4 +1,4 @@
-"""Modules by the names that they had before: imports work with a DeprecationWarning, and model folders load."""
+"""Former names of modules and attributes: they work with a DeprecationWarning, and older model folders load."""
 
 import importlib
 import sys
@@ -14,7 +14,7 @@ _PACKAGES = {
     "pipelines": "arguments batching continuation decoding denoising foreign generation light lora output pipeline request "
     "windows",
 }
-# Old name to new name, both without the package's own name in front.
+# Old name to new name, both without the leading "sonovid.".
 MODULES = {name: f"{package}.{name}" for package, names in _PACKAGES.items() for name in names.split()} | {
     "app.making": "app.generation",
     "app.page.look": "app.page.style",
@@ -56,6 +56,7 @@ MODULES = {name: f"{package}.{name}" for package, names in _PACKAGES.items() for
     "diffusion.adjustment": "diffusion.timestep_adjustment",
     "extent": "pipelines.timeline",
     "folders": "pipelines.loading",
+    "foreign.loading": "pipelines.foreign.diffusers_loading",
     "given": "pipelines.inputs",
     "media.animated": "media.webp",
     "media.companions": "media.extra_tracks",
@@ -97,10 +98,10 @@ MODULES = {name: f"{package}.{name}" for package, names in _PACKAGES.items() for
 
 
 def current(module: str) -> str:
-    """The name that a module has now: `sonovid.denoisers.uniform` is `sonovid.models.uniform.transformer`.
+    """The present name of a module: `sonovid.denoisers.uniform` is `sonovid.models.uniform.transformer`.
 
     Args:
-        module: a dotted name. One that was never renamed is returned as it is.
+        module: a dotted name. A name that was never changed is returned unchanged.
     """
     package, _, name = module.partition(".")
     if package != "sonovid":
@@ -111,6 +112,17 @@ def current(module: str) -> str:
         if new:
             return ".".join([package, new, *parts[count:]])
     return module
+
+
+def warn_renamed(old: str, new: str, stacklevel: int = 3) -> None:
+    """Warn that `old` is now `new`.
+
+    Args:
+        old: the former name.
+        new: the present name.
+        stacklevel: of `warnings.warn`; 3 is the caller of the function that calls this one.
+    """
+    warnings.warn(f"{old} is now {new}; the old name will be removed", DeprecationWarning, stacklevel=stacklevel)
 
 
 def attributes(module: str, names: dict[str, str]) -> Callable[[str], Any]:
@@ -124,34 +136,34 @@ def attributes(module: str, names: dict[str, str]) -> Callable[[str], Any]:
     def __getattr__(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        warnings.warn(f"{module}.{name} is now {names[name]}; the old name will be removed", DeprecationWarning, stacklevel=2)
+        warn_renamed(f"{module}.{name}", names[name])
         return getattr(sys.modules[module], names[name])
 
     return __getattr__
 
 
 class _Forwarding(Loader):
-    """Loads a module that hands every attribute on to the module of the new name."""
+    """Loads a module that forwards every attribute access to the module of the new name."""
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         new = current(spec.name)
-        warnings.warn(f"{spec.name} is now {new}; the old name will be removed", DeprecationWarning, stacklevel=2)
+        warn_renamed(spec.name, new)
         target = importlib.import_module(new)
         module = ModuleType(spec.name, target.__doc__)
 
         def __getattr__(name: str) -> Any:
             return getattr(target, name)
 
-        # An empty path of its own: the new package's modules are found by this finder too, not a second time as files.
+        # An empty path: submodules are found by this finder too, and not loaded a second time from their files.
         vars(module).update(__getattr__=__getattr__, __path__=[])
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing is run: the attributes are those of the new module."""
+        """Nothing to execute: attributes are forwarded."""
 
 
 class RenamedModules(MetaPathFinder):
-    """Finds modules of this package by their old names, after all other finders."""
+    """Finds modules of this package by their former names, after all other finders."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if not fullname.startswith("sonovid.") or current(fullname) == fullname:
@@ -160,6 +172,6 @@ class RenamedModules(MetaPathFinder):
 
 
 def install() -> None:
-    """Makes the old names importable, once per process."""
+    """Make the former names importable, once per process."""
     if not any(isinstance(finder, RenamedModules) for finder in sys.meta_path):
         sys.meta_path.append(RenamedModules())
