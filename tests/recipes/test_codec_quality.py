@@ -1,4 +1,4 @@
-"""What codecs lose is measured on a training's own clips, and much of it comes with advice."""
+"""Codec quality: measure on a training's own clips, with advice where it is poor."""
 
 import json
 import logging
@@ -12,13 +12,13 @@ from sonovid.codecs.separate import SeparateCodecs
 from sonovid.core.av import AV
 from sonovid.core.geometry import Geometry
 from sonovid.data import clips, manifest
-from sonovid.recipes import codec_quality as codec_loss
+from sonovid.recipes import codec_quality
 
 GEOMETRY = Geometry(8, Fraction(8), 16, 16, 16000)
 
 
-class Kept:
-    """A codec of one stream that loses nothing, but what it is told to."""
+class Identity:
+    """A codec of one stream that scales its input by `share`, and is lossless for 1."""
 
     def __init__(self, share=1.0):
         self.share = share
@@ -36,19 +36,21 @@ def windows():
     return [gone, *clips.find_windows(manifest.read("scenes:hits:3"), GEOMETRY)]
 
 
-class Padded(Kept):
-    """A codec that gives back a frame more than it was given."""
+class Padded(Identity):
+    """A codec that returns one frame more than it was given."""
 
     def decode(self, x, *given):
         return torch.cat([x, x[:, :, -1:]], 2)
 
 
-def measured(windows, *codecs):
-    return codec_loss.measure(SeparateCodecs(*codecs), windows, partial(clips.load_clip, geometry=GEOMETRY), torch.device("cpu"))
+def measure(windows, *codecs):
+    return codec_quality.measure_quality(
+        SeparateCodecs(*codecs), windows, partial(clips.load_clip, geometry=GEOMETRY), torch.device("cpu")
+    )
 
 
-def test_codecs_that_keep_everything_lose_nothing(windows):
-    loss = measured(windows, Kept(), Kept())
+def test_lossless_codecs_have_perfect_quality(windows):
+    loss = measure(windows, Identity(), Identity())
     assert loss.clips == 3
     assert loss.psnr > 60
     assert loss.distance == pytest.approx(0, abs=1e-4)
@@ -56,24 +58,28 @@ def test_codecs_that_keep_everything_lose_nothing(windows):
     assert loss.advice() == []
 
 
-def test_frames_beyond_the_clip_are_not_measured(windows):
-    assert measured(windows, Padded(), Kept()) == measured(windows, Kept(), Kept())
+def test_frames_beyond_the_clip_are_ignored(windows):
+    assert measure(windows, Padded(), Identity()) == measure(windows, Identity(), Identity())
 
 
-def test_what_is_lost_is_counted_and_comes_with_advice(windows, tmp_path, caplog):
+def test_poor_quality_is_reported_once_with_advice(windows, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    codec = SeparateCodecs(Kept(0.2), Kept(0.0))
-    codec_loss.tell(codec, windows, partial(clips.load_clip, geometry=GEOMETRY), torch.device("cpu"), tmp_path / "run")
+    codec = SeparateCodecs(Identity(0.2), Identity(0.0))
+    codec_quality.report_quality(
+        codec, windows, partial(clips.load_clip, geometry=GEOMETRY), torch.device("cpu"), tmp_path / "run"
+    )
     known = json.loads((tmp_path / "run" / "codecs.json").read_text())
     assert known["psnr"] < 20
     assert known["onsets"] == 0
     assert "codec.frames" in caplog.text
     assert "codec.mel" in caplog.text
     caplog.clear()
-    codec_loss.tell(codec, windows, partial(clips.load_clip, geometry=GEOMETRY), torch.device("cpu"), tmp_path / "run")
+    codec_quality.report_quality(
+        codec, windows, partial(clips.load_clip, geometry=GEOMETRY), torch.device("cpu"), tmp_path / "run"
+    )
     assert not caplog.text, "once for each run"
 
 
-def test_nothing_readable_measures_nothing(windows):
-    assert measured(windows[:1], Kept(), Kept()) is None
-    assert measured([], *AV(Kept(), Kept())) is None
+def test_without_readable_clips_there_is_no_measurement(windows):
+    assert measure(windows[:1], Identity(), Identity()) is None
+    assert measure([], *AV(Identity(), Identity())) is None

@@ -1,4 +1,4 @@
-"""Recipes changed by key=value: kinds of values, near misses, and what is written down."""
+"""Config values: parsing by type, near misses in error messages, and conversion to plain values."""
 
 import json
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from sonovid import recipes
-from sonovid.recipes import overrides as base
+from sonovid.recipes import config_values
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Config:
         ("rate", "3", lambda c: c.training.rate == 3.0 and c.other.rate == 0.5),
     ],
 )
-def test_values_are_read_by_the_type_of_their_key(key, text, read):
-    assert read(base.override(Config(), {key: text}))
+def test_values_are_parsed_by_the_type_of_their_key(key, text, read):
+    assert read(config_values.override(Config(), {key: text}))
 
 
 @pytest.mark.parametrize(
-    ("key", "text", "said"),
+    ("key", "text", "message"),
     [
         ("cuont", "1", "did you mean 'count'"),
         ("training.rat", "1", "did you mean 'training.rate'"),
@@ -71,25 +71,25 @@ def test_values_are_read_by_the_type_of_their_key(key, text, read):
         ("fps", "0", "frame rate"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_the_nearest_thing(key, text, said):
-    with pytest.raises(ValueError, match=said):
-        base.override(Config(), {key: text})
+def test_errors_name_the_nearest_key_or_value(key, text, message):
+    with pytest.raises(ValueError, match=message):
+        config_values.override(Config(), {key: text})
 
 
-def test_pairs_of_a_command_line():
-    assert base.parse_pairs(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
+def test_pairs_of_a_command_line_are_parsed():
+    assert config_values.parse_pairs(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
     with pytest.raises(ValueError, match="expected key=value"):
-        base.parse_pairs(["steps"])
+        config_values.parse_pairs(["steps"])
     with pytest.raises(ValueError, match="given twice"):
-        base.parse_pairs(["a=1", "a=2"])
+        config_values.parse_pairs(["a=1", "a=2"])
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
-def test_every_recipe_is_written_down_and_read_back_key_by_key(name):
+def test_every_recipe_survives_a_round_trip_through_text(name):
     recipe = recipes.get(name)
-    assert json.loads(json.dumps(base.plain(recipe))) == base.plain(recipe)
+    assert json.loads(json.dumps(config_values.to_plain(recipe))) == config_values.to_plain(recipe)
     changed = {}
-    for key in base.keys(recipe):
+    for key in config_values.list_keys(recipe):
         value = recipe
         for part in key.split("."):
             value = getattr(value, part)
@@ -97,18 +97,18 @@ def test_every_recipe_is_written_down_and_read_back_key_by_key(name):
     assert recipes.get(name, changed) == recipe
 
 
-def test_names_tell_what_each_recipe_is():
+def test_every_recipe_has_a_one_line_description():
     assert all(line.endswith(".") and len(line) < 120 for line in recipes.names().values())
     with pytest.raises(ValueError, match=r"did you mean 'uniform\.scenes'"):
         recipes.get("unifrom.scenes")
 
 
-def test_short_keys_mean_what_everyone_means():
+def test_abbreviated_keys_prefer_the_training():
     recipe = recipes.get("uniform.scenes", ["data=clips", "out=run", "steps=7", "resume=latest"])
     assert (recipe.data.path, recipe.out, recipe.training.steps, recipe.resume) == ("clips", "run", 7, "latest")
 
 
-def test_a_run_says_what_it_needs(tmp_path):
+def test_a_run_needs_an_output_folder_and_data(tmp_path):
     with pytest.raises(ValueError, match="out=FOLDER is needed"):
         recipes.run("uniform.tiny")
     with pytest.raises(ValueError, match="data=FOLDER_OR_MANIFEST is needed"):

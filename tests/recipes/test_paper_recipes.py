@@ -1,9 +1,9 @@
-"""Every paper recipe trains two steps with its own precision and checkpointing, at tiny sizes, on parts of released form."""
+"""Every published recipe trains two steps with its precision and checkpointing, at tiny sizes, on components of released form."""
 
 import json
 
 import pytest
-import released_parts
+import released_components
 
 from sonovid import recipes
 from sonovid.training import checkpoint, logs
@@ -23,7 +23,7 @@ MMLDM = {
     **SMALL, "network.depth": "1", "network.width": "32", "network.heads": "2", "network.context_tokens": "2",
     "network.context_width": "16", "sampling.validation_clips": "0",
 }  # fmt: skip
-# By recipe: what makes it tiny. {…} is a folder: of released parts, or what an earlier recipe of this list left.
+# By recipe: the values that make it tiny. {…} is a folder: of released components, or of an earlier recipe's model.
 TINY = {
     "uniform.paper": {
         "geometry.fps": "5", "geometry.num_frames": "2", "geometry.height": "64", "geometry.width": "64",
@@ -48,9 +48,9 @@ TINY = {
     },
 }  # fmt: skip
 TINY["cmmd.paper.contrastive"] = TINY["cmmd.paper"]
-# The rest are these with other settings of the loss, of data, or of words; svg.paper has a test of its own, which looks further.
-ELSEWHERE = {"svg.paper"}
-ALIKE = {
+# svg.paper has a more thorough test of its own. The other recipes are variants with other losses, data or text.
+TESTED_ELSEWHERE = {"svg.paper"}
+VARIANTS = {
     "svg.paper.landscape",
     "svg.paper.vggsound",
     "mmldm.aist",
@@ -62,21 +62,21 @@ ALIKE = {
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Folders by name, filled as recipes run."""
-    return {"released": released_parts.write(tmp_path_factory.mktemp("released"))}
+    """Folders by name; each recipe adds its model."""
+    return {"released": released_components.write(tmp_path_factory.mktemp("released"))}
 
 
 def is_published(name: str) -> bool:
     return not any(word in name.split(".") for word in ("scenes", "tiny")) and not name.startswith(("codec.mel", "codec.vocoder"))
 
 
-def test_no_published_recipe_is_left_out():
+def test_every_published_recipe_is_tested():
     published = {name for name in recipes.RECIPES if is_published(name)} - {"codec.frames", "codec.video"}
-    assert published == TINY.keys() | ELSEWHERE | ALIKE
+    assert published == TINY.keys() | TESTED_ELSEWHERE | VARIANTS
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_two_steps_with_its_own_precision_and_checkpointing(name, folders, tmp_path, monkeypatch):
+def test_two_steps_with_the_recipe_s_precision_and_checkpointing(name, folders, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     values = {**COMMON, **TINY[name]}
     for key, value in values.items():

@@ -1,4 +1,4 @@
-"""What recipes need from elsewhere: looked for in folders, in a cache made here, and on a Hub that answers on this machine."""
+"""Requirements of recipes: looked for in folders, in a local Hub cache, and on a local Hub server."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -7,7 +7,7 @@ import pytest
 
 from sonovid import recipes
 from sonovid.cli import main
-from sonovid.recipes import requirements as needs
+from sonovid.recipes import requirements
 
 # What the Hub answers to a request of a repository's file, by the owner's name.
 ANSWERS = {
@@ -70,83 +70,87 @@ def cached(cache, repository, *files):
         path.write_text("{}")
 
 
-def test_without_a_network_all_that_is_missing_is_said_at_once(no_hub, tmp_path, capsys):
+def test_without_a_network_the_error_lists_all_missing_parts(no_hub, tmp_path, capsys):
     assert main(["train", "svg.paper", f"out={tmp_path / 'run'}", "data=scenes:bounces:8:seed=0", "codecs.audio=audioldm"]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
     for part in (
-        "svg.paper: 7 of its parts are neither in a folder nor in the Hub's cache, and cannot be had: codecs.video=",
+        "svg.paper: 7 of its parts are neither in a folder nor in the Hub's cache, and cannot be loaded: codecs.video=",
         "SG161222/Realistic_Vision_V5.1_noVAE (vae/; 0.33 GB; licence: CreativeML OpenRAIL-M): the Hub was not reached (",
         "codecs.audio=audioldm (vae/, vocoder/): no such folder",
         "network.adapter=guoyww/animatediff-motion-adapter-v1-5-2 (config.json and weights; 1.82 GB",
         "codecs.video=FOLDER",
         "sonovid recipes svg.paper --needs",
     ):
-        assert part in said, part
+        assert part in message, part
     # Nothing was rendered, or begun.
     assert not (tmp_path / "run").exists()
 
 
-def test_the_hub_is_asked_once_when_it_does_not_answer(no_hub):
-    asked = needs.Hub()
-    assert "not reached" in asked.fault("open/model", "config.json")
-    first = asked.unreached
-    asked.fault("other/model", "config.json")
-    assert asked.unreached == first
+def test_an_unreachable_hub_is_asked_once(no_hub):
+    client = requirements.HubClient()
+    assert "not reached" in client.find_problem("open/model", "config.json")
+    first = client.connection_problem
+    client.find_problem("other/model", "config.json")
+    assert client.connection_problem == first
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
-        ("gated/model", "accepted its terms"),
+        ("gated/model", "accept its terms"),
         ("private/model", "no such repository, or it is private; nor is there a folder"),
         ("part/model", "has no vae/config.json"),
         ("open/model", ""),
     ],
 )
-def test_the_first_cause_is_what_is_said(hub, source, said):
+def test_the_first_problem_is_reported(hub, source, message):
     recipe = recipes.get("cmmd.paper", {"codecs.video": source})
-    (need,) = needs.needs(recipe)
-    assert said in need.fault
-    assert bool(need.fault) == bool(said)
-    assert not need.here
-    if said:
-        with pytest.raises(ValueError, match=f"cmmd.paper: 1 of its parts .*{said}"):
-            needs.check("cmmd.paper", recipe)
+    (need,) = requirements.find_requirements(recipe)
+    assert message in need.problem
+    assert bool(need.problem) == bool(message)
+    assert not need.is_local
+    if message:
+        with pytest.raises(ValueError, match=f"cmmd.paper: 1 of its parts .*{message}"):
+            requirements.check_requirements("cmmd.paper", recipe)
     else:
-        needs.check("cmmd.paper", recipe)
+        requirements.check_requirements("cmmd.paper", recipe)
 
 
-def test_what_lies_in_the_cache_is_here_and_half_of_it_is_not(no_hub):
+def test_a_cached_repository_is_local_only_if_complete(no_hub):
     def need(**values):
-        return needs.needs(recipes.get("cmmd.paper", {key.replace("_", "."): value for key, value in values.items()}))[0]
+        return requirements.find_requirements(
+            recipes.get("cmmd.paper", {key.replace("_", "."): value for key, value in values.items()})
+        )[0]
 
     cached(no_hub, "one/alone", "config.json", "diffusion_pytorch_model.safetensors")
     cached(no_hub, "one/pipeline", "vae/config.json", "vae/diffusion_pytorch_model.fp16.safetensors")
     cached(no_hub, "one/half", "config.json")
-    assert [need(codecs_video=f"one/{name}").here for name in ("alone", "pipeline", "half")] == [True, True, False]
+    assert [need(codecs_video=f"one/{name}").is_local for name in ("alone", "pipeline", "half")] == [True, True, False]
     assert need(codecs_video="one/pipeline").subfolders == ("vae",)
-    assert needs.holding("codecs.video", "one/pipeline") == ("one/pipeline", "vae")
+    assert requirements.locate_source("codecs.video", "one/pipeline") == ("one/pipeline", "vae")
     cached(
         no_hub, "one/text", *(f"{part}_2/{name}" for part in ("text_encoder",) for name in ("config.json", "model.safetensors"))
     )
-    assert needs.holding("codecs.text", "one/text:text_encoder_2") == ("one/text", "text_encoder_2")
+    assert requirements.locate_source("codecs.text", "one/text:text_encoder_2") == ("one/text", "text_encoder_2")
 
 
-def test_needs_are_listed_with_sizes_and_licences(no_hub, tmp_path, capsys):
+def test_requirements_are_listed_with_sizes_and_licences(no_hub, tmp_path, capsys):
     (tmp_path / "vae").mkdir()
     assert main(["recipes", "uniform.paper", f"codecs.video={tmp_path}", "--needs"]) == 0
-    said = capsys.readouterr().out
-    assert f"codecs.video={tmp_path}\n    vae/\n    here" in said
-    assert "network.pixart=PixArt-alpha/PixArt-XL-2-512x512\n    transformer/; 2.44 GB; licence:" in said
-    assert "to fetch: 21.93 GB" in said
+    message = capsys.readouterr().out
+    assert f"codecs.video={tmp_path}\n    vae/\n    here" in message
+    assert "network.pixart=PixArt-alpha/PixArt-XL-2-512x512\n    transformer/; 2.44 GB; licence:" in message
+    assert "to fetch: 21.93 GB" in message
     assert main(["recipes", "uniform.scenes", "--needs"]) == 0
     assert "needs nothing from elsewhere" in capsys.readouterr().out
     assert main(["recipes", "--needs"]) == 2
 
 
-def test_every_repository_that_a_recipe_names_is_known_with_its_size():
+def test_every_repository_of_a_recipe_has_a_known_size():
     for name in recipes.RECIPES:
-        for key, source in needs.sources(recipes.get(name)):
-            assert source in needs.KNOWN, f"{name}: {key}={source}"
-            assert any(set(way) <= set(needs.KNOWN[source].gigabytes) for way in needs.TAKES[key]), f"{name}: {key}"
+        for key, source in requirements.list_sources(recipes.get(name)):
+            assert source in requirements.REPOSITORIES, f"{name}: {key}={source}"
+            assert any(set(way) <= set(requirements.REPOSITORIES[source].gigabytes) for way in requirements.LAYOUTS[key]), (
+                f"{name}: {key}"
+            )

@@ -1,4 +1,4 @@
-"""CMMD trained from its recipe: the whole way on tiny parts, what is cached and cut, and what is refused."""
+"""CMMD trained from its recipe with tiny components."""
 
 import json
 from fractions import Fraction
@@ -17,7 +17,8 @@ from sonovid.diffusion.schedule import Cosine
 from sonovid.metrics.alignment import agreement, sound_onsets
 from sonovid.models.cmmd import unet as sizes
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
-from sonovid.recipes.cmmd import train as cmmd_training
+from sonovid.recipes.cmmd.crops import find_window
+from sonovid.recipes.cmmd.train import build_audio_codec, build_network, build_objective, load_video_codec
 from sonovid.training import logs
 
 GEOMETRY = Geometry(6, Fraction(10), 32, 32, 16000)
@@ -30,7 +31,7 @@ def trained(tmp_path_factory):
     return out
 
 
-def test_a_run_leaves_a_pipeline_whose_tasks_are_sampled_and_scored(trained):
+def test_the_saved_pipeline_samples_all_tasks(trained):
     pipe = SoundingVideoPipeline.from_pretrained(trained / "model")
     pipe.set_progress_bar_config(disable=True)
     assert (pipe.accepts_text, pipe.config.conditioning, pipe.config.predict, pipe.config.system) == (
@@ -49,7 +50,7 @@ def test_a_run_leaves_a_pipeline_whose_tasks_are_sampled_and_scored(trained):
     assert json.loads((trained / "model" / "recipe.json").read_text())["name"] == "cmmd.tiny"
 
 
-def test_a_run_leaves_the_terms_of_the_loss_apart_and_samples(trained):
+def test_a_run_logs_the_loss_terms_and_writes_samples(trained):
     (line,) = logs.read_log(trained / "log.jsonl")
     assert {"loss/video", "loss/audio", "loss/negative_video", "loss/negative_audio"} <= line.keys()
     (held_out,) = logs.read_log(trained / "log.jsonl", "validation")
@@ -58,7 +59,7 @@ def test_a_run_leaves_the_terms_of_the_loss_apart_and_samples(trained):
     assert {"0-true.mp4", "0-both.mp4", "0-video_to_audio.mp4", "0-audio_to_video.mp4"} <= names
 
 
-def test_a_plain_checkpoint_is_gone_on_with_under_the_contrastive_loss(trained, tmp_path):
+def test_the_contrastive_training_resumes_from_a_plain_checkpoint(trained, tmp_path):
     """The published way: nCMMD first, then CMMD from one of its checkpoints, in a folder of its own, on the same latents."""
     shared = {"data.cache": str(trained / "latents"), "validation_clips": "1"}
     recipes.run("cmmd.tiny", {"out": str(tmp_path / "plain"), "steps": "2", "eta": "0", **shared})
@@ -71,31 +72,9 @@ def test_a_plain_checkpoint_is_gone_on_with_under_the_contrastive_loss(trained, 
     assert "loss/negative_audio" in line
 
 
-def test_latents_of_a_clip_are_those_in_the_middle_of_its_crop():
-    """Frames one by one exactly, mel frames but for the edges of their windows: 4 frames are 25 hops."""
-    recipe = recipes.get("cmmd.tiny")
-    codecs = AV(cmmd_training.video_codec(recipe.codecs), cmmd_training.audio_codec(recipe.codecs, recipe.geometry.sample_rate))
-    inner = cmmd_training.middle(GEOMETRY, 4, codecs)
-    assert (inner.start, inner.length) == (AV(4, 25), AV(6, 37))
-    assert inner.rate == AV(Fraction(10), Fraction(125, 2))
-    crop = clips.load_clip(clips.Window(read("scenes:bounces:1:seed=3")[0]), cmmd_training.longer(GEOMETRY, 4))
-    clip = cmmd_training.middle_clip(crop, GEOMETRY, 4)
-    assert clip.geometry == GEOMETRY
-    assert clip.events == tuple(t - 0.4 for t in crop.events if 0.4 <= t < 1.0)
-
-    def encode(one):
-        frames = torch.from_numpy(one.frames).permute(3, 0, 1, 2)[None] / 127.5 - 1
-        with torch.no_grad():
-            return AV(codecs.video.encode(frames), codecs.audio.encode(torch.from_numpy(one.waveform)))
-
-    cut, own = inner(encode(crop)), encode(clip)
-    torch.testing.assert_close(cut.video, own.video, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(cut.audio[:, :, 1:-1], own.audio[:, :, 1:-1], atol=1e-4, rtol=1e-4)
-
-
-def test_mel_latents_lie_in_about_one():
+def test_mel_latents_are_scaled_to_about_one():
     recipe = recipes.get("cmmd.paper")
-    codec = cmmd_training.audio_codec(recipe.codecs, 16000)
+    codec = build_audio_codec(recipe.codecs, 16000)
     assert codec.latent_shape(recipe.geometry) == (1, 112, 80)
     wave = torch.cat([torch.zeros(1, 8192), torch.sin(torch.arange(8192.0))[None]], 1)
     final = codec.whiten(codec.encode(wave))
@@ -103,33 +82,33 @@ def test_mel_latents_lie_in_about_one():
     assert 0.3 < final.max() < 1.3
 
 
-def test_the_published_recipes_are_the_paper_s():
+def test_the_published_recipes_have_the_paper_s_values():
     plain, contrastive = recipes.get("cmmd.paper"), recipes.get("cmmd.paper.contrastive")
     wanted = sizes.paper()
     own = {key: getattr(plain.network, key) for key in wanted.keys() - {"video", "audio"}}
     assert own == {key: wanted[key] for key in own}
     assert (plain.training.steps, plain.training.batch_size, plain.training.learning_rate) == (700_000, 8, 1e-4)
     assert (contrastive.training.steps, contrastive.training.batch_size, contrastive.contrast.eta) == (700_000, 2, 5e-5)
-    codecs = AV(cmmd_training.video_codec(recipes.get("cmmd.scenes").codecs), cmmd_training.audio_codec(plain.codecs, 16000))
-    inner = cmmd_training.middle(plain.geometry, plain.contrast.margin, codecs)
-    assert (inner.start, inner.length) == (AV(4, 25), AV(18, 112))
-    objective = cmmd_training.objective(plain.regression, plain.contrast, inner)
+    codecs = AV(load_video_codec(recipes.get("cmmd.scenes").codecs), build_audio_codec(plain.codecs, 16000))
+    window = find_window(plain.geometry, plain.contrast.margin, codecs)
+    assert (window.start, window.length) == (AV(4, 25), AV(18, 112))
+    objective = build_objective(plain.regression, plain.contrast, window)
     assert isinstance(objective, MultiTaskObjective)
     assert (objective.predict, objective.schedule) == ("v", AV(Cosine(0.008), Cosine(0.008)))
     assert torch.equal(objective.law.video(torch.tensor([0.0004, 1.0])), torch.tensor([0.001, 1.0]))
-    contrast = cmmd_training.objective(contrastive.regression, contrastive.contrast, inner)
+    contrast = build_objective(contrastive.regression, contrastive.contrast, window)
     assert isinstance(contrast, ContrastiveObjective)
     assert (contrast.kinds, contrast.seconds, contrast.count) == ({"shift": 1.0}, (0.2, 0.4), 1)
 
 
 @pytest.mark.parametrize("name", ["cmmd.scenes", "cmmd.tiny"])
-def test_small_sizes_fit_their_latents_and_stay_small(name):
+def test_small_networks_fit_their_latents_and_stay_small(name):
     recipe = recipes.get(name)
-    codecs = AV(cmmd_training.video_codec(recipe.codecs), cmmd_training.audio_codec(recipe.codecs, recipe.geometry.sample_rate))
-    model = cmmd_training.network(recipe, codecs).eval()
+    codecs = AV(load_video_codec(recipe.codecs), build_audio_codec(recipe.codecs, recipe.geometry.sample_rate))
+    model = build_network(recipe, codecs).eval()
     # The file of the weights stays below 30 MB.
     assert 4 * model.num_parameters() < 30e6
-    # Else v is more than the network can say, see `Regression`.
+    # A narrower network cannot represent v, see `ObjectiveConfig`.
     assert name == "cmmd.tiny" or min(recipe.network.audio_widths) >= recipe.codecs.mel.bins
     x = codecs.map(lambda codec: torch.randn(1, *codec.latent_shape(recipe.geometry)))
     with torch.no_grad():
@@ -137,7 +116,7 @@ def test_small_sizes_fit_their_latents_and_stay_small(name):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"codecs.video": "/no/such/folder"}, "no such folder"),
         ({"codecs.vocoder": "/no/such/folder"}, "no such folder"),
@@ -147,31 +126,7 @@ def test_small_sizes_fit_their_latents_and_stay_small(name):
         ({"batch_size": "1"}, "batch of 1"),
     ],
 )
-def test_what_does_not_fit_is_said(trained, tmp_path, options, said):
+def test_invalid_values_are_rejected(trained, tmp_path, options, message):
     shared = {"data.cache": str(trained / "latents")}
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         recipes.run("cmmd.tiny", {"out": str(tmp_path), **shared, **options})
-
-
-def test_hifi_gan_as_transformers_saves_it_is_a_vocoder(tmp_path):
-    from released_layouts import audioldm, hifi_gan
-
-    from sonovid.codecs.mel import LogMel
-    from sonovid.codecs.pretrained import HifiGanVocoder
-
-    hifi_gan(tmp_path / "theirs", bins=80, rates=(16, 16), sampling_rate=22050)
-    log_mel = LogMel(22050, 80, 1024, 1024, 256)
-    made = cmmd_training.vocoder_of(tmp_path / "theirs", log_mel, "base.vocoder")
-    assert isinstance(made, HifiGanVocoder)
-    made.save_pretrained(tmp_path / "ours")
-    mel = torch.randn(1, 80, 4, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(cmmd_training.vocoder_of(tmp_path / "ours", log_mel)(mel), made(mel))
-    assert made(mel).shape == (1, 1024)
-    # A pipeline's folder, whose vocoder lies below it.
-    audioldm(tmp_path / "audioldm")
-    assert cmmd_training.vocoder_of(tmp_path / "audioldm", LogMel())(torch.zeros(1, 64, 2)).shape == (1, 320)
-    said = r"base\.vocoder=.*: made for a spectrogram of sample_rate 16000, bins 64, hop 160; the recipe's has sample_rate 22050"
-    with pytest.raises(ValueError, match=said):
-        cmmd_training.vocoder_of(tmp_path / "audioldm", log_mel, "base.vocoder")
-    with pytest.raises(ValueError, match=r"base\.vocoder=.*: no vocoder there; .* or SpeechT5HifiGan"):
-        cmmd_training.vocoder_of(tmp_path, log_mel, "base.vocoder")

@@ -1,4 +1,4 @@
-"""A decoder's fine-tuning from its recipe."""
+"""A decoder fine-tuned from its recipe."""
 
 import json
 from fractions import Fraction
@@ -14,28 +14,27 @@ from sonovid.codecs.video import FrameAutoencoder
 from sonovid.core.av import AV
 from sonovid.core.geometry import Geometry
 from sonovid.data.latents import InMemoryLatents
-from sonovid.recipes import components as parts
-from sonovid.recipes import fine_tuning
-from sonovid.recipes.fine_tuning import train as fine_tuning_training
-from sonovid.recipes.uniform import Codecs
+from sonovid.recipes.components import build_audio_image, load_video_codec
+from sonovid.recipes.configs import AudioImageConfig, CodecConfig
+from sonovid.recipes.fine_tuning.train import ImageDataset
 
 NAME = "codec.frames.fine_tuned.tiny"
 
 
-def test_the_decoder_is_tuned_and_the_latents_stay_what_they_are(tmp_path):
+def test_the_decoder_changes_and_the_latents_do_not(tmp_path):
     folder = recipes.run(NAME, {"out": str(tmp_path)})
-    tuned, begun = FrameAutoencoder.from_pretrained(folder), parts.video_codec(Codecs(video="tiny"))
+    tuned, original = FrameAutoencoder.from_pretrained(folder), load_video_codec(CodecConfig(video="tiny"))
     frames = torch.rand(1, 3, 2, 32, 32) * 2 - 1
-    latents = begun.encode(frames)
+    latents = original.encode(frames)
     assert torch.equal(tuned.encode(frames), latents)
-    assert not torch.equal(tuned.decode(latents), begun.decode(latents))
+    assert not torch.equal(tuned.decode(latents), original.decode(latents))
     (shown,) = (tmp_path / "samples").iterdir()
     figures = json.loads((shown / "figures.json").read_text())
     assert {"psnr_frames", "psnr_frames_before", "psnr_sounds", "mel_error_db", "mel_error_db_of_picture"} <= set(figures)
     assert figures["psnr_frames"] != figures["psnr_frames_before"]
 
 
-def test_tuning_brings_frames_and_sounds_nearer(tmp_path):
+def test_fine_tuning_improves_frames_and_audio_images(tmp_path):
     options = {
         "steps": "60",
         "learning_rate": "3e-3",
@@ -52,25 +51,25 @@ def test_tuning_brings_frames_and_sounds_nearer(tmp_path):
     assert figures["mel_error_db"] < figures["mel_error_db_before"]
 
 
-def test_a_released_autoencoder_is_tuned_from_its_folder(tmp_path):
+def test_a_released_autoencoder_is_fine_tuned_from_its_folder(tmp_path):
     kinds = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
-    begun = AutoencoderKL(block_out_channels=(8, 8), norm_num_groups=4, scaling_factor=0.2, **kinds)
-    begun.save_pretrained(tmp_path / "vae")
+    original = AutoencoderKL(block_out_channels=(8, 8), norm_num_groups=4, scaling_factor=0.2, **kinds)
+    original.save_pretrained(tmp_path / "vae")
     folder = recipes.run(NAME, {"out": str(tmp_path / "run"), "codec": str(tmp_path / "vae"), "steps": "2"})
     tuned = PretrainedVideo.from_pretrained(folder).autoencoder
     assert tuned.config.scaling_factor == 0.2
-    changed = {name for name, value in tuned.state_dict().items() if not torch.equal(value, begun.state_dict()[name])}
+    changed = {name for name, value in tuned.state_dict().items() if not torch.equal(value, original.state_dict()[name])}
     assert changed
     assert all(name.startswith(("decoder.", "post_quant_conv.")) for name in changed)
 
 
-def test_pictures_are_each_clip_s_frames_and_then_its_sound():
+def test_the_dataset_has_each_clip_s_frames_and_then_its_audio_image():
     g = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (2, 4, 32, 32, 3), generator=g, dtype=torch.uint8)
     sound = torch.randint(-9000, 9000, (2, 8000), generator=g, dtype=torch.int16)
     cache = InMemoryLatents([{}, {}], AV(frames, sound))
-    mel, image = fine_tuning_training.audio_image(fine_tuning.AudioPicture(), Geometry(4, Fraction(8), 32, 32, 16000))
-    pictures = fine_tuning_training.Pictures(cache, mel, image, 4, 2)
+    mel, image = build_audio_image(AudioImageConfig(), Geometry(4, Fraction(8), 32, 32, 16000))
+    pictures = ImageDataset(cache, mel, image, 4, 2)
     assert len(pictures) == 12
     batch = pictures([3, 4, 5, 6])
     assert batch["sound"].tolist() == [False, True, True, False]
@@ -82,7 +81,7 @@ def test_pictures_are_each_clip_s_frames_and_then_its_sound():
     assert AV(*batch["pictures"].shape[-2:]) == AV(32, 32)
 
 
-def test_the_paper_s_settings_are_the_paper_s():
+def test_the_published_recipe_has_the_paper_s_values():
     recipe = recipes.get("codec.frames.fine_tuned")
     assert (recipe.training.learning_rate, recipe.judge.begins, recipe.judge.weight, recipe.training.batch_size) == (
         1e-5,
@@ -90,14 +89,14 @@ def test_the_paper_s_settings_are_the_paper_s():
         0.5,
         10,
     )
-    mel, image = fine_tuning_training.audio_image(recipe.picture, recipe.geometry)
+    mel, image = build_audio_image(recipe.picture, recipe.geometry)
     assert mel == released_mel()
     assert (image.height, image.width, image.low, image.high) == (256, 256, -80, 20)
     assert mel(torch.zeros(1, recipe.geometry.num_samples)).shape == (1, 80, 275)
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"geometry.height": "36"}, "multiples of 8"),
         ({"sounds": "-1"}, "how often an audio image counts"),
@@ -105,6 +104,6 @@ def test_the_paper_s_settings_are_the_paper_s():
         ({"codec": "nowhere"}, "no such folder"),
     ],
 )
-def test_what_does_not_fit_is_said(tmp_path, options, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_values_are_rejected(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
         recipes.run(NAME, {"out": str(tmp_path), **options})

@@ -1,4 +1,4 @@
-"""The improved MelGAN trained from its recipe on a folder of sound, resumed, and heard."""
+"""MelGAN trained from its recipe on a folder of audio, and resumed."""
 
 import json
 
@@ -14,9 +14,9 @@ from sonovid.training import logs
 
 
 @pytest.fixture(scope="module")
-def sounds(tmp_path_factory):
-    """A folder of sound files alone, of two kinds, longer than a sequence."""
-    folder, rng = tmp_path_factory.mktemp("sounds"), np.random.default_rng(0)
+def audio_folder(tmp_path_factory):
+    """A folder of audio files of two types, longer than a training sequence."""
+    folder, rng = tmp_path_factory.mktemp("audio"), np.random.default_rng(0)
     for i, suffix in enumerate((".wav", ".wav", ".flac")):
         wave = rng.normal(0, 0.1, (1, 20_000)).astype(np.float32)
         media.write(folder / f"{i}{suffix}", Clip(None, wave, sample_rate=16000))
@@ -27,8 +27,8 @@ def options(folder, out, **more: str) -> dict[str, str]:
     return {"data": str(folder), "data.held_out": "0.3", "out": str(out), **more}
 
 
-def test_trained_on_a_folder_of_sound_it_loads_and_can_be_heard(sounds, tmp_path):
-    folder = recipes.run("vocoder.melgan.tiny", options(sounds, tmp_path))
+def test_a_vocoder_trained_on_a_folder_of_audio_loads(audio_folder, tmp_path):
+    folder = recipes.run("vocoder.melgan.tiny", options(audio_folder, tmp_path))
     vocoder = MelGAN.from_pretrained(folder)
     assert vocoder(torch.zeros(1, 80, 4)).shape == (1, 1024)
     (shown,) = (tmp_path / "samples").iterdir()
@@ -43,40 +43,42 @@ def test_trained_on_a_folder_of_sound_it_loads_and_can_be_heard(sounds, tmp_path
     assert {"true/0", "made/0"} <= set(events.Tags()["audio"])
 
 
-def test_resumed_is_as_if_never_interrupted(sounds, tmp_path):
-    """Generator and judge, each with its optimiser."""
+def test_a_resumed_training_equals_an_uninterrupted_one(audio_folder, tmp_path):
+    """The generator and the discriminator, each with its optimiser."""
     for name, legs in (("whole", ["4"]), ("halves", ["2", "4"])):
         for steps in legs:
-            recipes.run("vocoder.melgan.tiny", options(sounds, tmp_path / name, steps=steps, resume="latest", decay="constant"))
+            recipes.run(
+                "vocoder.melgan.tiny", options(audio_folder, tmp_path / name, steps=steps, resume="latest", decay="constant")
+            )
     whole, halves = (MelGAN.from_pretrained(tmp_path / name / "model").state_dict() for name in ("whole", "halves"))
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
 
 
-def test_begun_from_a_trained_one(sounds, tmp_path):
-    first = recipes.run("vocoder.melgan.tiny", options(sounds, tmp_path / "a", **{"judge.on": "false"}))
+def test_initialisation_from_a_trained_vocoder(audio_folder, tmp_path):
+    first = recipes.run("vocoder.melgan.tiny", options(audio_folder, tmp_path / "a", **{"judge.on": "false"}))
     still = {"learning_rate": "0", "start": str(first)}
-    second = recipes.run("vocoder.melgan.tiny", options(sounds, tmp_path / "b", **still))
+    second = recipes.run("vocoder.melgan.tiny", options(audio_folder, tmp_path / "b", **still))
     before, after = (MelGAN.from_pretrained(folder).state_dict() for folder in (first, second))
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
     with pytest.raises(ValueError, match="another size"):
-        recipes.run("vocoder.melgan.tiny", options(sounds, tmp_path / "c", start=str(first), **{"network.width": "4"}))
+        recipes.run("vocoder.melgan.tiny", options(audio_folder, tmp_path / "c", start=str(first), **{"network.width": "4"}))
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"network.ratios": "4,4"}, "must be mel.hop=256"),
         ({"samples": "1000"}, "multiple of mel.hop"),
         ({"samples": "256"}, "no less than mel.n_fft"),
-        ({"samples": "65536"}, "sounds are cut to 8192"),
+        ({"samples": "65536"}, "audio is cut to 8192"),
     ],
 )
-def test_what_does_not_fit_is_said(sounds, tmp_path, change, said):
-    with pytest.raises(ValueError, match=said):
-        recipes.run("vocoder.melgan.tiny", options(sounds, tmp_path, **change))
+def test_invalid_values_are_rejected(audio_folder, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        recipes.run("vocoder.melgan.tiny", options(audio_folder, tmp_path, **change))
 
 
-def test_paper_is_table_5():
+def test_the_published_recipe_has_the_values_of_table_5():
     recipe = melgan.paper()
     assert (recipe.mel.bins, recipe.mel.n_fft, recipe.mel.hop, recipe.geometry.sample_rate) == (80, 512, 256, 16000)
     assert recipe.samples == recipe.geometry.num_samples == 65_536
@@ -86,5 +88,5 @@ def test_paper_is_table_5():
     assert recipe.losses.spectrum == 0
 
 
-def test_the_smaller_ones_hear_the_same_spectrogram():
+def test_all_recipes_have_the_same_spectrogram():
     assert melgan.scenes().mel == melgan.tiny().mel == melgan.paper().mel

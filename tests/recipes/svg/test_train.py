@@ -1,11 +1,11 @@
-"""SVG trained from its recipe: the bases, then what joins them, then every task sampled and scored."""
+"""SVG trained from its recipes: first the bases, then jointly, then sampled."""
 
 import json
 from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-import released_parts
+import released_components
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -19,7 +19,10 @@ from sonovid.diffusion.objective import total_loss
 from sonovid.metrics.alignment import agreement, sound_onsets
 from sonovid.models.svg import SVG
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
-from sonovid.recipes.svg import train as svg_training
+from sonovid.recipes.components import load_audio_codec, load_video_codec
+from sonovid.recipes.configs import CodecConfig
+from sonovid.recipes.svg.base_models import load_trained_bases
+from sonovid.recipes.svg.train import build_network, build_objective, load_codecs, load_text_encoder
 from sonovid.training import logs
 
 GEOMETRY = Geometry(4, Fraction(8), 32, 32, 16000)
@@ -39,8 +42,8 @@ def joined(request, bases, tmp_path_factory):
     return out
 
 
-def test_bases_change_in_their_stage_and_stay_in_the_next(bases, joined):
-    fresh = svg_training.network(*parts_of("svg.tiny", {"out": "x"}))
+def test_bases_train_in_the_first_stage_and_are_frozen_in_the_second(bases, joined):
+    fresh = build_network(*components_of("svg.tiny", {"out": "x"}))
     first, second = (SoundingVideoPipeline.from_pretrained(run / "model").denoiser for run in (bases, joined))
     weights = dict(second.named_parameters())
     for name, p in first.named_parameters():
@@ -52,16 +55,13 @@ def test_bases_change_in_their_stage_and_stay_in_the_next(bases, joined):
     assert any(p.abs().sum() > 0 for name, p in weights.items() if name.startswith("joins.") and "proj_out" in name)
 
 
-def parts_of(name, values):
-    from sonovid.recipes import components as parts
-    from sonovid.recipes import uniform
-
+def components_of(name, values):
     recipe = recipes.get(name, values)
-    own = uniform.Codecs()
-    return recipe, AV(parts.video_codec(own), parts.audio_codec(own)), svg_training.text_encoder(recipe.codecs)
+    codecs = CodecConfig()
+    return recipe, AV(load_video_codec(codecs), load_audio_codec(codecs)), load_text_encoder(recipe.codecs)
 
 
-def test_a_run_leaves_a_pipeline_whose_tasks_are_sampled_and_scored(joined):
+def test_the_saved_pipeline_samples_all_tasks(joined):
     pipe = SoundingVideoPipeline.from_pretrained(joined / "model")
     pipe.set_progress_bar_config(disable=True)
     assert isinstance(pipe.denoiser, SVG)
@@ -79,30 +79,30 @@ def test_a_run_leaves_a_pipeline_whose_tasks_are_sampled_and_scored(joined):
     assert {"true/loss/video", "shuffled/loss/video"} <= held_out.keys()
 
 
-def test_the_objective_is_the_papers():
-    regress = svg_training.objective(recipes.get("svg.paper").regression)
+def test_the_objective_has_the_paper_s_values():
+    regress = build_objective(recipes.get("svg.paper").regression)
     assert (regress.times, regress.predict, regress.self_conditioning) == ("independent", "eps", 0.5)
     end = regress.schedule.map(lambda one: float(one.coefficients(torch.ones(1))[0].square()))
     assert end.video == pytest.approx(0.00158, rel=0.01)
     assert end.audio == pytest.approx(0.000142, rel=0.01)
 
 
-def test_streams_are_given_as_often_as_asked_for():
+def test_streams_are_clean_as_often_as_configured():
     regression = recipes.get("svg.scenes").regression
     x0 = AV(torch.zeros(400, 1, 1, 1, 1), torch.zeros(400, 1, 1, 1))
     for scored, expected in (("both", (0.2, 0.2)), ("audio", (0.4, 0.0))):
-        regress = svg_training.objective(replace(regression, given=0.4, scored=scored))
+        regress = build_objective(replace(regression, given=0.4, scored=scored))
         drawn = regress.draw(x0, torch.Generator().manual_seed(0))
-        # Of the sound's half no video is scored; those that are given are those at time zero.
+        # The audio half has no video loss. Clean streams are those at time zero.
         clean = [float((t == 0).float().mean()) for t in drawn.times]
         assert clean == pytest.approx(expected, abs=0.06)
         assert not (drawn.generated.audio & (drawn.times.audio == 0)).any()
-    assert svg_training.objective(replace(regression, given=0.0)).tasks == {Task.JOINT: 1.0}
+    assert build_objective(replace(regression, given=0.0)).tasks == {Task.JOINT: 1.0}
 
 
-def test_the_sounds_half_of_the_objective_is_what_the_sounds_error_trains():
-    recipe, codecs, text = parts_of("svg.tiny", {"out": "x"})
-    model = svg_training.network(recipe, codecs, text)
+def test_the_audio_half_of_the_objective_trains_what_the_audio_loss_reaches():
+    recipe, codecs, text = components_of("svg.tiny", {"out": "x"})
+    model = build_network(recipe, codecs, text)
     with torch.no_grad():
         for name, p in model.named_parameters():
             if name.startswith("joins") and "proj_out" in name:
@@ -116,7 +116,7 @@ def test_the_sounds_half_of_the_objective_is_what_the_sounds_error_trains():
     batch = {"x0": x0, "condition": Condition(embedded, mask, AV(on, on), text.pooled(words))}
     found, moved = [], []
     for scored in ("both", "audio"):
-        regress = svg_training.objective(replace(recipe.regression, scored=scored, self_conditioning=1.0))
+        regress = build_objective(replace(recipe.regression, scored=scored, self_conditioning=1.0))
         model.zero_grad(set_to_none=True)
         losses = regress(model, batch, torch.Generator().manual_seed(1))
         total_loss(losses).backward()
@@ -129,18 +129,18 @@ def test_the_sounds_half_of_the_objective_is_what_the_sounds_error_trains():
     assert moved[1] == {"connectors.video", "joins.audio"}
 
 
-def test_a_begun_model_of_another_kind_is_refused(tmp_path):
+def test_base_models_of_another_system_are_rejected(tmp_path):
     with pytest.raises(ValueError, match="its network is a UniForm; expected an SVG"):
-        svg_training.begun("shipped")
+        load_trained_bases("shipped")
 
 
 @pytest.fixture(scope="module")
 def pipelines(tmp_path_factory):
-    return released_parts.write(tmp_path_factory.mktemp("pipelines"))
+    return released_components.write(tmp_path_factory.mktemp("pipelines"))
 
 
-def paper_of(root, **changed):
-    """The paper's recipe with its repositories replaced by these folders, on a few small clips."""
+def paper_values(root, **changed):
+    """Values that replace the repositories of the published recipe by these folders, and its clips by a few small ones."""
     values = {
         "codecs.video": root / "sd",
         "codecs.audio": root / "audioldm",
@@ -169,13 +169,13 @@ def paper_of(root, **changed):
     return {key: str(value) for key, value in (values | changed).items()}
 
 
-def test_the_papers_recipe_trains_on_folders_of_released_form(pipelines, tmp_path, monkeypatch):
+def test_the_published_recipe_trains_on_released_layouts(pipelines, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     out = tmp_path / "run"
-    recipes.run("svg.paper", {"out": str(out), **paper_of(pipelines)})
+    recipes.run("svg.paper", {"out": str(out), **paper_values(pipelines)})
     pipe = SoundingVideoPipeline.from_pretrained(out / "model")
     weights = dict(pipe.denoiser.named_parameters())
-    # What was frozen is that of the folders, bit for bit; what joins them has learnt.
+    # Frozen weights equal those of the folders; the CMC-PE blocks and motion layers have changed.
     for name, folder in (("video", "sd"), ("audio", "audioldm")):
         for key, value in load_file(pipelines / folder / "unet" / "diffusion_pytorch_model.safetensors").items():
             assert torch.equal(weights[f"unets.{name}.{key}"], value), key
@@ -188,12 +188,12 @@ def test_the_papers_recipe_trains_on_folders_of_released_form(pipelines, tmp_pat
     assert clip.frames.shape == (8, 16, 16, 3)
 
 
-def test_base_models_that_do_not_fit_are_named(pipelines, tmp_path):
-    def fails(said, **changed):
-        recipe = recipes.get("svg.paper", {"out": "x", **paper_of(pipelines, **changed)})
-        codecs, text = svg_training.autoencoders(recipe.codecs), svg_training.text_encoder(recipe.codecs)
-        with pytest.raises(ValueError, match=said) as raised:
-            svg_training.network(recipe, codecs, text)
+def test_base_models_that_do_not_fit_are_rejected(pipelines, tmp_path):
+    def fails(message, **changed):
+        recipe = recipes.get("svg.paper", {"out": "x", **paper_values(pipelines, **changed)})
+        codecs, text = load_codecs(recipe.codecs), load_text_encoder(recipe.codecs)
+        with pytest.raises(ValueError, match=message) as raised:
+            build_network(recipe, codecs, text)
         assert "\n" not in str(raised.value)
 
     fails("for blocks of .64, 32, 32. channels, .* have .64, 32.", **{"network.adapter": pipelines / "other_adapter"})
@@ -205,7 +205,7 @@ def test_base_models_that_do_not_fit_are_named(pipelines, tmp_path):
     fails("takes no text vector", **{"network.audio": pipelines / "sd"})
     fails("40 frames; the motion layers know 32", **{"geometry.num_frames": 40})
     fails("50 mel frames .* needs multiples of 4; change geometry.num_frames, now 4", **{"geometry.num_frames": 4})
-    for change, said in (("missing", "1 weights are missing, such as conv_in.bias"), ("surplus", "1 weights are no part of it")):
+    for change, message in (("missing", "1 weights are missing, such as conv_in.bias"), ("surplus", "1 weights are unexpected")):
         folder = tmp_path / change / "unet"
         folder.mkdir(parents=True)
         source = pipelines / "audioldm" / "unet"
@@ -216,10 +216,10 @@ def test_base_models_that_do_not_fit_are_named(pipelines, tmp_path):
         else:
             weights["more"] = torch.zeros(1)
         save_file(weights, folder / "diffusion_pytorch_model.safetensors", {"format": "pt"})
-        fails(said, **{"network.audio": tmp_path / change})
+        fails(message, **{"network.audio": tmp_path / change})
 
 
-def test_a_gamma_that_bends_times_to_nothing_is_refused_before_training(tmp_path):
+def test_an_invalid_gamma_is_rejected_before_training(tmp_path):
     with pytest.raises(ValueError, match=r"sampling\.gamma=0\.0: expected a number above zero"):
         recipes.run("svg.tiny", {"out": str(tmp_path / "run"), "sampling.gamma": "0"})
     assert not (tmp_path / "run" / "latents").exists()

@@ -1,4 +1,4 @@
-"""UniForm trained from its recipe: the whole way on tiny parts, and what is refused."""
+"""UniForm trained from its recipe with tiny components."""
 
 import json
 from fractions import Fraction
@@ -14,9 +14,9 @@ from sonovid.core.geometry import Geometry
 from sonovid.data import clips, shards
 from sonovid.models.uniform import transformer as sizes
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
-from sonovid.recipes import components as parts
-from sonovid.recipes import latent_training
-from sonovid.recipes.uniform import train as uniform_training
+from sonovid.recipes import latent_data
+from sonovid.recipes.components import load_audio_codec, load_video_codec
+from sonovid.recipes.uniform.train import build_objective
 from sonovid.training import logs
 
 GEOMETRY = Geometry(4, Fraction(8), 32, 32, 16000)
@@ -29,7 +29,7 @@ def trained(tmp_path_factory):
     return out
 
 
-def test_a_run_leaves_a_pipeline_that_loads_and_generates(trained):
+def test_the_saved_pipeline_loads_and_generates(trained):
     pipe = SoundingVideoPipeline.from_pretrained(trained / "model")
     pipe.set_progress_bar_config(disable=True)
     clip = pipe("a ball bounces", generator=0, num_inference_steps=2).clips[0]
@@ -38,7 +38,7 @@ def test_a_run_leaves_a_pipeline_that_loads_and_generates(trained):
     assert json.loads((trained / "model" / "recipe.json").read_text())["name"] == "uniform.tiny"
 
 
-def test_a_run_leaves_losses_by_stream_and_pairs_and_samples(trained):
+def test_a_run_logs_losses_by_stream_and_writes_samples(trained):
     (line,) = logs.read_log(trained / "log.jsonl")
     assert {"loss/video", "loss/audio", "grad_norm", "rate", "clips_per_second"} <= line.keys()
     (held_out,) = logs.read_log(trained / "log.jsonl", "validation")
@@ -47,19 +47,19 @@ def test_a_run_leaves_losses_by_stream_and_pairs_and_samples(trained):
     assert {"0-true.mp4", "0-text_to_both.mp4", "0-video_to_audio.mp4", "0-audio_to_video.mp4"} <= names
 
 
-def test_latents_of_the_saved_pipeline_are_white_where_it_was_trained(trained):
+def test_the_saved_codecs_whiten_the_training_latents(trained):
     pipe = SoundingVideoPipeline.from_pretrained(trained / "model")
     options = {"out": str(trained), "data": "scenes:bounces+hits:12:seed=0"}
-    fed = latent_training.feed(recipes.get("uniform.tiny", options), pipe.codec, pipe.text_encoder)
+    data = latent_data.prepare_latents(recipes.get("uniform.tiny", options), pipe.codec, pipe.text_encoder)
     assert len(list((trained / "latents").glob("store-*"))) == 1, "the saved codecs are those that the cache is of"
-    x0 = fed.batches(fed.training)(range(len(fed.training)))["x0"]
+    x0 = data.batches(data.training)(range(len(data.training)))["x0"]
     for x in x0:
         flat = x.movedim(1, 0).flatten(1)
         torch.testing.assert_close(flat.mean(1), torch.zeros(len(flat)), atol=2e-2, rtol=0)
         torch.testing.assert_close(flat.std(1), torch.ones(len(flat)), atol=3e-2, rtol=0)
 
 
-def test_a_finished_run_is_resumed_without_encoding_anew(trained):
+def test_a_resumed_run_does_not_encode_again(trained):
     (folder,) = (trained / "latents").glob("store-*")
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert before
@@ -69,7 +69,7 @@ def test_a_finished_run_is_resumed_without_encoding_anew(trained):
     assert json.loads((trained / "model" / "recipe.json").read_text())["steps_trained"] == 3
 
 
-def test_a_folder_of_files_is_trained_on(tmp_path):
+def test_training_on_a_folder_of_files(tmp_path):
     clips.write_scenes(tmp_path / "clips", "hits", 5, 0, GEOMETRY, quiet=True)
     out = tmp_path / "run"
     recipes.run("uniform.tiny", {"data": str(tmp_path / "clips"), "out": str(out), "steps": "1"})
@@ -78,7 +78,7 @@ def test_a_folder_of_files_is_trained_on(tmp_path):
     assert all(row["caption"] for row in rows)
 
 
-def test_the_published_network_is_that_of_the_denoiser():
+def test_the_published_recipe_has_the_network_s_published_size():
     recipe, wanted = recipes.get("uniform.paper"), sizes.paper()
     own = {key: getattr(recipe.network, key) for key in ("layout", "depth", "width", "heads", "patch_size", "learn_variance")}
     assert own == {key: wanted[key] for key in own}
@@ -87,19 +87,19 @@ def test_the_published_network_is_that_of_the_denoiser():
 
 
 def test_the_objective_follows_the_recipe():
-    regress = uniform_training.objective(recipes.get("uniform.paper").regression)
+    regress = build_objective(recipes.get("uniform.paper").regression)
     assert (regress.predict, regress.text_dropout, regress.bound) == ("eps", 0.5, 1.0)
     assert len(set(regress.tasks.values())) == 1
     u = torch.linspace(0.01, 0.99, 99)
-    noisy = uniform_training.objective(recipes.get("uniform.scenes").regression)
+    noisy = build_objective(recipes.get("uniform.scenes").regression)
     assert (noisy.law_for[Task.AUDIO_TO_VIDEO].video(u) > noisy.law.video(u)).all()
     assert (noisy.law.video(u) > noisy.law.audio(u)).all()
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        ({"codecs.video": ""}, r"codecs.video is empty: name a codec whose latent frames divide the sound's 8 steps, such as"),
+        ({"codecs.video": ""}, r"codecs.video is empty: name a codec whose latent frames divide the audio's 8 steps, such as"),
         ({"codecs.video": "/no/such/folder"}, "no such folder"),
         ({"geometry.width": "36"}, "multiples of 8"),
         ({"geometry.num_frames": "3"}, "expected|multiple|whole"),
@@ -107,30 +107,30 @@ def test_the_objective_follows_the_recipe():
         ({"joint": "0", "video_to_audio": "0", "audio_to_video": "0"}, "tasks="),
     ],
 )
-def test_what_does_not_fit_is_said(tmp_path, options, said):
-    with pytest.raises(ValueError, match=said):
+def test_invalid_values_are_rejected(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
         recipes.run("uniform.tiny", {"out": str(tmp_path), **options})
 
 
-def test_codecs_of_a_model_folder_and_parts_of_their_own_are_taken(trained, tmp_path):
+def test_codecs_load_from_a_model_folder_and_from_separate_parts(trained, tmp_path):
     chosen = recipes.get("uniform.tiny", {"codecs.video": str(trained / "model"), "codecs.audio": str(trained / "model")}).codecs
-    assert parts.video_codec(chosen).config.widths == [16, 16]
-    assert parts.audio_codec(chosen).log_mel.hop == 250
+    assert load_video_codec(chosen).config.widths == [16, 16]
+    assert load_audio_codec(chosen).log_mel.hop == 250
     for name, options in (("mel", {}), ("vocoder", {"through": str(tmp_path / "mel" / "model")})):
         recipes.run(f"codec.{name}.tiny", {"out": str(tmp_path / name), "steps": "1", **options})
     pair = {"codecs.audio": str(tmp_path / "mel" / "model"), "codecs.vocoder": str(tmp_path / "vocoder" / "model")}
-    joined = parts.audio_codec(recipes.get("uniform.tiny", pair).codecs)
+    joined = load_audio_codec(recipes.get("uniform.tiny", pair).codecs)
     whole = {"codecs.audio": str(tmp_path / "vocoder" / "model" / "audio_codec")}
-    saved = parts.audio_codec(recipes.get("uniform.tiny", whole).codecs)
+    saved = load_audio_codec(recipes.get("uniform.tiny", whole).codecs)
     wave = 0.1 * torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(joined.encode(wave), saved.encode(wave))
     with pytest.raises(ValueError, match="name a vocoder"):
-        parts.audio_codec(recipes.get("uniform.tiny", {"codecs.audio": str(tmp_path / "mel" / "model")}).codecs)
+        load_audio_codec(recipes.get("uniform.tiny", {"codecs.audio": str(tmp_path / "mel" / "model")}).codecs)
 
 
-def test_the_papers_recipe_goes_from_a_folder_of_clips_to_an_mp4(tmp_path, monkeypatch, capsys):
-    """Every part a tiny folder in its released layout; all else as the recipe has it but sizes and steps."""
+def test_the_published_recipe_trains_on_released_layouts_and_generates(tmp_path, monkeypatch, capsys):
+    """Every component is a tiny folder in its released layout; only sizes and steps differ from the recipe."""
     from released_layouts import audioldm, open_sora, pixart
     from test_text import tiny
 
@@ -159,7 +159,7 @@ def test_the_papers_recipe_goes_from_a_folder_of_clips_to_an_mp4(tmp_path, monke
     assert pipe.denoiser.config.layout == "columns"
 
 
-def test_a_toy_of_the_papers_layout_runs_from_the_command_line(tmp_path):
+def test_the_columns_layout_trains_from_the_command_line(tmp_path):
     out = tmp_path / "run"
     clips_of = ["data=scenes:bounces:8:seed=0", "steps=2", "validate_every=2", "checkpoint_every=2"]
     assert main(["train", "uniform.tiny.columns", f"out={out}", *clips_of]) == 0

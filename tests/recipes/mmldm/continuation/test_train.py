@@ -1,4 +1,4 @@
-"""MM-LDM's continuation from its recipe: all three trainings on tiny parts, and long videos from what is left."""
+"""MM-LDM's continuation network trained from its recipe, and long videos generated with it."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -18,29 +18,32 @@ from sonovid.data.scenes.bounces import RESTITUTION
 from sonovid.models.mmldm import Continuation
 from sonovid.pipelines.continuation import ContinuationSettings, extend
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
-from sonovid.recipes import components as parts
-from sonovid.recipes import uniform
-from sonovid.recipes.fine_tuning.train import audio_image
-from sonovid.recipes.mmldm import generator as mmldm
-from sonovid.recipes.mmldm.continuation import train as training
-from sonovid.recipes.mmldm.generator import train as mmldm_training
+from sonovid.recipes.components import build_audio_image, load_video_codec
+from sonovid.recipes.configs import CodecConfig
+from sonovid.recipes.mmldm import autoencoder
+from sonovid.recipes.mmldm import generator as generator_recipes
+from sonovid.recipes.mmldm.autoencoder.train import network_config
+from sonovid.recipes.mmldm.continuation.train import WindowPairBatches, build_pipeline, encode_two_windows
+from sonovid.recipes.mmldm.generator import train as generator_train
 from sonovid.training import logs
 from sonovid.training.seeding import seeded_init
 
-OWN = Geometry(4, Fraction(8), 32, 32, 16000)
+GEOMETRY = Geometry(4, Fraction(8), 32, 32, 16000)
 
 
 @pytest.fixture(scope="module")
 def generator(tmp_path_factory):
-    """A pipeline of MM-LDM as its trainings leave it, before their first step; those are tested beside their own recipes."""
-    first, second = mmldm.tiny_autoencoder(), mmldm.tiny()
-    frames = parts.video_codec(uniform.Codecs(video="tiny"))
+    """A pipeline of MM-LDM with random weights."""
+    first, second = autoencoder.tiny(), generator_recipes.tiny()
+    frames = load_video_codec(CodecConfig(video="tiny"))
     classes = ClassLabels(tuple(RESTITUTION))
     with seeded_init(0):
-        network = HierarchicalNetwork(**mmldm_training.settings(first, frames, len(classes)))
-    image = audio_image(first.base.picture, OWN)
-    codec = HierarchicalAutoencoder(network, frames, *image, OWN, decoding=Decoding(steps=2)).eval()
-    pipe = mmldm_training.assembled(second, mmldm_training.network(second, codec, len(classes)), codec, None, classes)
+        network = HierarchicalNetwork(**network_config(first, frames, len(classes)))
+    image = build_audio_image(first.base.picture, GEOMETRY)
+    codec = HierarchicalAutoencoder(network, frames, *image, GEOMETRY, decoding=Decoding(steps=2)).eval()
+    pipe = generator_train.build_pipeline(
+        second, generator_train.build_network(second, codec, len(classes)), codec, None, classes
+    )
     folder = tmp_path_factory.mktemp("generator") / "model"
     pipe.save_pretrained(folder)
     return folder
@@ -61,28 +64,27 @@ def pipe(trained):
     pipe.set_progress_bar_config(disable=True)
     with torch.no_grad():
         draw = torch.Generator().manual_seed(0)
-        # After few steps the window before says next to nothing, and codes are zeros; a test that cannot tell one from another
-        # would prove nothing.
+        # After few steps the previous window has almost no effect, and latents are zeros. Noise makes the effect measurable.
         for parameter in (*pipe.denoiser.parameters(), *pipe.joint_codec.network.parameters()):
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=draw))
     return pipe
 
 
-def true(seconds, seed=3):
-    return clips.load_clip(clips.Window(read(f"scenes:bounces:1:seed={seed}")[0]), replace(OWN, num_frames=int(8 * seconds)))
+def load_clip(seconds, seed=3):
+    return clips.load_clip(clips.Window(read(f"scenes:bounces:1:seed={seed}")[0]), replace(GEOMETRY, num_frames=int(8 * seconds)))
 
 
-def whole(windows):
+def concatenate(windows):
     windows = list(windows)
     frames = np.concatenate([one.clip.frames for one in windows])
     return frames, np.concatenate([one.clip.waveform for one in windows], axis=1), windows
 
 
-def test_it_begins_as_the_generator_and_leaves_a_pipeline_and_long_samples(trained, generator):
+def test_training_starts_from_the_generator_and_writes_long_samples(trained, generator):
     pipe, first = (SoundingVideoPipeline.from_pretrained(folder) for folder in (trained / "model", generator))
     assert isinstance(pipe.denoiser, Continuation)
     assert list(pipe.classes.names) == list(first.classes.names)
-    assert pipe.geometry == OWN
+    assert pipe.geometry == GEOMETRY
     before, after = first.denoiser.state_dict(), pipe.denoiser.network.state_dict()
     assert before.keys() == after.keys()
     assert any(not torch.equal(before[key], after[key]) for key in before)
@@ -94,11 +96,11 @@ def test_it_begins_as_the_generator_and_leaves_a_pipeline_and_long_samples(train
     assert all(any(stream in key for key in found[-1]) for stream in ("video", "audio"))
 
 
-def test_a_pair_of_windows_is_each_window_encoded_by_itself(generator):
+def test_two_windows_are_encoded_separately(generator):
     pipe = SoundingVideoPipeline.from_pretrained(generator)
-    clip = true(1)
-    found = training.encoded_in_two([clip], codec=pipe.codec, own=OWN, device=torch.device("cpu"), precision="no")
-    halves = training.InTwo(lambda indices: {"x0": found, "condition": None})([0])
+    clip = load_clip(1)
+    found = encode_two_windows([clip], codec=pipe.codec, geometry=GEOMETRY, device=torch.device("cpu"), precision="no")
+    halves = WindowPairBatches(lambda indices: {"x0": found, "condition": None})([0])
     for index, half in ((0, "previous_window"), (1, "x0")):
         frames = torch.from_numpy(clip.frames[4 * index : 4 * index + 4].copy()).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         with torch.no_grad():
@@ -108,34 +110,34 @@ def test_a_pair_of_windows_is_each_window_encoded_by_itself(generator):
 
 
 @pytest.mark.parametrize("name", ["scenes", "tiny"])
-def test_a_recipe_goes_on_with_what_the_recipe_of_its_generator_leaves(name):
+def test_a_continuation_recipe_predicts_what_its_generator_predicts(name):
     first, third = (recipes.get(f"mmldm.{name}{last}", {}) for last in ("", ".continuation"))
     assert third.regression.predict == first.regression.predict
 
 
 @pytest.mark.parametrize("hand_off", ["latents", "decoded"])
-def test_three_windows_from_nothing_and_from_a_clip(pipe, hand_off):
+def test_three_windows_without_and_with_a_clip(pipe, hand_off):
     settings = ContinuationSettings(label=pipe.classes.names[0], hand_off=hand_off)
-    frames, sound, windows = whole(extend(pipe, seconds=1.5, settings=settings, generator=0))
+    frames, sound, windows = concatenate(extend(pipe, seconds=1.5, settings=settings, generator=0))
     assert (frames.shape, sound.shape) == ((12, 32, 32, 3), (1, 24000))
     assert [one.begin for one in windows] == [0, 4, 8]
     assert [one.crossfade is None for one in windows] == [True, False, False]
     assert all(one.crossfade.begin == one.crossfade.end == one.begin / 8 for one in windows[1:])
     assert all(one.crossfade.pixels.within for one in windows[1:])
-    clip = true(0.75)
-    frames, sound, windows = whole(extend(pipe, clip, seconds=2, settings=settings, generator=0))
+    clip = load_clip(0.75)
+    frames, sound, windows = concatenate(extend(pipe, clip, seconds=2, settings=settings, generator=0))
     assert (len(frames), sound.shape[1]) == (16, 32000)
     np.testing.assert_array_equal(frames[:6], clip.frames)
     np.testing.assert_array_equal(sound[:, :12000], clip.waveform)
     assert [one.latents is None for one in windows] == [True, True, False, False, False]
 
 
-def test_the_window_before_is_heeded(pipe):
+def test_windows_depend_on_the_previous_one(pipe):
     def after(clip, **options):
         settings = ContinuationSettings(label=pipe.classes.names[0])
-        return whole(extend(pipe, clip, seconds=1, settings=settings, generator=0, **options))[2][-1].latents
+        return concatenate(extend(pipe, clip, seconds=1, settings=settings, generator=0, **options))[2][-1].latents
 
-    one, other = true(0.5), true(0.5, seed=8)
+    one, other = load_clip(0.5), load_clip(0.5, seed=8)
     base = after(one)
     again = after(one)
     assert all(torch.equal(a, b) for a, b in zip(base, again, strict=True))
@@ -143,7 +145,7 @@ def test_the_window_before_is_heeded(pipe):
         assert all(not torch.allclose(a, b) for a, b in zip(base, after(changed), strict=True))
 
 
-def test_the_latents_before_are_those_that_were_sampled_or_those_of_what_came_out(pipe):
+def test_previous_latents_are_sampled_or_encoded_again(pipe):
     inner, seen = pipe.denoiser.embed_context, []
 
     def watched(condition, b, dropped=None, before=None):
@@ -154,7 +156,7 @@ def test_the_latents_before_are_those_that_were_sampled_or_those_of_what_came_ou
         seen.clear()
         pipe.denoiser.embed_context = watched
         try:
-            windows = whole(extend(pipe, seconds=1, settings=ContinuationSettings(hand_off=hand_off), generator=0))[2]
+            windows = concatenate(extend(pipe, seconds=1, settings=ContinuationSettings(hand_off=hand_off), generator=0))[2]
         finally:
             del pipe.denoiser.embed_context
         same = [torch.equal(a, b) for a, b in zip(seen[-1], windows[0].latents, strict=True)]
@@ -168,10 +170,10 @@ def test_the_latents_before_are_those_that_were_sampled_or_those_of_what_came_ou
 
 
 @pytest.mark.parametrize("stream", ["video", "audio"])
-def test_one_stream_goes_on_beside_another_that_is_given(pipe, stream):
-    given = true(1.5)
+def test_one_stream_is_continued_beside_a_conditioning_stream(pipe, stream):
+    given = load_clip(1.5)
     only = replace(given, **({"waveform": None} if stream == "video" else {"frames": None}))
-    frames, sound, _ = whole(extend(pipe, true(0.5, seed=8), seconds=1.5, **{stream: only}, generator=0))
+    frames, sound, _ = concatenate(extend(pipe, load_clip(0.5, seed=8), seconds=1.5, **{stream: only}, generator=0))
     if stream == "video":
         np.testing.assert_array_equal(frames, given.frames)
     else:
@@ -179,17 +181,17 @@ def test_one_stream_goes_on_beside_another_that_is_given(pipe, stream):
     assert (len(frames), sound.shape[1]) == (12, 24000)
 
 
-def test_a_single_window_is_made_as_by_any_model(pipe):
+def test_a_single_window_is_generated_as_by_any_model(pipe):
     made = pipe(label=pipe.classes.names[0], generator=0).clips[0]
     assert made.frames.shape == (4, 32, 32, 3)
     first = next(iter(extend(pipe, seconds=1, settings=ContinuationSettings(label=pipe.classes.names[0]), generator=0)))
     np.testing.assert_array_equal(first.clip.frames, made.frames)
-    clip = true(0.5)
+    clip = load_clip(0.5)
     assert pipe(video=replace(clip, waveform=None), generator=0).clips[0].waveform.shape == (1, 8000)
 
 
-def test_from_the_command_line(trained, tmp_path, capsys):
-    media.write(tmp_path / "clip.mkv", true(0.5))
+def test_continuation_from_the_command_line(trained, tmp_path, capsys):
+    media.write(tmp_path / "clip.mkv", load_clip(0.5))
     words = ["--continue", str(tmp_path / "clip.mkv"), "--seconds", "1.5", "--keep", "video", "--drift", str(tmp_path / "d.json")]
     assert main(["generate", *words, "--model", str(trained / "model"), "-o", str(tmp_path / "long.mp4"), "--quiet"]) == 0
     assert media.probe(tmp_path / "long.mp4").duration == Fraction(3, 2)
@@ -205,20 +207,20 @@ def test_from_the_command_line(trained, tmp_path, capsys):
         ({"generator": "{g}", "before.alone": "0.9"}, "expected shares"),
     ],
 )
-def test_what_does_not_fit_is_refused(generator, tmp_path, changes, message):
+def test_invalid_values_are_rejected(generator, tmp_path, changes, message):
     changes = {key: value.format(g=generator) for key, value in changes.items()}
     with pytest.raises(ValueError, match=message):
         recipes.run("mmldm.tiny.continuation", {"out": str(tmp_path), **changes})
 
 
-def test_a_generator_alone_cannot_go_on(generator):
+def test_a_generator_without_continuation_network_is_rejected(generator):
     pipe = SoundingVideoPipeline.from_pretrained(generator)
     with pytest.raises(ValueError, match=r"cannot go on .*mmldm.\*.continuation"):
         extend(pipe, seconds=1)
     with pytest.raises(ValueError, match="its windows share no frames"):
-        extend(replace_denoiser(pipe), seconds=1, settings=ContinuationSettings(overlap=2))
+        extend(with_continuation_network(pipe), seconds=1, settings=ContinuationSettings(overlap=2))
 
 
-def replace_denoiser(pipe):
-    """The same pipeline with a network that goes on."""
-    return training.assembled(pipe, Continuation.from_generator(pipe.denoiser))
+def with_continuation_network(pipe):
+    """The same pipeline with a continuation network."""
+    return build_pipeline(pipe, Continuation.from_generator(pipe.denoiser))

@@ -1,6 +1,5 @@
-"""MM-LDM trained from its recipes: both stages on tiny parts, what can be asked of what is left, and what is refused."""
+"""MM-LDM's generator trained from its recipe with tiny components, and sampled."""
 
-import json
 from dataclasses import replace
 from fractions import Fraction
 
@@ -11,7 +10,6 @@ import torch
 from sonovid import media, recipes
 from sonovid.cli import main
 from sonovid.cli.reconstructions import reconstruct_clips
-from sonovid.codecs.base import PairCodec
 from sonovid.codecs.hierarchical import HierarchicalAutoencoder, HierarchicalNetwork
 from sonovid.core.av import AV, Task
 from sonovid.core.geometry import Geometry
@@ -20,25 +18,18 @@ from sonovid.data.manifest import read
 from sonovid.models.mmldm import MMLDM
 from sonovid.models.mmldm.transformer import paper
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
-from sonovid.recipes import components as parts
-from sonovid.recipes.fine_tuning.train import audio_image
-from sonovid.recipes.mmldm.generator import train as mmldm_training
+from sonovid.recipes.components import build_audio_image
+from sonovid.recipes.latent_data import prepare_latents
+from sonovid.recipes.mmldm.autoencoder.train import network_config
+from sonovid.recipes.mmldm.generator.train import build_objective, keep_stream
 from sonovid.training import logs
 
 GEOMETRY = Geometry(4, Fraction(8), 32, 32, 16000)
 
 
 @pytest.fixture(scope="module")
-def autoencoder(tmp_path_factory):
-    """The first stage, two steps of it."""
-    out = tmp_path_factory.mktemp("autoencoder")
-    recipes.run("mmldm.tiny.autoencoder", {"out": str(out), "steps": "2"})
-    return out
-
-
-@pytest.fixture(scope="module")
 def trained(autoencoder, tmp_path_factory):
-    """The second stage on the first one's latents."""
+    """The folder of a training of the generator of two steps."""
     out = tmp_path_factory.mktemp("generator")
     recipes.run("mmldm.tiny", {"out": str(out), "codec.autoencoder": str(autoencoder / "model"), "steps": "2"})
     return out
@@ -50,7 +41,7 @@ def pipe(trained):
     pipe.set_progress_bar_config(disable=True)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(0)
-        # After two steps a given stream, and a block, say next to nothing; a test that cannot tell them would prove nothing.
+        # After two steps conditioning streams and blocks have almost no effect. Noise makes the effect measurable.
         for parameter in pipe.denoiser.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
     return pipe
@@ -61,31 +52,7 @@ def true():
     return clips.load_clip(clips.Window(read("scenes:landscape:1:seed=3")[0]), GEOMETRY)
 
 
-def test_the_autoencoder_s_run_leaves_all_its_losses_and_something_to_look_at(autoencoder):
-    (line,) = logs.read_log(autoencoder / "log.jsonl")
-    assert {f"loss/{name}" for name in ("video", "audio", "kl", "classes", "contrast", "adversarial")} <= line.keys()
-    names = {path.name for path in (autoencoder / "samples" / "step-000002").iterdir()}
-    assert {"frames.png", "mel.png", "0-true.mp4", "0-made.mp4"} <= names
-    figures = json.loads((autoencoder / "samples" / "step-000002" / "figures.json").read_text())
-    assert all(value > 0 for value in figures.values())
-    recipe = json.loads((autoencoder / "model" / "recipe.json").read_text())
-    codec = HierarchicalAutoencoder.from_pretrained(autoencoder / "model")
-    assert isinstance(codec, PairCodec)
-    assert codec.network.config.num_classes == len(recipe["classes"]) > 1
-
-
-def test_the_autoencoder_s_run_trains_neither_frame_codec_nor_vocoder_and_is_resumed_with_its_judge(autoencoder):
-    state = torch.get_rng_state()
-    first = mmldm_training.parts.video_codec(mmldm_training.uniform.Codecs(video="tiny")).state_dict()
-    assert torch.equal(state, torch.get_rng_state())
-    kept = HierarchicalAutoencoder.from_pretrained(autoencoder / "model").frame_codec.state_dict()
-    assert all(torch.equal(kept[name], value) for name, value in first.items())
-    recipes.run("mmldm.tiny.autoencoder", {"out": str(autoencoder), "steps": "3", "resume": "latest", "shown": "0"})
-    assert json.loads((autoencoder / "model" / "recipe.json").read_text())["steps_trained"] == 3
-    assert (autoencoder / "checkpoint-000003" / "adversary.safetensors").is_file()
-
-
-def test_a_run_leaves_a_pipeline_of_the_autoencoder_and_the_generator(trained, pipe):
+def test_the_saved_pipeline_has_the_autoencoder_and_the_generator(trained, pipe):
     assert (pipe.accepts_text, pipe.config.conditioning, pipe.config.system) == (False, "shown", "mmldm")
     assert pipe.video_codec is pipe.audio_codec is None
     assert isinstance(pipe.codec, HierarchicalAutoencoder)
@@ -95,15 +62,15 @@ def test_a_run_leaves_a_pipeline_of_the_autoencoder_and_the_generator(trained, p
     assert {"loss/video", "loss/audio"} <= line.keys()
 
 
-def test_final_latents_are_white_where_the_generator_was_trained(autoencoder, trained, pipe):
+def test_the_pipeline_has_the_whitening_of_the_training_latents(autoencoder, trained, pipe):
     recipe = recipes.get("mmldm.tiny", {"out": str(trained), "codec.autoencoder": str(autoencoder / "model")})
-    statistics = mmldm_training.feed(recipe, pipe.codec).training.statistics
+    statistics = prepare_latents(recipe, pipe.codec).training.statistics
     for name, own in zip(AV._fields, pipe.codec.whitening, strict=True):
         assert list(own.mean) == pytest.approx(statistics[name]["mean"])
         assert list(own.std) == pytest.approx(statistics[name]["std"])
 
 
-def test_every_task_is_sampled_and_what_is_given_stays(pipe, true):
+def test_all_tasks_are_sampled_and_conditioning_streams_are_kept(pipe, true):
     label = pipe.classes.names[0]
     both = pipe(label=label, generator=0).clips[0]
     sound = pipe(video=true, generator=0).clips[0]
@@ -116,7 +83,7 @@ def test_every_task_is_sampled_and_what_is_given_stays(pipe, true):
     assert (pictures.waveform == true.waveform).all()
 
 
-def test_classes_guidance_and_given_streams_all_count(pipe, true):
+def test_classes_guidance_and_conditioning_streams_have_an_effect(pipe, true):
     def latents(**asked):
         return pipe(**{"generator": 0, "output_type": "latent", **asked}).latents
 
@@ -145,7 +112,7 @@ def test_the_context_is_embedded_once_for_all_steps(pipe, true):
     assert len(calls) == 2
 
 
-def test_the_command_line_makes_clips_of_a_class(trained, pipe, tmp_path, capsys):
+def test_the_command_line_generates_clips_of_a_class(trained, pipe, tmp_path, capsys):
     label, path = pipe.classes.names[0], tmp_path / "out.mp4"
     words = ["generate", "--model", str(trained / "model"), "-o", str(path), "--steps", "1"]
     assert main([*words, "--label", label]) == 0
@@ -160,7 +127,7 @@ def test_the_command_line_makes_clips_of_a_class(trained, pipe, tmp_path, capsys
 
 
 @pytest.mark.parametrize(
-    ("asked", "says"),
+    ("asked", "message"),
     [
         ({"label": "jazz"}, "not one of this model's classes, which are .*explosion"),
         ({"prompt": "rain"}, "takes no words"),
@@ -168,38 +135,38 @@ def test_the_command_line_makes_clips_of_a_class(trained, pipe, tmp_path, capsys
         ({"label": ["wind"], "prompt": []}, "empty list"),
     ],
 )
-def test_what_the_model_does_not_know_is_said(pipe, asked, says):
-    with pytest.raises(ValueError, match=says):
+def test_invalid_inputs_are_rejected(pipe, asked, message):
+    with pytest.raises(ValueError, match=message):
         pipe(**asked)
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "says"),
+    ("name", "options", "message"),
     [
         ("mmldm.tiny", {}, "codec.autoencoder is empty"),
         ("mmldm.tiny", {"codec.autoencoder": "shipped"}, "no autoencoder of MM-LDM there"),
         ("mmldm.tiny", {"codec.autoencoder": "HERE", "geometry.num_frames": "8"}, "set geometry.* alike"),
-        ("mmldm.tiny", {"codec.autoencoder": "HERE", "data.cache": "CACHE"}, "is one cache, made of some clips by some codec"),
+        ("mmldm.tiny", {"codec.autoencoder": "HERE", "data.cache": "CACHE"}, "is one cache, written by one codec for some clips"),
         ("mmldm.tiny.autoencoder", {"base.vocoder": "shipped", "picture.bins": "32"}, "its spectrogram has another bins"),
     ],
 )
-def test_what_does_not_fit_is_said(autoencoder, tmp_path, name, options, says):
+def test_invalid_values_are_rejected(autoencoder, tmp_path, name, options, message):
     (cache, *_) = (autoencoder / "latents").glob("store-*")
     named = {"HERE": str(autoencoder / "model"), "CACHE": str(cache)}
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         recipes.run(name, {"out": str(tmp_path), **{key: named.get(value, value) for key, value in options.items()}})
 
 
-def test_without_labels_there_are_no_classes_and_that_is_said(autoencoder, true, tmp_path, caplog):
+def test_clips_without_labels_are_reported(autoencoder, true, tmp_path, caplog):
     (tmp_path / "clips").mkdir()
     for number in range(3):
         media.write(tmp_path / "clips" / f"{number}.mp4", true)
     options = {"data": str(tmp_path / "clips"), "data.held_out": "0", "steps": "1"}
-    with pytest.raises(ValueError, match=r"network\.context=class: no clip carries a label"):
+    with pytest.raises(ValueError, match=r"network\.context=class: no clip has a label"):
         recipes.run("mmldm.tiny", {"out": str(tmp_path / "a"), "codec.autoencoder": str(autoencoder / "model"), **options})
     caplog.clear()
     recipes.run("mmldm.tiny.autoencoder", {"out": str(tmp_path / "b"), "losses.adversarial": "0", **options})
-    assert "none of 3 clips carries a label" in caplog.text
+    assert "none of 3 clips has a label" in caplog.text
     assert HierarchicalAutoencoder.from_pretrained(tmp_path / "b" / "model").network.config.num_classes == 0
 
 
@@ -221,23 +188,13 @@ def test_reconstructions_are_of_the_first_window_of_each_clip(autoencoder, train
         assert (first.frames != second.frames).any()
 
 
-def test_latents_of_another_autoencoder_are_not_taken(autoencoder):
-    codec = HierarchicalAutoencoder.from_pretrained(autoencoder / "model")
-    key = mmldm_training.latents.fingerprint(*parts.what_encodes(codec))
-    with torch.no_grad():
-        next(codec.network.decoder.parameters()).add_(1.0)
-        assert mmldm_training.latents.fingerprint(*parts.what_encodes(codec)) == key
-        next(codec.network.encoders.parameters()).add_(1.0)
-    assert mmldm_training.latents.fingerprint(*parts.what_encodes(codec)) != key
-
-
 @pytest.mark.parametrize("name", ["landscape", "aist", "audioset"])
-def test_the_paper_s_settings_are_the_published_sizes(name):
+def test_the_published_recipes_have_the_paper_s_sizes(name):
     first, second = recipes.get(f"mmldm.{name}.autoencoder"), recipes.get(f"mmldm.{name}")
     assert (first.geometry, first.geometry.num_samples) == (second.geometry, {"audioset": 176400}.get(name, 70560))
 
     # 80 bins of 275 frames, or of 689 where a window lasts 4 s, as in the released code.
-    log_mel, image = audio_image(first.base.picture, first.geometry)
+    log_mel, image = build_audio_image(first.base.picture, first.geometry)
     assert (log_mel.bins, first.geometry.num_samples // log_mel.hop) == (80, {"audioset": 689}.get(name, 275))
     assert (image.height, image.width) == (256, 256)
 
@@ -246,17 +203,17 @@ def test_the_paper_s_settings_are_the_published_sizes(name):
             return (4, geometry.num_frames, geometry.height // 8, geometry.width // 8)
 
     with torch.device("meta"):
-        network = HierarchicalNetwork(**mmldm_training.settings(first, Frames(), 9))
+        network = HierarchicalNetwork(**network_config(first, Frames(), 9))
         assert network.latent_sizes == AV((16, 16), (8, 8))
         rest = {name: getattr(second.network, name) for name in ("depth", "width", "heads")}
         assert rest == {key: paper("S")[key] for key in rest}
     assert 40 < sum(p.numel() for p in network.encoders.parameters()) / 1e6 < 400
-    regress = mmldm_training.objective(second.regression)
+    regress = build_objective(second.regression)
     assert regress.tasks == pytest.approx({Task.JOINT: 0.9, Task.VIDEO_TO_AUDIO: 0.05, Task.AUDIO_TO_VIDEO: 0.05})
     assert (second.training.learning_rate, second.sampling.guidance) == (1e-4 if name == "audioset" else 1e-5, 9.0)
 
 
-def test_a_generator_told_words_is_trained_and_told_them(autoencoder, trained, tmp_path):
+def test_a_text_conditional_generator_is_trained(autoencoder, trained, tmp_path):
     shared = {"codec.autoencoder": str(autoencoder / "model"), "data.cache": str(trained / "latents"), "validation_clips": "1"}
     words = {"network.context": "text", "network.context_tokens": "8", "codec.text_width": "16", "codec.text_words": "8"}
     recipes.run("mmldm.tiny", {"out": str(tmp_path), "steps": "1", **shared, **words})
@@ -274,7 +231,7 @@ def test_a_generator_told_words_is_trained_and_told_them(autoencoder, trained, t
 
 
 @pytest.mark.parametrize("stream", ["video", "audio"])
-def test_a_generator_of_one_stream_is_trained_and_makes_that_one_alone(autoencoder, trained, true, stream, tmp_path):
+def test_a_generator_of_one_stream_generates_only_that_stream(autoencoder, trained, true, stream, tmp_path):
     shared = {"codec.autoencoder": str(autoencoder / "model"), "data.cache": str(trained / "latents")}
     recipes.run("mmldm.tiny", {"out": str(tmp_path), "network.streams": stream, "steps": "2", **shared})
     (line,) = logs.read_log(tmp_path / "log.jsonl")
@@ -293,8 +250,8 @@ def test_a_generator_of_one_stream_is_trained_and_makes_that_one_alone(autoencod
 
 
 @pytest.mark.parametrize("stream", ["video", "audio"])
-def test_one_stream_alone_is_cut_from_the_pair(stream):
-    x0 = mmldm_training.alone(stream)(AV(torch.ones(2, 4, 1, 4, 4), torch.ones(2, 4, 4, 4)))
+def test_the_other_stream_is_emptied(stream):
+    x0 = keep_stream(stream)(AV(torch.ones(2, 4, 1, 4, 4), torch.ones(2, 4, 4, 4)))
     sizes = {"video": (4, 4, 4), "audio": (4, 4, 4)}
     model = MMLDM(**{n: s if n == stream else None for n, s in sizes.items()}, width=16, depth=1, heads=2, context_width=8)
     found = model(x0, AV(torch.ones(2), torch.ones(2))).prediction

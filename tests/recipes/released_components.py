@@ -1,4 +1,4 @@
-"""Folders as the released parts lie, tiny and random: a picture pipeline, a motion adapter, AudioLDM, CLIP, CLAP and T5."""
+"""Folders in the layout of released components, tiny and random: an image pipeline, a motion adapter, AudioLDM, CLIP, CLAP."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from test_text import tiny
 
 
 def write(root: Path) -> Path:
-    """All of them, below `root`."""
+    """Write all of them below `root`."""
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)
         sizes = {"block_out_channels": (64, 32), "layers_per_block": 1, "norm_num_groups": 8, "attention_head_dim": 8}

@@ -1,4 +1,4 @@
-"""What trainings on latents share."""
+"""Latent data: caption embeddings, class labels and batches."""
 
 import pytest
 import torch
@@ -9,10 +9,10 @@ from sonovid.core.labels import ClassLabels
 from sonovid.data import clips
 from sonovid.data.latents import InMemoryLatents
 from sonovid.models.mmldm import MMLDM
-from sonovid.recipes import latent_training
+from sonovid.recipes import latent_data
 
 
-def test_captions_are_embedded_once_and_alike():
+def test_captions_are_embedded_once():
     embedded = []
 
     def encoder(prompts):
@@ -25,7 +25,7 @@ def test_captions_are_embedded_once_and_alike():
             mask[i, : len(prompt.split())] = True
         return text, mask
 
-    captions = latent_training.Captions(encoder, ["a b", "c", "a b", "d e f"])
+    captions = latent_data.CaptionEmbeddings(encoder, ["a b", "c", "a b", "d e f"])
     seen = len(embedded)
     text, mask, pooled = captions(["d e f", "c"])
     assert pooled is None
@@ -35,8 +35,8 @@ def test_captions_are_embedded_once_and_alike():
     assert text[1, 0, 0] == 1.0
 
 
-class Plain:
-    """A codec whose final latents are its raw ones."""
+class IdentityWhitening:
+    """A codec that does not whiten its latents."""
 
     sample_rate = 16000
 
@@ -50,35 +50,39 @@ def cached(*labels):
     return InMemoryLatents(rows, AV(video, torch.zeros(len(rows), 1, 1, 1)))
 
 
-def test_labels_of_the_rows_become_numbers_of_the_training_s_classes():
+def test_labels_become_class_indices():
     training, held_out = cached("rain", "", "fire"), cached("dog")
-    classes = latent_training.classes_of(training, held_out)
+    classes = latent_data.find_classes(training, held_out)
     assert classes == ClassLabels(("dog", "fire", "rain"))
-    fed = latent_training.Fed(training, held_out, [], SeparateCodecs(Plain(), Plain()), clips.load_clip, classes=classes)
-    batch = fed.batches(training)([2, 0, 1])
+    data = latent_data.LatentData(
+        training, held_out, [], SeparateCodecs(IdentityWhitening(), IdentityWhitening()), clips.load_clip, classes=classes
+    )
+    batch = data.batches(training)([2, 0, 1])
     assert batch["x0"].video.flatten().tolist() == [2.0, 0.0, 1.0]
     assert batch["condition"].labels.tolist() == [1, 2, -1]
-    assert fed.batches(held_out)([0])["condition"].labels.tolist() == [0]
-    assert latent_training.batches(training, fed.codec)([0])["condition"].labels is None
+    assert data.batches(held_out)([0])["condition"].labels.tolist() == [0]
+    assert latent_data.make_batches(training, data.codec)([0])["condition"].labels is None
 
 
-def test_clips_without_labels_are_noticed_and_foreign_labels_refused(caplog):
-    assert latent_training.classes_of(cached("", ""), None, names=("dog",)) is None
-    assert "none of 2 clips carries a label" in caplog.text
-    assert latent_training.classes_of(cached("dog", ""), names=("cat", "dog")) == ClassLabels(("cat", "dog"))
-    assert "1 of 2 clips carry no label" in caplog.text
+def test_missing_labels_are_reported_and_unknown_ones_rejected(caplog):
+    assert latent_data.find_classes(cached("", ""), None, names=("dog",)) is None
+    assert "none of 2 clips has a label" in caplog.text
+    assert latent_data.find_classes(cached("dog", ""), names=("cat", "dog")) == ClassLabels(("cat", "dog"))
+    assert "1 of 2 clips have no label" in caplog.text
     with pytest.raises(ValueError, match="label 'rain': not one of this model's classes, which are cat, dog"):
-        latent_training.classes_of(cached("dog", "rain"), names=("cat", "dog"))
+        latent_data.find_classes(cached("dog", "rain"), names=("cat", "dog"))
     with pytest.raises(ValueError, match="label 'rain'"):
-        latent_training.batches(cached("rain"), SeparateCodecs(Plain(), Plain()), classes=ClassLabels(("dog",)))
+        latent_data.make_batches(
+            cached("rain"), SeparateCodecs(IdentityWhitening(), IdentityWhitening()), classes=ClassLabels(("dog",))
+        )
 
 
-def test_a_network_learns_from_the_classes_of_a_batch():
+def test_a_network_reads_the_labels_of_a_batch():
     torch.manual_seed(0)
     model = MMLDM((1, 1, 1), (1, 1, 1), width=8, depth=1, heads=2, context="class", context_width=4, num_classes=2)
-    batch = latent_training.batches(cached("b", "a", ""), SeparateCodecs(Plain(), Plain()), classes=ClassLabels(("a", "b")))(
-        [0, 1, 2]
-    )
+    batch = latent_data.make_batches(
+        cached("b", "a", ""), SeparateCodecs(IdentityWhitening(), IdentityWhitening()), classes=ClassLabels(("a", "b"))
+    )([0, 1, 2])
     tokens = model.raw_context(batch["condition"], 3)
     torch.testing.assert_close(tokens[0] - tokens[1], (model.classes.weight[1] - model.classes.weight[0]).expand(77, -1))
     assert not tokens[2].any()
