@@ -25,7 +25,7 @@ def test_a_true_difference_is_found_and_none_is_not():
     bad = [draw.uniform(0, 2, 4).tolist() for _ in true]
     alike = [[t + draw.normal(0, 0.02) for t in clip] for clip in true]
     rows = [event_f1.match_counts(one, true) for one in (good, bad, alike)]
-    assert event_f1.exchange(rows[0], rows[1]) < 0.001
-    assert event_f1.exchange(rows[0], rows[2]) > 0.05
-    assert event_f1.exchange(rows[0], rows[0]) == 1
-    assert np.isnan(event_f1.exchange(rows[0][:0], rows[1][:0]))
+    assert event_f1.permutation_test(rows[0], rows[1]) < 0.001
+    assert event_f1.permutation_test(rows[0], rows[2]) > 0.05
+    assert event_f1.permutation_test(rows[0], rows[0]) == 1
+    assert np.isnan(event_f1.permutation_test(rows[0][:0], rows[1][:0]))

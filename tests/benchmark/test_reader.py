@@ -52,8 +52,8 @@ def test_a_file_gives_back_the_same_reader(reader, tmp_path):
     assert again.classes == CLASSES
     for name, tensor in reader.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
-    with pytest.raises(ValueError, match=r"train_reader\.py"):
+    with pytest.raises(ValueError, match=r"train_reader"):
         load(tmp_path / "nothing")
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match="holds no reader"):
+    with pytest.raises(ValueError, match="not an event reader"):
         load(tmp_path / "other.safetensors")

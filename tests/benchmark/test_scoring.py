@@ -151,7 +151,7 @@ def test_the_packaged_reader_reads_scenes(place):
 
 def test_faults_are_one_line(place, reader, tmp_path):
     root, held_out = place
-    with pytest.raises(ValueError, match="each of its own name"):
+    with pytest.raises(ValueError, match="different titles"):
         score(held_out, root / "reference", [System("a", root), System("a", root)], reader=reader)
     (tmp_path / "joint").mkdir()
     with pytest.raises(ValueError, match="no clips of the held-out scenes"):

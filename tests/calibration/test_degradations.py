@@ -42,8 +42,8 @@ def test_a_late_sound_is_later_and_whole(hits, late):
 
 
 def test_moving_too_far_is_refused(hits):
-    with pytest.raises(ValueError, match=r"moved by -0.9 s: expected from -0.4 to 1"):
-        hits.moved(-0.9)
+    with pytest.raises(ValueError, match=r"shift the audio by -0.9 s; expected from -0.4 to 1"):
+        hits.shifted(-0.9)
 
 
 def test_noise_is_as_far_below_the_sound_as_said(hits):
@@ -90,5 +90,5 @@ def test_degrees_become_worse():
 
 
 def test_rates_without_whole_frames_are_refused():
-    with pytest.raises(ValueError, match="whole number of frames"):
+    with pytest.raises(ValueError, match="expected an integer"):
         scene("hits", 0, seconds=Fraction(2), fps=Fraction(30000, 1001), size=16)

@@ -6,7 +6,7 @@ import pytest
 
 from sonovid.calibration.degradations import DEGRADATIONS
 from sonovid.calibration.features import Condition, ConditionFeatures, Plan
-from sonovid.calibration.findings import estimates, find
+from sonovid.calibration.findings import compute_findings, estimate_offset_errors
 from sonovid.metrics.base import ClipScore, Distance, Extractor, InputSpec, PairedScore
 
 
@@ -65,7 +65,7 @@ GOOD = ClipScore("good", "test", "a score that falls with distance", "higher", o
 
 
 def found(metric, features, name, fps=8):
-    return next(one for one in find(metric, features, draws=100) if one.degradation == name and one.fps == fps)
+    return next(one for one in compute_findings(metric, features, draws=100) if one.degradation == name and one.fps == fps)
 
 
 def test_a_good_metric_responds_in_order(features):
@@ -97,11 +97,11 @@ def test_a_signed_offset_follows_the_movement(features):
     one = found(metric, features, "shift")
     assert one.order == 1
     assert [round(level.difference) for level in one.levels] == list(DEGRADATIONS[0].degrees)
-    for row in estimates(metric, features):
+    for row in estimate_offset_errors(metric, features):
         assert abs(row.bias) < 10
         assert 0 < row.spread < 15
         assert (row.near, row.defined) == (1, 1)
-    assert {row.world for row in estimates(metric, features)} == {"hits", "bounces", "all"}
+    assert {row.world for row in estimate_offset_errors(metric, features)} == {"hits", "bounces", "all"}
 
 
 def test_distances_of_sets(features):
@@ -113,7 +113,12 @@ def test_distances_of_sets(features):
     assert one.verdict == "yes"
     assert one.worst.effect > 3
     # Pictures are not looked at, and exchanging sounds leaves the set as it is.
-    assert {finding.degradation for finding in find(metric, features, draws=20)} == {"shift", "events", "noise", "codec"}
+    assert {finding.degradation for finding in compute_findings(metric, features, draws=20)} == {
+        "shift",
+        "events",
+        "noise",
+        "codec",
+    }
 
 
 def test_pairs_are_compared_with_the_untouched_clip(features):

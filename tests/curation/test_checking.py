@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def reports(folder):
     entries = manifest.read(folder, include_audio=True)
-    found = list(checking.check(entries))
+    found = list(checking.check_clips(entries))
     checking.find_copies(found, entries)
     return {report.name.rpartition(".")[0]: report for report in found}
 
@@ -89,7 +89,7 @@ def test_a_copy_across_the_split_is_a_leak(folder):
     training, held_out = manifest.split(entries, 0.2)
     assert training
     assert held_out
-    one = checking.examine(entries[0])
+    one = checking.check_clip(entries[0])
     found = [replace(one, name=entry.name, faults=[]) for entry in entries]
     checking.find_copies(found, entries, share=0.2)
     assert all("leak" in report.faults for report in found)
@@ -100,6 +100,6 @@ def test_a_copy_across_the_split_is_a_leak(folder):
 
 def test_captions_are_asked_for_only_where_they_are_wanted(folder):
     entries = [Entry(str(folder / "b-good.mp4"), name="b")]
-    assert next(checking.check(entries, captions=True)).faults == ["no caption"]
+    assert next(checking.check_clips(entries, captions=True)).faults == ["no caption"]
     with pytest.raises(ValueError, match="is a scene"):
-        list(checking.check(manifest.read("scenes:hits:1")))
+        list(checking.check_clips(manifest.read("scenes:hits:1")))

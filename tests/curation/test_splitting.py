@@ -31,27 +31,27 @@ def film(tmp_path_factory):
 
 
 def test_shots_begin_where_the_picture_changes_at_once(film):
-    assert splitting.shots(film) == [
+    assert splitting.detect_shots(film) == [
         Shot(Fraction(0), Fraction(2)),
         Shot(Fraction(2), Fraction(5)),
         Shot(Fraction(5), Fraction(13, 2)),
     ]
-    assert len(splitting.shots(film, least=3)) < 3
-    assert len(splitting.shots(film, threshold=255)) == 1
+    assert len(splitting.detect_shots(film, least=3)) < 3
+    assert len(splitting.detect_shots(film, threshold=255)) == 1
 
 
 def test_stretches_are_neither_short_nor_long():
     found = [Shot(Fraction(0), Fraction(1)), Shot(Fraction(1), Fraction(26)), Shot(Fraction(26), Fraction(30))]
-    cut = list(splitting.stretches(found, least=2, most=10))
+    cut = list(splitting.split_shots(found, least=2, most=10))
     assert [float(shot.seconds) for shot in cut] == [pytest.approx(25 / 3)] * 3 + [4.0]
     assert (cut[0].start, cut[2].end) == (1, 26)
     with pytest.raises(ValueError, match="twice the first"):
-        list(splitting.stretches(found, least=2, most=3))
+        list(splitting.split_shots(found, least=2, most=3))
 
 
 def test_a_shot_becomes_a_file_with_its_own_pictures_and_sound(film, tmp_path):
-    shot = splitting.shots(film)[1]
-    splitting.cut(film, shot, tmp_path / "shot.mp4")
+    shot = splitting.detect_shots(film)[1]
+    splitting.write_shot(film, shot, tmp_path / "shot.mp4")
     clip = media.read(tmp_path / "shot.mp4", mono=True)
     assert (len(clip.frames), clip.fps) == (30, FPS)
     assert np.abs(clip.frames[:, 0, 0].astype(int) - (30, 60, 200)).max() < 25, "no picture of another shot"

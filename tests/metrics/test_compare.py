@@ -100,7 +100,7 @@ def test_numbers_of_other_kinds_are_not_compared():
 
 
 def test_names_must_tell_systems_apart():
-    with pytest.raises(ValueError, match="each of its own name"):
+    with pytest.raises(ValueError, match="different titles"):
         compare([system("a", 0, seed=0), system("a", 0, seed=1)])
 
 
@@ -141,4 +141,4 @@ def test_folders_of_two_frame_rates_are_measured_and_not_ranked(tmp_path):
     both = evaluate_all(systems, None, [measured.TIME], EvaluationConfig(resamples=5))
     found = compare(both)
     assert "fps: eight 8.0, sixteen 16.0" in found.comparisons[0].barred
-    assert all("≠" in cell for cell in cells.side_by_side(both, found).rows[0][1:3])
+    assert all("≠" in cell for cell in cells.comparison_table(both, found).rows[0][1:3])

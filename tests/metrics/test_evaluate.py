@@ -127,8 +127,8 @@ def test_faulty_clips_are_left_out_and_counted(folders, tmp_path):
     result = evaluate(made, true, [FVD, PAIR, TIME], FEW)
     assert result["fvd_look"].generated == 6
     assert result["fvd_look"].left_out[made.title] == {"001": "4 frames, 6 are needed"}
-    assert result["levels"].left_out[made.title] == {"002": "without sound"}
-    assert result["in_time"].left_out[made.title] == {"001": "4 frames, 6 are needed", "002": "without sound"}
+    assert result["levels"].left_out[made.title] == {"002": "without audio"}
+    assert result["in_time"].left_out[made.title] == {"001": "4 frames, 6 are needed", "002": "without audio"}
     assert any("1 of 8 files left out: 000: " in line for line in result.warnings)
     # What is left is what there would be without the faulty ones.
     for name in ("000.mp4", "001.mp4"):
@@ -156,7 +156,7 @@ def test_too_few_clips_is_a_reason_not_a_crash(folders, tmp_path):
     found = evaluate(sets.open_set(tmp_path), sets.open_set(folders[1]), [FVD, TIME, SPREAD], FEW)
     assert [result.name for result in found.results] == ["in_time"]
     assert found["in_time"].floor is None
-    assert "1 clips that fit" in found.skipped[0].reason
+    assert "1 usable clips" in found.skipped[0].reason
 
 
 def test_numbers_that_do_not_exist_for_a_clip_are_counted(both):
@@ -166,13 +166,13 @@ def test_numbers_that_do_not_exist_for_a_clip_are_counted(both):
     assert 0 < result.undefined < 8
     assert any("not defined for" in line for line in result.warnings)
     never = replace(TIME, score=lambda look, tone: float("nan"))
-    assert "not defined for any" in evaluate(*both, [never, PAIR], FEW).skipped[0].reason
+    assert "undefined for all" in evaluate(*both, [never, PAIR], FEW).skipped[0].reason
 
 
 def test_warnings_stand_with_the_number(both):
     warned = replace(KVD, warn=lambda info: "too slow" if info["fps"] == 8 else "")
     assert "too slow" in evaluate(*both, [warned], FEW)["kvd_look"].warnings
-    assert any("it falls with either number" in line for line in evaluate(*both, [FVD], FEW)["fvd_look"].warnings)
+    assert any("the distance falls with either number" in line for line in evaluate(*both, [FVD], FEW)["fvd_look"].warnings)
     wide = Distance("wide", "fvd", "", "lower", extractor=Wide, distance=frechet, by_size=True)
     assert any("far above its limit" in line for line in evaluate(*both, [wide], FEW)["wide"].warnings)
 
@@ -237,4 +237,4 @@ def test_a_folder_of_sounds_is_measured_beside_the_reference_s_pictures(folders,
     assert [one.name for one in sounds.skipped] == ["fvd_look"]
     assert "theirs is the reference's" in sounds.skipped[0].reason
     assert sounds.record["generated"]["pictures_of_the_reference"] == 8
-    assert any("8 of 8 clips have no pictures" in line for line in sounds.warnings)
+    assert any("8 of 8 clips have no video" in line for line in sounds.warnings)

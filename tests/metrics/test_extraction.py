@@ -78,7 +78,7 @@ def test_a_damaged_feature_is_refused_and_computed_anew(items, tmp_path, caplog)
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("version", "2"), ("settings", {"other": 1}), ("reading", InputSpec(video=True, size=(16, 16), fps=Fraction(8)))],
+    [("version", "2"), ("settings", {"other": 1}), ("input_spec", InputSpec(video=True, size=(16, 16), fps=Fraction(8)))],
 )
 def test_what_was_made_otherwise_is_not_taken(items, tmp_path, monkeypatch, name, value):
     extract(items, KINDS, Extraction(Cache(tmp_path)))
@@ -120,9 +120,9 @@ def test_clips_that_do_not_fit_are_said_to_each_with_its_reason(tmp_path):
     features = extract(found.items, KINDS, Extraction(cache))
     reasons = {item.name: [features.reason(extractor, item) for extractor in (Look, Tone)] for item in found.items}
     assert reasons["good"] == ["", ""]
-    assert reasons["silent"] == ["", "without sound"]
+    assert reasons["silent"] == ["", "without audio"]
     assert reasons["short"] == ["4 frames, 6 are needed", ""]
-    assert reasons["numbers"][0] == "without pictures"
+    assert reasons["numbers"][0] == "without video"
     assert "NaN or infinity" in reasons["numbers"][1]
     assert all(features.reason(Words, item) == "without a caption" for item in found.items)
     # A clip that is unfit is known to be so the next time.
@@ -144,7 +144,7 @@ def test_extractors_that_read_alike_share_one_reading(tmp_path, monkeypatch):
 
 def test_sound_as_decoded_is_read_without_pictures(tmp_path, monkeypatch):
     folder = measured.folder(tmp_path / "clips", [1])
-    monkeypatch.setattr(Tone, "reading", InputSpec(audio=True, sample_rate=measured.RATE, placed=False))
+    monkeypatch.setattr(Tone, "input_spec", InputSpec(audio=True, sample_rate=measured.RATE, placed=False))
     (found,) = prepare(Job(str(folder / "000.mp4"), "", (Tone,)))
     assert found.arrays is not None
 

@@ -92,7 +92,7 @@ def test_cosines_know_nothing_of_length():
     np.testing.assert_allclose(cosine(a, np.array([[3.0, 0], [0, 5], [1, 0]])), [1, np.sqrt(0.5), -1])
     with pytest.raises(ValueError, match="length zero"):
         cosine(a, a * [[1], [0], [1]])
-    with pytest.raises(ValueError, match="a partner for each"):
+    with pytest.raises(ValueError, match="expected pairs of rows"):
         cosine(a, a[:2])
 
 

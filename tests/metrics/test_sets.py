@@ -141,7 +141,7 @@ def test_sounds_alone_have_the_pictures_of_their_partners_beside_them(clips, tmp
     assert found.items[0].source(InputSpec(audio=True)) is found.items[0]
     assert found.info["fps"] == 8
     assert found.sha256 != sounds.sha256
-    assert any("2 of 2 clips have no pictures" in line for line in sets.set_warnings(found, reference))
+    assert any("2 of 2 clips have no video" in line for line in sets.set_warnings(found, reference))
     films = sets.borrow_streams(bare(clips, tmp_path / "films", ("002",), sound=False), reference)
     assert films.items[0].audio_source is partners["002"]
 

@@ -130,7 +130,7 @@ def test_opinions_are_means_over_raters():
     [
         (lambda: mean_interval(VALUES[:1]), "at least 2 values"),
         (lambda: mean_interval(VALUES * np.nan), "40 of 40 are NaN"),
-        (lambda: mean_interval(VALUES, level=95), r"level=95: expected a share in \(0, 1\)"),
+        (lambda: mean_interval(VALUES, level=95), r"level=95: expected a number in \(0, 1\)"),
         (lambda: mean_interval(VALUES, method="normal"), "bca, percentile, basic or t"),
         (lambda: wilcoxon(VALUES, VALUES[:3]), "40 and 3 values"),
         (lambda: wilcoxon(VALUES, VALUES, zero_method="drop"), "wilcox, pratt or zsplit"),

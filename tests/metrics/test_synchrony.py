@@ -94,7 +94,7 @@ def test_beats_warn_of_short_clips():
     assert "1.6 s" in BY_NAME["beats_100ms"].warn({**FACTS, "seconds": 1.6})
     assert not BY_NAME["beats_100ms"].warn(FACTS)
     assert "1.6 s" in BY_NAME["beats_500ms"].warn({**FACTS, "seconds": 1.6})
-    assert "chance alone is 1" in BY_NAME["beats_500ms"].warn(FACTS)
+    assert "the chance level is 1" in BY_NAME["beats_500ms"].warn(FACTS)
 
 
 def test_kinds():

@@ -1,7 +1,7 @@
-"""A network trained on scenes that reads events out of pictures, and what is shown out of both streams.
+"""The event reader: a network that detects events in video, and recognises attributes of a scene in both streams.
 
-It is the yardstick of generated pictures: at eight frames a second peaks of motion say little about when something was struck.
-It learns on true frames, on the same through an autoencoder, and on true sound; it never sees a generated clip.
+It is used to score generated video, because at eight frames per second peaks of motion do not locate impacts. It was trained on
+true frames, on their reconstructions by an autoencoder, and on true audio, but not on generated clips.
 """
 
 import json
@@ -23,15 +23,15 @@ from torch import Tensor, nn
 from sonovid.codecs.mel import LogMel
 from sonovid.core import atomic
 
-# What the network reads: pictures of 64x64, and sound at 16 kHz.
+# The network's input: frames of 64x64, and audio at 16 kHz.
 SIZE, SAMPLE_RATE = 64, 16000
-# An event is placed in one of so many parts of a frame.
+# Temporal resolution of events, in bins per frame.
 BINS_PER_FRAME = 2
 WEIGHTS = Path(__file__).parent / "reader.safetensors"
 
 
 class EventReader(nn.Module):
-    """Frames [b 3 t 64 64] in [-1, 1] and log-mel frames [b 64 l] to logits of an event in each half frame and of attributes.
+    """Frames [b 3 t 64 64] in [-1, 1] and log-mel [b 64 l] to logits of events in each half frame and of attributes.
 
     Args:
         classes: the values of each attribute, by its name.
@@ -76,18 +76,18 @@ class EventReader(nn.Module):
 
 
 def log_mel() -> LogMel:
-    """The spectrogram that the reader hears: 64 bands every 250 samples at 16 kHz."""
+    """The reader's spectrogram: 64 bands every 250 samples at 16 kHz."""
     return LogMel(hop=250, floor=1e-3)
 
 
 def to_input(frames: UInt8[np.ndarray, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
-    """Frames in [-1, 1]."""
+    """Convert uint8 frames to [-1, 1]."""
     return rearrange(torch.from_numpy(frames).float() / 127.5 - 1, "b t h w c -> b c t h w")
 
 
 @torch.inference_mode()
 def read_events(reader: EventReader, frames: UInt8[np.ndarray, "t h w 3"], fps: Fraction) -> list[float]:
-    """Times in seconds of the events that the reader finds in pictures alone: the middles of the likeliest half frames."""
+    """Detect events in video: the times in seconds of the most likely half frames."""
     seconds = len(frames) / float(fps)
     silence = log_mel()(torch.zeros(1, round(seconds * SAMPLE_RATE)))
     likely = reader(to_input(frames[None]), silence)[0][0].sigmoid().numpy()
@@ -100,32 +100,32 @@ def read_events(reader: EventReader, frames: UInt8[np.ndarray, "t h w 3"], fps: 
 def read_attributes(
     reader: EventReader, frames: UInt8[np.ndarray, "t h w 3"], waveform: Float32[np.ndarray, "n"]
 ) -> dict[str, str]:
-    """The likeliest value of each attribute of a clip; waveform: one channel at 16 kHz."""
+    """Recognise the attributes of a clip; waveform: mono at 16 kHz."""
     _, logits = reader(to_input(frames[None]), log_mel()(torch.from_numpy(np.ascontiguousarray(waveform))[None]))
     return {name: reader.classes[name][int(value.argmax())] for name, value in logits.items()}
 
 
 def save(reader: EventReader, path: Path, about: Mapping[str, float | int]) -> None:
-    """Write a reader in half precision, with its classes and what is known of it."""
+    """Save a reader in half precision, with its classes and metadata."""
     state = {name: tensor.half().contiguous() for name, tensor in reader.state_dict().items()}
     with atomic.atomic_file(path) as aside:
         aside.write_bytes(save_tensors(state, {"classes": json.dumps(reader.classes), "about": json.dumps(dict(about))}))
 
 
 def load(path: Path = WEIGHTS) -> EventReader:
-    """The reader whose weights lie in a file: by default the one that comes with the package.
+    """Load a reader; default: the packaged one.
 
     Raises:
         ValueError: no such file, or one of another network.
     """
     if not path.is_file():
         raise ValueError(
-            f"{path}: no reader of events there; python -m benchmarks metrics.train_reader --out FILE makes one in minutes"
+            f"{path}: no event reader there; python -m benchmarks metrics.train_reader --out FILE makes one in minutes"
         )
     with safe_open(path, "pt") as file:
         about = file.metadata() or {}
     if "classes" not in about:
-        raise ValueError(f"{path}: holds no reader of events: its classes are not named")
+        raise ValueError(f"{path}: not an event reader: the classes are missing")
     reader = EventReader(json.loads(about["classes"]))
     reader.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
     return reader.eval().requires_grad_(False)
@@ -133,5 +133,5 @@ def load(path: Path = WEIGHTS) -> EventReader:
 
 @cache
 def packaged() -> EventReader:
-    """The packaged reader, read once."""
+    """The packaged reader, loaded once."""
     return load()

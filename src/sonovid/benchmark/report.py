@@ -1,4 +1,4 @@
-"""The table of a benchmark: in the terminal, as Markdown, as JSON, and as a page with the clips of all systems side by side."""
+"""The benchmark table in the terminal, as Markdown, as JSON, and as an HTML page with the clips of all systems."""
 
 import json
 import math
@@ -17,17 +17,17 @@ from sonovid.metrics.sets import SUFFIXES
 
 FORMAT = 1
 LEGEND = (
-    "* the best; ≈ not told apart from it at 5 % (exchange within pairs of clips, or the bootstrap of paired draws; Holm's "
-    "correction over all pairs of systems and all rows). In brackets: 95 % over clips. Floor: what another scene of the same "
-    "world gives in place of the generated stream, shuffled partners, or two halves of the reference; ceiling: the true clips. "
+    "* best; ≈ not significantly different from the best at 5 % (paired permutation test or bootstrap of paired draws; Holm's "
+    "correction over all pairs of systems and all rows). In brackets: 95 % interval over clips. Floor: another scene of the same "
+    "world in place of the generated stream, shuffled partners, or two halves of the reference. Ceiling: the true clips. "
     "↓ lower is better, ↑ higher."
 )
-# Scenes of which the page shows every system's clip.
+# The number of scenes whose clips the page shows.
 SHOWN = 6
 
 
 def rows(scores: Scores) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Header and rows: a row for each number of each task, then one for each fact that is known of a system."""
+    """Header and rows: a row for each number of each task, then the info of the systems."""
     titles = list(scores.info)
     header = ("task", "measure", *titles, "floor", "ceiling", "clips")
     found: list[tuple[str, ...]] = []
@@ -58,7 +58,7 @@ def _fact(value: Any) -> str:
 
 
 def write_terminal(scores: Scores, console: Any = None) -> None:
-    """The table in the terminal.
+    """Print the table in the terminal.
 
     Raises:
         UnavailableError: rich is not installed.
@@ -68,13 +68,13 @@ def write_terminal(scores: Scores, console: Any = None) -> None:
 
 
 def to_markdown(scores: Scores) -> str:
-    """The table with its notes."""
+    """The table with notes, as Markdown."""
     header, found = rows(scores)
     return markdown.grid(header, found, _notes(scores), LEGEND)
 
 
 def to_json(scores: Scores) -> str:
-    """Everything in plain values; numbers that do not exist are null."""
+    """Everything as JSON text; undefined numbers are null."""
     held_out = json.loads(scores.held_out.to_json())
     found = {
         "format": FORMAT,
@@ -92,11 +92,13 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_html(scores: Scores, systems: Sequence[System], reference: "str | Path", page_path: "str | Path") -> str:
-    """A page with the table, and of some scenes every system's clip beside the true one.
+    """An HTML page with the table, and for some scenes the clips of all systems beside the true one.
 
     Args:
-        systems, reference: where the clips lie.
-        beside: the page's own place, for links to clips that are too large to be put into it.
+        scores: the results.
+        systems: the folders of the systems' clips.
+        reference: the folder of the true clips.
+        page_path: where the page will be saved, for links to clips that are too large to embed.
     """
     header, found = rows(scores)
     title = escape(f"{len(scores.info)} systems on {scores.held_out.count} held-out scenes")
@@ -118,7 +120,7 @@ def _by_name(folder: Path) -> dict[str, Path]:
 
 
 def _scene(scores: Scores, index: int, generated: Mapping[str, Mapping[str, Path]], reference: Path, clips: "page.Clips") -> str:
-    """One scene: its prompt, the true clip, and what each system made."""
+    """One scene: its prompt, the true clip, and the clip of each system."""
     scene = scores.held_out.scenes[index]
     parts = [f"<h3>{escape(scene.name)}</h3><div>{escape(scene.caption)}</div>", '<div class="clips">']
     for title, files in (("true", _by_name(reference)), *generated.items()):

@@ -1,4 +1,4 @@
-"""Folders of clips that systems made for the held-out scenes to one set of numbers, alike for all."""
+"""Scoring of systems on the held-out scenes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,13 +24,13 @@ from sonovid.metrics.results import Evaluation, Result, oriented_value
 from sonovid.metrics.sets import MediaSet, open_set
 from sonovid.metrics.statistics import holm, mean_interval, paired_difference
 
-# What is computed of each task beside F1, by the names of `sonovid metrics`.
+# The metrics of each task besides F1, by the names of `sonovid metrics`.
 METRICS = {
     Task.VIDEO_TO_AUDIO: ("sync_scenes", "kad_scenes"),
     Task.AUDIO_TO_VIDEO: ("sync_scenes", "fvd_scenes"),
     Task.JOINT: ("sync_scenes", "fvd_scenes", "kad_scenes"),
 }
-# Of each task what its F1 is called, and the events of which it is.
+# The name of each task's F1, and its events.
 EVENTS = {
     Task.VIDEO_TO_AUDIO: ("onsets_f1", "onsets of the generated sound against the scene's events"),
     Task.AUDIO_TO_VIDEO: ("events_read_f1", "events read in the generated pictures against the scene's events"),
@@ -41,7 +41,13 @@ ATTRIBUTES = ("world", "material", "colour")
 
 @dataclass(frozen=True)
 class System:
-    """One system: a folder with a folder of clips for each task. facts: what else a table says of it, in plain values."""
+    """One system.
+
+    Attributes:
+        title: its name in tables.
+        folder: contains a folder of clips for each task.
+        info: further rows of the table, as plain values.
+    """
 
     title: str
     folder: Path
@@ -50,7 +56,7 @@ class System:
 
 @dataclass(frozen=True)
 class Score:
-    """One number of one system in one task. low, high: 95 %. clips: how many are counted. missing: scenes without a clip."""
+    """One number of one system in one task. low, high: 95 % interval. clips: counted clips. missing: scenes without a clip."""
 
     task: str
     measure: str
@@ -68,7 +74,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two systems by one number: p of no difference, and the same after Holm's correction over all pairs of the table."""
+    """The comparison of two systems by one number: p, and p after Holm's correction over all pairs of the table."""
 
     task: str
     measure: str
@@ -80,7 +86,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Scores:
-    """Everything: numbers, pairs, what cannot be said and why, what is known of each system, and the scenes it is of."""
+    """The result of scoring: numbers, comparisons, notes, info on each system, and the held-out scenes."""
 
     scores: tuple[Score, ...]
     pairs: tuple[Pair, ...]
@@ -89,12 +95,12 @@ class Scores:
     held_out: HeldOut
 
     def of(self, task: str, measure: str, system: str) -> Score | None:
-        """A number, where there is one."""
+        """The number of a system, or None."""
         wanted = (task, measure, system)
         return next((one for one in self.scores if (one.task, one.measure, one.system) == wanted), None)
 
     def marks(self, task: str, measure: str, level: float = 0.05) -> dict[str, str]:
-        """Of each system "best", "same" where it is not told apart from the best, or ""; by title."""
+        """Mark each system, by title: "best", "same" if it does not differ significantly from the best, or ""."""
         own = [one for one in self.scores if (one.task, one.measure) == (task, measure)]
         if len(own) < 2:
             return {one.system: "" for one in own}
@@ -110,7 +116,13 @@ class Scores:
 
 @dataclass(frozen=True)
 class Detections:
-    """What is heard and seen in one clip; None for a stream that was not looked at."""
+    """What is detected in one clip; None for streams that were not analysed.
+
+    Attributes:
+        onsets: the times of audio onsets, in seconds.
+        events: the times of events that the reader finds in the frames, in seconds.
+        attributes: the attributes that the reader recognises.
+    """
 
     onsets: list[float] | None = None
     events: list[float] | None = None
@@ -132,16 +144,16 @@ def score(
         held: the scenes.
         reference: the folder of the true clips, `reference` of `held_out.export`.
         systems: where their clips lie: `folder/TASK/NAME.suffix`, as `held_out.export` says.
-        tasks: which of them.
-        measuring: how the metrics of `sonovid metrics` are had; its cache serves them alone.
-        reader: of events in pictures; default: the packaged one.
+        tasks: which tasks.
+        measuring: settings of the metrics of `sonovid metrics`. The cache is used for these only.
+        reader: the event reader; default: the packaged one.
 
     Raises:
-        ValueError: two systems of one title, a world that the reader does not know, or no clips of these scenes at all.
+        ValueError: two systems with one title, a world that the reader does not know, or no clips of these scenes.
     """
     titles = [one.title for one in systems]
     if len(set(titles)) < len(titles) or not titles:
-        raise ValueError(f"systems {', '.join(titles) or 'none'}: expected one or more, each of its own name")
+        raise ValueError(f"systems {', '.join(titles) or 'none'}: expected one or more with different titles")
     reader = reader or packaged()
     unknown = set(held_out.worlds) - set(reader.classes["world"])
     if unknown:
@@ -172,7 +184,7 @@ class _Collector:
 
 
 def _open_clips(system: System, task: Task, held_out: HeldOut, notes: list[str]) -> MediaSet | None:
-    """A system's clips of the held-out scenes in one task, or None."""
+    """Open a system's clips of the held-out scenes for one task; None if there are none."""
     folder = system.folder / task.name.lower()
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
@@ -180,7 +192,7 @@ def _open_clips(system: System, task: Task, held_out: HeldOut, notes: list[str])
     names = {scene.name for scene in held_out.scenes}
     kept = tuple(item for item in generated.items if item.name in names)
     if not kept:
-        notes.append(f"{system.title}, {task.name.lower()}: none of {len(generated)} clips bears the name of a held-out scene")
+        notes.append(f"{system.title}, {task.name.lower()}: none of {len(generated)} clips has the name of a held-out scene")
         return None
     if len(kept) < held_out.count:
         notes.append(
@@ -200,7 +212,7 @@ def _score_task(
     config: EvaluationConfig,
     collector: _Collector,
 ) -> None:
-    """Everything of one task, put to what is gathered."""
+    """Score all systems in one task, and add the results to the collector."""
     name, places = task.name.lower(), {scene.name: i for i, scene in enumerate(held_out.scenes)}
     generated: dict[str, dict[int, Detections]] = {}
     for system, clips in own:
@@ -225,7 +237,7 @@ def _score_task(
 
 
 def _read_and_detect(path: str, streams: AV, reader: EventReader, held_out: HeldOut) -> Detections | str:
-    """What is heard and seen in a file, at the rate and size of the scenes, or why it cannot be."""
+    """Analyse a file at the rate and size of the scenes, or return the reason why it cannot be read."""
     geometry = held_out.geometry
     try:
         clip = media.read(
@@ -241,7 +253,7 @@ def _read_and_detect(path: str, streams: AV, reader: EventReader, held_out: Held
     except MediaError as error:
         return str(error).removeprefix(f"{path}: ")
     if (streams.video and clip.frames is None) or (streams.audio and clip.waveform is None):
-        return "without pictures" if streams.video and clip.frames is None else "without sound"
+        return "without video" if streams.video and clip.frames is None else "without audio"
     return _detect(clip, streams, reader, held_out)
 
 
@@ -258,8 +270,8 @@ def _detect(clip: Clip, streams: AV, reader: EventReader, held_out: HeldOut) -> 
     return Detections(onsets, events, attributes)
 
 
-def sides(task: Task, own: Detections, scene: Scene) -> tuple[list[float], list[float]]:
-    """The events found in a clip and those that they should be."""
+def event_lists(task: Task, own: Detections, scene: Scene) -> tuple[list[float], list[float]]:
+    """The detected events of a clip and the events to compare them with."""
     if task is Task.VIDEO_TO_AUDIO:
         return own.onsets or [], list(scene.events)
     if task is Task.AUDIO_TO_VIDEO:
@@ -275,7 +287,7 @@ def _score_events(
     collector: _Collector,
     seed: int,
 ) -> None:
-    """F1 of events. Floor: of the next scene of the same world in place of the generated stream; ceiling: the true clip."""
+    """F1 of events. Floor: the next scene of the same world replaces the generated stream. Ceiling: the true clip."""
     measure, what = EVENTS[task]
     name = task.name.lower()
 
@@ -283,11 +295,11 @@ def _score_events(
         return event_f1.match_counts([f for f, _ in found], [t for _, t in found])
 
     scenes = held_out.scenes
-    ceiling = [sides(task, true[i], scenes[i]) for i in range(held_out.count)]
+    ceiling = [event_lists(task, true[i], scenes[i]) for i in range(held_out.count)]
     floor = event_f1.f1(rows([(ceiling[held_out.partner(i)][0], ceiling[i][1]) for i in range(held_out.count)])).value
     top = event_f1.f1(rows(ceiling)).value
     counted = {
-        title: {i: rows([sides(task, one, scenes[i])])[0] for i, one in sorted(found.items())}
+        title: {i: rows([event_lists(task, one, scenes[i])])[0] for i, one in sorted(found.items())}
         for title, found in generated.items()
         if found
     }
@@ -299,7 +311,9 @@ def _score_events(
 
     def p(first: Mapping[int, np.ndarray], second: Mapping[int, np.ndarray]) -> float:
         shared = sorted(first.keys() & second.keys())
-        return event_f1.exchange(*(np.array([one[i] for i in shared]).reshape(-1, 2) for one in (first, second)), seed=seed)
+        return event_f1.permutation_test(
+            *(np.array([one[i] for i in shared]).reshape(-1, 2) for one in (first, second)), seed=seed
+        )
 
     _compare_systems(name, measure, counted, p, collector)
 
@@ -311,7 +325,7 @@ def _score_attributes(
     collector: _Collector,
     seed: int,
 ) -> None:
-    """The share of clips in which the reader finds what the prompt names."""
+    """The share of clips in which the reader recognises the attributes of the prompt."""
     for attribute in ATTRIBUTES:
 
         def right(one: Detections, i: int, attribute: str = attribute) -> float:
@@ -340,7 +354,7 @@ def _score_attributes(
 def _compare_systems(
     task: str, measure: str, values: Mapping[str, Any], p: Callable[[Any, Any], float], collector: _Collector
 ) -> None:
-    """Every two systems by one number."""
+    """Compare every two systems by one number."""
     for first, second in combinations(values, 2):
         found = p(values[first], values[second])
         if np.isfinite(found):
@@ -348,14 +362,14 @@ def _compare_systems(
 
 
 def _score_metrics(task: str, evaluations: Sequence[Evaluation], held_out: HeldOut, collector: _Collector, seed: int) -> None:
-    """The metrics of `sonovid metrics`, with their own floors and ceilings."""
+    """Add the metrics of `sonovid metrics`, with their own floors and ceilings."""
     for one in evaluations:
         collector.scores += [_of_result(task, one.title, result, held_out) for result in one.results]
         collector.notes += [f"{one.title}, {task}: {skipped.name} skipped: {skipped.reason}" for skipped in one.skipped]
     if len(evaluations) > 1:
         for pair in compare(evaluations, seed=seed).comparisons:
             if pair.barred:
-                collector.notes.append(f"{pair.first} and {pair.second}, {task}: {pair.metric} is not compared: {pair.barred}")
+                collector.notes.append(f"{pair.first} and {pair.second}, {task}: {pair.metric} is not comparable: {pair.barred}")
             elif np.isfinite(pair.p):
                 collector.pairs.append(Pair(task, pair.metric, pair.first, pair.second, pair.p))
 

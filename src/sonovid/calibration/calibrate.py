@@ -1,4 +1,4 @@
-"""Metrics and a plan to findings, with the record of how they were made."""
+"""Calibration of metrics: findings for a plan of known degradations, as JSON and Markdown."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from sonovid.calibration import tables
 from sonovid.calibration.features import Plan, extract_conditions
-from sonovid.calibration.findings import Finding, OffsetErrors, estimates, find
+from sonovid.calibration.findings import Finding, OffsetErrors, compute_findings, estimate_offset_errors
 from sonovid.core import progress
 from sonovid.metrics.base import ClipDistance, Distance, Metric, SetInfo
 from sonovid.metrics.cache import library_versions
@@ -16,7 +16,15 @@ from sonovid.metrics.lazy_extractor import LazyExtractor, resolve_extractor
 
 @dataclass(frozen=True)
 class Calibration:
-    """All findings. estimates: of metrics that name an offset in ms. skipped: metrics by name, and why. warnings: by name."""
+    """The result of a calibration.
+
+    Attributes:
+        plan: the clips and conditions.
+        findings: of every metric and degradation.
+        estimates: errors of the metrics that estimate an offset in ms.
+        skipped: metrics that were not calibrated by name, with the reason.
+        warnings: of metrics by name.
+    """
 
     plan: Plan
     findings: tuple[Finding, ...]
@@ -25,7 +33,7 @@ class Calibration:
     warnings: dict[str, str]
 
     def to_json(self) -> str:
-        """Everything, with versions."""
+        """Everything as JSON text, with library versions."""
         plan = {name: str(value) if name in ("fps", "seconds") else value for name, value in asdict(self.plan).items()}
         record: dict[str, Any] = {
             "plan": {**plan, "rates": [str(rate) for rate in self.plan.rates]},
@@ -38,7 +46,7 @@ class Calibration:
         return json.dumps(record, indent=1) + "\n"
 
     def to_markdown(self) -> str:
-        """The tables."""
+        """The tables as Markdown."""
         plan = self.plan
         head = (
             f"{len(plan.clips)} clips of {float(plan.seconds):g} s ({plan.count} each of {', '.join(plan.worlds)}; seeds from "
@@ -47,11 +55,11 @@ class Calibration:
         parts = [head, tables.overview(self.findings, float(plan.fps))]
         if plan.rates and any(one.fps != float(plan.fps) for one in self.findings):
             parts += [
-                "By frame rate: effects of moving the sound early / late, and of another clip's sound.",
+                "By frame rate: effects of shifting the audio early / late, and of another clip's audio.",
                 tables.by_rate(self.findings),
             ]
         if self.estimates:
-            parts += ["Errors of the offset in ms, over all movements and none.", tables.offset_error_table(self.estimates)]
+            parts += ["Errors of the offset in ms, over all shifts including 0.", tables.offset_error_table(self.estimates)]
         for lines, title in ((self.warnings, "warned"), (self.skipped, "skipped")):
             if lines:
                 alike: dict[str, list[str]] = {}
@@ -62,19 +70,25 @@ class Calibration:
 
 
 def calibrate(plan: Plan, metrics: Sequence[Metric], *, weights: str | None = None, quiet: bool = True) -> Calibration:
-    """Findings on the metrics that can be computed here.
+    """Calibrate the metrics that can be computed here.
+
+    Args:
+        plan: the clips and conditions.
+        metrics: what to calibrate.
+        weights: the folder of weight files.
+        quiet: show no progress bars.
 
     Raises:
-        ValueError: none can, no such world, or too few clips.
+        ValueError: no metric can be computed, no such world, or too few clips.
     """
     kinds = dict.fromkeys(extractor for metric in metrics for extractor in metric.extractors)
     at_hand: dict[type, LazyExtractor] = {}
     missing: dict[type, str] = {}
     for extractor in kinds:
         if extractor.input_spec.text:
-            missing[extractor] = "looks at captions, which no degradation changes"
+            missing[extractor] = "uses captions, which no degradation changes"
         elif extractor.input_spec.video and extractor.input_spec.audio:
-            missing[extractor] = "looks at both streams at once, which cannot be exchanged one by one"
+            missing[extractor] = "reads both streams at once, which cannot be swapped separately"
         else:
             try:
                 at_hand[extractor] = resolve_extractor(extractor, weights)
@@ -93,9 +107,9 @@ def calibrate(plan: Plan, metrics: Sequence[Metric], *, weights: str | None = No
     findings: list[Finding] = []
     errors: list[OffsetErrors] = []
     for metric in progress.bar(usable, desc="metrics", unit="metric", quiet=quiet):
-        findings += find(metric, features, seed=plan.seed)
+        findings += compute_findings(metric, features, seed=plan.seed)
         if metric.unit == "ms" and metric.better == "zero":
-            errors += estimates(metric, features)
+            errors += estimate_offset_errors(metric, features)
     return Calibration(
         plan,
         tuple(findings),

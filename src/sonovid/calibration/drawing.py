@@ -1,4 +1,4 @@
-"""Findings as figures: how values change with the movement of the sound, and all effects at a glance."""
+"""Figures of a calibration: values by audio shift, and a table of all effects."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ COLOURS = ("#d95f02", "#1b9e77", "#3b528b", "#e7298a", "#66a61e", "#000000")
 
 
 def import_pyplot():
-    """matplotlib, drawing to files.
+    """Import matplotlib for drawing to files.
 
     Raises:
         UnavailableError: it is not installed.
@@ -24,15 +24,15 @@ def import_pyplot():
     except ImportError as error:
         raise UnavailableError(f"matplotlib cannot be imported ({error}): pip install 'sonovid[eval]'") from None
     pyplot.switch_backend("agg")
-    # Words stay words, which keeps the files small and readable.
+    # Text stays text, which keeps the files small and readable.
     matplotlib.rcParams.update({"svg.fonttype": "none", "font.size": 8, "svg.hashsalt": "sonovid"})
     return pyplot
 
 
 def plot_shift_response(findings: Sequence[Finding], path: Path) -> Path:
-    """A panel per metric: its value by the movement of the sound, a line per frame rate; dashes where the sound is another's."""
+    """Plot each metric by audio shift, a line per frame rate; dashed: with another clip's audio."""
     pyplot = import_pyplot()
-    # Of what hears the sound alone there is nothing to see.
+    # Metrics of audio alone do not depend on the shift.
     both = {one.metric for one in findings if one.degradation in ("blur", "fps")}
     moved = [one for one in findings if one.degradation == "shift" and one.metric in both]
     exchanged = {(one.metric, one.fps): one.worst.value for one in findings if one.degradation == "swap"}
@@ -56,14 +56,14 @@ def plot_shift_response(findings: Sequence[Finding], path: Path) -> Path:
         place.grid(alpha=0.3)
     lines = [pyplot.Line2D([], [], color=COLOURS[i % len(COLOURS)], marker=".") for i in range(len(rates))]
     figure.legend(lines, [f"{rate:g} fps" for rate in rates], loc="outside upper center", ncols=len(rates))
-    figure.supxlabel("the sound is late by, ms")
+    figure.supxlabel("delay of the audio, ms")
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     pyplot.close(figure)
     return path
 
 
 def plot_effects(findings: Sequence[Finding], fps: float, path: Path) -> Path:
-    """Metrics by degradations, the effect at the worst degree in each cell."""
+    """Plot a table of metrics by degradations with the effect at the worst degree in each cell."""
     pyplot = import_pyplot()
     columns = [*(one.name for one in DEGRADATIONS), "fps"]
     own = {(one.metric, one.degradation): one for one in findings if one.fps == fps}

@@ -1,4 +1,4 @@
-"""The arrays of extractors for every clip under every condition; what a condition does not touch is extracted once."""
+"""Extraction of features for every clip under every condition; streams that a condition does not change are extracted once."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, UnusableC
 from sonovid.metrics.lazy_extractor import LazyExtractor
 from sonovid.metrics.protocol import resample_frames
 
-# What is done to the sound alone is the same beside pictures of any rate.
+# Degradations that are also evaluated at other frame rates: those of the audio that do not depend on the frame rate.
 AT_ALL_RATES = ("shift", "swap")
 
 
 @dataclass(frozen=True, order=True)
 class Condition:
-    """What was done to the clips: fps of the pictures, the degradation's name ("" for none) and its degree."""
+    """A condition of the clips: frame rate, name of the degradation ("" for none), and its degree."""
 
     fps: Fraction
     degradation: str = ""
@@ -31,10 +31,16 @@ class Condition:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which clips are made, and what is done to them.
+    """The clips and conditions of a calibration.
 
-    count: clips of each world. seed: of the first; a second set as large, of the seeds after, is the reference of distances.
-    fps: of all degradations; at every other one of `rates` the sound is only moved and exchanged. size: pictures are square.
+    Args:
+        worlds: of the scenes.
+        count: clips per world.
+        seed: of the first clip. A second set of the same size with the following seeds is the reference of distances.
+        seconds: length of a clip.
+        fps: frame rate at which all degradations are evaluated.
+        rates: other frame rates, at which the audio is only shifted and swapped.
+        size: side of the square frames in pixels.
     """
 
     worlds: tuple[str, ...]
@@ -47,12 +53,12 @@ class Plan:
 
     @property
     def clips(self) -> list[tuple[str, int]]:
-        """World and seed of every clip, worlds in turn."""
+        """World and seed of every clip, with the worlds interleaved."""
         return [(world, self.seed + i) for i in range(self.count) for world in self.worlds]
 
     @property
     def conditions(self) -> list[Condition]:
-        """All conditions; the first is the untouched clip."""
+        """All conditions; the first is the original clip."""
         own = [Condition(self.fps, one.name, degree) for one in DEGRADATIONS for degree in one.degrees]
         others = []
         for fps in [rate for rate in self.rates if rate != self.fps]:
@@ -67,7 +73,7 @@ ExtractorClass = type[Extractor]
 
 
 class ConditionFeatures:
-    """Arrays by condition, extractor and clip: None for a clip that an extractor could not take."""
+    """Arrays by condition, extractor and clip; None for a clip that an extractor cannot use."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -78,7 +84,7 @@ class ConditionFeatures:
         self._found[condition, extractor, clip] = arrays
 
     def of(self, condition: Condition, extractor: ExtractorClass, clip: int) -> Arrays | None:
-        """One clip's arrays; where the condition leaves this extractor's stream alone, those of the clip untouched."""
+        """One clip's arrays; those of the original clip if the condition does not change the extractor's stream."""
         fps = condition.fps if extractor.input_spec.video else self.plan.fps
         if condition.degradation == "swap" and extractor.input_spec.audio:
             taken = self._partner(clip) if (clip // len(self.plan.worlds)) % 4 < 4 * condition.degree else clip
@@ -94,16 +100,22 @@ class ConditionFeatures:
 def extract_conditions(
     plan: Plan, extractors: Sequence[LazyExtractor], *, with_reference: bool, quiet: bool = True
 ) -> ConditionFeatures:
-    """Render every scene and extract what is needed of it under every condition, one clip after the other.
+    """Render every scene and extract its features under every condition, clip by clip.
+
+    Args:
+        plan: the clips and conditions.
+        extractors: the extractors.
+        with_reference: also extract the reference set.
+        quiet: show no progress bars.
 
     Raises:
-        ValueError: too few clips for an exchange, or extractors that look at both streams at once.
+        ValueError: too few clips for swaps, or extractors that read both streams at once.
     """
     if plan.count < 4:
-        raise ValueError(f"{plan.count} clips of each world: expected at least 4, of which shares can be taken")
+        raise ValueError(f"{plan.count} clips of each world: expected at least 4, for shares of a quarter")
     for one in extractors:
         if one.extractor.input_spec.video and one.extractor.input_spec.audio:
-            raise ValueError(f"{one.extractor.name} looks at both streams at once, which cannot be exchanged one by one")
+            raise ValueError(f"{one.extractor.name} reads both streams at once, which cannot be swapped separately")
     features = ConditionFeatures(plan)
     for i, (world, seed) in enumerate(progress.bar(plan.clips, desc="clips", unit="clip", quiet=quiet)):
         for condition, clip, changes in _clips(plan, world, seed):
@@ -119,7 +131,7 @@ def extract_conditions(
 
 
 def _clips(plan: Plan, world: str, seed: int) -> Iterator[tuple[Condition, Clip, AV]]:
-    """One clip under every condition but exchange, and which streams have to be extracted anew."""
+    """One clip under every condition except swaps, with the streams that must be extracted again."""
     own = scene(world, seed, seconds=plan.seconds, fps=plan.fps, size=plan.size)
     yield Condition(plan.fps), own.clip, AV(True, True)
     for one in DEGRADATIONS:
@@ -141,7 +153,7 @@ def _extracted(one: LazyExtractor, clip: Clip) -> Arrays | None:
 
 
 def read_clip(clip: Clip, input_spec: InputSpec) -> Clip:
-    """A clip in memory as an extractor would have it from a lossless file."""
+    """Convert a clip in memory as if it were read from a lossless file."""
     seen = resample_frames(clip, input_spec) if input_spec.video else clip
     waveform, rate = None, clip.sample_rate
     if input_spec.audio and clip.waveform is not None:

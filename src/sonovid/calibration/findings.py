@@ -1,4 +1,4 @@
-"""What a metric makes of each degradation: its values, whether it responds, in the right order, and how much."""
+"""The response of a metric to each degradation: its values, significance, order and effect size."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,17 +12,22 @@ from sonovid.calibration.degradations import DEGRADATIONS, Degradation
 from sonovid.calibration.features import AT_ALL_RATES, Condition, ConditionFeatures
 from sonovid.metrics.base import Arrays, ClipDistance, ClipScore, Distance, Metric, PairedScore, SetScore
 
-# Drawn sets of clips, for intervals. Spearman's rho from which values count as in order.
+# Bootstrap draws of clips, and the smallest Spearman's rho of a monotonic response.
 DRAWS, IN_ORDER = 500, 0.9
 
 
 @dataclass(frozen=True)
 class Level:
-    """A metric's value under one degree.
+    """A metric's value at one degree of a degradation.
 
-    effect: its difference from the untouched clips' over the standard deviation of clips, pooled over both (Cohen's d); of
-    numbers of whole sets, over that of such numbers of drawn sets. low, high: the 95 % interval of that difference, by drawing
-    clips, with the same clips on both sides. defined: of how many clips there is a value.
+    Attributes:
+        degree: of the degradation.
+        value: of the metric.
+        difference: from the value of the original clips.
+        low, high: 95 % bootstrap interval of the difference, with the same clips on both sides.
+        effect: the difference divided by the pooled standard deviation over clips (Cohen's d); for numbers of whole sets, by the
+            bootstrap standard deviation.
+        defined: the number of clips with a value.
     """
 
     degree: float
@@ -36,12 +41,17 @@ class Level:
 
 @dataclass(frozen=True)
 class Finding:
-    """How one metric answers one degradation at one frame rate.
+    """The response of one metric to one degradation at one frame rate.
 
-    clean: its value for the untouched clips. spread: standard deviation over untouched clips; of numbers of whole sets, of such
-    numbers of drawn sets. levels: by degree. responds: whether the interval at the worst degree leaves out 0. order: Spearman's
-    rho of severity (untouched first) and value, counted so that +1 is "the worse, the worse the value". For what should be zero
-    (an offset) and moved sounds: rho of the movement and the value.
+    Attributes:
+        metric, degradation, fps: which.
+        clean: the value of the original clips.
+        spread: standard deviation over the original clips; for numbers of whole sets, the bootstrap standard deviation.
+        defined: the number of original clips with a value.
+        levels: by degree.
+        responds: whether the interval at the worst degree excludes 0.
+        order: Spearman's rho of severity (original clips first) and value, signed so that +1 means that the value becomes worse
+            with severity. For signed offsets and shifted audio: rho of the shift and the value.
     """
 
     metric: str
@@ -56,12 +66,12 @@ class Finding:
 
     @property
     def worst(self) -> Level:
-        """The most severe degree; of a movement to both sides the late one."""
+        """The most severe degree; for shifts the latest one."""
         return self.levels[-1]
 
     @property
     def verdict(self) -> str:
-        """yes: responds, and in order. partly: responds. no: does not; of a value that gets better: reversed."""
+        """ "yes": responds monotonically; "partly": responds; "reversed": the value improves; "no": does not respond."""
         if not self.responds:
             return "no"
         if self.order < 0:
@@ -74,7 +84,7 @@ class Finding:
 
 
 class ConditionValues:
-    """A metric's numbers under one condition, so that sets of clips can be drawn from them."""
+    """A metric's values under one condition, for computing the numbers of resampled sets."""
 
     def __init__(self, metric: Metric, features: ConditionFeatures, condition: Condition) -> None:
         self.metric, self.condition, self._arranged = metric, condition, features
@@ -83,15 +93,15 @@ class ConditionValues:
 
     @property
     def defined(self) -> int:
-        """Of how many clips there is a value."""
+        """The number of clips with a value."""
         return self.count if self.values is None else int(np.isfinite(self.values).sum())
 
-    def of(self, chosen: np.ndarray) -> float:
-        """The number of the set of these clips, which may be named more than once."""
+    def value_of(self, chosen: np.ndarray) -> float:
+        """The number of a set of these clips, which may occur repeatedly."""
         metric = self.metric
         if self.values is not None:
             with warnings.catch_warnings():
-                # A mean of nothing is NaN, as it should be.
+                # The mean of no values is NaN, as intended.
                 warnings.simplefilter("ignore", RuntimeWarning)
                 values = self.values[chosen]
                 return float(metric.summary(values) if isinstance(metric, ClipScore) else np.nanmean(values))
@@ -135,15 +145,15 @@ def _stack_rows(found: Sequence[Arrays | None], key: str) -> np.ndarray:
     return np.concatenate(rows).astype(np.float64)
 
 
-def find(metric: Metric, features: ConditionFeatures, *, draws: int = DRAWS, seed: int = 0) -> list[Finding]:
-    """All findings on one metric. draws: sets of clips that are drawn for intervals; a fifth for numbers of whole sets."""
+def compute_findings(metric: Metric, features: ConditionFeatures, *, draws: int = DRAWS, seed: int = 0) -> list[Finding]:
+    """All findings of one metric. draws: bootstrap draws for intervals; a fifth of them for numbers of whole sets."""
     plan = features.plan
     findings = []
     seen = any(extractor.input_spec.video for extractor in metric.extractors)
     for fps in [plan.fps, *[rate for rate in plan.rates if seen and rate != plan.fps]]:
         clean = ConditionValues(metric, features, Condition(fps))
         chosen = _drawn(clean.count, seed, draws if clean.values is not None else draws // 5)
-        base = np.array([clean.of(one) for one in chosen])
+        base = np.array([clean.value_of(one) for one in chosen])
         for degradation in DEGRADATIONS:
             if (fps == plan.fps or degradation.name in AT_ALL_RATES) and _touches(metric, degradation):
                 degrees = [(degree, Condition(fps, degradation.name, degree)) for degree in degradation.degrees]
@@ -158,16 +168,16 @@ def find(metric: Metric, features: ConditionFeatures, *, draws: int = DRAWS, see
 
 
 def _severity(metric: Metric, degradation: Degradation) -> np.ndarray:
-    """How bad the untouched clips and every degree are; of what should be zero and follows the movement, the movement itself."""
+    """The severity of the original clips and of every degree; for signed offsets and shifts, the shift itself."""
     if metric.better == "zero" and degradation.name == "shift":
         return np.array([0.0, *degradation.degrees])
     return np.array([0.0, *(degradation.severity(degree) for degree in degradation.degrees)])
 
 
 def _touches(metric: Metric, degradation: Degradation) -> bool:
-    """Whether anything that the metric looks at is changed."""
+    """Whether the degradation changes a stream that the metric reads."""
     if degradation.name == "swap" and not isinstance(metric, ClipScore | PairedScore):
-        # The set of sounds stays nearly the same.
+        # Swaps leave the set of audio clips nearly unchanged.
         return False
     return any(
         (extractor.input_spec.video and degradation.changes.video) or (extractor.input_spec.audio and degradation.changes.audio)
@@ -190,15 +200,15 @@ def _finding(
     features: ConditionFeatures,
 ) -> Finding:
     metric, everyone = clean.metric, np.arange(clean.count)
-    value = clean.of(everyone)
+    value = clean.value_of(everyone)
     spread = float(np.nanstd(clean.values, ddof=1) if clean.values is not None else np.nanstd(base, ddof=1))
     levels = []
     for degree, condition in degrees:
         measured = ConditionValues(metric, features, condition)
-        differences = np.array([measured.of(one) for one in chosen]) - base
+        differences = np.array([measured.value_of(one) for one in chosen]) - base
         known = differences[np.isfinite(differences)]
         low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
-        now = measured.of(everyone)
+        now = measured.value_of(everyone)
         own = measured.values
         both = np.sqrt((spread**2 + np.nanvar(own, ddof=1)) / 2) if own is not None and measured.defined > 1 else spread
         effect = (now - value) / float(both) if both > 0 else (0.0 if now == value else float("nan"))
@@ -211,7 +221,7 @@ def _finding(
 
 
 def _order(metric: Metric, name: str, values: np.ndarray, severity: np.ndarray) -> float:
-    """Spearman's rho of how bad the untouched clips and each degree are and how bad the values, see `Finding`."""
+    """Spearman's rho of severity and badness of the value; see `Finding.order`."""
     if metric.better == "zero" and name != "shift":
         values = np.abs(values - values[0])
     if metric.better == "one":
@@ -225,10 +235,14 @@ def _order(metric: Metric, name: str, values: np.ndarray, severity: np.ndarray) 
 
 @dataclass(frozen=True)
 class OffsetErrors:
-    """How an offset in ms is estimated where the truth is known: clips of a world at one frame rate, moved by all the shifts.
+    """Errors of an offset metric on the clips of a world at one frame rate, over all known shifts.
 
-    bias: median error. spread: median distance of an error from the bias. near: the share within 100 ms of the truth.
-    defined: the share of clips with an estimate at all.
+    Attributes:
+        metric, world, fps: which.
+        bias: median error in ms.
+        spread: median absolute deviation from the bias in ms.
+        near: the share of estimates within 100 ms of the truth.
+        defined: the share of clips with an estimate.
     """
 
     metric: str
@@ -240,8 +254,8 @@ class OffsetErrors:
     defined: float
 
 
-def estimates(metric: Metric, features: ConditionFeatures) -> list[OffsetErrors]:
-    """Errors of a signed offset, by world and frame rate, and over all worlds."""
+def estimate_offset_errors(metric: Metric, features: ConditionFeatures) -> list[OffsetErrors]:
+    """Compute the errors of a signed offset metric, by world and frame rate, and over all worlds."""
     plan = features.plan
     shifts = (0, *next(one.degrees for one in DEGRADATIONS if one.name == "shift"))
     found = []

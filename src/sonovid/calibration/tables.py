@@ -1,4 +1,4 @@
-"""Findings as tables in Markdown, which read well in a terminal too."""
+"""Findings as Markdown tables that are readable in a terminal too."""
 
 import math
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from sonovid.calibration.findings import Finding, OffsetErrors
 
 MARKS = {"yes": "", "partly": "~", "no": "·", "reversed": "!"}
 LEGEND = (
-    "Effects: the difference from the untouched clips at the worst degree, over the standard deviation of clips (Cohen's d; of "
-    "numbers of whole sets: over that of such numbers of drawn sets). No mark: it responds, and in order; `~` responds, not "
-    "in order; `·` the interval holds 0; `!` responds the wrong way round. `-`: not touched."
+    "Effects: the difference from the original clips at the worst degree, divided by the standard deviation over clips (Cohen's "
+    "d; for numbers of whole sets: by the bootstrap standard deviation). No mark: responds monotonically; `~` responds, but not "
+    "monotonically; `·` the interval contains 0; `!` responds in the wrong direction. `-`: not affected."
 )
 
 
 def overview(findings: Sequence[Finding], fps: float) -> str:
-    """A row per metric, a column per degradation: the effect at its worst degree."""
+    """The effect at the worst degree: a row per metric, a column per degradation."""
     columns = [*(one.name for one in DEGRADATIONS), "fps"]
     by_place = {(one.metric, one.degradation): one for one in findings if one.fps == fps}
     metrics = list(dict.fromkeys(one.metric for one in findings))
@@ -24,11 +24,11 @@ def overview(findings: Sequence[Finding], fps: float) -> str:
         own = [by_place.get((metric, column)) for column in columns]
         clean = next(one.clean for one in own if one is not None)
         rows.append([metric, number(clean), *(cell(one) for one in own)])
-    return f"{table(['metric', 'untouched', *columns], rows)}\n\n{LEGEND}"
+    return f"{table(['metric', 'original', *columns], rows)}\n\n{LEGEND}"
 
 
 def by_rate(findings: Sequence[Finding]) -> str:
-    """For every metric that sees both streams, by frame rate: the effects of an exchange and of movements."""
+    """The effects of swaps and shifts by frame rate, for every metric of both streams."""
     moved = [one for one in findings if one.degradation == "shift"]
     rated = {one.metric for one in moved if one.fps != moved[0].fps} if moved else set()
     exchanged = {(one.metric, one.fps): one for one in findings if one.degradation == "swap"}
@@ -43,12 +43,12 @@ def by_rate(findings: Sequence[Finding]) -> str:
             for ms in shown
         ]
         rows.append([one.metric, f"{one.fps:g}", number(one.clean), *plot_effects, cell(swapped), one.verdict])
-    head = ["metric", "fps", "untouched", *(f"-{ms:g} / +{ms:g} ms" for ms in shown), "swap", "shift in order"]
+    head = ["metric", "fps", "original", *(f"-{ms:g} / +{ms:g} ms" for ms in shown), "swap", "shift in order"]
     return table(head, rows)
 
 
 def offset_error_table(estimates: Sequence[OffsetErrors]) -> str:
-    """Errors of the signed offsets."""
+    """The errors of the offset metrics."""
     rows = [
         [one.metric, one.world, f"{one.fps:g}", number(one.bias), number(one.spread), f"{one.near:.2f}", f"{one.defined:.2f}"]
         for one in estimates
@@ -57,7 +57,7 @@ def offset_error_table(estimates: Sequence[OffsetErrors]) -> str:
 
 
 def cell(one: Finding | None) -> str:
-    """An effect with its mark."""
+    """An effect with its mark, as a table cell."""
     if one is None or math.isnan(one.worst.effect):
         return "-"
     return f"{signed(one.worst.effect)}{MARKS[one.verdict]}"
@@ -72,7 +72,7 @@ def number(value: float) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose columns are even, words to the left and numbers to the right."""
+    """A table with aligned columns: text to the left, numbers to the right."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     words = [not any(row[i][:1].isdigit() or row[i][:1] in "+-·" for row in rows) for i in range(len(head))]
 

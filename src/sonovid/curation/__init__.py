@@ -1,6 +1,7 @@
-"""What is done to a folder of clips before it is trained on: faults and copies found, long videos cut into clips.
+"""Curation of training data: quality checks, duplicate detection, shot splitting and captioning.
 
-checking      faults of single clips, and copies among them, with nothing changed
-fingerprints  clips that are the same to eyes and ears, whatever they were encoded with
-splitting     long videos to clips at shot boundaries
+captioning    captions by image-text models of transformers
+checking      faults of single clips and duplicates among them; files are not changed
+fingerprints  perceptual hashes of video and audio, for duplicates in any encoding
+splitting     splitting long videos into clips at shot boundaries
 """

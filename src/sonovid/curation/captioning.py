@@ -1,4 +1,4 @@
-"""Captions for pictures by any image-text model of transformers: BLIP-2, LLaVA-NeXT, Qwen-VL and their kin."""
+"""Video captioning with an image-text model of transformers, such as BLIP-2, LLaVA-NeXT or Qwen-VL."""
 
 import os
 from typing import Any
@@ -12,23 +12,35 @@ PROMPT = "Describe in one sentence what happens in this video and what can be he
 
 
 class Captioner:
-    """A model with its processor. One that talks is shown all frames, in order; one that only names a picture, the middle one.
+    """An image-text model with its processor. A chat model gets all frames in order, an image captioning model the middle one.
 
-    prompt: None is `PROMPT` for a model that talks, and no words at all for one that names. tokens: the longest answer.
+    Args:
+        model: the model.
+        processor: its processor. A model whose processor has a chat template is a chat model.
+        prompt: None: `PROMPT` for a chat model, no prompt for an image captioning model.
+        tokens: the most new tokens.
+
+    Raises:
+        ValueError: `tokens` is below 1.
     """
 
     def __init__(self, model: Any, processor: Any, *, prompt: str | None = None, tokens: int = 64):
         if tokens < 1:
-            raise ValueError(f"Captioner: tokens={tokens}, expected at least one")
+            raise ValueError(f"Captioner: tokens={tokens}; expected at least 1")
         self.model, self.processor, self.prompt, self.tokens = model.eval(), processor, prompt, tokens
         self.is_chat_model = bool(getattr(processor, "chat_template", None))
 
     @classmethod
     def from_pretrained(cls, model: "str | os.PathLike", *, device: str = "cpu", **options: Any) -> "Captioner":
-        """From a hub id or a folder: safetensors alone, no code of the folder's own. On a GPU in bf16.
+        """Load a model from a Hub id or a folder, from safetensors only and without remote code; bfloat16 on a GPU.
+
+        Args:
+            model: the Hub id or folder.
+            device: where it runs.
+            **options: passed to the constructor.
 
         Raises:
-            ValueError: no such model, none that turns pictures to text, or one whose weights are not whole.
+            ValueError: no such model, not an image-text model, or incomplete weights.
         """
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -40,28 +52,28 @@ class Captioner:
             )
         except (OSError, ValueError, KeyError, ImportError) as error:
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise ValueError(f"--model {model}: no image-text model of transformers can be had there: {reason}") from error
+            raise ValueError(f"--model {model}: cannot load an image-text model of transformers from it: {reason}") from error
         if not hasattr(processor, "image_processor"):
-            raise ValueError(f"--model {model}: its processor takes no pictures; expected an image-text model")
+            raise ValueError(f"--model {model}: its processor takes no images; expected an image-text model")
         if missing := sorted(info["missing_keys"]):
-            raise ValueError(f"--model {model}: its weights are not whole: {missing[0]} and {len(missing) - 1} more are missing")
+            raise ValueError(f"--model {model}: its weights are incomplete: {missing[0]} and {len(missing) - 1} more are missing")
         return cls(network.to(device), processor, **options)
 
     @torch.inference_mode()
     def __call__(self, frames: UInt8[np.ndarray, "t h w 3"]) -> str:
-        """One caption, in one line; the most likely words, so the same each time."""
+        """Generate a caption in one line, by greedy decoding and therefore deterministic."""
         pictures = [Image.fromarray(frame) for frame in frames]
         inputs = self._chat_inputs(pictures) if self.is_chat_model else self._named(pictures[len(pictures) // 2])
         inputs = inputs.to(self.model.device)
         for name, value in inputs.items():
             if torch.is_tensor(value) and value.is_floating_point():
                 inputs[name] = value.to(self.model.dtype)
-        said = self.model.generate(**inputs, max_new_tokens=self.tokens, do_sample=False)[0]
-        told = inputs.get("input_ids")
-        # Some models give the question back before the answer.
-        if told is not None and said[: told.shape[1]].equal(told[0]):
-            said = said[told.shape[1] :]
-        return " ".join(self.processor.decode(said, skip_special_tokens=True).split())
+        output = self.model.generate(**inputs, max_new_tokens=self.tokens, do_sample=False)[0]
+        prompt_ids = inputs.get("input_ids")
+        # Some models repeat the prompt before the answer.
+        if prompt_ids is not None and output[: prompt_ids.shape[1]].equal(prompt_ids[0]):
+            output = output[prompt_ids.shape[1] :]
+        return " ".join(self.processor.decode(output, skip_special_tokens=True).split())
 
     def _chat_inputs(self, pictures: list[Image.Image]) -> Any:
         content: list[dict[str, str]] = [{"type": "image"}] * len(pictures)

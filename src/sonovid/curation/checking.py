@@ -1,4 +1,4 @@
-"""Faults of clips that a training would learn from without a word, and copies among them. Nothing is changed."""
+"""Quality checks of training clips and detection of duplicates. Files are not changed."""
 
 import itertools
 import math
@@ -20,25 +20,25 @@ from sonovid.media.frames import read_timeline
 from sonovid.metrics import alignment
 from sonovid.metrics import offset as offsets
 
-# The rate and height at which pictures are looked at, the rate at which sounds are listened to, and seconds of each file.
+# Frame rate and height of the analysed video, sample rate of the analysed audio, and the most seconds of each file.
 FPS, HEIGHT, RATE, SECONDS = 12, 72, 16000, 60.0
-# A sound below this level, in dB of full scale, is silence; so many samples in a row at full scale are clipped.
+# Audio below this level in dBFS is silent; runs of this many samples at full scale are clipped.
 SILENT_DB, CLIPPED_RUN, CLIPPED_SHARE = -60.0, 3, 1e-3
-# Of 255: pictures that are darker throughout are black; pictures that change less from one to the next stand still.
+# Of 255: the maximum mean brightness of a black video, and the maximum frame difference of a frozen one.
 BLACK, STILL = 16.0, 0.5
-# A sound is reported as late or early from so many seconds on, where the measure is as sure as this.
+# Offsets of at least this many seconds are reported if the estimate has this confidence.
 OFFSET, CONFIDENCE = 0.15, 0.4
 
 FAULTS = {
     "broken": "cannot be read to its end",
-    "no pictures": "has no pictures",
-    "no sound": "has no sound",
-    "silent": f"its sound stays below {SILENT_DB:g} dBFS",
-    "clipped": f"more than {CLIPPED_SHARE:.1%} of its samples stand at full scale",
-    "black": "its pictures are black throughout",
-    "frozen": "its pictures never change",
-    "variable rate": "its pictures' time stamps keep to no rate",
-    "offset": f"its sound lies {OFFSET:g} s or more from its pictures",
+    "no pictures": "has no video",
+    "no sound": "has no audio",
+    "silent": f"its audio stays below {SILENT_DB:g} dBFS",
+    "clipped": f"more than {CLIPPED_SHARE:.1%} of its samples are at full scale",
+    "black": "its video is black throughout",
+    "frozen": "its video never changes",
+    "variable rate": "its frame rate varies",
+    "offset": f"its audio is offset from its video by {OFFSET:g} s or more",
     "no caption": "has no caption",
     "copy": "is a copy of another clip",
     "leak": "is a copy of a clip on the other side of the split",
@@ -47,11 +47,19 @@ FAULTS = {
 
 @dataclass
 class Report:
-    """What was found of one clip.
+    """The result of checking one clip. Unknown numbers are NaN.
 
-    faults: keys of `FAULTS`. detail: why a file is broken. seconds, loudness (dBFS), clipped (share of samples), offset (seconds,
-    positive where the sound is late) and confidence: NaN where there is none. copy_of: the first clip that it is a copy of.
-    moments: fingerprints, of pictures at five times and of the thirds of the sound.
+    Attributes:
+        name, path: of the clip.
+        faults: keys of `FAULTS`.
+        detail: why a file is broken.
+        seconds: duration.
+        loudness: RMS level in dBFS.
+        clipped: the share of clipped samples.
+        offset: of the audio in seconds, positive if it is late.
+        confidence: of the offset.
+        copy_of: the first clip that it is a copy of.
+        moments: fingerprints of five frames and of the thirds of the audio.
     """
 
     name: str
@@ -67,28 +75,31 @@ class Report:
     moments: list[int] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: no fingerprints, and nothing for what is not known."""
+        """Plain values for JSON, without fingerprints and unknown values."""
         kept = {name: value for name, value in asdict(self).items() if name != "moments"}
         rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in kept.items()}
         return {name: value for name, value in rounded.items() if value not in ("", []) and value == value}
 
 
-def check(entries: Sequence[Entry], *, captions: bool = False, workers: int = 0) -> Iterator[Report]:
-    """A report of each clip by itself, in order; `find_copies` compares them.
+def check_clips(entries: Sequence[Entry], *, captions: bool = False, workers: int = 0) -> Iterator[Report]:
+    """Check each clip by itself, in order. `find_copies` compares the reports.
 
-    captions: whether a clip without a caption is a fault.
+    Args:
+        entries: the clips.
+        captions: whether a missing caption is a fault.
+        workers: processes; 0: this process.
 
     Raises:
-        ValueError: a scene, which has no file.
+        ValueError: an entry is a scene, which has no file.
     """
     if scene := next((entry for entry in entries if entry.scene), None):
-        raise ValueError(f"{scene.name} is a scene and has no file; files are checked")
+        raise ValueError(f"{scene.name} is a scene and has no file; only files can be checked")
     with process_pool(workers) as run:
-        yield from run(partial(examine, captions=captions), entries)
+        yield from run(partial(check_clip, captions=captions), entries)
 
 
-def examine(entry: Entry, *, captions: bool = False) -> Report:
-    """What is found of one clip alone."""
+def check_clip(entry: Entry, *, captions: bool = False) -> Report:
+    """Check one clip."""
     report = Report(entry.name or entry.path, entry.path)
     if captions and not entry.caption:
         report.faults.append("no caption")
@@ -114,7 +125,7 @@ def _length(entry: Entry) -> float:
 
 
 def _check_video(entry: Entry, report: Report) -> np.ndarray:
-    """The pictures' faults and fingerprints; returns how much they move, a value for each."""
+    """Check the video and add its fingerprints to the report; returns the motion energy of each frame."""
     if not read_timeline(entry.path).constant:
         report.faults.append("variable rate")
     height, width = media.probe(entry.path).size or (HEIGHT, HEIGHT)
@@ -133,14 +144,14 @@ def _check_video(entry: Entry, report: Report) -> np.ndarray:
 
 
 def _cells(frames: np.ndarray) -> np.ndarray:
-    """Pictures as means over 8 by 9 cells."""
+    """Downscale frames to 8x9 by averaging."""
     rows, columns = (np.linspace(0, n, parts + 1).astype(int) for n, parts in zip(frames.shape[1:3], (8, 9), strict=True))
     sums = np.add.reduceat(np.add.reduceat(frames.astype(np.float32), rows[:-1], axis=1), columns[:-1], axis=2)
     return (sums / (np.diff(rows)[None, :, None, None] * np.diff(columns)[None, None, :, None])).round().astype(np.uint8)
 
 
 def _check_audio(entry: Entry, report: Report) -> np.ndarray:
-    """The sound's faults and fingerprint; returns its samples."""
+    """Check the audio and add its fingerprints to the report; returns the samples."""
     wave = media.read(entry.path, sample_rate=RATE, mono=True, start=entry.start, seconds=_length(entry), video=False).waveform
     assert wave is not None
     samples = wave[0]
@@ -156,7 +167,7 @@ def _check_audio(entry: Entry, report: Report) -> np.ndarray:
 
 
 def clipped_share(samples: np.ndarray) -> float:
-    """The share of samples in runs at full scale, within 1 %: what was cut off stands there for several samples."""
+    """The share of samples in runs at full scale, within 1 %. Clipping produces runs of several samples."""
     top = float(np.abs(samples).max(initial=0.0))
     if top < 0.9:
         return 0.0
@@ -167,7 +178,7 @@ def clipped_share(samples: np.ndarray) -> float:
 
 
 def _check_offset(motion: np.ndarray, samples: np.ndarray, report: Report) -> None:
-    """How far the sound lies from the pictures."""
+    """Estimate the offset between audio and video."""
     seconds = min(len(motion) / FPS, len(samples) / RATE)
     times, strength = alignment.onset_strength(samples, RATE)
     sound = offsets.audio_curve(strength, times, seconds, float(FPS))
@@ -178,9 +189,12 @@ def _check_offset(motion: np.ndarray, samples: np.ndarray, report: Report) -> No
 
 
 def find_copies(reports: Sequence[Report], entries: Sequence[Entry], *, share: float = 0.0) -> None:
-    """Mark clips that are copies of earlier ones, and those with a copy on the other side of the split.
+    """Mark clips that are copies of earlier ones, and copies across the training split.
 
-    share: what is held out, as `data.held_out` of a training; 0 for no split.
+    Args:
+        reports: of all clips; modified in place.
+        entries: the clips.
+        share: the held-out share, as `data.held_out` of a training; 0: no split.
     """
     held_out = {id(entry) for entry in (manifest.split(entries, share)[1] if share else [])}
     for members in fingerprints.group_copies([report.moments for report in reports]):
@@ -194,7 +208,7 @@ def find_copies(reports: Sequence[Report], entries: Sequence[Entry], *, share: f
 
 
 def table(reports: Sequence[Report], *, shown: int = 3) -> list[str]:
-    """How many clips have each fault, and the first of them by name."""
+    """A summary: the number of clips with each fault, and the names of the first."""
     counts = Counter(fault for report in reports for fault in report.faults)
     lines = [f"{len(reports)} clips, {sum(not report.faults for report in reports)} without a fault"]
     for fault, what in FAULTS.items():
@@ -206,7 +220,7 @@ def table(reports: Sequence[Report], *, shown: int = 3) -> list[str]:
 
 
 def _named(report: Report, fault: str) -> str:
-    """A clip with what there is to say of its fault."""
+    """A clip's name with details of its fault."""
     details = {
         "broken": report.detail,
         "silent": f"{report.loudness:.0f} dBFS",

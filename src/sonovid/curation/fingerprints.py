@@ -1,8 +1,8 @@
-"""Clips that are the same to eyes and ears, whatever they were encoded with: found by fingerprints, in linear time.
+"""Perceptual hashes of video and audio, and duplicate detection in linear time, independent of the encoding.
 
-A picture's fingerprint is a difference hash: whether each of 8 by 8 cells is clearly brighter or clearly darker than its right
-neighbour. A sound's says how the energies of neighbouring bands change; each third of a sound has one. Cells and bands without
-contrast set no bit, since their signs would be those of the encoder's noise.
+The hash of a frame is a difference hash: whether each of 8x8 cells is clearly brighter or clearly darker than its right
+neighbour. The hash of audio encodes how the energies of neighbouring bands change over time; each third of a clip has one. Cells
+and bands without contrast set no bit, because their signs would be coding noise.
 """
 
 import itertools
@@ -13,31 +13,31 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 MOMENTS, SOUNDS = 5, 3
-# Cells differ clearly from this many grey levels of 255 on, and changes of bands from this many bels on.
+# The smallest significant difference of cells in grey levels of 255, and of band energies in bels.
 CONTRAST, CHANGE = 4.0, 0.3
-# Bands are as if they had noise this far below the loudest of the clip, as a ratio of powers: 50 dB.
+# A noise floor added to all bands, relative to the power of the loudest band of the clip: -50 dB.
 FLOOR = 1e-5
-# Fingerprints are alike where no more than this share of their bits differ. Of two that are drawn at random 2/3 and more do.
+# Hashes match if at most this share of their bits differ. Of unrelated ones 2/3 and more do.
 MAX_DIFFERENCE = 0.3
-# Fingerprints with fewer bits in all are those of even pictures or of silence, which tell no clips apart.
+# Hashes with fewer bits in total belong to uniform frames or silence and are not compared.
 LEAST_BITS = 8
 
 
 def frame_hash(frame: UInt8[np.ndarray, "8 9 3"]) -> int:
-    """The difference hash of a picture that was scaled to 8 by 9 pixels: 64 cells that darken, then 64 that brighten."""
+    """The difference hash of a frame downscaled to 8x9 pixels: 64 bits for decreasing, then 64 for increasing brightness."""
     grey = frame.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     return pack_signs(np.diff(grey, axis=1), CONTRAST)
 
 
 def audio_hash(waveform: Float[np.ndarray, "n"], loudest: float = 0.0) -> int:
-    """A sound's fingerprint (after Haitsma and Kalker 2002, sec. 4.2): 0 for silence and for less than 512 samples.
+    """The hash of audio (after Haitsma and Kalker 2002, sec. 4.2); 0 for silence and for less than 512 samples.
 
-    Each bit says whether the difference of two neighbouring bands' energies grew, or fell, from one of nine stretches of time to
-    the next. `Deviation:` the paper has a bit for every sign; here changes under 3 dB set none.
+    Each bit says whether the energy difference of two neighbouring bands increased, or decreased, from one of nine time segments
+    to the next. `Deviation:` the paper has a bit for every sign; here changes below 3 dB set none.
 
     Args:
         waveform: samples.
-        loudest: the power of the loudest band of the whole clip; less than this part's own has no effect.
+        loudest: the power of the loudest band of the whole clip. A value below that of this part has no effect.
     """
     bands = _bands(waveform)
     loudest = max(loudest, float(bands.max(initial=0.0)))
@@ -48,7 +48,7 @@ def audio_hash(waveform: Float[np.ndarray, "n"], loudest: float = 0.0) -> int:
 
 
 def _bands(waveform: np.ndarray) -> np.ndarray:
-    """Powers of nine bands in nine stretches of time; empty for less than 512 samples."""
+    """The powers of nine bands in nine time segments; empty for less than 512 samples."""
     if len(waveform) < 512:
         return np.zeros((0, 9))
     starts = np.linspace(0, len(waveform) - 512, 72).astype(int)
@@ -60,20 +60,20 @@ def _bands(waveform: np.ndarray) -> np.ndarray:
 
 
 def audio_hashes(waveform: Float[np.ndarray, "n"]) -> list[int]:
-    """The fingerprints of the thirds of a sound."""
+    """The hashes of the thirds of a waveform."""
     thirds = np.array_split(waveform, SOUNDS)
     loudest = max(float(_bands(third).max(initial=0.0)) for third in thirds)
     return [audio_hash(third, loudest) for third in thirds]
 
 
 def pack_signs(differences: np.ndarray, least: float) -> int:
-    """The signs of 64 differences as a number of 128 bits: those under -least, then those over least."""
+    """Pack the signs of 64 differences into 128 bits: first those below -least, then those above least."""
     bits = np.concatenate([(differences < -least).ravel(), (differences > least).ravel()])
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def hashes_match(first: Sequence[int], second: Sequence[int]) -> bool | None:
-    """Whether the fingerprints of two clips' pictures, or of their sounds, agree; None where either has too few bits to tell."""
+    """Whether the hashes of two videos, or of two waveforms, match; None if either has too few bits."""
     if min(sum(value.bit_count() for value in one) for one in (first, second)) < LEAST_BITS:
         return None
     pairs = list(zip(first, second, strict=True))
@@ -81,7 +81,7 @@ def hashes_match(first: Sequence[int], second: Sequence[int]) -> bool | None:
 
 
 def is_copy(first: Sequence[int], second: Sequence[int]) -> bool:
-    """Whether two clips agree in their pictures and in their sound; a clip that lacks one, or has nothing in it, in the other."""
+    """Whether two clips match in video and audio, or in one stream if the other is missing or empty."""
     if not first or not second:
         return False
     pictures = hashes_match(first[:MOMENTS], second[:MOMENTS])
@@ -91,10 +91,17 @@ def is_copy(first: Sequence[int], second: Sequence[int]) -> bool:
 
 
 def group_copies(fingerprints: Sequence[Sequence[int]], *, most: int = 50) -> list[list[int]]:
-    """The numbers of clips that are alike, in groups of two or more; the first of each group comes first in the list.
+    """Group duplicate clips.
 
-    Only clips that agree in a whole quarter of some moment's cells are compared, each with at most `most` groups of such a
-    quarter, so that the work grows with the number of clips and not with its square.
+    Only clips that agree in a whole quarter of one hash are compared, each with at most `most` groups of the same bucket, so that
+    the cost is linear in the number of clips.
+
+    Args:
+        fingerprints: the hashes of each clip.
+        most: the most groups per bucket that a clip is compared with.
+
+    Returns:
+        The indices of the clips in groups of two or more, in increasing order.
     """
     parent = list(range(len(fingerprints)))
 
@@ -108,7 +115,7 @@ def group_copies(fingerprints: Sequence[Sequence[int]], *, most: int = 50) -> li
     for i, moments in enumerate(fingerprints):
         for place, value in enumerate(moments):
             for quarter in range(4):
-                # 16 cells that darken and the same that brighten.
+                # 16 cells, for decreasing and increasing brightness.
                 key = value >> 16 * quarter & (0xFFFF | 0xFFFF << 64)
                 if not key:
                     continue
@@ -116,7 +123,7 @@ def group_copies(fingerprints: Sequence[Sequence[int]], *, most: int = 50) -> li
                 for j in bucket:
                     if root(i) != root(j) and is_copy(fingerprints[j], moments):
                         parent[max(root(i), root(j))] = min(root(i), root(j))
-                # One clip of each group is enough to find the others by.
+                # One clip per group is enough.
                 if len(bucket) < most and root(i) not in {root(j) for j in bucket}:
                     bucket.append(i)
     found: dict[int, list[int]] = defaultdict(list)

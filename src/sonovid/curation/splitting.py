@@ -1,4 +1,4 @@
-"""Long videos to clips at shot boundaries, which PySceneDetect finds; packets are copied where a shot begins at a keyframe."""
+"""Splitting long videos into clips at the shot boundaries that PySceneDetect finds, without re-encoding where possible."""
 
 import itertools
 import logging
@@ -16,15 +16,15 @@ from sonovid.core.geometry import count, duration
 
 log = logging.getLogger(__name__)
 
-# Pictures are compared at this height; PySceneDetect's own default makes them about as small.
+# Frames are compared at this height, about PySceneDetect's own default.
 HEIGHT = 144
-# A film may be as long as it is: a few pictures of it are in memory at a time.
+# Videos may have any length: only a few frames are in memory at a time.
 UNLIMITED = media.Limits(max_seconds=1e6)
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One stretch of a video without a cut, in seconds from its beginning."""
+    """A part of a video without a cut, in seconds from its start."""
 
     start: Fraction
     end: Fraction
@@ -34,13 +34,13 @@ class Shot:
         return self.end - self.start
 
 
-def shots(path: "str | Path", *, threshold: float | int = 27.0, least: float | int = 0.5) -> list[Shot]:
-    """The shots of a video, end to end, by PySceneDetect's content detector.
+def detect_shots(path: "str | Path", *, threshold: float | int = 27.0, least: float | int = 0.5) -> list[Shot]:
+    """Detect the shots of a video with PySceneDetect's content detector.
 
     Args:
         path: a video.
-        threshold: how much hue, saturation and brightness must change on average from one picture to the next for a cut, of 255.
-        least: the shortest shot in seconds; a cut that follows the last one sooner is passed over.
+        threshold: the mean change of hue, saturation and brightness between frames at a cut, of 255.
+        least: the shortest shot in seconds; earlier cuts are ignored.
 
     Raises:
         ValueError: PySceneDetect is not installed, or the file cannot be read.
@@ -52,7 +52,7 @@ def shots(path: "str | Path", *, threshold: float | int = 27.0, least: float | i
         raise ValueError("PySceneDetect is not installed: pip install 'sonovid[split]'") from None
     info = media.probe(path)
     if info.size is None or info.fps is None:
-        raise ValueError(f"{path}: has no pictures, so no shots")
+        raise ValueError(f"{path}: has no video, so it cannot be split")
     height, width = info.size
     shown = media.stream_frames(path, size=(HEIGHT, max(8, round(HEIGHT * width / height))), limits=UNLIMITED)
     rate = float(shown.fps)
@@ -61,7 +61,7 @@ def shots(path: "str | Path", *, threshold: float | int = 27.0, least: float | i
     last: Any = None
     for number, frame in enumerate(shown.frames):
         last = FrameTimecode(number, rate)
-        # PySceneDetect works on OpenCV's order of colours.
+        # PySceneDetect takes BGR as OpenCV.
         cuts += [cut.frame_num for cut in detector.process_frame(last, np.ascontiguousarray(frame[..., ::-1]))]
     if last is not None:
         cuts += [cut.frame_num for cut in detector.post_process(last)]
@@ -69,11 +69,16 @@ def shots(path: "str | Path", *, threshold: float | int = 27.0, least: float | i
     return [Shot(start, end) for start, end in itertools.pairwise(edges) if end > start]
 
 
-def stretches(found: list[Shot], *, least: float | int, most: float | int) -> Iterator[Shot]:
-    """Shots that are long enough, longer ones cut into equal parts of at most `most` seconds.
+def split_shots(found: list[Shot], *, least: float | int, most: float | int) -> Iterator[Shot]:
+    """Drop short shots, and split long ones into equal parts.
+
+    Args:
+        found: the shots.
+        least: the shortest part in seconds.
+        most: the longest part in seconds, at least twice `least`, so that no part is too short.
 
     Raises:
-        ValueError: `most` is less than twice `least`, so that parts could be too short.
+        ValueError: invalid lengths.
     """
     if not 0 < 2 * least <= most:
         raise ValueError(f"least={least}, most={most}: expected seconds above zero, the second at least twice the first")
@@ -86,14 +91,14 @@ def stretches(found: list[Shot], *, least: float | int, most: float | int) -> It
             yield Shot(shot.start + i * part, shot.start + (i + 1) * part)
 
 
-def cut(path: "str | Path", shot: Shot, out: "str | Path", *, quality: int = 18) -> None:
-    """One shot as a file of its own: pictures are copied where the shot begins at a keyframe, and encoded anew elsewhere.
+def write_shot(path: "str | Path", shot: Shot, out: "str | Path", *, quality: int = 18) -> None:
+    """Write a shot to a file. The video is copied if the shot starts at a keyframe, and re-encoded otherwise.
 
     Args:
         path: the video.
-        shot: what is cut out of it.
-        out: .mp4, .mov or .mkv; whole or not at all.
-        quality: of pictures that are encoded, as in `media.write`.
+        shot: the part to write.
+        out: .mp4, .mov or .mkv; written atomically.
+        quality: of re-encoded video, as in `media.write`.
 
     Raises:
         MediaError: the file cannot be read there.

@@ -119,11 +119,11 @@ def _reason_to_skip(metric: Metric, systems: Sequence[MediaSet], reference: "Med
         if extractor.input_spec.text and not any(item.caption for item in items):
             return "needs captions (clip.txt beside clip.mp4, or --captions FILE)"
         if extractor.input_spec.video and not any(item.source(extractor.input_spec).info.has_video for item in items):
-            return "needs pictures, and no clip has any"
+            return "needs video, and no clip has any"
         if extractor.input_spec.audio and not any(item.source(extractor.input_spec).info.has_audio for item in items):
-            return "needs sound, and no clip has any"
+            return "needs audio, and no clip has any"
     if all(is_borrowed(metric, item) for item in items):
-        stream = "pictures" if any(extractor.input_spec.video for extractor in metric.extractors) else "sound"
+        stream = "video" if any(extractor.input_spec.video for extractor in metric.extractors) else "audio"
         return f"needs {stream} of the clips' own; theirs is the reference's"
     return ""
 

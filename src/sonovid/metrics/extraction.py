@@ -194,9 +194,9 @@ def _missing_stream(input_spec: InputSpec, item: Item) -> str | None:
     """Which stream a clip lacks, known from its header."""
     info = item.source(input_spec).info
     if input_spec.video and not info.has_video:
-        return "without pictures"
+        return "without video"
     if input_spec.audio and not info.has_audio:
-        return "without sound"
+        return "without audio"
     if input_spec.text and not item.caption:
         return "without a caption"
     return None

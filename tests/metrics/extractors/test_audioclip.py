@@ -144,5 +144,5 @@ def test_of_sound_in_minus_one_to_one_eight_bits_are_left():
 
 
 def test_pictures_alone_are_unfit():
-    with pytest.raises(UnusableClipError, match="no sound"):
+    with pytest.raises(UnusableClipError, match="no audio"):
         AudioClipFeatures().prepare(Sample(Clip(np.zeros((1, 4, 4, 3), np.uint8), None)))

@@ -100,9 +100,9 @@ def test_a_caption_longer_than_the_network_reads_is_cut(text):
 
 def test_clips_that_do_not_fit(audio, text):
     pictures = Clip(np.zeros((2, 4, 4, 3), np.uint8), None)
-    with pytest.raises(UnusableClipError, match="no sound"):
+    with pytest.raises(UnusableClipError, match="no audio"):
         audio.prepare(Sample(pictures))
-    with pytest.raises(UnusableClipError, match="no sound"):
+    with pytest.raises(UnusableClipError, match="no audio"):
         audio.prepare(Sample(None))
     with pytest.raises(UnusableClipError, match="no caption"):
         text.prepare(Sample(None, "  "))
@@ -124,7 +124,7 @@ def test_a_folder_with_something_else_is_refused_in_one_line(tmp_path, clap_fold
     for folder, words in (
         (other, "a 'videomae'; expected a 'clap'"),
         (fused, "with fusion"),
-        (empty, "no model of transformers"),
+        (empty, "no readable transformers model"),
     ):
         with pytest.raises(ValueError, match=words) as caught:
             ClapAudio().load([folder])

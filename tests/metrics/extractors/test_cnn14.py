@@ -67,7 +67,7 @@ def test_the_sound_is_heard_about_its_mean_and_filled_up_to_two_seconds():
     assert heard.shape == (32_000,)
     assert abs(heard[:20_000].mean()) < 1e-6
     assert not heard[20_000:].any()
-    with pytest.raises(UnusableClipError, match="no sound"):
+    with pytest.raises(UnusableClipError, match="no audio"):
         PannsFeatures().prepare(Sample(Clip(np.zeros((1, 4, 4, 3), np.uint8), None)))
 
 

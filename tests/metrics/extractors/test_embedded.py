@@ -67,7 +67,7 @@ def test_the_packaged_weights_are_those_of_this_version():
 
 
 def test_wrong_weights_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="install sonovid again"):
+    with pytest.raises(ValueError, match="reinstall sonovid"):
         networks(tmp_path / "none.safetensors")
     changed = tmp_path / "changed.safetensors"
     shutil.copy(FILE, changed)
@@ -108,9 +108,9 @@ def test_a_sound_that_ends_a_little_early_is_filled_and_a_shorter_one_refused():
 
 def test_a_clip_without_a_stream_is_unfit(pair):
     clip = clips("hits", 1)[0]
-    with pytest.raises(UnusableClipError, match="no sound"):
+    with pytest.raises(UnusableClipError, match="no audio"):
         pair[1].prepare(Sample(Clip(clip.frames, None)))
-    with pytest.raises(UnusableClipError, match="no pictures"):
+    with pytest.raises(UnusableClipError, match="no video"):
         pair[0].prepare(Sample(Clip(None, clip.waveform)))
 
 

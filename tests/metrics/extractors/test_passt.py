@@ -87,7 +87,7 @@ def test_ten_seconds_without_their_mean(tagger):
     assert abs(short[:64000].mean()) < 1e-6
     assert not short[64000:].any()
     assert np.array_equal(tagger.prepare(sound(10))["waveform"], tagger.prepare(sound(10))["waveform"])
-    with pytest.raises(UnusableClipError, match="no sound"):
+    with pytest.raises(UnusableClipError, match="no audio"):
         tagger.prepare(Sample(None))
 
 

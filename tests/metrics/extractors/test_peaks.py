@@ -126,11 +126,11 @@ def test_what_cannot_be_measured_is_said_in_one_line():
     nan = np.full((1, RATE), np.nan, np.float32)
     for extractor, clip, message in [
         (MotionPeaks, Clip(frames, None), "2 frames"),
-        (MotionPeaks, Clip(None, short), "no pictures"),
-        (Onsets, Clip(frames, None), "no sound"),
+        (MotionPeaks, Clip(None, short), "no video"),
+        (Onsets, Clip(frames, None), "no audio"),
         (NativeRateOnsets, Clip(None, short), "100 samples"),
-        (Beats, Clip(None, nan), "no numbers"),
-        (OnsetCurve, Clip(None, nan), "no numbers"),
+        (Beats, Clip(None, nan), "NaN or infinity"),
+        (OnsetCurve, Clip(None, nan), "NaN or infinity"),
     ]:
         with pytest.raises(UnusableClipError, match=message) as raised:
             extractor().prepare(Sample(clip))

@@ -48,7 +48,7 @@ def test_one_row_per_whole_patch(samples, rows):
 def test_a_sound_under_0_975_s_is_unfit_and_says_how_long_it_is():
     with pytest.raises(UnusableClipError, match=r"lasts 0\.960 s; VGGish needs 0\.975 s"):
         VGGishFeatures().prepare(sample(sound(15_360)))
-    with pytest.raises(UnusableClipError, match="no sound"):
+    with pytest.raises(UnusableClipError, match="no audio"):
         VGGishFeatures().prepare(Sample(Clip(np.zeros((1, 4, 4, 3), np.uint8), None)))
 
 

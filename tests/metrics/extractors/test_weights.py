@@ -173,8 +173,8 @@ def test_a_sampler_s_state_beside_the_weights_does_not_keep_them_from_being_read
     ("held", "message"),
     [
         ({"model": random.Random(0)}, "holds more than weights"),
-        ([1, 2], "expected names and tensors of a network in it, got list"),
-        ({"a": 1}, "expected names and tensors"),
+        ([1, 2], "expected the state dict of a network, got list"),
+        ({"a": 1}, "expected the state dict"),
     ],
 )
 def test_what_is_no_weights_is_refused_in_one_line(tmp_path, held, message):
@@ -195,7 +195,7 @@ class Program:
 
 def test_nothing_in_a_file_is_run(tmp_path):
     path = file_of(tmp_path, state={"model": tiny_state(), "extra": Program(tmp_path / "mark")})
-    with pytest.raises(ValueError, match=r"holds more than weights \(\w+\.mkdir\), and nothing else is read"):
+    with pytest.raises(ValueError, match=r"holds more than weights \(\w+\.mkdir\), which is not loaded"):
         weights.read_state_dict(path)
     assert not (tmp_path / "mark").exists()
 

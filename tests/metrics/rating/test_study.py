@@ -137,7 +137,7 @@ def test_a_clip_without_sound_is_refused(tmp_path):
     silent.mkdir()
     one = clip(1, 300)
     media.write(silent / "a.mp4", type(one)(one.frames, None, one.fps, one.sample_rate))
-    with pytest.raises(ValueError, match=r"a\.mp4: has no sound"):
+    with pytest.raises(ValueError, match=r"a\.mp4: has no audio"):
         write(drawn({"ours": silent}, clips=1), tmp_path / "out")
 
 

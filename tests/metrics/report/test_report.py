@@ -259,7 +259,7 @@ def test_distributions_are_folded_by_family_and_those_of_one_value_left_out():
 def test_what_was_skipped_is_one_line_where_nothing_was_asked_for():
     missing = [Skipped(f"m{i}", "f", "w.pt is not at hand: fetch it from x") for i in range(5)]
     others = [
-        Skipped("b", "beats", "beats are of music: name them where captions do not"),
+        Skipped("b", "beats", "beats are of music: name them if captions do not mention it"),
         Skipped("t", "f", "needs captions (x)"),
     ]
     found = cells.table(Evaluation("t", (), (*missing, *others)), brief=True)

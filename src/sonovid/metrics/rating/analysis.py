@@ -1,4 +1,4 @@
-"""Ratings to mean opinion scores with intervals over raters, and to tests of each pair of systems."""
+"""Mean opinion scores with intervals over raters, and tests of each pair of systems."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from sonovid.metrics.statistics import Interval, holm, mean_opinion_score, wilco
 
 
 class Box(NamedTuple):
-    """Five numbers of the single ratings, as in CMMD's Fig. 6: whiskers at the smallest and the largest."""
+    """A five-number summary of the ratings, as in CMMD's Fig. 6: whiskers at minimum and maximum."""
 
     low: float
     first_quarter: float
@@ -24,7 +24,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Opinion:
-    """A system's score on one question. mean: of raters' means. t, bootstrap: intervals over raters, None for one rater."""
+    """A system's score on one question. mean: of the raters' means. t, bootstrap: intervals over raters; None for one rater."""
 
     system: str
     question: str
@@ -38,11 +38,18 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two systems on one question, by Wilcoxon's signed-rank test.
+    """Two systems on one question, compared by Wilcoxon's signed-rank test.
 
-    over: "ratings", the pairs being one rater's marks of one item, which takes marks of a rater for independent; or "raters", the
-    pairs being each rater's means. difference: mean of first - second. p, p_holm: before and after Holm's correction for all
-    comparisons of this kind in the report. effect: matched-pairs rank-biserial correlation. p None: fewer than two pairs.
+    Attributes:
+        question, first, second: the question and the systems.
+        over: "ratings": the pairs are one rater's ratings of one item, assumed independent; "raters": the pairs are the raters'
+            means.
+        pairs, nonzero: the number of pairs, and of those that differ.
+        difference: mean of first - second.
+        statistic, p: of the test; None for fewer than two pairs.
+        p_holm: `p` after Holm's correction over all comparisons of this kind in the report.
+        effect: matched-pairs rank-biserial correlation.
+        method: of the test.
     """
 
     question: str
@@ -61,7 +68,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Result:
-    """All that a report says."""
+    """The contents of a report."""
 
     study: Study
     raters: tuple[Rater, ...]
@@ -73,15 +80,20 @@ class Result:
 
 
 def analyse(study: Study, answers: Answers, *, zero_method: str = "pratt", level: float | int = 0.95, seed: int = 0) -> Result:
-    """Scores of every system on every question, and all pairs of systems compared on each.
+    """Compute the scores of every system on every question, and compare all pairs of systems.
 
-    zero_method: what becomes of equal pairs in Wilcoxon's test (see `statistics.wilcoxon`). level: of the intervals.
+    Args:
+        study: the study's key.
+        answers: the ratings.
+        zero_method: the treatment of equal pairs in Wilcoxon's test (see `statistics.wilcoxon`).
+        level: of the intervals.
+        seed: of the bootstrap.
 
     Raises:
-        ValueError: no such zero method, or no such level.
+        ValueError: an invalid zero method or level.
     """
     if not 0 < level < 1:
-        raise ValueError(f"level={level}: expected a share in (0, 1), such as 0.95")
+        raise ValueError(f"level={level}: expected a number in (0, 1), such as 0.95")
     opinions, comparisons = [], []
     for question in (asked.key for asked in study.form.questions):
         own = [rating for rating in answers.ratings if rating.question == question]
@@ -89,7 +101,7 @@ def analyse(study: Study, answers: Answers, *, zero_method: str = "pratt", level
             if found := [rating for rating in own if rating.system == system]:
                 opinions.append(_opinion(system, question, found, level, seed))
         for first, second in combinations(study.systems, 2):
-            # Without items in common a rater's marks have no partners.
+            # Ratings are paired only if the systems have common items.
             for over in ("ratings", "raters") if study.paired else ("raters",):
                 comparisons.append(_comparison(question, first, second, over, own, zero_method))
     return Result(study, answers.raters, tuple(opinions), _corrected(comparisons), zero_method, float(level), seed)
@@ -124,7 +136,7 @@ def _comparison(question: str, first: str, second: str, over: str, ratings: Sequ
 
 
 def _corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    """With Holm's correction within each kind of pairs: the two kinds are two answers to one question."""
+    """Apply Holm's correction within each kind of pairs, because the two kinds answer the same question."""
     corrected = list(comparisons)
     for over in ("ratings", "raters"):
         places = [i for i, found in enumerate(comparisons) if found.over == over and found.p is not None]

@@ -1,4 +1,4 @@
-"""The raters' files to ratings by system: read with the study's key, and refused where they are not of this study."""
+"""Reading the raters' answers with the study's key; answers that do not belong to the study are rejected."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from sonovid.core import text_files
 from sonovid.metrics.rating.page import ANSWERS
-from sonovid.metrics.rating.study import Drawn, Study
+from sonovid.metrics.rating.study import Study, StudyClip
 
 COLUMNS = ("study", "rater", "clip", "question", "rating")
 
 
 class Rating(NamedTuple):
-    """One mark: who gave it, to which clip of which system and item, on which question."""
+    """One rating of a clip on a question, with the clip's system and item."""
 
     rater: str
     clip: str
@@ -26,7 +26,7 @@ class Rating(NamedTuple):
 
 @dataclass(frozen=True)
 class Rater:
-    """How far one rater got. rated: clips with every question answered; unplayable: those that would not play; clips: all."""
+    """One rater's progress. rated: clips with every question answered; unplayable: clips that did not play; clips: all."""
 
     rater: str
     rated: int
@@ -35,20 +35,20 @@ class Rater:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing was left out."""
+        """Whether all clips were rated or unplayable."""
         return self.rated + self.unplayable == self.clips
 
 
 @dataclass(frozen=True)
 class Answers:
-    """All marks that were given, also those of raters who did not finish, and how far each rater got."""
+    """All ratings, including those of raters who did not finish, and the progress of each rater."""
 
     ratings: tuple[Rating, ...]
     raters: tuple[Rater, ...]
 
 
 class _Line(NamedTuple):
-    """One line of a file: a mark, or (question None) a clip that would not play."""
+    """One line of a file: a rating, or (question None) a clip that did not play."""
 
     where: str
     study: str
@@ -59,11 +59,11 @@ class _Line(NamedTuple):
 
 
 def read(paths: Sequence["str | os.PathLike"], study: Study) -> Answers:
-    """The answers in these files, .json or .csv as the page saves them, one rater each or several put together.
+    """Read answer files, .json or .csv as saved by the page, of one or several raters each.
 
     Raises:
-        ValueError: a file of another kind or study, a rater or a clip that the study does not have, a rater in two files, a mark
-            twice, or one that is no whole number on the scale.
+        ValueError: a file of another format or study, an unknown rater or clip, a rater in two files, a duplicate rating, or a
+            rating that is not an integer on the scale.
     """
     clips = {clip.id: clip for clip in study.clips}
     seen: dict[str, str] = {}
@@ -105,8 +105,8 @@ def _by_number(rater: str) -> tuple[int, str]:
     return int(rater) if rater.isdigit() else 0, rater
 
 
-def _check(line: _Line, study: Study, clips: dict[str, Drawn]) -> None:
-    """One line against the study.
+def _check(line: _Line, study: Study, clips: dict[str, StudyClip]) -> None:
+    """Validate one line.
 
     Raises:
         ValueError: see `read`.
@@ -138,7 +138,7 @@ def _lines(path: Path, study: Study) -> Iterator[_Line]:
 
 def _csv(path: Path) -> Iterator[_Line]:
     for number, row in text_files.read_table(path, COLUMNS):
-        # Files put together by hand have the first line again.
+        # Concatenated files repeat the header.
         if row["study"] == "study":
             continue
         unplayable = row.get("unplayable", "").lower() == "true"

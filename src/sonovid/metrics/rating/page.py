@@ -1,4 +1,4 @@
-"""A study as one web page that asks nothing of a network: page.html with the questions, the orders and the clips put in."""
+"""The web page of a study: page.html filled with the questions, the orders and the clips. It makes no network requests."""
 
 import base64
 import json
@@ -17,9 +17,14 @@ KINDS = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm"}
 def render(
     study: str, form: Questionnaire, raters: Mapping[str, Sequence[str]], clips: Mapping[str, Path], *, embed: bool = False
 ) -> str:
-    """The page. clips: files by blind name, in clips/ beside the page, or put into it where `embed`.
+    """Render the page, which does not reveal the system of a clip.
 
-    Nothing in it says which system a clip is from.
+    Args:
+        study: the study's id.
+        form: the questions.
+        raters: the order of clips for each rater.
+        clips: files by blind name.
+        embed: embed the clips in the page instead of linking to clips/ beside it.
     """
     facts: dict[str, Any] = {
         "format": ANSWERS,
@@ -36,6 +41,6 @@ def render(
         for name, path in clips.items()
         if embed
     ]
-    # "</script>" in a text would end the element that holds it.
+    # "</script>" in a text would close the script element.
     written = json.dumps(facts).replace("<", "\\u003c")
     return TEMPLATE.read_text(encoding="utf-8").replace("@STUDY@", written).replace("@CLIPS@", "\n".join(data))

@@ -1,4 +1,4 @@
-"""What raters are asked, by the kind of generation, as two papers ask it."""
+"""Questionnaires of two papers, by task."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,7 +8,7 @@ TASKS = ("joint", "video-to-audio", "audio-to-video")
 
 @dataclass(frozen=True)
 class Question:
-    """One question. key: its name in answers; title: what is rated; text: how to judge it, in one or two sentences."""
+    """One question. key: its name in answer files; title: what is rated; text: instructions in one or two sentences."""
 
     key: str
     title: str
@@ -17,7 +17,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Questionnaire:
-    """Questions in their order and one scale for all. ends: what the lowest and the highest mark mean. source: the paper."""
+    """Ordered questions with a common scale. ends: the meaning of the lowest and the highest rating. source: the paper."""
 
     name: str
     low: int
@@ -60,8 +60,8 @@ DANCE_TIMING = Question(
     "Do the dancer's movements fit the music and keep time with it?",
 )
 
-# CMMD (section 4.2 and appendix C): EPIC-Sounds' questions, and those of the dancers of AIST++.
-# Deviation: CMMD rates no joint generation; it is asked here what is asked of either stream, and synchronisation once.
+# CMMD (section 4.2 and appendix C): the questions for EPIC-Sounds, and those for the dances of AIST++.
+# Deviation: CMMD does not rate joint generation. Here it gets the questions for both streams, and synchronisation once.
 CMMD = {
     "joint": (VISUAL, ACOUSTIC, SEMANTIC, TIMING),
     "video-to-audio": (ACOUSTIC, SEMANTIC, TIMING),
@@ -72,7 +72,7 @@ CMMD_DANCE = {
     "video-to-audio": (ACOUSTIC, MUSICAL, DANCE_TIMING),
     "audio-to-video": (VISUAL, DANCE_TIMING),
 }
-# MM-LDM (section 4.3), after MM-Diffusion: three marks for every clip.
+# MM-LDM (section 4.3), following MM-Diffusion: three ratings per clip.
 MMLDM = (
     Question("AQ", "Audio quality", "How clear and natural is the sound?"),
     Question("VQ", "Video quality", "How real do the pictures look?"),
@@ -82,7 +82,7 @@ FORMS = ("cmmd", "cmmd-dance", "mmldm")
 
 
 def questionnaire(name: str, task: str) -> Questionnaire:
-    """The questions of a form for a task.
+    """The questionnaire of a form for a task.
 
     Raises:
         ValueError: no such form or task.

@@ -1,4 +1,4 @@
-"""A rating study: clips of several systems, blinded and shuffled, as a folder for raters and a key that they do not get."""
+"""Rating studies: blinded and shuffled clips of several systems, written as a folder for the raters and a secret key."""
 
 import hashlib
 import json
@@ -20,15 +20,15 @@ log = logging.getLogger(__name__)
 
 KEY = "sonovid-rating-key/1"
 SUFFIXES = (".mp4", ".m4v", ".webm", ".mov", ".mkv", ".avi", ".gif")
-# What every browser of today plays.
+# Formats that all current browsers play.
 PLAYABLE = (".mp4", ".m4v", ".webm")
-# Letters and digits that are not taken for one another; no vowels, so that no words come out.
+# Letters and digits that are not confused with each other, without vowels to avoid words.
 LETTERS = "bcdfghjkmnpqrstvwxz23456789"
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One clip of the study. id: its blind name; item: what it was made for, the same in all systems; file: its origin."""
+class StudyClip:
+    """One clip of the study. id: blind name; item: the input it was generated for, shared by all systems; file: its source."""
 
     id: str
     system: str
@@ -39,9 +39,17 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Study:
-    """All that the report needs to know. raters: of each rater the ids in the order in which they are shown.
+    """A study's key: everything that the report needs.
 
-    paired: whether all systems have the same items, so that ratings of one item can be compared.
+    Attributes:
+        study: the study's id.
+        task, questions: select the questionnaire.
+        seed: of the draw.
+        paired: whether all systems have the same items, so that ratings of one item can be compared.
+        systems: their names.
+        clips: all clips.
+        raters: for each rater the ids of the clips in display order.
+        format: of the key file.
     """
 
     study: str
@@ -50,13 +58,13 @@ class Study:
     seed: int
     paired: bool
     systems: tuple[str, ...]
-    clips: tuple[Drawn, ...]
+    clips: tuple[StudyClip, ...]
     raters: Mapping[str, tuple[str, ...]]
     format: str = KEY
 
     @property
     def form(self) -> Questionnaire:
-        """What was asked."""
+        """The questionnaire."""
         return questionnaire(self.questions, self.task)
 
 
@@ -71,16 +79,20 @@ def draw(
     paired: bool = True,
     seed: int = 0,
 ) -> Study:
-    """Choose `clips` items of every system and give each rater an order of them.
+    """Draw clips of every system and an order for each rater, in which clips of one item are not adjacent if possible.
 
-    systems: names and folders, searched with their subfolders; what has the same path without its suffix is the same item.
-    clips: of each system. raters: orders to be made. groups: parts into which the items are divided; a rater gets one of them
-    with all systems, and parts are dealt in turn (MM-LDM: 5 groups, 10 raters). paired: all systems show the same items; False
-    draws from each system by itself, for clips that were made for nothing in common.
-    Two clips of one item do not follow each other where that can be had.
+    Args:
+        systems: names and folders, searched recursively; files with the same path without the suffix are the same item.
+        task, questions: select the questionnaire.
+        clips: clips per system.
+        raters: the number of raters.
+        groups: the items are divided into this many groups, and each rater gets one group with all systems, in turn (MM-LDM: 5
+            groups, 10 raters).
+        paired: use the same items for all systems. False: draw from each system independently, for systems without common inputs.
+        seed: of the draw.
 
     Raises:
-        ValueError: too few clips, items or raters, or what a folder lacks.
+        ValueError: too few clips, items or raters, or an invalid folder.
     """
     questionnaire(questions, task)
     if len(systems) < 1 or clips < 1 or raters < 1 or not 1 <= groups <= min(clips, raters):
@@ -95,7 +107,7 @@ def draw(
     for system, items in chosen.items():
         for item in items:
             digest = _sha256(files[system][item])
-            drawn.append(Drawn(_blind(seed, system, item, digest), system, item, str(files[system][item]), digest))
+            drawn.append(StudyClip(_blind(seed, system, item, digest), system, item, str(files[system][item]), digest))
     assert len({clip.id for clip in drawn}) == len(drawn)
     same: dict[str, list[str]] = {}
     for clip in drawn:
@@ -109,33 +121,37 @@ def draw(
         orders[str(number + 1)] = tuple(_shuffled(own, generator))
     facts = json.dumps([[(c.id, c.sha256) for c in drawn], questions, task, seed, raters, groups])
     name = hashlib.sha256(facts.encode()).hexdigest()[:12]
-    # Sorted by blind name: the order of drawing would tell systems apart.
+    # Sorted by blind name: the order of the draw would reveal the systems.
     clips_by_id = tuple(sorted(drawn, key=lambda clip: clip.id))
     return Study(name, task, questions, seed, paired, tuple(systems), clips_by_id, orders)
 
 
 def write(study: Study, out: "str | os.PathLike", *, copy: bool = False, embed_mb: float | int = 20) -> tuple[Path, Path]:
-    """The study as files: `raters/index.html` with its clips, for the raters, and `key.json`, for whoever reads the answers.
+    """Write a study: `raters/index.html` with its clips for the raters, and `key.json` for the evaluation.
 
-    copy: take files as they are. Otherwise each is written anew as mp4, at its own size and rates: whatever a file says of its
-    maker is gone then, codecs do not tell systems apart, and every browser plays it; the price is one more encoding of all.
-    embed_mb: up to this much in all, clips go into the page itself, which is then a single file; else beside it.
+    Args:
+        study: the study.
+        out: a new or empty folder.
+        copy: copy the files unchanged. By default each is re-encoded as mp4 at its own size and rates, which removes metadata,
+            makes codecs equal and ensures that browsers play it, at the cost of another encoding.
+        embed_mb: embed the clips in the page if they total at most this many MB; otherwise store them beside it.
 
-    Returns: the page and the key.
+    Returns:
+        The paths of the page and the key.
 
     Raises:
-        ValueError: OUT holds something, or a clip cannot be read or lacks pictures or sound.
+        ValueError: `out` is not empty, or a clip cannot be read or lacks a stream.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out}: exists and is not empty; take a new folder, so that no study is mixed with another")
+        raise ValueError(f"{out}: exists and is not empty; use a new folder, so that studies are not mixed")
     folder = out / "raters"
     (folder / "clips").mkdir(parents=True)
     written = {}
     for clip in study.clips:
         written[clip.id] = place = folder / "clips" / f"{clip.id}{Path(clip.file).suffix.lower() if copy else '.mp4'}"
         _write_clip(Path(clip.file), place, copy)
-        # The time at which a file was written would tell in which order systems were gone through.
+        # Modification times would reveal the order of the systems.
         os.utime(place, (0, 0))
     embedded = sum(place.stat().st_size for place in written.values()) <= embed_mb * 1e6
     html = page.render(study.study, study.form, study.raters, written, embed=embedded)
@@ -147,16 +163,16 @@ def write(study: Study, out: "str | os.PathLike", *, copy: bool = False, embed_m
 
 
 def read_key(path: "str | os.PathLike") -> Study:
-    """A study from its key.
+    """Read a study's key.
 
     Raises:
-        ValueError: not a key.
+        ValueError: the file is not a key.
     """
     try:
         known: Any = json.loads(Path(path).read_text(encoding="utf-8"))
         if known["format"] != KEY:
             raise KeyError(known["format"])
-        clips = tuple(Drawn(**clip) for clip in known["clips"])
+        clips = tuple(StudyClip(**clip) for clip in known["clips"])
         raters = {rater: tuple(order) for rater, order in known["raters"].items()}
         return Study(**{**known, "systems": tuple(known["systems"]), "clips": clips, "raters": raters})
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
@@ -190,7 +206,7 @@ def _files(system: str, folder: Path) -> dict[str, Path]:
 def _items(
     files: Mapping[str, Mapping[str, Path]], clips: int, paired: bool, generator: np.random.Generator
 ) -> dict[str, list[str]]:
-    """The items of each system, drawn without repetition."""
+    """The items of each system, drawn without replacement."""
 
     def drawn(items: Sequence[str]) -> list[str]:
         return [items[i] for i in generator.permutation(len(items))[:clips]]
@@ -212,21 +228,21 @@ def _items(
 
 
 def _blind(seed: int, system: str, item: str, sha256: str) -> str:
-    """A name that says nothing: from the file's contents too, since names by a seed alone could be worked out by a rater."""
+    """A blind name. It also depends on the file's content, because a rater could derive names that depend on the seed only."""
     number = int.from_bytes(hashlib.sha256(repr((seed, system, item, sha256)).encode()).digest(), "big")
     return "".join(LETTERS[number // len(LETTERS) ** i % len(LETTERS)] for i in range(8))
 
 
-def _shuffled(clips: Sequence[Drawn], generator: np.random.Generator) -> list[str]:
-    """Ids in random order, an item never twice in a row where another is left."""
+def _shuffled(clips: Sequence[StudyClip], generator: np.random.Generator) -> list[str]:
+    """Ids in random order, without adjacent clips of one item as long as others are left."""
     waiting = [clips[i] for i in generator.permutation(len(clips))]
-    order: list[Drawn] = []
+    order: list[StudyClip] = []
     while waiting:
         last = order[-1].item if order else None
         left: dict[str, int] = {}
         for clip in waiting:
             left[clip.item] = left.get(clip.item, 0) + 1
-        # An item that more than half of what is left belongs to has to come now, or its clips will meet at the end.
+        # An item with more than half of the remaining clips must come now, or its clips would be adjacent at the end.
         pressing = {item for item, number in left.items() if 2 * number > len(waiting) and item != last}
         fit = [clip for clip in waiting if clip.item in pressing] or [clip for clip in waiting if clip.item != last] or waiting
         order.append(fit[0])
@@ -237,10 +253,10 @@ def _shuffled(clips: Sequence[Drawn], generator: np.random.Generator) -> list[st
 def _write_clip(source: Path, place: Path, copy: bool) -> None:
     info = media.probe(source)
     if not (info.has_video and info.has_audio):
-        raise ValueError(f"{source}: has no {'sound' if info.has_video else 'pictures'}; raters judge pictures with their sound")
+        raise ValueError(f"{source}: has no {'audio' if info.has_video else 'video'}; raters judge video with audio")
     if copy:
         if place.suffix not in PLAYABLE:
-            raise ValueError(f"{source}: browsers do not play {place.suffix}; leave --copy away, and clips are written as mp4")
+            raise ValueError(f"{source}: browsers do not play {place.suffix}; without --copy clips are written as mp4")
         shutil.copyfile(source, place)
     else:
         media.write(place, media.read(source), quality=12)

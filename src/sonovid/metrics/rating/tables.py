@@ -1,4 +1,4 @@
-"""The result of a rating study as terminal text, Markdown, JSON and one HTML page with box plots."""
+"""The report of a rating study as terminal text, Markdown, JSON and an HTML page with box plots."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,7 +9,7 @@ import sonovid
 from sonovid.metrics.rating.analysis import Comparison, Opinion, Result
 
 OVER = {"ratings": "pairs: a rater's marks of one item", "raters": "pairs: each rater's means"}
-# Sides of the drawing in pixels: of one panel, its margins, and the room for names below.
+# Dimensions of the plot in pixels: panel gap, margins, height, space for labels, and width per system.
 PANEL, LEFT, TOP, HEIGHT, BELOW, STEP = 40, 46, 34, 200, 90, 58
 STYLE = (
     "body{font:15px/1.45 system-ui,sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem;color-scheme:light dark}"
@@ -20,7 +20,7 @@ STYLE = (
 
 
 def tables(result: Result) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Each table of the report: its title, its head, its rows."""
+    """The tables of the report: title, header and rows."""
     titles = {question.key: question.title for question in result.study.form.questions}
     share = f"{100 * result.level:g} %"
     found = [
@@ -39,7 +39,7 @@ def tables(result: Result) -> list[tuple[str, list[str], list[list[str]]]]:
 
 
 def notes(result: Result) -> list[str]:
-    """What has to be known beside the tables."""
+    """The notes of the report."""
     unfinished = [rater for rater in result.raters if not rater.finished]
     unplayable = sum(rater.unplayable for rater in result.raters)
     shown = ", ".join(f"{rater.rater} ({rater.rated + rater.unplayable} of {rater.clips})" for rater in unfinished)
@@ -48,21 +48,21 @@ def notes(result: Result) -> list[str]:
         f"Study {study.study}: {study.task}, questions {study.questions} ({study.form.source}), {len(study.systems)} systems, "
         f"{len(study.clips)} clips, {len(result.raters)} of {len(study.raters)} raters.",
         f"Raters who did not finish: {len(unfinished)}" + (f", counted as far as they got: rater {shown}." if shown else "."),
-        "Ratings of one rater are not independent: intervals are over raters, and tests over raters are the cautious ones.",
+        "Ratings of one rater are not independent: intervals are over raters, and tests over raters are the conservative ones.",
         "effect: matched-pairs rank-biserial correlation, from -1 to 1, above 0 where the first system is rated higher.",
         "p (Holm): corrected for all comparisons in its table.",
     ]
     if unplayable:
         lines.insert(2, f"Clips that raters could not play: {unplayable}; they have no ratings.")
     if len(result.raters) < 2:
-        lines.append("One rater alone: no intervals over raters, and no test over them.")
+        lines.append("Only one rater: no intervals and no tests over raters.")
     if not study.paired:
-        lines.append("Systems were drawn by themselves, so that only raters' means have partners.")
+        lines.append("Systems were drawn independently, so that only raters' means are paired.")
     return lines
 
 
 def text(result: Result) -> str:
-    """For a terminal."""
+    """The report for a terminal."""
     lines = []
     for title, head, rows in tables(result):
         widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
@@ -75,7 +75,7 @@ def text(result: Result) -> str:
 
 
 def markdown(result: Result) -> str:
-    """For a document."""
+    """The report as Markdown."""
     lines = ["# Rating study", ""]
     for title, head, rows in tables(result):
         lines += [f"## {title}", "", _row(head), _row(["---", "---", *["---:"] * (len(head) - 2)]), *map(_row, rows), ""]
@@ -83,7 +83,7 @@ def markdown(result: Result) -> str:
 
 
 def record(result: Result) -> dict[str, Any]:
-    """Plain values for JSON: everything in the tables, unrounded, and what it depends on. Blind names stay in the key."""
+    """The report as plain values for JSON: all numbers, unrounded, and their settings. Blind names stay in the key."""
     study = result.study
     return {
         "format": "sonovid-rating-report/1",
@@ -113,7 +113,7 @@ def record(result: Result) -> dict[str, Any]:
 
 
 def html(result: Result) -> str:
-    """One page that needs nothing beside it."""
+    """The report as a self-contained HTML page."""
     parts = [f"<figure>{box_plots(result)}<figcaption>Bar: median. Box: quartiles. Whiskers: smallest and largest rating. "]
     parts.append("Diamond: mean opinion score with its bootstrap interval over raters.</figcaption></figure>")
     for title, head, rows in tables(result):
@@ -128,7 +128,7 @@ def html(result: Result) -> str:
 
 
 def box_plots(result: Result) -> str:
-    """Box plots of all ratings as SVG, a panel per question (CMMD's Fig. 6)."""
+    """SVG box plots of all ratings, one panel per question (CMMD's Fig. 6)."""
     form, systems = result.study.form, result.study.systems
     width = LEFT + len(form.questions) * (len(systems) * STEP + PANEL) + STEP
     height = TOP + HEIGHT + BELOW

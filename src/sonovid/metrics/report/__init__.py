@@ -1,1 +1,1 @@
-"""Results for people: in the terminal, as Markdown, as one page."""
+"""Reports of results: terminal tables, Markdown, and an HTML page."""

@@ -1,4 +1,4 @@
-"""What stands in a table, in words, the same in the terminal, in Markdown and on the page."""
+"""The contents of report tables as text, shared by the terminal, Markdown and HTML reports."""
 
 import math
 from collections.abc import Sequence
@@ -10,15 +10,16 @@ from sonovid.metrics.results import Evaluation, Result
 HEADER = ("metric", "value", "95 %", "floor", "ceiling", "same N", "N")
 DIRECTIONS = {"lower": "↓", "higher": "↑", "zero": "→ 0", "one": "→ 1"}
 LEGEND = (
-    "↓ lower is better, ↑ higher, → 0, → 1 the nearer to it. 95 %: bootstrap over clips. Floor: of an alignment or pair score "
-    "what shuffled partners give; of a distance what two parts of the reference give, the least to be had. Ceiling: the "
-    "reference's own value. Same N: the value with as many clips on both sides as the floor has. N: clips, generated / reference."
+    "↓ lower is better, ↑ higher is better, → 0 and → 1 closer is better. 95 %: bootstrap over clips. Floor: for alignment and "
+    "pair scores the value of shuffled partners; for distances the value between two parts of the reference, the lowest that can "
+    "be expected. Ceiling: the reference's own value. Same N: the value with as many clips on both sides as the floor. N: clips, "
+    "generated / reference."
 )
 
 
 @dataclass(frozen=True)
 class Table:
-    """One system's numbers as text. rows: name and cells. notes: by number, as rows refer to them."""
+    """One system's numbers as text. `rows` hold the name and the cells; `notes` are referred to by number."""
 
     title: str
     rows: tuple[tuple[str, ...], ...]
@@ -28,9 +29,11 @@ class Table:
 
 
 def table(evaluation: Evaluation, *, brief: bool = False) -> Table:
-    """The table of one evaluation; equal warnings share a number.
+    """The table of one evaluation. Equal warnings share a number.
 
-    brief: all that was skipped on one line, by kinds of reasons; else each reason with its metrics.
+    Args:
+        evaluation: the results.
+        brief: summarise skipped metrics in one line by kind of reason; otherwise one line per reason.
     """
     notes: list[str] = []
     rows = []
@@ -56,12 +59,12 @@ def table(evaluation: Evaluation, *, brief: bool = False) -> Table:
     return Table(evaluation.title, tuple(rows), lines, tuple(notes), evaluation.warnings)
 
 
-# What stands in a reason where weights or a library are missing.
+# Parts of a reason that mean missing weights or a missing library.
 NOT_AT_HAND = ("not at hand", "pip install")
 
 
 def summarize_skipped(skipped: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """All that was skipped as one line: how many metrics for which kind of reason."""
+    """Skipped metrics in one line: the number of metrics by kind of reason."""
     kinds: dict[str, int] = {}
     for _, reason in skipped:
         lacking = any(words in reason for words in NOT_AT_HAND)
@@ -69,12 +72,12 @@ def summarize_skipped(skipped: Sequence[tuple[str, str]]) -> tuple[tuple[str, st
         kinds[kind] = kinds.get(kind, 0) + 1
     if not kinds:
         return ()
-    said = "; ".join(f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda one: -one[1]))
-    return ((f"{len(skipped)} metrics", f"{said} (sonovid metrics NAME says more; --metrics NAME asks for one)"),)
+    text = "; ".join(f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda one: -one[1]))
+    return ((f"{len(skipped)} metrics", f"{text} (sonovid metrics NAME shows details; --metrics NAME computes one)"),)
 
 
 def group_skipped(skipped: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Skipped metrics of one reason on one line."""
+    """Skipped metrics, one line per reason."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in skipped:
         by_reason.setdefault(reason, []).append(name)
@@ -82,7 +85,7 @@ def group_skipped(skipped: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], 
 
 
 def left_out(result: Result) -> list[str]:
-    """How many clips were not counted, and why, one line for each set."""
+    """The clips that were not counted, with the reasons, one line per set."""
     lines = []
     for title, reasons in result.left_out.items():
         kinds: dict[str, list[str]] = {}
@@ -96,7 +99,7 @@ def left_out(result: Result) -> list[str]:
 
 
 def number(value: float | int | None) -> str:
-    """Four digits that mean something."""
+    """Format a number with four significant digits."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if math.isinf(value):
@@ -110,7 +113,7 @@ def number(value: float | int | None) -> str:
 
 
 def interval(result: Result) -> str:
-    """The interval, or nothing."""
+    """Format the confidence interval; "" if there is none."""
     if math.isnan(result.low):
         return ""
     return f"{number(result.low)} to {number(result.high)}"
@@ -118,15 +121,15 @@ def interval(result: Result) -> str:
 
 MARKS = {"best": "*", "same": "≈", "": ""}
 COMPARISON_LEGEND = (
-    "* the best; ≈ not told apart from it at 5 % (exchange within pairs of clips, or the bootstrap; Holm's correction over all "
-    "comparisons of the table); ≠ measured otherwise, or of another frame rate, and not to be compared. Floor and ceiling are of "
-    "the first system."
+    "* best; ≈ not significantly different from the best at 5 % (paired permutation test or bootstrap, with Holm's correction "
+    "over all comparisons of the table); ≠ measured differently or at another frame rate, not comparable. Floor and ceiling are "
+    "those of the first system."
 )
 
 
 @dataclass(frozen=True)
 class ComparisonTable:
-    """The table of several systems. notes: what is known against a metric at these settings, as rows refer to it by number."""
+    """The table of several systems. `notes` are warnings about metrics, which rows refer to by number."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -134,7 +137,7 @@ class ComparisonTable:
 
 
 def comparison_table(evaluations: Sequence[Evaluation], compared: Comparisons) -> ComparisonTable:
-    """The table of several systems: values with intervals and marks, then floor and ceiling of the first."""
+    """Build the table of several systems: values with intervals and marks, then floor and ceiling of the first system."""
     titles = [one.title for one in evaluations]
     rows: list[tuple[str, ...]] = []
     notes: list[str] = []
@@ -163,7 +166,7 @@ def comparison_table(evaluations: Sequence[Evaluation], compared: Comparisons) -
 
 
 def _merge_warnings(titles: Sequence[str], results: Sequence[Result | None]) -> list[str]:
-    """The warnings of one metric, each with the systems that it is of, unless it is of all."""
+    """The warnings of one metric, prefixed with the systems that they concern unless they concern all."""
     lines: dict[str, list[str]] = {}
     for title, result in zip(titles, results, strict=True):
         for line in result.warnings if result else ():
@@ -172,12 +175,12 @@ def _merge_warnings(titles: Sequence[str], results: Sequence[Result | None]) -> 
 
 
 def difference_lines(compared: Comparisons, *, most: int = 12) -> list[str]:
-    """What the records of the systems differ in, one line each; equal lines of several metrics once."""
+    """The differences between the systems' records, one line each; equal lines of several metrics are merged."""
     metrics: dict[tuple[str, bool], list[str]] = {}
     for one in compared.differing:
         metrics.setdefault((one.line, one.prevents_comparison), []).append(one.metric)
     lines = []
     for (line, prevents_comparison), names in sorted(metrics.items(), key=lambda entry: not entry[0][1]):
         which = f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: " if names[0] else ""
-        lines.append(f"{'not to be compared' if prevents_comparison else 'measured differently'}: {which}{line}")
+        lines.append(f"{'not comparable' if prevents_comparison else 'measured differently'}: {which}{line}")
     return lines[:most] + ([f"and {len(lines) - most} more differences"] if len(lines) > most else [])

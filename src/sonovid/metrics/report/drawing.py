@@ -1,4 +1,4 @@
-"""Plots of results as SVG: what stands between floor and ceiling, and how the values of single clips are spread."""
+"""SVG plots of results: forest plots with floor and ceiling, and histograms of the values of single clips."""
 
 from collections.abc import Sequence
 from html import escape
@@ -8,16 +8,16 @@ import numpy as np
 from sonovid.metrics.report.cells import number
 from sonovid.metrics.results import Evaluation, Result
 
-# Colours that the colour-blind tell apart (Okabe & Ito 2008).
+# Colours for colour-blind readers (Okabe & Ito 2008).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 FAINT, INK = "#9a9aa3", "#28282e"
 WIDTH, LEFT, RIGHT, ROW = 560, 150, 26, 26
-# How near two upright lines may stand before their words would run into each other.
+# The distance of two vertical lines below which their labels would overlap.
 NEAR = 50
 
 
 def forest_plot(evaluations: Sequence[Evaluation], name: str) -> str:
-    """Each system's value and interval on one line, with the floor and the ceiling as upright lines."""
+    """A row per system with its value and interval; floor and ceiling as vertical lines."""
     found = [
         (i, one.title, r) for i, one in enumerate(evaluations) for r in one.results if r.name == name and np.isfinite(r.value)
     ]
@@ -51,7 +51,7 @@ def forest_plot(evaluations: Sequence[Evaluation], name: str) -> str:
 
 
 def spread(evaluations: Sequence[Evaluation], name: str) -> str:
-    """Histograms of single clips' values: of each system, of shuffled partners, of the reference; "" where there are none."""
+    """Histograms of the values of single clips: of each system, of shuffled partners, of the reference; "" if there are none."""
     rows: list[tuple[str, str, np.ndarray]] = []
     first: Result | None = None
     for i, one in enumerate(evaluations):
@@ -88,7 +88,7 @@ def spread(evaluations: Sequence[Evaluation], name: str) -> str:
 
 
 class _Scale:
-    """Values to places across the plot."""
+    """Maps values to horizontal positions."""
 
     def __init__(self, low: float | int, high: float | int):
         self.low, self.high = low, high

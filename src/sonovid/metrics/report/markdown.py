@@ -1,4 +1,4 @@
-"""Tables as Markdown."""
+"""Reports as Markdown."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from sonovid.metrics.report.cells import COMPARISON_LEGEND, HEADER, LEGEND, Tabl
 
 
 def markdown(tables: Sequence[Table]) -> str:
-    """Tables one after the other, with their notes, and one legend for all."""
+    """All tables with their notes, and one legend."""
     parts = []
     for found in tables:
         lines = [f"### {escaped(found.title)}", "", _row(HEADER), _row(["---"] + ["---:"] * (len(HEADER) - 1))]
@@ -19,18 +19,18 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def comparison(header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[str]) -> str:
-    """The table of several systems, and lines about it."""
+    """The table of several systems with notes."""
     return grid(header, rows, lines, COMPARISON_LEGEND)
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[str], legend: str) -> str:
-    """A header and rows, lines about them, and what their signs mean."""
+    """A table with notes and a legend."""
     table = [_row(header), _row(["---"] + ["---:"] * (len(header) - 1)), *map(_row, rows)]
     return "\n".join([*table, "", *(f"- {escaped(line)}" for line in lines), "", escaped(legend), ""])
 
 
 def escaped(text: str) -> str:
-    """A text without what Markdown would take for its own."""
+    """Escape Markdown syntax."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 

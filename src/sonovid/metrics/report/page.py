@@ -1,4 +1,4 @@
-"""One page of HTML with everything in it: tables, plots, and the best and the worst clips to play."""
+"""A self-contained HTML report: tables, plots, and the best and the worst clips to play."""
 
 import base64
 import os
@@ -17,7 +17,7 @@ from sonovid.metrics.report import cells, drawing
 from sonovid.metrics.results import Evaluation, Result, oriented_value
 from sonovid.metrics.sets import Item, MediaSet, pair_by_name
 
-# What a browser plays, and how it is called.
+# Media types that browsers play.
 KINDS = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",
@@ -26,10 +26,10 @@ KINDS = {
     ".mp3": "audio/mpeg",
     ".ogg": "audio/ogg",
 }
-# Bytes of one clip, and of all clips together, that are put into the page; others are linked to.
+# The most bytes of one clip, and of all clips, that are embedded; other clips are linked.
 CLIP, ALL = 2 << 20, 40 << 20
 SECONDS, SHOWN = 10, 3
-# How wide a clip's picture is drawn: about as wide as it is shown, so that its letters can be read.
+# Width of a clip's preview, about its display width, so that its labels are readable.
 PICTURE = 400
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;color:#28282e;margin:2em auto;max-width:76em;padding:0 1em}
@@ -55,10 +55,14 @@ def page(
     compared: "Compared | None" = None,
     page_path: "str | os.PathLike | None" = None,
 ) -> str:
-    """The page of some systems.
+    """Render the report of some systems.
 
-    sets, reference: where their clips are; without them none are shown. beside: the page's own place, for links to clips that are
-    too large to be put into it.
+    Args:
+        evaluations: one per system.
+        sets: the systems' clips; None: show no clips.
+        reference: the reference clips.
+        compared: the comparison of the systems, if there are several.
+        page_path: where the page will be saved, for links to clips that are too large to embed.
     """
     title = escape("Measured: " + ", ".join(one.title for one in evaluations))
     body = [f"<h1>{title}</h1>", _systems(evaluations, compared)]
@@ -74,7 +78,7 @@ def page(
 
 
 def document(title: str, body: Sequence[str]) -> str:
-    """A whole page; title: escaped already."""
+    """A complete HTML document. The title must be escaped."""
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title><style>{STYLE}</style>'
     )
@@ -82,7 +86,7 @@ def document(title: str, body: Sequence[str]) -> str:
 
 
 def _systems(evaluations: Sequence[Evaluation], compared: "Compared | None") -> str:
-    """Systems side by side, a row to a metric; nothing where there is one alone."""
+    """The table of several systems; "" for a single one."""
     if compared is None:
         return ""
     side = cells.comparison_table(evaluations, compared)
@@ -91,7 +95,7 @@ def _systems(evaluations: Sequence[Evaluation], compared: "Compared | None") -> 
 
 
 def _table(evaluation: Evaluation) -> str:
-    """The numbers of one system, what they mean, what to know of them, and, folded away, what was not computed."""
+    """One system's table with legend and notes, and a collapsed list of skipped metrics."""
     found = cells.table(evaluation)
     parts = [f"<h2>{escape(found.title)}</h2>{grid([cells.HEADER, *found.rows])}", f'<p class="dim">{escape(cells.LEGEND)}</p>']
     parts.append(notes([*(f"[{i}] {note}" for i, note in enumerate(found.notes, 1)), *found.warnings]))
@@ -106,19 +110,19 @@ def _table(evaluation: Evaluation) -> str:
 
 
 def notes(lines: Sequence[str]) -> str:
-    """Lines that are to be known of a table."""
+    """A list of notes; "" if there are none."""
     return '<ul class="note">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>" if lines else ""
 
 
 def grid(rows: Sequence[Sequence[str]]) -> str:
-    """A table; the first row is its header."""
+    """An HTML table; the first row is the header."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
     lines = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows[1:])
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(f"<tr>{line}</tr>" for line in lines)}</table></div>'
 
 
 def _plots(evaluations: Sequence[Evaluation]) -> str:
-    """Plots of every number that differs between clips or systems, folded by family; the first family is open."""
+    """Plots of all metrics that vary between clips or systems, collapsed by family; the first family is open."""
     families: dict[str, list[Result]] = {}
     for result in {r.name: r for one in reversed(evaluations) for r in one.results}.values():
         families.setdefault(result.family, []).append(result)
@@ -135,7 +139,7 @@ def _plots(evaluations: Sequence[Evaluation]) -> str:
 
 
 def _plot(evaluations: Sequence[Evaluation], result: Result) -> str:
-    """The plots of one number, or nothing where there is one value alone."""
+    """The plots of one metric; "" if there is only one distinct value."""
     own = [r for one in evaluations for r in one.results if r.name == result.name]
     values = (
         {r.value for r in own} | {v for r in own for v in r.clips.values()} | {r.floor for r in own} | {r.ceiling for r in own}
@@ -147,7 +151,7 @@ def _plot(evaluations: Sequence[Evaluation], result: Result) -> str:
 
 
 def _extremes(evaluation: Evaluation, own: MediaSet, reference: "MediaSet | None", clips: "Clips") -> str:
-    """The best and the worst clips of a system by the metric of single clips that tells most from shuffled partners."""
+    """The best and the worst clips of a system by the most discriminative metric of single clips."""
     result = most_discriminative(evaluation)
     if result is None:
         return ""
@@ -156,7 +160,7 @@ def _extremes(evaluation: Evaluation, own: MediaSet, reference: "MediaSet | None
     order = sorted((n for n in result.clips if n in items and np.isfinite(result.clips[n])), key=lambda n: _worth(result, n))
     parts = [
         f"<h2>{escape(evaluation.title)}: clips by {escape(result.name)}</h2>",
-        f'<div class="dim">{escape(result.what)}; the metric of single clips that lies furthest above chance</div>',
+        f'<div class="dim">{escape(result.what)}; the metric of single clips furthest above its random baseline</div>',
     ]
     unit = f" {result.unit}" if result.unit else ""
     worst = order[:SHOWN]
@@ -168,20 +172,19 @@ def _extremes(evaluation: Evaluation, own: MediaSet, reference: "MediaSet | None
 
 
 def most_discriminative(evaluation: Evaluation) -> Result | None:
-    """The metric of single clips that tells most: furthest on the better side of its floor, in standard deviations.
+    """The metric of single clips that is furthest above its floor, in standard deviations.
 
-    Signed numbers (an offset) have no worst clip by which a system is seen, and one of which something is known against it comes
-    only where there is no other.
+    Signed metrics (an offset) do not rank clips and are excluded. Metrics with warnings are used only if there is no other.
     """
     scored = [r for r in evaluation.results if r.clips and r.better in ("higher", "lower")]
 
-    def told(result: Result) -> float:
+    def separation(result: Result) -> float:
         if result.floor is None or not result.std > 0:
             return 0.0
         return (oriented_value(result.value, result.better) - oriented_value(result.floor, result.better)) / result.std
 
-    sound = [r for r in scored if not r.warnings]
-    return max(sound or scored, key=told, default=None)
+    reliable = [r for r in scored if not r.warnings]
+    return max(reliable or scored, key=separation, default=None)
 
 
 def _worth(result: Result, name: str) -> tuple[float, str]:
@@ -189,13 +192,13 @@ def _worth(result: Result, name: str) -> tuple[float, str]:
 
 
 class ClipGallery:
-    """Clips as pieces of a page, as long as there is room."""
+    """Renders clips as HTML, embedding files up to a total size."""
 
     def __init__(self, folder: Path):
         self.folder, self.left = folder, ALL
 
     def show(self, item: Item, partner: Item | None, value: str) -> str:
-        """A clip to play, its frames above its spectrogram, and those of its partner in the reference."""
+        """A player for a clip, a preview of its frames and spectrogram, and the same for its partner in the reference."""
         parts = [f'<div class="clip"><b>{escape(item.name)}</b> {escape(value)}']
         parts.append(f"<div>{escape(item.caption)}</div>" if item.caption else "")
         parts.append(self._item(item))
@@ -207,7 +210,7 @@ class ClipGallery:
         return self._player(Path(item.path), item.info.has_video) + self._picture(item.path, item.info.size)
 
     def show_file(self, path: Path, title: str) -> str:
-        """A file to play under a title, with its frames above its spectrogram; one that cannot be read is a link."""
+        """A player for a file with a title and a preview; a link if the file cannot be read."""
         try:
             info = media.probe(path)
         except MediaError:
@@ -246,7 +249,7 @@ class ClipGallery:
 
 
 def link(relative: str) -> str:
-    """A relative path as a link: quoted, and begun so that no name is taken for a scheme (`javascript:...`)."""
+    """A relative path as a URL: quoted and prefixed with "./", so that no name is taken for a scheme (`javascript:...`)."""
     return "./" + quote(Path(relative).as_posix())
 
 
@@ -255,7 +258,7 @@ def _data(kind: str, content: bytes) -> str:
 
 
 def _record(evaluations: Sequence[Evaluation]) -> str:
-    """What the numbers depend on, folded away."""
+    """The records of the numbers, collapsed."""
     parts = ["<h2>Record</h2>"]
     for one in evaluations:
         common = "".join(f"<li>{escape(key)}: {escape(_words(value))}</li>" for key, value in one.record.items())

@@ -1,4 +1,4 @@
-"""Tables in the terminal."""
+"""Reports in the terminal."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from sonovid.metrics.report.cells import COMPARISON_LEGEND, HEADER, LEGEND, Tabl
 
 
 def write(found: Table, console: Any = None) -> None:
-    """A table with what was skipped and what is to be known about it.
+    """Print a table with its notes and skipped metrics.
 
     Raises:
         UnavailableError: rich is not installed.
@@ -33,7 +33,7 @@ def write(found: Table, console: Any = None) -> None:
 
 
 def write_comparison(header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[str], console: Any = None) -> None:
-    """A table of several systems, and lines about it.
+    """Print the table of several systems with notes.
 
     Raises:
         UnavailableError: rich is not installed.
@@ -46,7 +46,7 @@ def write_comparison(header: Sequence[str], rows: Sequence[Sequence[str]], lines
 
 
 def write_grid(header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[str], console: Any = None) -> None:
-    """A header, rows and lines about them.
+    """Print a table with notes.
 
     Raises:
         UnavailableError: rich is not installed.
@@ -66,7 +66,7 @@ def write_grid(header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequ
 
 
 def terminal() -> Any:
-    """Where tables are written.
+    """The console for tables.
 
     Raises:
         UnavailableError: rich is not installed.
@@ -74,7 +74,7 @@ def terminal() -> Any:
     try:
         from rich.console import Console
     except ImportError:
-        raise UnavailableError("rich is not installed, which tables are drawn with: pip install 'sonovid[eval]'") from None
+        raise UnavailableError("rich, which prints the tables, is not installed: pip install 'sonovid[eval]'") from None
     console = Console(highlight=False)
-    # A file or a pipe has no width of its own; a table that is cut there is of no use.
+    # A file or a pipe has no width; tables must not be truncated there.
     return console if console.is_terminal else Console(width=180, highlight=False)
