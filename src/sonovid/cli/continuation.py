@@ -213,8 +213,8 @@ class LoudnessNormalizer:
 
 def describe_joins(report: Any) -> str:
     """The number of joins between windows, and how many are no larger than the steps within the clip."""
-    within = sum(join["within"] for join in report.joins)
-    return f"{len(report.joins)} joins, {within} of them within the clip's own steps"
+    within = sum(join["within"] for join in report.crossfades)
+    return f"{len(report.crossfades)} joins, {within} of them within the clip's own steps"
 
 
 def _stream_duration(source: Any, geometry: Any) -> Fraction:
