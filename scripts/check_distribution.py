@@ -55,14 +55,18 @@ def build(folder: Path) -> tuple[Path, Path]:
     return sdist, wheel
 
 
-def check_wheel(wheel: Path) -> str:
-    """The version in the wheel's metadata; data files that are missing or unwanted end the script."""
+def package_files() -> set[str]:
+    """The modules and data files of the package, by their paths in a wheel."""
+    files = [path for path in (ROOT / "src").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {path.relative_to(ROOT / "src").as_posix() for path in files if path.suffix in (".py", *DATA)}
+
+
+def check_wheel(wheel: Path, wanted: set[str]) -> str:
+    """The version in the wheel's metadata; files that are missing or unwanted end the script."""
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
         version = BytesParser().parsebytes(archive.read(metadata))["Version"]
-    files = [path for path in (ROOT / "src").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    wanted = {path.relative_to(ROOT / "src").as_posix() for path in files if path.suffix in (".py", *DATA)}
     missing = sorted(wanted - names) + [kind for kind in DATA if not any(name.endswith(kind) for name in names)]
     if not any(name.endswith(".dist-info/licenses/LICENSE") for name in names):
         missing.append("LICENSE")
@@ -114,8 +118,9 @@ def main() -> None:
     keep = parser.parse_args().keep
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
+        wanted = package_files()
         sdist, wheel = build(folder)
-        version = check_wheel(wheel)
+        version = check_wheel(wheel, wanted)
         check_installed(install(wheel, folder / "empty"), version, folder / "work")
         for path in (sdist, wheel):
             print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB")

@@ -45,6 +45,14 @@ def modules(package: Path) -> list[str]:
     return names
 
 
+def directive(name: str) -> str:
+    """mkdocstrings' directive for a module. Of a package that only imports its public names, the docstring alone is shown."""
+    path = PACKAGE.parent.joinpath(*name.split("."), "__init__.py")
+    if not path.is_file() or any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.parse(path.read_text()).body):
+        return f"::: {name}"
+    return f"::: {name}\n    options:\n      members: false"
+
+
 def reference_pages() -> Iterator[tuple[str, str]]:
     """Path on the site and text of each page of the API reference: one for each package."""
     rows = []
@@ -52,7 +60,7 @@ def reference_pages() -> Iterator[tuple[str, str]]:
         names = modules(package)
         if not names:
             continue
-        yield f"reference/{package.name}.md", "\n\n".join([f"# sonovid.{package.name}", *(f"::: {name}" for name in names)])
+        yield f"reference/{package.name}.md", "\n\n".join([f"# sonovid.{package.name}", *map(directive, names)])
         rows.append(f"| [`sonovid.{package.name}`]({package.name}.md) | {summary(package / '__init__.py')} |")
     intro = "Generated from the docstrings. The calls that most programs need are described in [Python](../api.md)."
     table = "\n".join(["| package | |", "|---|---|", *rows])
