@@ -64,10 +64,10 @@ class AudioImage:
         small = self.quantise(log_mel).float()[:, None]
         # Pillow also rounds to bytes between its two passes.
         wide = resize(small, small.shape[2], self.width).round().clamp(0, 255)
-        picture = resize(wide, self.height, self.width).round().clamp(0, 255)
-        return (picture / 127.5 - 1).expand(-1, 3, -1, -1)
+        image = resize(wide, self.height, self.width).round().clamp(0, 255)
+        return (image / 127.5 - 1).expand(-1, 3, -1, -1)
 
-    def decode(self, picture: Float[Tensor, "b 3 h w"], bins: int, steps: int) -> Float[Tensor, "b f l"]:
+    def decode(self, image: Float[Tensor, "b 3 h w"], bins: int, steps: int) -> Float[Tensor, "b f l"]:
         """Log-mel frames of an image. Of an image that is not grey, the mean of the channels is used.
 
         Deviation: the paper does not describe the inverse. Resizing is linear, so this solves for the frames that resize to this
@@ -81,16 +81,16 @@ class AudioImage:
         Raises:
             ValueError: The image has another size.
         """
-        if tuple(picture.shape[2:]) != (self.height, self.width):
-            raise ValueError(f"audio image of {picture.shape[2]}x{picture.shape[3]}, expected {self.height}x{self.width}")
-        grey = 127.5 * (picture.mean(1, keepdim=True).clamp(-1, 1) + 1)
+        if tuple(image.shape[2:]) != (self.height, self.width):
+            raise ValueError(f"audio image of {image.shape[2]}x{image.shape[3]}, expected {self.height}x{self.width}")
+        grey = 127.5 * (image.mean(1, keepdim=True).clamp(-1, 1) + 1)
         rows, columns = inverse_resize_matrix(bins, self.height).to(grey), inverse_resize_matrix(steps, self.width).to(grey)
         return self.dequantise(rows @ grey[:, 0] @ columns.T)
 
 
-def resize(picture: Float[Tensor, "b c h w"], height: int, width: int) -> Float[Tensor, "b c h2 w2"]:
+def resize(image: Float[Tensor, "b c h w"], height: int, width: int) -> Float[Tensor, "b c h2 w2"]:
     """Resize an image by bicubic interpolation with antialiasing, as Pillow does."""
-    return F.interpolate(picture, (height, width), mode="bicubic", antialias=True, align_corners=False)
+    return F.interpolate(image, (height, width), mode="bicubic", antialias=True, align_corners=False)
 
 
 @lru_cache(maxsize=16)

@@ -277,14 +277,14 @@ class OpenSoraVideo(ModelMixin, ConfigMixin):
             raise ValueError(f"{folder}: its tensors are not those of Open-Sora 1.2's autoencoder ({error})") from error
         # Buffers of the whitening, which the config holds as well.
         state = {name: value for name, value in state.items() if name not in ("shift", "scale")}
-        own = model.state_dict()
-        for what, names in (("missing", set(own) - set(state)), ("unexpected", set(state) - set(own))):
+        expected = model.state_dict()
+        for what, names in (("missing", set(expected) - set(state)), ("unexpected", set(state) - set(expected))):
             if names:
                 raise ValueError(f"{folder}: {len(names)} tensors are {what}, such as {min(names)}: fetch the folder again")
         for name, value in state.items():
-            if value.shape != own[name].shape:
-                raise ValueError(f"{folder}: {name} is {tuple(value.shape)}, expected {tuple(own[name].shape)}")
-        model.load_state_dict({name: value.to(own[name].dtype) for name, value in state.items()})
+            if value.shape != expected[name].shape:
+                raise ValueError(f"{folder}: {name} is {tuple(value.shape)}, expected {tuple(expected[name].shape)}")
+        model.load_state_dict({name: value.to(expected[name].dtype) for name, value in state.items()})
         return model.eval()
 
 
@@ -351,7 +351,7 @@ def list_indices(state: Mapping[str, Tensor], pattern: str) -> Iterator[int]:
     Raises:
         KeyError: No name matches.
     """
-    found = sorted(int(match[1]) for name in state if (match := re.fullmatch(pattern, name)))
-    if not found:
+    indices = sorted(int(match[1]) for name in state if (match := re.fullmatch(pattern, name)))
+    if not indices:
         raise KeyError(f"no tensor {pattern}")
-    return iter(found)
+    return iter(indices)

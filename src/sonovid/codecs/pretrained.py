@@ -52,14 +52,14 @@ class PretrainedVideo(nn.Module):
 
     def _compression(self) -> tuple[int, int]:
         """(spatial, temporal) compression, from attributes or the config of the autoencoder."""
-        found = []
+        ratios = []
         for kind in ("spatial", "temporal"):
             values = [self._setting(name) for name in (f"{kind}_compression_ratio", f"vae_scale_factor_{kind}")]
             value = next((v for v in values if v is not None), None)
             if value is None:
                 value = 2 ** sum(self.autoencoder.config["temperal_downsample"]) if kind == "temporal" else 8
-            found.append(int(value))
-        return found[0], found[1]
+            ratios.append(int(value))
+        return ratios[0], ratios[1]
 
     @property
     def dtype(self) -> torch.dtype:

@@ -68,10 +68,10 @@ class HashedText:
         lists = [self._truncate(split_words(prompt)) for prompt in _check_prompts(prompts)]
         longest = max([1, *map(len, lists)])
         text, mask = np.zeros((len(lists), longest, self.width), np.float32), np.zeros((len(lists), longest), bool)
-        for row, there, words in zip(text, mask, lists, strict=True):
+        for row, row_mask, words in zip(text, mask, lists, strict=True):
             if words:
                 row[: len(words)] = embed_words(words, self.width)
-                there[: len(words)] = True
+                row_mask[: len(words)] = True
         return torch.from_numpy(text), torch.from_numpy(mask)
 
     def _truncate(self, words: list[str]) -> list[str]:
@@ -123,11 +123,11 @@ def split_words(prompt: str) -> list[str]:
 
 def embed_words(words: Sequence[str], width: int) -> np.ndarray:
     """Embeddings of the words of a prompt, float32 [k d], with a root mean square near one."""
-    own = np.stack([embed_word(word[:MAX_WORD_LENGTH], width) for word in words])
-    mixed = own.copy()
+    embeddings = np.stack([embed_word(word[:MAX_WORD_LENGTH], width) for word in words])
+    mixed = embeddings.copy()
     # Rolling by one channel to either side distinguishes neighbours from the word itself, and left from right.
-    mixed[1:] += NEIGHBOUR_WEIGHT * np.roll(own[:-1], 1, axis=1)
-    mixed[:-1] += NEIGHBOUR_WEIGHT * np.roll(own[1:], -1, axis=1)
+    mixed[1:] += NEIGHBOUR_WEIGHT * np.roll(embeddings[:-1], 1, axis=1)
+    mixed[:-1] += NEIGHBOUR_WEIGHT * np.roll(embeddings[1:], -1, axis=1)
     return (mixed + POSITION_WEIGHT * position_encoding(len(words), width)).astype(np.float32)
 
 
@@ -259,12 +259,12 @@ class PretrainedText(nn.Module):
         config = transformers.AutoConfig.from_pretrained(source, subfolder=subfolder, trust_remote_code=False)
         if config.model_type not in ENCODER_CLASSES:
             raise ValueError(f"{source}: a {config.model_type!r}; expected one of {', '.join(ENCODER_CLASSES)}")
-        encoder, found = getattr(transformers, ENCODER_CLASSES[config.model_type]).from_pretrained(
+        encoder, loading_info = getattr(transformers, ENCODER_CLASSES[config.model_type]).from_pretrained(
             source, **options, subfolder=subfolder, dtype=dtype, use_safetensors=True, output_loading_info=True
         )
-        if found["missing_keys"]:
+        if loading_info["missing_keys"]:
             raise ValueError(
-                f"{source}: no weights for {sorted(found['missing_keys'])[0]}; the checkpoint is not whole: download it again"
+                f"{source}: no weights for {sorted(loading_info['missing_keys'])[0]}; the checkpoint is not whole"
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             source, subfolder=subfolder if tokenizer_subfolder is None else tokenizer_subfolder, trust_remote_code=False

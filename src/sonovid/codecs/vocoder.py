@@ -72,8 +72,8 @@ def centre_phases(length: int, n_fft: int, hop: int, device: torch.device) -> Fl
     """Phases in radians of a tone at the centre frequency of each bin, measured at the middle of each frame."""
     bins, steps = torch.arange(n_fft // 2 + 1, device=device), torch.arange(length, device=device)
     # Integers, so that long audio loses no precision. The n_fft // 2 moves the origin to the middle of a frame.
-    places = (bins[:, None] * (hop * steps + n_fft // 2)) % n_fft
-    return places * (2 * torch.pi / n_fft)
+    phase_index = (bins[:, None] * (hop * steps + n_fft // 2)) % n_fft
+    return phase_index * (2 * torch.pi / n_fft)
 
 
 class SpectralVocoder(Model):

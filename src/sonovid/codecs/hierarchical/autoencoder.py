@@ -269,10 +269,10 @@ class HierarchicalAutoencoder(nn.Module):
         return F.pad(wave, (0, num_samples - wave.shape[1]))
 
     def whiten(self, raw: AV) -> AV:
-        return raw.map(lambda z, own: None if z is None else whiten(z, own.mean, own.std), self.whitening)
+        return raw.map(lambda z, w: None if z is None else whiten(z, w.mean, w.std), self.whitening)
 
     def unwhiten(self, final: AV) -> AV:
-        return final.map(lambda z, own: None if z is None else unwhiten(z, own.mean, own.std), self.whitening)
+        return final.map(lambda z, w: None if z is None else unwhiten(z, w.mean, w.std), self.whitening)
 
     def _check(self, latents: AV) -> None:
         for name, z, expected in zip(AV._fields, latents, self.latent_shapes(self.geometry), strict=True):
@@ -292,7 +292,7 @@ class HierarchicalAutoencoder(nn.Module):
             "picture": asdict(self.picture),
             "geometry": self.geometry.to_config(),
             "decoding": asdict(self.decoding),
-            "whitening": {name: asdict(own) for name, own in zip(AV._fields, self.whitening, strict=True)},
+            "whitening": {name: asdict(w) for name, w in zip(AV._fields, self.whitening, strict=True)},
         }
         composite.save(self, folder, settings, ("network", "frame_codec", "vocoder"), **options)
 
@@ -320,7 +320,7 @@ class HierarchicalAutoencoder(nn.Module):
 
     def set_whitening(self, statistics: AV) -> None:
         """Set the whitening of each stream from mappings with `mean` and `std`, one value per channel."""
-        self.whitening = statistics.map(lambda own: Whitening(tuple(own["mean"]), tuple(own["std"])))
+        self.whitening = statistics.map(lambda values: Whitening(tuple(values["mean"]), tuple(values["std"])))
 
     def set_decoding(self, **changes: Any) -> None:
         """Change sampling settings of the signal decoder, see `Decoding`."""

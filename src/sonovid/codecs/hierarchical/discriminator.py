@@ -58,7 +58,7 @@ class Discriminator(nn.Module):
             self.levels.append(level)
         self.conv_out, self.norm, self.out = nn.Conv2d(at, at, 3, padding=1), group_norm(at), nn.Linear(at, 1)
 
-    def forward(self, pictures: Float[Tensor, "b 3 s h w"]) -> Float[Tensor, "b"]:
+    def forward(self, images: Float[Tensor, "b 3 s h w"]) -> Float[Tensor, "b"]:
         """Unbounded realness score of each triple.
 
         Args:
@@ -67,9 +67,9 @@ class Discriminator(nn.Module):
         Raises:
             ValueError: The images have another number or size.
         """
-        if tuple(pictures.shape[1:]) != tuple(self.slots.shape):
-            raise ValueError(f"Discriminator: pictures {tuple(pictures.shape[1:])}, expected {tuple(self.slots.shape)}")
-        h = self.conv_in(rearrange(pictures + self.slots, "b c s h w -> (b s) c h w"))
+        if tuple(images.shape[1:]) != tuple(self.slots.shape):
+            raise ValueError(f"Discriminator: pictures {tuple(images.shape[1:])}, expected {tuple(self.slots.shape)}")
+        h = self.conv_in(rearrange(images + self.slots, "b c s h w -> (b s) c h w"))
         for level in self.levels:
             parts: Any = level
             if "down" in parts:

@@ -170,10 +170,10 @@ class AudioEncoder(Encoder):
         super().__init__(2 * channels, latent_channels, widths, blocks, head_width, temporal=False, log_variance=log_variance)
         self.content = nn.Parameter(0.02 * torch.randn(channels, *size))
 
-    def forward(self, picture: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b d h2 w2"], Float[Tensor, "b d h2 w2"]]:
+    def forward(self, image: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b d h2 w2"], Float[Tensor, "b d h2 w2"]]:
         """Mean and log-variance of z_a."""
-        content = self.content.to(picture.dtype).expand(len(picture), -1, -1, -1)
-        return self.posterior(torch.cat([content, picture], 1)[:, :, None])
+        content = self.content.to(image.dtype).expand(len(image), -1, -1, -1)
+        return self.posterior(torch.cat([content, image], 1)[:, :, None])
 
 
 def key_frames(total: int, count: int) -> list[int]:

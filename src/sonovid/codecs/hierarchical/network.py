@@ -59,7 +59,7 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         predict: PredictionType = "eps",
     ):
         super().__init__()
-        own: dict[str, Any] = {
+        encoder_config: dict[str, Any] = {
             "video_widths": (320, 640),
             "audio_widths": (320, 640, 1280),
             "blocks": 2,
@@ -68,23 +68,23 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
             "folded": 0,
             "log_variance": 0.0,
         }
-        own |= encoding or {}
-        parts = {name: own[name] for name in ("blocks", "head_width", "log_variance")}
+        encoder_config |= encoding or {}
+        parts = {name: encoder_config[name] for name in ("blocks", "head_width", "log_variance")}
         self.encoders = nn.ModuleDict(
             {
                 "video": VideoEncoder(
                     channels,
                     latent_channels,
                     size,
-                    own["video_widths"],
-                    key_frames=own["key_frames"],
-                    folded=own["folded"],
+                    encoder_config["video_widths"],
+                    key_frames=encoder_config["key_frames"],
+                    folded=encoder_config["folded"],
                     **parts,
                 ),
-                "audio": AudioEncoder(channels, latent_channels, size, own["audio_widths"], **parts),
+                "audio": AudioEncoder(channels, latent_channels, size, encoder_config["audio_widths"], **parts),
             }
         )
-        factors = AV(*(2 ** (len(own[f"{name}_widths"]) - 1) for name in AV._fields))
+        factors = AV(*(2 ** (len(encoder_config[f"{name}_widths"]) - 1) for name in AV._fields))
         if any(side % factor for side in size for factor in factors):
             raise ValueError(f"HierarchicalNetwork: latents of {tuple(size)}; expected multiples of {tuple(factors)}")
         self.latent_sizes = factors.map(lambda factor: (size[0] // factor, size[1] // factor))
@@ -132,7 +132,7 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
         """Latents of an input of zeros, [1 C h w]: the null condition that the decoder is guided against."""
         like = next(self.parameters())
         zeros = self.signal_shapes.map(lambda shape: torch.zeros(1, *shape, device=like.device, dtype=like.dtype))
-        return self.posterior(zeros).map(lambda found: found[0])
+        return self.posterior(zeros).map(lambda moments: moments[0])
 
     def encode_semantics(self, latents: AV) -> SemanticOutput | None:
         """Semantic features of a pair of latents. None without a semantic space."""
@@ -167,12 +167,12 @@ class HierarchicalNetwork(ModelMixin, ConfigMixin):
             if z is None:
                 continue
             times = k if name == "video" else 1
-            own = None if keep_condition is None else keep_condition[i]
-            if own is not None:
+            keep = None if keep_condition is None else keep_condition[i]
+            if keep is not None:
                 assert null_latents is not None
-                z = torch.where(own[:, None, None, None], z, null_latents[i].to(z.dtype))
+                z = torch.where(keep[:, None, None, None], z, null_latents[i].to(z.dtype))
             other = None if features is None else features[1 - i]
-            repeat: list[Any] = [None if x is None else x.repeat_interleave(times, 0) for x in (z, other, labels, own)]
+            repeat: list[Any] = [None if x is None else x.repeat_interleave(times, 0) for x in (z, other, labels, keep)]
             position = frames.flatten().float() / self.config.num_frames if name == "video" else None
             part = self.decoder.make_condition(
                 name, repeat[0], size, position=position, semantic_features=repeat[1], labels=repeat[2], keep_condition=repeat[3]

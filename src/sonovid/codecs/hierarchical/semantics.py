@@ -70,10 +70,10 @@ class ClassHead(nn.Module):
     def __init__(self, width: int, num_classes: int):
         super().__init__()
 
-        def own() -> nn.Sequential:
+        def stream_layers() -> nn.Sequential:
             return nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
 
-        self.streams = nn.ModuleDict({name: own() for name in AV._fields})
+        self.streams = nn.ModuleDict({name: stream_layers() for name in AV._fields})
         self.mix, self.norm, self.out = nn.Linear(width, width), nn.LayerNorm(width), nn.Linear(width, num_classes)
 
     def forward(self, features: AV) -> Float[Tensor, "b k"]:
@@ -138,8 +138,8 @@ class Semantics(nn.Module):
         self.detached = detached
         self.projectors = nn.ModuleDict(
             {
-                name: Projector(latent_channels, width, base, own, count, head_width)
-                for name, own, count in zip(AV._fields, mults, blocks, strict=True)
+                name: Projector(latent_channels, width, base, stream_mults, count, head_width)
+                for name, stream_mults, count in zip(AV._fields, mults, blocks, strict=True)
             }
         )
         self.class_head = ClassHead(width, num_classes) if num_classes else None

@@ -58,13 +58,13 @@ def list_input_blocks(unet: Any) -> list[tuple[str, int]]:
         For each block the name of the module that computes its output, and the channels of the output. Twelve in Stable
         Diffusion.
     """
-    found, widths = [("conv_in", unet.config.block_out_channels[0])], unet.config.block_out_channels
+    blocks, widths = [("conv_in", unet.config.block_out_channels[0])], unet.config.block_out_channels
     for i, block in enumerate(unet.down_blocks):
         kind = "attentions" if getattr(block, "has_cross_attention", False) else "resnets"
-        found += [(f"down_blocks.{i}.{kind}.{j}", widths[i]) for j in range(len(block.resnets))]
+        blocks += [(f"down_blocks.{i}.{kind}.{j}", widths[i]) for j in range(len(block.resnets))]
         if block.downsamplers is not None:
-            found.append((f"down_blocks.{i}.downsamplers.0", widths[i]))
-    return found
+            blocks.append((f"down_blocks.{i}.downsamplers.0", widths[i]))
+    return blocks
 
 
 class FeaturePyramid(nn.Module):
@@ -111,8 +111,8 @@ class DraftPredictor(nn.Module):
 
     def forward(self, z: Float[Tensor, "b c h w"], frames: Int[Tensor, "b k"]) -> Float[Tensor, "n d h2 w2"]:
         """Estimates of the frames with indices `frames` [b k]: all of the first clip, then of the second, ..."""
-        drawn = rearrange(F.pixel_shuffle(self.conv(z), self.factor), "b (c t) h w -> b t c h w", t=self.num_frames)
-        return torch.cat([clip[own] for clip, own in zip(drawn, frames, strict=True)])
+        drafts = rearrange(F.pixel_shuffle(self.conv(z), self.factor), "b (c t) h w -> b t c h w", t=self.num_frames)
+        return torch.cat([clip[index] for clip, index in zip(drafts, frames, strict=True)])
 
 
 def resize(z: Float[Tensor, "n c h w"], size: tuple[int, int]) -> Float[Tensor, "n c h2 w2"]:
@@ -255,11 +255,11 @@ class SignalDecoder(nn.Module):
 
     def _sizes(self, size: tuple[int, int]) -> list[tuple[int, int]]:
         """(rows, columns) of the output of each input block for signal latents of `size`."""
-        found = []
+        sizes = []
         for name, _ in self.input_blocks:
             size = ((size[0] + 1) // 2, (size[1] + 1) // 2) if "downsamplers" in name else size
-            found.append(size)
-        return found
+            sizes.append(size)
+        return sizes
 
     @contextmanager
     def _conditioned_on(self, condition: DecoderCondition) -> Iterator[None]:

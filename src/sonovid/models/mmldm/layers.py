@@ -83,8 +83,8 @@ class StreamEmbedding(nn.Module):
         self.embed = nn.Linear(channels, width)
         self.end = nn.Parameter(0.01 * torch.randn(width))
         self.modality = nn.Parameter(0.01 * torch.randn(rows * columns, width))
-        places = sincos_2d(torch.arange(rows, dtype=torch.float32), torch.arange(columns, dtype=torch.float32), width)
-        self.register_buffer("position", places.flatten(0, 1), persistent=False)
+        positions = sincos_2d(torch.arange(rows, dtype=torch.float32), torch.arange(columns, dtype=torch.float32), width)
+        self.register_buffer("position", positions.flatten(0, 1), persistent=False)
 
     def forward(self, z: Float[Tensor, "b k c"], conditioning: Tensor | None = None) -> Float[Tensor, "b k1 d"]:
         """`conditioning` is added to the embedded positions, [b k d] or [d]."""
