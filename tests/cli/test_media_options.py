@@ -1,4 +1,4 @@
-"""What sonovid generate makes of the options that concern media files, on a tiny model."""
+"""Options of sonovid generate for media files, on a tiny model."""
 
 from fractions import Fraction
 
@@ -15,7 +15,7 @@ from sonovid.media.loudness import measure_loudness
 
 @pytest.fixture
 def sonovid(tiny_folder, tmp_path, capsys, monkeypatch):
-    """Runs `sonovid generate` in an empty folder; gives its exit status, its output and its error lines."""
+    """Run `sonovid generate` in an empty folder; returns exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def call(*words):
@@ -28,7 +28,7 @@ def sonovid(tiny_folder, tmp_path, capsys, monkeypatch):
 
 @pytest.fixture
 def film(tmp_path):
-    """Two seconds of pictures at 10 a second, a key picture each half, with a tone of half a second at 0.75 s."""
+    """Two seconds of frames at 10 per second, a keyframe every half second, with a tone of half a second at 0.75 s."""
     time = np.arange(2 * 16000) / 16000
     sound = np.where((time >= 0.75) & (time < 1.25), 0.5 * np.sin(2 * np.pi * 440 * time), 0).astype(np.float32)[None]
     options = {"codec": "libx264", "options": {"g": "5", "bf": "0"}, "waveform": sound, "audio_codec": "aac"}
@@ -36,7 +36,7 @@ def film(tmp_path):
 
 
 def tracks(path):
-    """The sounds of a file, each as (samples [c n], rate)."""
+    """The audio tracks of a file, each as (samples [c n], rate)."""
     found = []
     with av.open(str(path)) as file:
         count = len(file.streams.audio)
@@ -48,7 +48,7 @@ def tracks(path):
 
 
 def heard(samples, rate, first, last):
-    """The level of a stretch in dB."""
+    """The level of an excerpt in dB."""
     part = samples[:, round(first * rate) : round(last * rate)]
     return 10 * np.log10(np.square(part).mean() + 1e-12)
 
@@ -136,6 +136,6 @@ def test_numbered_pictures_get_a_sound(sonovid, tmp_path):
 def test_time_stamps_that_cannot_be_meant_are_refused_before_the_model_is_loaded(sonovid, tmp_path):
     path = make(tmp_path / "a.mp4", frames=numbered(5), base=Fraction(1, 10), codec="libx264", last=5860)
     status, _, err = sonovid("--video", path, "-o", "out.mp4")
-    assert (status, "implausible time stamps" in err) == (2, True)
+    assert (status, "implausible timestamps" in err) == (2, True)
     assert sonovid("--video", path, "-o", "out.mp4", "--seconds", 1, "--quiet")[0] == 0
     assert media.read("out.mp4").waveform.shape == (1, 8000)

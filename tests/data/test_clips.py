@@ -43,7 +43,7 @@ def test_long_files_give_windows_and_unfit_ones_are_left_out_with_a_word(folder,
         ("long.mkv", 1.5),
     ]
     said = caplog.text
-    for words in ("shorter than 0.5 s: short.mkv", "without sound: silent.mkv", "not readable: broken.mkv"):
+    for words in ("shorter than 0.5 s: short.mkv", "without audio: silent.mkv", "not readable: broken.mkv"):
         assert words in said
     assert len(clips.find_windows(manifest.read(folder), GEOMETRY, most=1)) == 1
 
@@ -78,7 +78,7 @@ def test_the_stretch_of_an_entry_is_kept_to(folder):
 
 
 def test_nothing_usable_is_an_error_that_counts(folder):
-    with pytest.raises(ValueError, match="1 without sound"):
+    with pytest.raises(ValueError, match="1 without audio"):
         clips.find_windows([Entry(str(folder / "silent.mkv"))], GEOMETRY)
 
 
@@ -96,7 +96,7 @@ def test_a_faulty_file_among_many_is_passed_over(folder, caplog):
     good = clips.find_windows(manifest.read(folder), GEOMETRY, most=1)
     bad = clips.Window(Entry(str(folder / "broken.mkv")))
     assert [clip is None for _, clip in clips.stream_clips([bad, *good], GEOMETRY)] == [True, False]
-    assert "left out" in caplog.text
+    assert "skipped" in caplog.text
 
 
 def test_written_scenes_are_a_data_set_and_are_finished_when_interrupted(tmp_path):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from sonovid.data import manifest_writer, manifest
+from sonovid.data import manifest, manifest_writer
 from sonovid.data.entry import Entry
 
 

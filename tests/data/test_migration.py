@@ -58,7 +58,7 @@ def test_a_cache_of_the_first_version_is_taken_over_without_encoding(tmp_path, w
     folder = first_version(tmp_path / "cache", windows, "codec", shard=shard)
     store = latents.LatentStore(tmp_path / "cache", GEOMETRY, "codec", shard=4)
     assert migration.migrate(tmp_path / "cache", store, windows, "codec") == 6
-    assert f"6 clips taken over from the cache of an earlier version, {folder}" in caplog.text
+    assert f"6 clips migrated from the cache of an earlier version, {folder}" in caplog.text
     assert store.plan(windows) == []
     fresh = latents.LatentStore(tmp_path / "fresh", GEOMETRY, "codec", shard=4)
     fresh.write(fresh.plan(windows), latents.local_encoder(means, GEOMETRY, batch=1))

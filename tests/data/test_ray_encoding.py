@@ -63,7 +63,7 @@ def test_windows_clips_and_arrays_travel_unchanged():
 
 def test_rows_are_put_in_order():
     made = [({"name": str(i)}, AV(None, None)) for i in range(4)]
-    rows = ({"index": i, "made": ray_encoding.encoded_to_bytes(made[i])} for i in (2, 0, 3, 1))
+    rows = ({"index": i, "encoded": ray_encoding.encoded_to_bytes(made[i])} for i in (2, 0, 3, 1))
     assert list(ray_encoding.in_order(rows, 4)) == made
 
 

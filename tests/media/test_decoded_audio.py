@@ -47,7 +47,7 @@ def test_gaps_in_a_real_file_are_passed_over():
 
 def test_faults_are_one_line(tmp_path):
     media.write(tmp_path / "silent.mp4", Clip(np.zeros((4, 16, 16, 3), np.uint8), None))
-    with pytest.raises(MediaError, match="no sound"):
+    with pytest.raises(MediaError, match="no audio"):
         media.read_as_decoded(tmp_path / "silent.mp4")
     (tmp_path / "broken.wav").write_bytes(b"RIFF nothing")
     with pytest.raises(MediaError):

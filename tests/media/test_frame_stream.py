@@ -40,7 +40,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 
 def test_faults(tmp_path, film):
     sound = write(tmp_path / "sound.wav", Clip(None, np.zeros((1, 800), np.float32), sample_rate=8000))
-    with pytest.raises(MediaError, match="no pictures"):
+    with pytest.raises(MediaError, match="no video"):
         stream_frames(sound)
     with pytest.raises(MediaError, match="above the limit"):
         stream_frames(film, limits=Limits(max_seconds=0.1))

@@ -46,10 +46,10 @@ def test_what_is_no_series_is_told(tmp_path):
     mixed = stills(tmp_path / "mixed", ["a1.png", "b1.png"])
     (tmp_path / "none").mkdir()
     for path, message in [
-        (Source(gap, fps=Fraction(8)), "picture 3 is missing between 2.png and 4.png"),
-        (Source(mixed, fps=Fraction(8)), "several names"),
-        (Source(gap / "x%03d.png", fps=Fraction(8)), "no such pictures"),
-        (gap, "carry no rate"),
+        (Source(gap, fps=Fraction(8)), "image 3 is missing between 2.png and 4.png"),
+        (Source(mixed, fps=Fraction(8)), "several image sequences"),
+        (Source(gap / "x%03d.png", fps=Fraction(8)), "no such images"),
+        (gap, "has no frame rate"),
         (tmp_path / "none", "is a folder"),
     ]:
         with pytest.raises(MediaError, match=message):
@@ -95,8 +95,8 @@ def test_kinds_of_films_that_few_programs_write(tmp_path, suffix, codec):
         ("a.mp4", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + bytes(100), "a PDF document"),
         ("a.mov", b"PK\x03\x04" + bytes(100), "a ZIP archive"),
         ("a.mid", b"MThd\x00\x00\x00\x06" + bytes(100), "MIDI"),
-        ("a.rm", b".RMF\x00\x00\x00\x12" + bytes(100), "a RealMedia film"),
-        ("a.m3u8", b"#EXTM3U\n#EXTINF:10,\nother.ts\n", "an HLS play list"),
+        ("a.rm", b".RMF\x00\x00\x00\x12" + bytes(100), "a RealMedia video"),
+        ("a.m3u8", b"#EXTM3U\n#EXTINF:10,\nother.ts\n", "an HLS playlist"),
         ("a.txt", "Zuschriften\nüber alles\n".encode() * 300, "a text file"),
     ],
 )
@@ -109,7 +109,7 @@ def test_what_is_not_supported_is_called_by_its_name(tmp_path, name, data, kind)
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp"])
 def test_a_still_picture_is_no_film(tmp_path, suffix):
     Image.fromarray(numbered(1)[0]).save(tmp_path / f"a{suffix}")
-    with pytest.raises(MediaError, match=r"unsupported: it is a still picture"):
+    with pytest.raises(MediaError, match=r"unsupported: it is a still image"):
         probe(tmp_path / f"a{suffix}")
 
 

@@ -69,12 +69,12 @@ def test_a_fault_on_the_way_leaves_nothing(tmp_path):
 
     with pytest.raises(RuntimeError, match="no more"):
         breaks()
-    with pytest.raises(MediaError, match=r"a\.mp4: no pictures were given"), open_writer(tmp_path / "a.mp4", **settings):
+    with pytest.raises(MediaError, match=r"a\.mp4: no frames were added"), open_writer(tmp_path / "a.mp4", **settings):
         pass
     for wrong, message in (
         ((numbered(2, (16, 16)), None), "expected uint8"),
         ((None, noisy(10, 2)), r"expected \[1 n\]"),
-        ((None, np.full((1, 10), np.nan, np.float32)), "no numbers"),
+        ((None, np.full((1, 10), np.nan, np.float32)), "NaN or infinity"),
     ):
         with pytest.raises(MediaError, match=message), open_writer(tmp_path / "a.mp4", **settings) as pieces:
             pieces.add(*wrong)

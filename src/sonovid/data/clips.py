@@ -1,4 +1,4 @@
-"""Entries to clips of one geometry: windows of files and rendered scenes, by a pool of processes, in order."""
+"""Cuts entries into windows of one geometry and loads them as clips with a process pool, in order."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sonovid import media
-from sonovid.core import atomic, progress
+from sonovid.core import atomic, progress, renamed
 from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry, duration
@@ -27,7 +27,12 @@ BOTH = AV(video=True, audio=True)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One clip to be: an entry, and where in its file it begins, in seconds."""
+    """A clip to be loaded.
+
+    Attributes:
+        entry: The entry it belongs to.
+        start: Its beginning in the file, in seconds.
+    """
 
     entry: Entry
     start: float = 0.0
@@ -36,14 +41,24 @@ class Window:
 def find_windows(
     entries: Sequence[Entry], geometry: Geometry, *, streams: AV = BOTH, most: int | None = None, workers: int = 0
 ) -> list[Window]:
-    """The stretches of `geometry`'s length that the entries hold, one after the other, at most `most` of each.
+    """Cuts entries into consecutive windows of the length of `geometry`.
 
-    Files that are too short, lack one of the `streams` asked for or cannot be read are left out, and counted in the log.
+    Files that are too short, lack a required stream or cannot be read are skipped and counted in the log.
+
+    Args:
+        entries: The entries.
+        geometry: Geometry of the windows.
+        streams: The required streams.
+        most: Largest number of windows per entry. None: all.
+        workers: Number of processes that probe files.
+
+    Raises:
+        ValueError: There is no window.
     """
     found: list[Window] = []
     left_out: dict[str, list[str]] = {}
     known = probes.probe_files((entry.path for entry in entries if entry.scene is None), workers=workers)
-    # Containers round their lengths; half a frame is forgiven, and the last picture then shows that much longer.
+    # Containers round durations. Half a frame is tolerated, and the last frame is then held that much longer.
     slack, seconds = duration(1, geometry.fps) / 2, float(geometry.seconds)
     for entry in entries:
         length = _usable_seconds(entry, known.get(entry.path), streams)
@@ -55,38 +70,38 @@ def find_windows(
             left_out.setdefault(f"shorter than {seconds:g} s", []).append(entry.name or entry.path)
         found += [Window(entry, entry.start + float(i * geometry.seconds)) for i in range(min(count, most or count))]
     for reason, names in left_out.items():
-        log.warning("left out %d of %d files, %s: %s", len(names), len(entries), reason, ", ".join(names[:3]))
+        log.warning("skipped %d of %d files, %s: %s", len(names), len(entries), reason, ", ".join(names[:3]))
     if not found:
         reasons = "; ".join(f"{len(names)} {reason}" for reason, names in left_out.items()) or "there are no entries"
-        raise ValueError(f"data: no clip of {float(geometry.seconds):g} s can be had: {reasons}")
+        raise ValueError(f"data: no clip of {float(geometry.seconds):g} s found: {reasons}")
     return found
 
 
 def _usable_seconds(entry: Entry, extent: "probes.Extent | None", streams: AV) -> float | str:
-    """How many seconds an entry holds, infinitely many for a scene, or why it cannot be used."""
+    """Duration of an entry in seconds (infinite for a scene), or the reason why it cannot be used."""
     if entry.scene is not None:
         return math.inf
     if extent is None:
         return "not readable"
     if streams.video and not extent.video:
-        return "without pictures"
+        return "without video"
     if streams.audio and not extent.audio:
-        return "without sound"
+        return "without audio"
     left = extent.seconds - entry.start
     return left if entry.seconds is None else min(left, entry.seconds)
 
 
 def window_events(window: Window, geometry: Geometry) -> tuple[float, ...]:
-    """The times of an entry's known events from the beginning of the window, in seconds."""
+    """Times of the events of an entry that lie in a window, in seconds from its beginning."""
     offset = window.start - window.entry.start
     return tuple(t - offset for t in window.entry.events if 0 <= t - offset < geometry.seconds)
 
 
 def load_clip(window: Window, geometry: Geometry, streams: AV = BOTH) -> Clip:
-    """One clip of exactly this geometry, mono; a stream that is not asked for is None.
+    """Loads a window as a mono clip of exactly this geometry. Streams that are not requested are None.
 
     Raises:
-        ValueError: the file cannot be read, or ends early.
+        ValueError: The file cannot be read or ends early.
     """
     entry = window.entry
     if entry.scene is not None:
@@ -111,10 +126,10 @@ def load_clip(window: Window, geometry: Geometry, streams: AV = BOTH) -> Clip:
         frames = np.concatenate([frames, frames[-1:]])[: geometry.num_frames]
     if streams.audio:
         if waveform is None:
-            raise ValueError(f"{entry.path}: no sound from {window.start:g} s on")
+            raise ValueError(f"{entry.path}: no audio from {window.start:g} s on")
         short = geometry.num_samples - waveform.shape[1]
         if short > geometry.sample_rate / geometry.fps:
-            raise ValueError(f"{entry.path}: its sound ends {short / geometry.sample_rate:.2f} s early")
+            raise ValueError(f"{entry.path}: its audio ends {short / geometry.sample_rate:.2f} s early")
         waveform = np.pad(waveform, ((0, 0), (0, max(0, short))))[:, : geometry.num_samples]
     known = (entry.caption, entry.label, window_events(window, geometry))
     return Clip(frames, waveform, geometry.fps, geometry.sample_rate, *known)
@@ -123,29 +138,46 @@ def load_clip(window: Window, geometry: Geometry, streams: AV = BOTH) -> Clip:
 def stream_clips(
     windows: Sequence[Window], geometry: Geometry, *, streams: AV = BOTH, workers: int = 0
 ) -> Iterator[tuple[Window, Clip | None]]:
-    """Each window with its clip, in order whatever the number of processes; None where the file turned out to be faulty."""
+    """Loads windows in order with a process pool.
+
+    Yields:
+        Each window with its clip, or with None if the file is faulty.
+    """
     with process_pool(workers) as run:
         yield from zip(windows, run(partial(try_load_clip, geometry=geometry, streams=streams), windows), strict=True)
 
 
 def try_load_clip(window: Window, geometry: Geometry, streams: AV) -> Clip | None:
+    """Loads a clip, or logs the fault and returns None."""
     try:
         return load_clip(window, geometry, streams)
     except ValueError as error:
-        log.warning("left out: %s", error)
+        log.warning("skipped: %s", error)
         return None
 
 
 def write_scenes(
     out: "str | Path", world: str, count: int, seed: int, geometry: Geometry, *, workers: int = 0, quiet: bool = False
 ) -> Path:
-    """Render `count` scenes of a world, from `seed` on, into a folder that trains as it is, and return its manifest.
+    """Renders scenes of a world into a folder that can be trained on directly.
 
-    Each is an mp4 with its caption (.txt) and its event times, label and attributes (.json); `manifest.jsonl` names them all.
-    What lies there already is kept, so that an interrupted call is finished by calling again.
+    Each scene is an mp4 with its caption (.txt) and its event times, label and attributes (.json). `manifest.jsonl` lists them
+    all. Existing scenes are kept, so that an interrupted call can be resumed.
+
+    Args:
+        out: The folder.
+        world: Name of the world.
+        count: Number of scenes.
+        seed: First seed.
+        geometry: Geometry of the clips.
+        workers: Number of processes.
+        quiet: Whether to hide the progress bar.
+
+    Returns:
+        Path of the manifest.
 
     Raises:
-        ValueError: no such world, or a folder that holds scenes of another extent.
+        ValueError: The world does not exist, or the folder contains scenes of another geometry.
     """
     if count < 1:
         raise ValueError(f"count={count}: expected at least one scene")
@@ -168,7 +200,7 @@ def write_scenes(
 
 
 def _check_geometry(out: Path, geometry: Geometry) -> None:
-    """Refuse to mix scenes of several extents in a folder."""
+    """Raises ValueError if a folder contains scenes of another geometry."""
     path, wanted = out / ".geometry", geometry.to_config()
     if path.is_file() and (found := json.loads(path.read_text())) != wanted:
         raise ValueError(f"{out}: holds scenes of {found}, not {wanted}; take another folder")
@@ -183,8 +215,11 @@ def _write_scene(number: int, out: str, world: str, geometry: Geometry) -> None:
     clip = scenes.render(world, number, geometry)
     media.write(path, clip, overwrite=True)
     atomic.write_text(path.with_suffix(".txt"), clip.caption + "\n")
-    # Last, so that a scene with its facts is a whole one.
+    # The .json file is written last and marks the scene as complete.
     known = {"caption": clip.caption, "label": clip.label, "events": list(clip.events)}
     atomic.write_text(
         facts, json.dumps({**known, "world": world, "seed": number, "attributes": scenes.attributes(world, number)})
     )
+
+
+__getattr__ = renamed.attributes(__name__, {"load": "load_clip", "stream": "stream_clips", "windows": "find_windows"})

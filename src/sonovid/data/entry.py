@@ -1,15 +1,21 @@
-"""Entry: one stretch of a media file, or one scene to be rendered, with what is known of it."""
+"""Entry: a time range of a media file or a procedural scene, with its annotations."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One stretch of a media file, or one scene to be rendered.
+    """A time range of a media file, or a procedural scene.
 
-    path: the file; empty for a scene. start, seconds: the stretch, to the end of the file where seconds is None. events: times of
-    known events in seconds from the beginning of the stretch. name: what tells it from others in its manifest, the same wherever
-    the files lie. scene: world and seed.
+    Attributes:
+        path: The file; empty for a scene.
+        caption: A text caption.
+        label: A class label.
+        start: Beginning of the time range in seconds.
+        seconds: Length of the time range. None: to the end of the file.
+        events: Times of annotated events, in seconds from `start`.
+        name: Identifies the entry within its manifest, independent of where the files lie.
+        scene: World and seed of a scene.
     """
 
     path: str

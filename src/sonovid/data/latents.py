@@ -1,9 +1,9 @@
-"""The latent cache: raw latents of clips in shards, each clip under a key of its own, written once and read at random.
+"""The latent cache: raw latents of clips in shards, keyed per clip, written once and read in random order.
 
-A clip's key is made of its file (name, size and time of change) and where it begins in it, or of its scene. The store that it
-lies in is keyed by the codecs, the geometry and the streams. So clips that are added are encoded alone and clips that are dropped
-are passed over. Captions and labels do not decide latents and may change without anything being encoded again. A cache of frames
-and waveforms themselves, to train codecs from, is the same with another function in place of a codec.
+The key of a clip covers its file (name, size and modification time) and its start, or its scene. The key of a store covers the
+codecs, the geometry and the streams. New clips are therefore encoded alone, and removed clips are skipped. Captions and labels
+are not part of the key and may change without re-encoding. A cache of frames and waveforms, for training codecs, works the same
+with another function in place of a codec.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sonovid.core import atomic, progress
+from sonovid.core import atomic, progress, renamed
 from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
@@ -33,31 +33,33 @@ from sonovid.data.entry import Entry
 log = logging.getLogger(__name__)
 
 META_FILE = "cache.json"
-# Of how the shards lie on disk and of what is in a key. Caches of another version are left alone and named.
+# Version of the file layout and of the keys. Caches of another version are left untouched and reported.
 VERSION = 2
-# Whitening is applied when latents are read, and decoding does not matter to them.
+# Config values that do not affect raw latents: whitening is applied when latents are read.
 NOT_IN_KEY = ("latents_mean", "latents_std")
 
 Encode = Callable[[list[Clip]], AV]
-# From windows to pairs of a clip's facts, None where it cannot be read, and its arrays, in the same order.
+# Maps windows to pairs of clip info (None for a clip that cannot be read) and latents, in the same order.
 WindowEncoder = Callable[[Sequence[Window]], Iterator[tuple[dict[str, Any] | None, AV]]]
 
 
 def config_to_json(config: Any) -> str:
-    """A configuration as text that is the same before it is saved and after it is read: lists and tuples are alike in it."""
+    """Serialises a config so that the text is equal before saving and after loading: lists and tuples are not distinguished."""
     return json.dumps(config, default=str)
 
 
 def fingerprint(*parts: Any, serialize: Callable[[Any], str] = config_to_json) -> str:
-    """A hash of networks, by their weights and configuration, and of plain values.
+    """Hashes networks, by their weights and config, and plain values.
 
-    written: a configuration, as its class's name and sorted items, to text.
+    Args:
+        parts: Networks and plain values.
+        serialize: Converts the class name and sorted items of a config to text.
     """
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, nn.Module):
             config = dict(getattr(part, "config", None) or {})
-            # What begins with an underline is diffusers' own book-keeping, some of it in an order that changes from run to run.
+            # Names with a leading underscore are internal to diffusers, and the order of some changes between runs.
             config = {k: v for k, v in config.items() if k not in NOT_IN_KEY and not k.startswith("_")}
             digest.update(serialize((type(part).__name__, sorted(config.items()))).encode())
             for name, value in sorted(part.state_dict().items()):
@@ -69,9 +71,9 @@ def fingerprint(*parts: Any, serialize: Callable[[Any], str] = config_to_json) -
 
 
 class ClipInfos(Sequence[dict[str, Any]]):
-    """What is known of each clip: name, start, caption, label and events.
+    """The info of each clip: name, start, caption, label and events.
 
-    Of files it is what the entries say now; of scenes what was rendered, kept as text until it is asked for.
+    For files it comes from the current entries. For scenes it comes from the rendered clip and is kept as JSON until it is read.
     """
 
     def __init__(self, windows: Sequence[Window], geometry: Geometry, stored: Mapping[int, str]) -> None:
@@ -92,7 +94,7 @@ class ClipInfos(Sequence[dict[str, Any]]):
 
 
 def clip_info(window: Window, geometry: Geometry, clip: Clip | None = None) -> dict[str, Any]:
-    """What is known of a clip: of a file by its entry, of a scene by its rendering."""
+    """Info of a clip: name, start, caption, label and events. It comes from the entry, or from the rendered clip of a scene."""
     entry = window.entry
     known = {"name": entry.name or entry.path, "start": window.start}
     if clip is None:
@@ -101,7 +103,7 @@ def clip_info(window: Window, geometry: Geometry, clip: Clip | None = None) -> d
 
 
 class LatentDataset(ABC):
-    """Raw latents of clips by their numbers, and what is known of each: name, start, caption, label and events."""
+    """Raw latents of clips by index, with the info of each clip: name, start, caption, label and events."""
 
     rows: Sequence[dict[str, Any]]
 
@@ -109,21 +111,21 @@ class LatentDataset(ABC):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> tuple[AV, dict[str, Any]]:
-        """The raw latents of one clip, and its row."""
+        """Returns the raw latents and the info of one clip."""
         return self.batch([index]).map(lambda x: None if x is None else x[0]), self.rows[index]
 
     @abstractmethod
     def batch(self, indices: Sequence[int]) -> AV:
-        """The raw latents of some clips, video [b c t h w] and audio [b c l f], in the dtype they are kept in."""
+        """Returns the raw latents of several clips in their stored dtype, video [b c t h w] and audio [b c l f]."""
 
     @property
     @abstractmethod
     def statistics(self) -> dict[str, dict[str, list[float]]]:
-        """By stream, mean and standard deviation of each channel over all clips; of floating-point streams."""
+        """Mean and standard deviation of each channel over all clips, per stream with floating-point latents."""
 
 
 class InMemoryLatents(LatentDataset):
-    """Latents that are at hand as tensors [clips, ...], None for a stream that is not kept."""
+    """Latents in tensors [clips, ...]; None for a stream that is not stored."""
 
     def __init__(self, rows: Sequence[dict[str, Any]], tensors: AV) -> None:
         self.rows, self.tensors = rows, tensors
@@ -144,10 +146,15 @@ class InMemoryLatents(LatentDataset):
 
 @dataclass(frozen=True)
 class StoredLatents(LatentDataset):
-    """Clips of a store, in the order in which they were asked for.
+    """Clips of a store, in the order in which they were selected.
 
-    shard, place, at: where each lies: the number of its shard, its place among the shard's readable clips and, by stream, the
-    byte at which its array begins. Files are mapped into memory when they are first read from, or read whole.
+    Files are memory-mapped when first used, or read whole.
+
+    Attributes:
+        shard: Index of the shard of each clip.
+        place: Index of each clip among the readable clips of its shard.
+        offsets: By stream, the byte offset of each clip's array.
+        in_memory: Whether shards are read into memory.
     """
 
     folder: Path
@@ -183,7 +190,7 @@ class StoredLatents(LatentDataset):
         for number, path in enumerate(self.paths):
             here = order[edges[number] : edges[number + 1]]
             for name, moments in shards.read_moments(path).items() if len(here) else ():
-                # Kept in the order of the clips until they are summed, so that how they are spread over shards changes no bit.
+                # Summed in the order of the clips, so that the distribution over shards changes no bit.
                 kept = sums.setdefault(name, np.zeros((len(self), *moments.shape[1:])))
                 kept[here] = moments[self.place[here]]
         found = {}
@@ -197,7 +204,7 @@ class StoredLatents(LatentDataset):
 
 @dataclass
 class _Index:
-    """Where every clip of a store lies: by key, the number of its shard, its row in it and its place among the readable ones."""
+    """Locations of all clips of a store: by key, the index of the shard and the index among its readable clips."""
 
     paths: list[Path] = field(default_factory=list)
     specs: list[dict[str, shards.ArraySpec]] = field(default_factory=list)
@@ -208,10 +215,14 @@ class _Index:
 
 
 class LatentStore:
-    """All clips that were encoded by one codec at one geometry, in a folder below `root` that is named by the two.
+    """All clips that one codec encoded at one geometry, in a folder below `root` that is named by both.
 
-    root: the folder of a cache, which may hold stores of several codecs. parts: what encodes: networks and plain values.
-    shard: how many clips are written into one file.
+    Args:
+        root: Folder of the cache, which may contain several stores.
+        geometry: Geometry of the clips.
+        parts: Networks and plain values that determine the latents, see `fingerprint`.
+        streams: The streams that are stored.
+        shard: Number of clips per shard.
     """
 
     def __init__(self, root: "str | Path", geometry: Geometry, *parts: Any, streams: AV = BOTH, shard: int = 256) -> None:
@@ -222,7 +233,7 @@ class LatentStore:
         self.reload()
 
     def reload(self) -> None:
-        """Read the indices of all shards, those that other processes have written included."""
+        """Reads the index of every shard, including those written by other processes."""
         self.index = index = _Index()
         for path in sorted(self.folder.glob("*" + shards.SUFFIX)):
             if path.name.startswith("."):
@@ -244,7 +255,7 @@ class LatentStore:
             index.offsets.append({name: np.array(values, np.int64) for name, values in begins.items()})
 
     def clip_key(self, window: Window) -> str:
-        """The key of one clip: of its file's name, size and time of change, or of its scene and how its world is drawn."""
+        """Key of a clip: name, size and modification time of its file, or its scene and a hash of its world."""
         entry = window.entry
         known: Any
         if entry.scene is not None:
@@ -258,7 +269,7 @@ class LatentStore:
         return hashlib.blake2b(repr((known, window.start)).encode(errors="surrogateescape"), digest_size=12).hexdigest()
 
     def _world(self, world: str) -> str:
-        """A hash of a world's first scene, so that keys follow a change of the world itself."""
+        """Hash of the first scene of a world, so that keys change when the world changes."""
         if world not in self._worlds:
             clip = load_clip(Window(Entry("", scene=(world, 0))), self.geometry)
             assert clip.frames is not None
@@ -268,7 +279,7 @@ class LatentStore:
         return self._worlds[world]
 
     def plan(self, windows: Sequence[Window]) -> list[list[Window]]:
-        """What of these clips is not there yet, cut into the shards that `write` makes of it."""
+        """Returns the clips that are missing, grouped into the shards that `write` writes."""
         missing: dict[str, Window] = {}
         for window in windows:
             key = self.clip_key(window)
@@ -278,10 +289,13 @@ class LatentStore:
         return [todo[i : i + self.shard] for i in range(0, len(todo), self.shard)]
 
     def write(self, plan: Sequence[Sequence[Window]], encode_windows: WindowEncoder, *, part: tuple[int, int] = (0, 1)) -> None:
-        """Write the shards of a plan, each renamed into place when it is whole; `reload` must follow.
+        """Encodes and writes the shards of a plan. Each appears when it is complete. Call `reload` afterwards.
 
-        run: encodes; see `encoding`. part: (i, n): every n-th shard from the i-th on, where n processes share the work. All of
-        them must have made their plan before the first writes.
+        Args:
+            plan: Windows by shard, from `plan`.
+            encode_windows: Encodes windows, see `local_encoder`.
+            part: (i, n): this process writes every n-th shard from the i-th on. All processes must plan before the first one
+                writes.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / META_FILE).is_file():
@@ -307,12 +321,14 @@ class LatentStore:
         shards.write(self.folder, [self.clip_key(window) for window in chunk], info, tensors)
 
     def select(self, windows: Sequence[Window], *, memory_gb: float = 8.0) -> StoredLatents:
-        """These clips, in this order, without those that could not be read.
+        """Returns these clips in this order, without those that could not be read.
 
-        memory_gb: shards that are no larger than this together are read into memory when they are first used.
+        Args:
+            windows: The clips.
+            memory_gb: Shards that are no larger than this in total are read into memory when first used.
 
         Raises:
-            ValueError: a clip is not there yet, or none could be read.
+            ValueError: A clip is not in the store, or none could be read.
         """
         index, stored = self.index, {}
         chosen: list[Window] = []
@@ -351,7 +367,7 @@ class LatentStore:
         )
 
     def prune(self, windows: Iterable[Window]) -> int:
-        """Remove all clips but these, and return how many were removed."""
+        """Removes all clips but these. Returns the number of removed clips."""
         wanted = {self.clip_key(window) for window in windows}
         known = self.index.places.keys() | self.index.faulty
         for path in self.index.paths:
@@ -361,11 +377,15 @@ class LatentStore:
 
 
 def local_encoder(encode: Encode, geometry: Geometry, *, streams: AV = BOTH, batch: int = 8, workers: int = 0) -> WindowEncoder:
-    """How `Store.write` has clips encoded in this process, files being read by a pool of others.
+    """Returns an encoder for `LatentStore.write` that runs in this process and loads clips with a process pool.
 
-    encode: clips to an AV of tensors, the first axis being the clips'; None for a stream that is not kept. They are kept in the
-    dtype they come in. batch: clips that are encoded at once. It is always that many, the last one repeated where there are
-    fewer, so that a clip's latents do not depend on which others are encoded with it.
+    Args:
+        encode: Encodes clips as an AV of tensors [clips, ...]; None for a stream that is not stored. The dtype is kept.
+        geometry: Geometry of the clips.
+        streams: The streams that are loaded.
+        batch: Number of clips that are encoded at once. Smaller batches are filled up with copies of the last clip, so that the
+            latents of a clip do not depend on the other clips in its batch.
+        workers: Number of processes that load clips.
     """
 
     def encode_windows(windows: Sequence[Window]) -> Iterator[tuple[dict[str, Any] | None, AV]]:
@@ -383,7 +403,17 @@ def local_encoder(encode: Encode, geometry: Geometry, *, streams: AV = BOTH, bat
 def encode_clips(
     pairs: Sequence[tuple[Window, Clip | None]], geometry: Geometry, encode: Encode, batch: int
 ) -> list[tuple[dict[str, Any] | None, AV]]:
-    """Facts and arrays of some windows, at most `batch` of which have clips."""
+    """Encodes the clips of some windows in one batch.
+
+    Args:
+        pairs: Windows with their clips, of which at most `batch` are not None.
+        geometry: Geometry of the clips.
+        encode: Encodes clips.
+        batch: Batch size.
+
+    Returns:
+        Info and latents of each window. The info is None where there is no clip.
+    """
     readable = [clip for _, clip in pairs if clip is not None]
     if not readable:
         return [(None, AV(None, None)) for _ in pairs]
@@ -398,3 +428,15 @@ def encode_clips(
         found.append((clip_info(window, geometry, clip), AV(*(None if x is None else x[place] for x in arrays))))
         place += 1
     return found
+
+
+__getattr__ = renamed.attributes(
+    __name__,
+    {
+        "InMemory": "InMemoryLatents",
+        "Latents": "LatentDataset",
+        "Store": "LatentStore",
+        "Stored": "StoredLatents",
+        "encoding": "local_encoder",
+    },
+)

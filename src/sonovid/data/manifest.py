@@ -1,4 +1,4 @@
-"""What there is to train on: a folder, a CSV or JSONL manifest, a public dataset or scenes, read into entries."""
+"""Reads training data as entries: a folder, a CSV or JSONL manifest, a public dataset or procedural scenes."""
 
 import hashlib
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif")
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".opus")
-# The first name of each column is ours; the others are what manifests of this field call it.
+# Column names with the aliases that are common in other manifests.
 COLUMNS = {
     "path": ("path", "video", "media_path", "file"),
     "caption": ("caption", "text", "prompt"),
@@ -28,16 +28,21 @@ COLUMNS = {
 
 
 def read(source: "str | Path", *, include_audio: bool = False) -> list[Entry]:
-    """The entries of a source, in an order that depends on nothing but their names.
+    """Reads the entries of a data source. Their order depends only on their names.
 
-    source: a folder, searched with its subfolders, where `clip.txt` beside `clip.mp4` is its caption and `clip.json` may hold
-    events, label and caption; a .csv or .jsonl manifest, paths relative to it; a public dataset as it lies on disk, such as
-    "aist:FOLDER:split=train" (see `sources`); or "scenes:hits+bounces:8000:seed=0", so many scenes of these worlds in turn, from
-    this seed on.
-    sound_only: take files that hold sound alone as well.
+    A source is one of:
+
+    - a folder, searched recursively. `clip.txt` beside `clip.mp4` is its caption, and `clip.json` may hold events, label and
+    caption. - a .csv or .jsonl manifest, with paths relative to it. - a public dataset as it lies on disk, such as
+    "aist:FOLDER:split=train" (see `sonovid.data.datasets`). - scenes, such as "scenes:hits+bounces:8000:seed=0": 8000 scenes of
+    these worlds in turn, from this seed on.
+
+    Args:
+        source: The data source.
+        include_audio: Whether to include audio files in a folder.
 
     Raises:
-        ValueError: no such source, nothing in it, or what is wrong with it, with the line's number.
+        ValueError: The source does not exist, is empty or is malformed. The message gives the line number.
     """
     if str(source).startswith("scenes:"):
         return _read_scenes(str(source))
@@ -48,8 +53,8 @@ def read(source: "str | Path", *, include_audio: bool = False) -> list[Entry]:
         entries = _read_folder(path, VIDEO_SUFFIXES + AUDIO_SUFFIXES if include_audio else VIDEO_SUFFIXES)
     elif not path.exists():
         raise ValueError(
-            f"data={source}: no such folder or file; give a folder of clips, a .csv or .jsonl manifest, scenes:... or a dataset: "
-            f"{', '.join(f'{name}:FOLDER' for name in datasets.NAMES)}"
+            f"data={source}: no such folder or file; expected a folder of clips, a .csv or .jsonl manifest, scenes:... or a "
+            f"dataset: {', '.join(f'{name}:FOLDER' for name in datasets.NAMES)}"
         )
     elif path.suffix == ".csv":
         entries = _read_rows(path, text_files.read_table(path))
@@ -58,17 +63,20 @@ def read(source: "str | Path", *, include_audio: bool = False) -> list[Entry]:
     else:
         raise ValueError(f"data={source}: expected a folder, a .csv or .jsonl manifest, or scenes:WORLD:COUNT")
     if not entries:
-        kinds = "video or sound" if include_audio else "video"
-        raise ValueError(
-            f"data={source}: no {kinds} files there; known are {' '.join(VIDEO_SUFFIXES + (AUDIO_SUFFIXES if include_audio else ()))}"
-        )
+        kinds = "video or audio" if include_audio else "video"
+        suffixes = " ".join(VIDEO_SUFFIXES + (AUDIO_SUFFIXES if include_audio else ()))
+        raise ValueError(f"data={source}: no {kinds} files there; supported suffixes: {suffixes}")
     return entries
 
 
 def split(entries: Sequence[Entry], share: float = 0.05) -> tuple[list[Entry], list[Entry]]:
-    """Training and held-out entries, told apart by a hash of each file's name, so that they stay apart when files are added.
+    """Splits entries into training and held-out entries by a hash of each name, so that the split is stable when files are added.
 
-    At least one file is held out where there are two or more, and none where all would be.
+    At least one file is held out if there are two or more, and none if that would hold out all.
+
+    Args:
+        entries: The entries.
+        share: Held-out share, in [0, 1).
     """
     if not 0 <= share < 1:
         raise ValueError(f"share={share}: expected a held-out share in [0, 1)")
@@ -86,8 +94,8 @@ def split(entries: Sequence[Entry], share: float = 0.05) -> tuple[list[Entry], l
 
 
 def _hash_to_unit(name: str) -> float:
-    """A number in [0, 1) by which a file's name is held out or not."""
-    # A name that is not UTF-8 on disk stands in Python as half surrogates.
+    """Hashes a name to a number in [0, 1), which decides whether the file is held out."""
+    # Python represents file names that are not UTF-8 with surrogate escapes.
     digest = hashlib.blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
@@ -112,7 +120,7 @@ def _read_folder(folder: Path, suffixes: tuple[str, ...]) -> list[Entry]:
 
 
 def _entry_with_sidecars(path: Path, folder: Path) -> Entry:
-    """The entry of a file with what lies beside it; the folder it lies in is its label, unless another is given."""
+    """Builds the entry of a file from its .txt and .json files. Its folder is the label unless the .json file gives one."""
     name = path.relative_to(folder).as_posix()
     known: dict[str, Any] = {"label": path.parent.name if path.parent != folder else ""}
     words, facts = path.with_suffix(".txt"), path.with_suffix(".json")
@@ -145,23 +153,23 @@ def _read_rows(manifest: Path, rows: Iterable[tuple[int, Mapping[str, Any]]]) ->
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise ValueError(f"{manifest}: no such files: {shown}{more}; paths are relative to {manifest.parent}")
     if passed_over:
-        log.warning("%s: columns passed over: %s", manifest, ", ".join(sorted(passed_over)))
+        log.warning("%s: unknown columns ignored: %s", manifest, ", ".join(sorted(passed_over)))
     return entries
 
 
 @lru_cache(maxsize=256)
 def _match_column(column: str) -> tuple[str, str]:
-    """Our name of a column, or the column that is meant where this one is nearly it."""
+    """Returns the canonical name of a column (or ""), and the known column that a misspelt one resembles (or "")."""
     aliases = {alias: name for name, names in COLUMNS.items() for alias in names}
     near = [] if column in aliases else get_close_matches(column, aliases, 1, cutoff=0.75)
     return aliases.get(column, ""), near[0] if near else ""
 
 
 def _rename_columns(where: str, row: Mapping[str, Any], passed_over: set[str]) -> dict[str, Any]:
-    """A row under our column names.
+    """Returns a row with canonical column names.
 
     Raises:
-        ValueError: no path, or a column that is nearly one of ours.
+        ValueError: There is no path, or a column resembles a known one.
     """
     known = {}
     for column, value in row.items():
@@ -179,7 +187,7 @@ def _rename_columns(where: str, row: Mapping[str, Any], passed_over: set[str]) -
 
 
 def _parse_values(where: str, known: dict[str, Any]) -> dict[str, Any]:
-    """Fields of an entry from what was written, typed."""
+    """Converts the values of a row to the types of `Entry`."""
     values: dict[str, Any] = {}
     for key in ("caption", "label"):
         try:

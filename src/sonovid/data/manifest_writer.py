@@ -1,4 +1,4 @@
-"""Entries written down as a manifest, that `manifest.read` reads again."""
+"""Writes entries as a manifest that `manifest.read` reads."""
 
 import csv
 import io
@@ -15,12 +15,15 @@ SUFFIXES = (".jsonl", ".csv")
 
 
 def write(path: "str | os.PathLike", entries: Sequence[Entry], extra: "Mapping[str, Mapping[str, Any]] | None" = None) -> None:
-    """A .jsonl or .csv of these entries, whole or not at all; files below the manifest's folder are named relative to it.
+    """Writes entries as a .jsonl or .csv file, atomically. Files below the folder of the manifest get relative paths.
 
-    extra: more columns, each by the entries' names.
+    Args:
+        path: The manifest.
+        entries: The entries.
+        extra: Additional columns: values by the names of the entries.
 
     Raises:
-        ValueError: another suffix, or a scene, which has no file.
+        ValueError: The suffix is unknown, or an entry is a scene, which has no file.
     """
     path = Path(path)
     check_path(path)
@@ -40,7 +43,7 @@ def write(path: "str | os.PathLike", entries: Sequence[Entry], extra: "Mapping[s
 
 
 def check_path(path: Path) -> None:
-    """Raises ValueError where no manifest can be written there."""
+    """Raises ValueError if no manifest can be written to this path."""
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: a manifest is {' or '.join(SUFFIXES)}")
     if not path.parent.is_dir():
@@ -48,7 +51,7 @@ def check_path(path: Path) -> None:
 
 
 def entry_to_row(entry: Entry, folder: Path) -> dict[str, Any]:
-    """An entry's columns, without those that say nothing."""
+    """Returns the columns of an entry without empty values."""
     file = Path(entry.path).absolute()
     shown = file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
     found: dict[str, Any] = {"path": shown, "caption": entry.caption, "label": entry.label, "start": entry.start or None}

@@ -1,4 +1,4 @@
-"""Latent caches of the first version, which kept all clips of a training under one key, taken over into stores."""
+"""Migrates latent caches of version 1, which stored all clips of a training run under one key, to stores."""
 
 import hashlib
 import json
@@ -19,18 +19,18 @@ from sonovid.data.latents import META_FILE, LatentStore, WindowEncoder, fingerpr
 
 log = logging.getLogger(__name__)
 
-# The folders of a training's clips and of its held-out ones.
+# Folder names of the training clips and of the held-out clips.
 NAMES = ("train", "held_out")
 
 
 def find_v1_caches(root: "str | Path") -> list[Path]:
-    """The caches of the first version in a folder."""
+    """Finds the version 1 caches in a folder."""
     found = (path for name in NAMES for path in Path(root).glob(f"{name}-*"))
     return sorted(path for path in found if (path / META_FILE).is_file())
 
 
 def v1_key(windows: Sequence[Window], geometry: Geometry, *parts: Any) -> str:
-    """The key of a cache of the first version: of all windows with their files, the geometry, and what encodes them."""
+    """Key of a version 1 cache: a hash of all windows with their files, the geometry and the codecs."""
     digest = hashlib.blake2b(digest_size=16)
     first = {window.entry.scene[0]: window for window in reversed(windows) if window.entry.scene is not None}
     for window in first.values():
@@ -48,9 +48,16 @@ def v1_key(windows: Sequence[Window], geometry: Geometry, *parts: Any) -> str:
 
 
 def migrate(root: "str | Path", store: LatentStore, windows: Sequence[Window], *parts: Any) -> int:
-    """Copy what a cache of the first version in `root` holds of exactly these windows into a store; how many clips.
+    """Copies the clips of a version 1 cache of exactly these windows into a store.
 
-    parts: what encodes, as the store has it.
+    Args:
+        root: Folder that is searched for the cache.
+        store: The store.
+        windows: The windows of the cache, in order.
+        parts: What determines the latents, as for `LatentStore`.
+
+    Returns:
+        Number of copied clips.
     """
     folders = find_v1_caches(root)
     if not folders:
@@ -71,7 +78,7 @@ def migrate(root: "str | Path", store: LatentStore, windows: Sequence[Window], *
             count += len(found)
             store.reload()
     if count:
-        log.warning("%d clips taken over from the cache of an earlier version, %s; cache --prune removes it", count, folder)
+        log.warning("%d clips migrated from the cache of an earlier version, %s; cache --prune removes it", count, folder)
     return count
 
 
@@ -80,7 +87,7 @@ def _replay(found: Iterable[tuple[Window, dict[str, Any] | None, AV]]) -> Window
 
 
 def _read_v1_shard(path: Path, windows: Sequence[Window]) -> Iterator[tuple[Window, dict[str, Any] | None, AV]]:
-    """The windows of one shard of the first version with their rows and arrays; those that it left out could not be read."""
+    """Yields the windows of a version 1 shard with their info and latents. Windows that the shard left out could not be read."""
     tensors: dict[str, Tensor] = load_file(path)
     rows = [json.loads(line) for line in path.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()]
     place = 0

@@ -1,6 +1,6 @@
-"""How long files are and what they hold, found once and kept with each file's size and time of change.
+"""Probes media files for duration and streams, and caches the results by file size and modification time.
 
-A data set of a million files is probed in hours; a start that finds the results of an earlier one reads them in seconds.
+Probing a million files takes hours. A later run reads the cached results in seconds.
 """
 
 import json
@@ -14,15 +14,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sonovid import media
-from sonovid.core import atomic, progress
+from sonovid.core import atomic, progress, renamed
 from sonovid.core.processes import process_pool
 
-# So many new results are written at once: what a killed process had found beyond that is found again.
+# Results are saved in groups of this size. A killed process loses at most one group.
 BATCH = 4096
 
 
 class ProbeResult(NamedTuple):
-    """What of a file decides which clips it gives. seconds: its length. video, audio: whether it has pictures, a sound."""
+    """The properties of a file that determine its windows.
+
+    Attributes:
+        seconds: Duration.
+        video: Whether there is a video stream.
+        audio: Whether there is an audio stream.
+    """
 
     seconds: float
     video: bool
@@ -36,9 +42,10 @@ class _Record(NamedTuple):
 
 
 class ProbeCache:
-    """Results of probing, in memory and in a folder of JSON-lines files; several processes may add to one folder.
+    """Probe results, in memory and in a folder of JSON-lines files. Several processes may write to one folder.
 
-    folder: None keeps them in memory alone. A file that cannot be read is not kept: it is tried again at the next start.
+    Args:
+        folder: The folder. None: memory only. Files that cannot be read are not cached and are probed again in the next run.
     """
 
     def __init__(self, folder: "str | os.PathLike | None" = None) -> None:
@@ -48,7 +55,7 @@ class ProbeCache:
         self.reload()
 
     def reload(self) -> None:
-        """Read what lies in the folder, other processes' results included."""
+        """Reads all results in the folder, including those of other processes."""
         if self.folder is None or not self.folder.is_dir():
             return
         for path in sorted(self.folder.glob("*.jsonl")):
@@ -58,7 +65,7 @@ class ProbeCache:
                     self.results[name] = _Record(size, mtime_ns, ProbeResult(seconds, video, audio))
 
     def get(self, path: str) -> ProbeResult | None:
-        """What was found of a file, unless it has changed since."""
+        """Returns the cached result of a file, unless the file has changed."""
         record = self.results.get(path)
         if record is None:
             return None
@@ -69,9 +76,12 @@ class ProbeCache:
         return record.result if (record.size, record.mtime_ns) == (status.st_size, status.st_mtime_ns) else None
 
     def find(self, paths: Iterable[str], *, workers: int = 0, part: tuple[int, int] = (0, 1)) -> None:
-        """Probe those files that are not known, by a pool of processes.
+        """Probes the files that are not cached, with a process pool.
 
-        part: (i, n): the i-th share of the files, where n processes share the work; `reload` brings in the others'.
+        Args:
+            paths: The files.
+            workers: Number of processes.
+            part: (i, n): the share of this process where n processes divide the work. `reload` reads the results of the others.
         """
         index, count = part
         unknown = [path for path in dict.fromkeys(paths) if _share(path, count) == index and self.get(path) is None]
@@ -86,7 +96,7 @@ class ProbeCache:
         self.save()
 
     def save(self) -> None:
-        """Write what was found since the last time."""
+        """Writes the results since the last call."""
         if self.folder is None or not self.unsaved:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +105,7 @@ class ProbeCache:
         self.unsaved = {}
 
     def prune(self) -> int:
-        """Forget files that are gone or have changed, leave one file of results, and return how many were forgotten."""
+        """Forgets files that are gone or changed, and merges the results into one file. Returns the number of forgotten files."""
         if self.folder is None or not self.folder.is_dir():
             return 0
         self.save()
@@ -109,7 +119,7 @@ class ProbeCache:
 
 
 def _share(path: str, count: int) -> int:
-    """The process among `count` that probes a file: by its name, so that no process needs to know what others have found."""
+    """Index of the process that probes a file, by a hash of its name, so that the processes need not communicate."""
     return 0 if count == 1 else int.from_bytes(blake2b(os.fsencode(path), digest_size=4).digest(), "big") % count
 
 
@@ -127,7 +137,7 @@ _current: ContextVar[ProbeCache | None] = ContextVar("probes", default=None)
 
 @contextmanager
 def cached_in(folder: "str | os.PathLike") -> Iterator[ProbeCache]:
-    """Within, whatever asks for extents uses what is kept in this folder, and adds to it."""
+    """Within the block, `probe_files` uses the results cached in this folder and adds to them."""
     probes = ProbeCache(folder)
     token = _current.set(probes)
     try:
@@ -138,10 +148,15 @@ def cached_in(folder: "str | os.PathLike") -> Iterator[ProbeCache]:
 
 
 def probe_files(paths: Iterable[str], *, workers: int = 0) -> dict[str, ProbeResult]:
-    """The extent of each file that can be read; each is probed once, and not at all where it is kept."""
+    """Probes files, each once; cached results are reused. Files that cannot be read are left out."""
     probes = _current.get() or ProbeCache()
     paths = list(dict.fromkeys(paths))
     probes.find(paths, workers=workers)
     found: dict[str, Any] = {path: probes.results[path].result for path in paths if path in probes.results}
-    # A file that has changed and cannot be read any more is known by what it was.
+    # Without this, a file that has changed and can no longer be read would keep its outdated result.
     return {path: result for path, result in found.items() if probes.folder is None or probes.get(path) is not None}
+
+
+__getattr__ = renamed.attributes(
+    __name__, {"Extent": "ProbeResult", "Probes": "ProbeCache", "extents": "probe_files", "kept_in": "cached_in"}
+)

@@ -1,7 +1,7 @@
-"""Clips encoded through Ray Data, on one machine or many: files are read by tasks, and codecs live in actors.
+"""Encodes clips with Ray Data, on one machine or a cluster: tasks read files, and actors hold the codecs.
 
-Files, weights and this package lie under the same paths on every machine. Arrays come back here and are written here, shard by
-shard, so that an interrupted call loses what was in flight alone; Ray gives the work of a worker that is lost to another one.
+Files, weights and this package must have the same paths on every machine. Latents are returned to the caller, which writes them
+shard by shard, so that an interruption loses only the clips in flight. Ray reassigns the work of a lost worker.
 """
 
 import json
@@ -26,9 +26,15 @@ EncodedClip = tuple[dict[str, Any] | None, AV]
 
 
 def ray_encoder(encode: latents.Encode, geometry: Geometry, *, streams: AV = BOTH, batch: int = 8) -> latents.WindowEncoder:
-    """How `Store.write` has clips encoded by Ray; the same latents as `latents.encoding` gives, bit for bit on equal machines.
+    """Returns an encoder for `LatentStore.write` that runs on Ray.
 
-    encode: with its codecs it is sent to every actor, on a GPU each where there are GPUs.
+    On equal machines the latents equal those of `latents.local_encoder` bit for bit.
+
+    Args:
+        encode: Encodes clips. It is sent with its codecs to every actor, each of which uses a GPU if there are any.
+        geometry: Geometry of the clips.
+        streams: The streams that are loaded.
+        batch: Number of clips that are encoded at once.
     """
 
     def run(windows: Sequence[Window]) -> Iterator[EncodedClip]:
@@ -37,7 +43,7 @@ def ray_encoder(encode: latents.Encode, geometry: Geometry, *, streams: AV = BOT
         with open_ray() as ray:
             rows = [{"index": i, "window": window_to_json(window)} for i, window in enumerate(windows)]
             cpus, gpus = (int(ray.cluster_resources().get(name, 0)) for name in ("CPU", "GPU"))
-            # A block is what a task reads before it hands on; small ones keep memory small and lose little with a worker.
+            # A task reads one block. Small blocks take little memory, and little is lost with a worker.
             blocks = max(1, min(len(rows), max(4 * cpus, len(rows) // (4 * batch))))
             encoded = (
                 ray.data.from_items(rows, override_num_blocks=blocks)
@@ -56,17 +62,22 @@ def ray_encoder(encode: latents.Encode, geometry: Geometry, *, streams: AV = BOT
 
 
 def in_order(rows: Iterator[dict[str, Any]], count: int) -> Iterator[EncodedClip]:
-    """Rows that come as they are done, handed on in the order of their numbers; what comes early waits."""
+    """Yields the encoded clips in the order of their indices, although Ray returns them as they are done.
+
+    Args:
+        rows: Rows with `index` and `encoded`.
+        count: Number of rows.
+    """
     waiting: dict[int, bytes] = {}
     for number in range(count):
         while number not in waiting:
             row = next(rows)
-            waiting[int(row["index"])] = row["made"]
+            waiting[int(row["index"])] = row["encoded"]
         yield encoded_from_bytes(waiting.pop(number))
 
 
 class Reader:
-    """A window to its clip, in Ray's tasks."""
+    """Loads windows as clips, in Ray tasks."""
 
     def __init__(self, geometry: Geometry, streams: AV) -> None:
         self.geometry, self.streams = geometry, streams
@@ -79,7 +90,7 @@ class Reader:
 
 
 class Encoder:
-    """Codecs in a Ray actor: clips to arrays."""
+    """Encodes clips, in a Ray actor that holds the codecs."""
 
     def __init__(self, encode: latents.Encode, geometry: Geometry, batch: int) -> None:
         self.encode, self.geometry, self.batch = encode, geometry, batch
@@ -89,16 +100,16 @@ class Encoder:
             (window_from_json(window), clip_from_bytes(clip)) for window, clip in zip(rows["window"], rows["clip"], strict=True)
         ]
         encoded = latents.encode_clips(pairs, self.geometry, self.encode, self.batch)
-        return {"index": rows["index"], "made": np.array([encoded_to_bytes(one) for one in encoded], dtype=object)}
+        return {"index": rows["index"], "encoded": np.array([encoded_to_bytes(one) for one in encoded], dtype=object)}
 
 
 def window_to_json(window: Window) -> str:
-    """A window as JSON."""
+    """Serialises a window as JSON."""
     return json.dumps({"entry": asdict(window.entry), "start": window.start})
 
 
 def window_from_json(text: str) -> Window:
-    """The opposite of `written`."""
+    """Inverse of `window_to_json`."""
     known = json.loads(text)
     entry = known["entry"]
     scene = None if entry["scene"] is None else tuple(entry["scene"])
@@ -106,7 +117,7 @@ def window_from_json(text: str) -> Window:
 
 
 def clip_to_bytes(clip: Clip | None) -> bytes:
-    """A clip as bytes, none for one that cannot be read."""
+    """Serialises a clip with safetensors. A clip that could not be read gives no bytes."""
     if clip is None:
         return b""
     arrays = {"frames": clip.frames, "waveform": clip.waveform}
@@ -116,7 +127,7 @@ def clip_to_bytes(clip: Clip | None) -> bytes:
 
 
 def clip_from_bytes(data: bytes) -> Clip | None:
-    """The opposite of `packed_clip`."""
+    """Inverse of `clip_to_bytes`."""
     if not data:
         return None
     known, tensors = read_metadata(data, "known"), load(bytes(data))
@@ -125,20 +136,20 @@ def clip_from_bytes(data: bytes) -> Clip | None:
 
 
 def encoded_to_bytes(encoded: EncodedClip) -> bytes:
-    """Facts and arrays of one clip, as bytes."""
+    """Serialises the info and the latents of one clip with safetensors."""
     info, arrays = encoded
-    # Cloned: parts of one batch share their memory, which safetensors refuses.
+    # Clips of one batch share memory, which safetensors rejects.
     tensors = {name: x.clone().contiguous() for name, x in zip(AV._fields, arrays, strict=True) if x is not None}
     return save(tensors, {"facts": json.dumps(info)})
 
 
 def encoded_from_bytes(data: bytes) -> EncodedClip:
-    """The opposite of `packed`."""
+    """Inverse of `encoded_to_bytes`."""
     tensors = load(bytes(data))
     return read_metadata(data, "facts"), AV(*(tensors.get(name) for name in AV._fields))
 
 
 def read_metadata(data: bytes, key: str) -> Any:
-    """A JSON value that stands in the header of safetensors."""
+    """Reads a JSON value from the metadata in the header of a safetensors file."""
     size = int.from_bytes(data[:8], "little")
     return json.loads(json.loads(data[8 : 8 + size])["__metadata__"][key])

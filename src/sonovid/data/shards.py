@@ -1,7 +1,7 @@
-"""Shards of a latent cache: tar files in the layout of WebDataset, with an index beside each that finds every clip in them.
+"""Shards of a latent cache: tar files in WebDataset layout, each with an index for random access.
 
-A clip is three members of one name: KEY.json with what is known of it, KEY.video.npy and KEY.audio.npy. So `webdataset` and
-`datasets.load_dataset("webdataset", ...)` read a shard from beginning to end, and this module reads any clip of it at random.
+A clip has three members with one base name: KEY.json with its info, KEY.video.npy and KEY.audio.npy. `webdataset` and
+`datasets.load_dataset("webdataset", ...)` read a shard sequentially, and this module reads any clip of it.
 """
 
 import io
@@ -28,7 +28,7 @@ BLOCK = tarfile.BLOCKSIZE
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """Of what dtype and shape the arrays of one stream are, the same for all clips of a shard."""
+    """Dtype and shape of the arrays of one stream, equal for all clips of a shard."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
@@ -40,9 +40,12 @@ class ArraySpec:
 
 @dataclass(frozen=True)
 class Row:
-    """One clip of a shard. at: where its arrays begin in the tar file, in bytes, by stream; empty for a faulty clip.
+    """One clip of a shard.
 
-    facts: name, start, caption, label and events.
+    Attributes:
+        key: Key of the clip.
+        info: Name, start, caption, label and events.
+        offsets: By stream, the byte offset of the array in the tar file; empty for a clip that could not be read.
     """
 
     key: str
@@ -52,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard that is whole: its tar file, what its arrays are, and its rows in order."""
+    """A complete shard: its tar file, the specs of its arrays by stream, and its clips in order."""
 
     path: Path
     specs: dict[str, ArraySpec]
@@ -60,15 +63,18 @@ class Shard:
 
 
 def shard_name(keys: Sequence[str]) -> str:
-    """The name of the shard that holds these clips in this order: whoever writes it gives it the same name."""
+    """Name of the shard that contains these clips in this order. It depends on the keys alone."""
     return blake2b("\n".join(keys).encode(), digest_size=8).hexdigest()
 
 
 def write(folder: Path, keys: Sequence[str], info: Sequence[Mapping[str, Any] | None], tensors: Mapping[str, Tensor]) -> Path:
-    """Write a shard: its index first and its tar file last, so that a tar file that is seen is whole and has its index.
+    """Writes a shard. The tar file appears last, so that a visible tar file is complete and has its index.
 
-    keys: of all clips. facts: of each, None for one that could not be read, which is remembered as such. tensors: by stream,
-    [clips that could be read, ...]; bfloat16, which NumPy lacks, becomes float32.
+    Args:
+        folder: Folder of the store.
+        keys: Keys of all clips.
+        info: Info of each clip. None for a clip that could not be read, which is recorded as such.
+        tensors: By stream, [readable clips, ...]. NumPy lacks bfloat16, which is stored as float32.
     """
     path = folder / (shard_name(keys) + SUFFIX)
     arrays = {name: (x.float() if x.dtype == torch.bfloat16 else x).cpu().numpy() for name, x in tensors.items()}
@@ -90,10 +96,10 @@ def write(folder: Path, keys: Sequence[str], info: Sequence[Mapping[str, Any] | 
 
 
 def _add_member(tar: tarfile.TarFile, name: str, data: bytes) -> int:
-    """Add a member, and return where its data begin. Its time is nil, so that equal clips give equal files."""
+    """Adds a member and returns the offset of its data. The modification time is zero, so that equal clips give equal files."""
     info = tarfile.TarInfo(name)
     info.size = len(data)
-    # Unlike the default formats', a USTAR header is one block for names of up to a hundred characters.
+    # In USTAR format, unlike the default, the header is one block for names of up to 100 characters.
     begin = tar.offset + BLOCK
     tar.addfile(info, io.BytesIO(data))
     return begin
@@ -107,7 +113,7 @@ def _add_array(tar: tarfile.TarFile, name: str, array: np.ndarray) -> int:
 
 
 def save_moments(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """What the statistics of any choice of a shard's clips are computed from, without reading their arrays."""
+    """Saves the first two moments of every clip, from which the statistics of any selection follow without reading arrays."""
     found = {}
     for name, x in tensors.items():
         if x.is_floating_point() and x.ndim >= 3:
@@ -119,13 +125,13 @@ def save_moments(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def read_moments(path: Path) -> dict[str, np.ndarray]:
-    """By stream, float64 [clips that could be read, 2, channels]: sums of values and of squares over all but the channels."""
+    """Moments by stream, float64 [readable clips, 2, channels]: sums of values and of squares over all other axes."""
     own = path.with_suffix(MOMENTS)
     return load_file(own) if own.is_file() else {}
 
 
 def read(path: Path) -> Shard:
-    """The index of a shard."""
+    """Reads the index of a shard."""
     with open(path.with_suffix(INDEX), encoding="utf-8") as file:
         first = json.loads(file.readline())
         rows = [json.loads(line) for line in file]
@@ -134,14 +140,17 @@ def read(path: Path) -> Shard:
 
 
 def view_array(data: np.ndarray, spec: ArraySpec, begin: int) -> np.ndarray:
-    """One array, as a view of the bytes of a shard's file."""
+    """Returns one array as a view of the bytes of a shard."""
     return data[begin : begin + spec.size].view(spec.dtype).reshape(spec.shape)
 
 
 def read_arrays(specs: Mapping[str, ArraySpec], offsets: Mapping[str, Sequence[int]], data: np.ndarray) -> AV:
-    """Arrays of some clips, stacked, from the bytes of a shard's file; None for a stream that it does not keep.
+    """Stacks the arrays of some clips from the bytes of a shard; None for a stream that is not stored.
 
-    at: by stream, where each clip's array begins.
+    Args:
+        specs: Array specs by stream.
+        offsets: By stream, the byte offset of each clip's array.
+        data: The bytes of the shard.
     """
     found: list[Tensor | None] = []
     for name in AV._fields:
@@ -154,13 +163,13 @@ def read_arrays(specs: Mapping[str, ArraySpec], offsets: Mapping[str, Sequence[i
 
 
 def remove(path: Path) -> None:
-    """Remove a shard: the tar file first, so that no shard is seen without its index."""
+    """Removes a shard. The tar file goes first, so that no shard is visible without its index."""
     for one in (path, path.with_suffix(INDEX), path.with_suffix(MOMENTS)):
         one.unlink(missing_ok=True)
 
 
 def filter_shard(shard: Shard, wanted: "set[str] | frozenset[str]") -> Path | None:
-    """Write the wanted clips of a shard as one of their own, remove the whole one, and return the new path, if any is left."""
+    """Replaces a shard by one with only the wanted clips. Returns its path, or None if no clip is left."""
     chosen = [i for i, row in enumerate(shard.rows) if row.key in wanted]
     if len(chosen) == len(shard.rows):
         return shard.path

@@ -1,20 +1,20 @@
-"""The one door to media files that people bring: mp4, mov, mkv, webm, mxf, avi, gif, apng, webp, wav, flac, mp3, ogg,
-numbered pictures <-> Clip.
+"""Reading and writing media files.
 
-probe           what a file holds, from its header and first picture
-read            a file -> Clip, at a wished rate, size and sample rate; pictures by time stamps, sound in step with them
-stream_frames   the pictures of a file one after the other, in memory that does not grow with its length
-read_as_decoded  the sound of a file alone, its time stamps passed over, as most published measurements hear it
-write           Clip -> mp4, mov, mkv, wav or flac; pictures and sound of exactly the same length; never half a file
-streaming       the same, piece by piece as a clip is made, in memory that does not grow with its length
-mux             somebody's own pictures, copied untouched, with another sound
-replace_pictures  somebody's own sound, copied where it can be, with other pictures
-Source          a file with the part of it that is read, or numbered pictures at a rate; taken in place of a path
-progress.reporting  calls back as files are read and written
-Limits          what a file may at most ask of this machine
-MediaError      every fault of a file, in one line
+Formats: mp4, mov, mkv, webm, mxf, avi, gif, apng, webp, wav, flac, mp3, ogg and image sequences <-> `Clip`.
+
+probe            reads what a file contains, from its header and first frame
+read             reads a file as a `Clip` at a given frame rate, size and sample rate, with video and audio aligned by timestamps
+stream_frames    iterates over the frames of a file in constant memory
+read_as_decoded  reads the audio of a file in decoding order and ignores timestamps, as most published evaluations do
+write            writes a `Clip` as mp4, mov, mkv, wav or flac; video and audio have equal length; a partial file is never left
+behind open_writer      writes the same file chunk by chunk, in constant memory mux              copies the video of a file and
+gives it another audio track replace_video    copies the audio of a file, where possible, and gives it another video track
+Source           a file with a time range and limits, or an image sequence with a frame rate; accepted in place of a path
+progress.progress_callback  reports the progress of reading and writing Limits           limits on what a file may demand of
+this machine MediaError       raised for every fault of a media file, with a one-line message
 """
 
+from sonovid.core import renamed
 from sonovid.media.decoded_audio import read_as_decoded
 from sonovid.media.files import Limits, MediaError
 from sonovid.media.frame_stream import FrameStream, stream_frames
@@ -32,11 +32,13 @@ __all__ = [
     "MediaInfo",
     "Source",
     "mux",
+    "open_writer",
     "probe",
     "read",
     "read_as_decoded",
     "replace_video",
     "stream_frames",
-    "open_writer",
     "write",
 ]
+
+__getattr__ = renamed.attributes(__name__, {"replace_pictures": "replace_video", "streaming": "open_writer"})

@@ -1,4 +1,4 @@
-"""A sound as its decoder hands it out, with no regard to time stamps: how most published measurements hear a file."""
+"""Reads audio in decoding order and ignores timestamps, as most published evaluations do."""
 
 import os
 from fractions import Fraction
@@ -15,23 +15,29 @@ from sonovid.media.source import as_source
 def read_as_decoded(
     path: "str | os.PathLike", *, sample_rate: "int | None" = None, mono: bool = False, limits: "Limits | None" = None
 ) -> Clip:
-    """The sound of a file from its first decoded sample to its last, one after the other: a Clip without frames.
+    """Reads the audio of a file from the first to the last decoded sample.
 
-    What `read` does beside that is left undone: gaps are not filled with silence, a sound that begins before or after the
-    pictures is not moved, and where a lossy codec overshoots full scale it is not cut. The same samples as ffmpeg writes to a WAV
-    of floats.
+    Unlike `read`, this fills no gaps with silence, applies no offset between audio and video, and does not clip samples above
+    full scale, which lossy codecs produce. The samples equal those that ffmpeg writes to a float WAV file.
 
-    sample_rate: in Hz (soxr, high quality); None: the file's own. mono: mix to one channel.
+    Args:
+        path: Path or `Source`.
+        sample_rate: Sample rate in Hz (resampled with soxr, high quality). Defaults to the rate of the file.
+        mono: Whether to mix down to one channel.
+        limits: Limits on the file. Defaults to those of the source, else to `Limits()`.
+
+    Returns:
+        A clip without frames.
 
     Raises:
-        MediaError: not readable, without sound, or above the limits.
+        MediaError: The file cannot be read, has no audio or exceeds the limits.
     """
     limits = limits or as_source(path).limits or Limits()
     path = Path(path)
     with open_media(path, limits) as container:
         stream = audio_stream(container)
         if stream is None:
-            raise MediaError(f"{path}: holds no sound that can be read")
+            raise MediaError(f"{path}: has no audio")
         names = [channel.name for channel in stream.layout.channels]
         parts: list[np.ndarray] = []
         rate, length = 0, 0
@@ -45,9 +51,9 @@ def read_as_decoded(
             limits.check_seconds(path, Fraction(length, rate))
             limits.check_samples(path, length, len(samples))
     if not parts:
-        raise MediaError(f"{path}: its sound has no samples (empty, or cut short)")
+        raise MediaError(f"{path}: its audio has no samples (empty or truncated)")
     waveform = np.concatenate(parts, axis=1)
     if not np.isfinite(waveform).all():
-        raise MediaError(f"{path}: its sound holds values that are no numbers (NaN or infinity)")
+        raise MediaError(f"{path}: its audio contains NaN or infinity")
     waveform = resample_audio(to_mono(waveform, names) if mono else waveform, rate, sample_rate or rate)
     return Clip(None, waveform, sample_rate=sample_rate or rate)

@@ -1,4 +1,4 @@
-"""What else a film holds beside its pictures and its sound: further tracks, subtitles, chapters and tags, kept if they can be."""
+"""Copies the other contents of a video file: additional audio tracks, subtitles, attachments, chapters and tags."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from sonovid.media.source import Source
 
 log = logging.getLogger(__name__)
 
-# What players commonly open inside the container; a muxer writes more than that.
+# Codecs that players commonly support in each container. Muxers accept more than these.
 COPYABLE_AUDIO = {
     "mp4": ("aac", "mp3", "alac", "ac3", "eac3"),
     "mov": ("aac", "mp3", "alac", "pcm_s16le", "pcm_s24le"),
@@ -28,24 +28,33 @@ COPYABLE_SUBTITLES = {
     "mov": ("mov_text",),
     "matroska": ("subrip", "ass", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle"),
 }
-# Tags that tell of the container that a file came in, and hold no longer for another.
+# Tags that describe the source container and would be wrong in another file.
 CONTAINER_TAGS = frozenset(["major_brand", "minor_version", "compatible_brands", "encoder", "duration", "number_of_frames"])
-# A decoder of sound needs this much before the first sample that is heard; the file's edit list keeps it silent.
+# Seconds of audio kept before time zero, which the decoder needs to settle. The edit list of the file hides them.
 PREROLL = Fraction(1, 10)
 
 
 @dataclass(frozen=True)
 class TimeRange:
-    """A part of a film on its own clock, in seconds: what lies in it is kept, and begins at zero."""
+    """A time range of a file, in seconds on the clock of the file.
+
+    Attributes:
+        begin: Start of the range. It becomes time zero in the output.
+        seconds: Length of the range.
+    """
 
     begin: Fraction
     seconds: Fraction
 
 
 def merge_tags(source: Source, added: "Mapping[str, str] | None") -> dict[str, str]:
-    """A film's own tags (title, date, camera, place) with those that are added.
+    """Returns the tags of a file (title, date, camera, location) merged with additional ones.
 
-    The film's own title stays. A comment that is added stands before the film's own.
+    The title of the file is kept. An added comment is placed before the comment of the file.
+
+    Args:
+        source: The file.
+        added: Tags to add.
     """
     with open_media(source) as container:
         own = {name: value for name, value in container.metadata.items() if name.lower() not in CONTAINER_TAGS}
@@ -59,21 +68,24 @@ def merge_tags(source: Source, added: "Mapping[str, str] | None") -> dict[str, s
 
 
 def copy_metadata(own: Stream, copy: Stream) -> None:
-    """The facts of one track (language, name, timecode, what it is for) on its copy."""
+    """Copies the metadata of a stream (language, name, timecode) to its copy."""
     for name, value in own.metadata.items():
         if name.lower() not in CONTAINER_TAGS and name not in ("handler_name", "vendor_id"):
             copy.metadata[name] = value
 
 
 class ExtraTracks:
-    """The further tracks of a film on their way into another file.
+    """The additional tracks of a file that are copied into an output file.
 
     Args:
-        stack: closes what is opened here.
-        source: the film.
-        part: which part of it is kept.
-        form: the muxer's name: mp4, mov or matroska.
-        own_sound: whether the film's own sound is one of them, as a second track.
+        stack: Closes the files that are opened here.
+        source: The input file.
+        time_range: The part of the file that is kept.
+        container_format: Name of the output format: mp4, mov or matroska.
+        own_sound: Whether to keep the main audio track of the input as a second track.
+
+    Attributes:
+        needs_encoding: Whether the main audio track must be kept but cannot be copied. The caller then encodes it.
     """
 
     def __init__(
@@ -84,7 +96,6 @@ class ExtraTracks:
         self.source, self.dropped = source, []  # type: Source, list[str]
         self._stack, self._copied = stack, []  # type: ExitStack, list[Stream]
         video, audio = video_stream(self.container), audio_stream(self.container)
-        # The film's own sound that no container here takes as it is: whoever muxes encodes it.
         self.needs_encoding = False
         for stream in self.container.streams:
             if stream is video or (stream is audio and not own_sound):
@@ -105,7 +116,14 @@ class ExtraTracks:
         return stream.type == "attachment" and self.container_format == "matroska"
 
     def add_to(self, target: OutputContainer) -> list[Iterator[Packet]]:
-        """Add the tracks to a file that is being written, and give the packets of each; what is left out is told in the log."""
+        """Adds the tracks to an open output file.
+
+        Args:
+            target: The output file.
+
+        Returns:
+            One iterator of packets per track. Tracks that cannot be kept are listed in the log.
+        """
         tracks = []
         for stream in self._copied:
             try:
@@ -134,7 +152,7 @@ class ExtraTracks:
             target.set_chapters(kept)
 
     def _packets(self, index: int, copy: Stream) -> Iterator[Packet]:
-        # A walk of its own for each track: they are written by time, and one that is sparse must not hold up the others.
+        # Each track is demuxed separately: packets are written in time order, and a sparse track must not delay the others.
         container = self._stack.enter_context(open_media(self.source))
         stream = container.streams[index]
         base = Fraction(stream.time_base or 1)
@@ -160,12 +178,12 @@ class ExtraTracks:
 
 
 def _is_cover_or_timecode(stream: Stream) -> bool:
-    """Covers, and the time-code tracks that a muxer writes anew from the tags."""
+    """Whether a stream is cover art, or a timecode track that the muxer recreates from the tags."""
     return bool(stream.disposition & Disposition.attached_pic) or (stream.type == "data" and "timecode" in stream.metadata)
 
 
 def _describe(stream: Stream, codec: "str | None") -> str:
     language = stream.metadata.get("language", "und")
-    what = {"audio": "sound track", "subtitle": "subtitles", "video": "pictures", "data": "data track"}
+    what = {"audio": "audio track", "subtitle": "subtitles", "video": "video", "data": "data track"}
     words = [what.get(stream.type, stream.type), str(stream.index), f"({codec})" if codec else ""]
     return " ".join([*(w for w in words if w), *([] if language == "und" else [language])])

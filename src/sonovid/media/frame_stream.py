@@ -1,4 +1,4 @@
-"""The pictures of a file one after the other: those of `read`, in memory that does not grow with the length of the file."""
+"""Streams the frames that `read` returns, in constant memory."""
 
 import os
 from collections.abc import Iterator
@@ -16,9 +16,12 @@ from sonovid.media.source import Source, as_source
 
 @dataclass(frozen=True)
 class FrameStream:
-    """The pictures of a file as an iterator, of which a few at a time are in memory.
+    """The frames of a file as an iterator. Only a few frames are in memory at a time.
 
-    fps: frames per second. num_frames: how many there are. frames: uint8 [h w 3] each, all of one size, to be gone through once.
+    Attributes:
+        fps: Frames per second.
+        num_frames: Number of frames.
+        frames: uint8 [h w 3] each, all of one size. The iterator can be consumed once.
     """
 
     fps: Fraction
@@ -34,15 +37,19 @@ def stream_frames(
     seconds: "Fraction | int | float | None" = None,
     limits: "Limits | None" = None,
 ) -> FrameStream:
-    """The frames that `read` gives, from the first on.
+    """Streams the frames that `read` returns, from the first one on.
 
     Args:
-        path, fps, size, seconds: as in `read`.
-        limits: as in `read`, but for the memory, which is that of a few pictures.
+        path: Path or `Source`, as in `read`.
+        fps: Frames per second, as in `read`.
+        size: Frame size (h, w), as in `read`.
+        seconds: Length that is read, in seconds.
+        limits: As in `read`. The memory limit does not apply.
 
     Raises:
-        MediaError: not readable, without pictures, or above the limits; of damage inside the file while it is gone through.
-        ValueError: a length that is not above zero.
+        MediaError: The file cannot be read, has no video or exceeds the limits. Damage inside the file is reported while
+            iterating.
+        ValueError: `seconds` is not positive.
     """
     source = as_source(path)
     limits = limits or source.limits or Limits()
@@ -62,30 +69,31 @@ def stream_frames(
 def _iterate_frames(
     source: Source, timeline: Timeline, rate: Fraction, size: "tuple[int, int] | None", num_frames: int, limits: Limits
 ) -> Iterator[np.ndarray]:
-    """The picture on screen at each of `num_frames` times, uint8 [h w 3]."""
+    """Yields the frame on screen at each of `num_frames` times, uint8 [h w 3]."""
     slack = timeline.slack if timeline.constant and rate == timeline.rate else min(timeline.slack, Fraction(1, 1000))
     path, begin = Path(source), timeline.zero + source.start
     times = (begin + duration(i, rate) for i in range(num_frames))
     with open_media(source, limits) as container:
         stream = video_stream(container)
         assert stream is not None
-        limits.check_picture(path, stream.height, stream.width)
+        limits.check_frame_size(path, stream.height, stream.width)
         aspect = stream.sample_aspect_ratio
         image, last, reached, matrix = None, None, Fraction(0), None
-        for stamp, frame in frames_at(decode_frames(container, stream, begin), times, slack):
+        for timestamp, frame in frames_at(decode_frames(container, stream, begin), times, slack):
             if image is None:
                 matrix = cached_display_matrix(source, frame)
                 size = size or displayed_size(frame, aspect, matrix)
             if image is None or frame is not last:
-                limits.check_picture(path, frame.height, frame.width)
+                limits.check_frame_size(path, frame.height, frame.width)
                 image = to_rgb(frame, aspect, size, matrix)
-            last, reached = frame, stamp
+            last, reached = frame, timestamp
             yield image
     if image is None:
-        raise MediaError(f"{path}: none of its pictures can be decoded (damaged, or cut short)")
-    # The last picture that was found has to be near the last that was to be shown.
+        raise MediaError(f"{path}: none of its frames can be decoded (damaged or truncated)")
+    # The last frame that was decoded has to be close to the last one that was due.
     expected = timeline.zero + min(source.start + duration(num_frames - 1, rate), timeline.last)
     if expected - reached > max(Fraction(1, 2), 3 / timeline.rate) and timeline.constant:
         raise MediaError(
-            f"{path}: ends early, at {float(reached - timeline.zero):.2f} s of {float(timeline.seconds):.2f} s (damaged, or cut short)"
+            f"{path}: ends early, at {float(reached - timeline.zero):.2f} s of {float(timeline.seconds):.2f} s "
+            "(damaged or truncated)"
         )

@@ -1,4 +1,4 @@
-"""Pictures out of a file: their time stamps, the one on screen at a given time, turned and scaled as it is shown."""
+"""Decodes video frames: timestamps, frame selection by time, rotation and resizing."""
 
 import os
 from collections import OrderedDict, deque
@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
+from sonovid.core import renamed
 from sonovid.core.geometry import as_rate, duration
 from sonovid.media.files import (
     MediaError,
@@ -25,32 +26,32 @@ from sonovid.media.files import (
     video_stream,
 )
 
-# How far the sound and the pictures of a film may end apart, in seconds, and still be meant to end together: a frame of HE-AAC at
+# If audio and video end within this many seconds, they are taken to end together. It is the length of an HE-AAC frame at
 # 22.05 kHz, the longest in use.
 MAX_END_GAP = Fraction(2048, 22050)
-# How long a file may show one picture without a sound before its time stamps are taken for damaged, in seconds.
+# If one frame is held for longer than this without audio, the timestamps are taken to be damaged. In seconds.
 MAX_HOLD = 60
-# The timelines of files that were read last: reading many windows of one file walks through it once.
+# Timelines of recently read files, so that reading many windows of one file demuxes it once.
 _TIMELINES: "OrderedDict[tuple, Timeline]" = OrderedDict()
 _MATRICES: "OrderedDict[tuple, np.ndarray | None]" = OrderedDict()
 _CACHE_SIZE = 256
-# Pictures that are to become this many times smaller are first reduced by FFmpeg, to this many times the wished size.
+# Frames that are downscaled by at least the first factor are first reduced by FFmpeg, to the second factor times the target size.
 PRESCALE_FROM, PRESCALE_TO = 8, 4
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """When the pictures of a file are shown.
+    """The times at which the frames of a file are shown.
 
     Attributes:
-        zero: the first picture's stamp, in seconds of the file's own clock.
-        seconds: from there to the end of the file: the last picture is held as long as it says, or as long as the sound goes on.
-        rate: pictures per second.
-        constant: whether the stamps keep to that rate.
-        slack: what a stamp may be late by because the file rounded it, in seconds.
-        num_frames: how many pictures are shown.
-        last: when the last picture appears, in seconds from `zero`.
-        hold: the longest time that one picture stands without a sound, in seconds.
+        zero: Timestamp of the first frame, in seconds on the clock of the file.
+        seconds: Duration from `zero` to the end: the last frame is held for its own duration, or as long as the audio continues.
+        rate: Frames per second.
+        constant: Whether the timestamps follow that rate.
+        slack: Rounding error of the timestamps, in seconds.
+        num_frames: Number of frames that are shown.
+        last: Time at which the last frame appears, in seconds from `zero`.
+        hold: Longest time that one frame is held without audio, in seconds.
     """
 
     zero: Fraction
@@ -63,25 +64,24 @@ class Timeline:
     hold: Fraction = Fraction(0)
 
     def check_plausible(self, path: "str | os.PathLike") -> None:
-        """Whether the file can mean to last as long as it says.
+        """Checks that the declared duration is plausible.
 
         Raises:
-            MediaError: a picture stands for more than a minute without a sound.
+            MediaError: One frame is held for more than a minute without audio.
         """
         if self.hold > MAX_HOLD:
             raise MediaError(
-                f"{path}: implausible time stamps: {self.num_frames} picture{'s' if self.num_frames > 1 else ''} for "
-                f"{float(self.seconds):.0f} s, one of them for {float(self.hold):.0f} s without a sound (damaged header?); say "
-                "how much is meant with seconds= (sonovid generate: --seconds)"
+                f"{path}: implausible timestamps: {self.num_frames} frame{'s' if self.num_frames > 1 else ''} for "
+                f"{float(self.seconds):.0f} s, one of them for {float(self.hold):.0f} s without audio (damaged header?); "
+                "give the length to read with seconds= (sonovid generate: --seconds)"
             )
 
 
 def read_timeline(path: "str | os.PathLike") -> Timeline:
-    """The time stamps of all pictures in a file, found without decoding any; the last files' are remembered while they stay as
-    they are.
+    """Reads the timestamps of all frames of a file without decoding them. Recent results are cached until the file changes.
 
     Raises:
-        MediaError: the file has no pictures, or ends early.
+        MediaError: The file has no video or is truncated.
     """
     key = _cache_key(path)
     if key is None:
@@ -95,7 +95,7 @@ def read_timeline(path: "str | os.PathLike") -> Timeline:
 
 
 def _cache_key(path: "str | os.PathLike") -> "tuple | None":
-    """What tells a file's contents from others without reading them; None for what is no single file."""
+    """Identifies the contents of a file without reading them. None for anything but a single file."""
     return (os.path.abspath(path), *file_state(path)) if os.path.isfile(path) else None
 
 
@@ -103,54 +103,64 @@ def _read_timeline(path: "str | os.PathLike") -> Timeline:
     with open_media(path) as container:
         stream, audio = video_stream(container), audio_stream(container)
         if stream is None:
-            raise MediaError(f"{path}: has no pictures{describe_unknown_codecs(container)}")
+            raise MediaError(f"{path}: has no video{describe_unknown_codecs(container)}")
         base = stream.time_base
-        stamps, durations, reached, sound_end = [], [], Fraction(0), Fraction(0)
+        timestamps, durations, reached, sound_end = [], [], Fraction(0), Fraction(0)
         for packet in container.demux():
-            stamp = packet.dts if packet.pts is None or lacks_presentation_times(container) else packet.pts
-            if not packet.size or stamp is None or packet.time_base is None:
+            timestamp = packet.dts if packet.pts is None or lacks_presentation_times(container) else packet.pts
+            if not packet.size or timestamp is None or packet.time_base is None:
                 continue
-            end = (stamp + (packet.duration or 0)) * packet.time_base
+            end = (timestamp + (packet.duration or 0)) * packet.time_base
             reached = max(reached, end)
             if packet.stream is stream and not packet.is_discard:
-                stamps.append(stamp)
+                timestamps.append(timestamp)
                 durations.append(packet.duration or 0)
             elif packet.stream is audio and not packet.is_discard:
                 sound_end = max(sound_end, end)
-        if not stamps:
-            raise MediaError(f"{path}: its video stream holds no pictures (cut short?)")
+        if not timestamps:
+            raise MediaError(f"{path}: its video stream has no frames (truncated?)")
         if container.duration:
             declared_end = Fraction(container.duration, av.time_base)
             if declared_end - reached > max(Fraction(1, 2), declared_end / 20):
                 raise MediaError(
-                    f"{path}: ends early, at {float(reached):.2f} s of {float(declared_end):.2f} s (damaged, or cut short)"
+                    f"{path}: ends early, at {float(reached):.2f} s of {float(declared_end):.2f} s (damaged or truncated)"
                 )
         declared = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
     assert base is not None
-    order = np.argsort(stamps, kind="stable")
-    ordered = np.asarray(stamps, np.int64)[order]
+    order = np.argsort(timestamps, kind="stable")
+    ordered = np.asarray(timestamps, np.int64)[order]
     timeline = build_timeline(ordered, int(durations[order[-1]]), base, declared)
     heard = sound_end - timeline.zero
     if heard - timeline.seconds > MAX_END_GAP:
         timeline = replace(timeline, seconds=heard)
-    # Of each stretch between two pictures, what lies after the end of the sound.
+    # The part of each interval between two frames that lies after the end of the audio.
     edges = np.append((ordered - ordered[0]).astype(np.float64) * float(base), float(timeline.seconds))
     silent = edges[1:] - np.maximum(edges[:-1], float(heard))
     return replace(timeline, hold=Fraction(max(float(silent.max()), 0.0)).limit_denominator(1000))
 
 
 def lacks_presentation_times(container: InputContainer) -> bool:
-    """Whether a container counts its packets and no more (avi): their times are right, which picture has which is not told."""
+    """Whether a container stores packet times in decoding order only (avi).
+
+    The times are correct, but which frame has which time is unknown.
+    """
     return container.format.name == "avi"
 
 
-def build_timeline(stamps: np.ndarray, last: int, base: Fraction, declared: list[Fraction]) -> Timeline:
-    """The timeline of sorted stamps and the last picture's length, both in ticks of `base`; declared: rates in the header."""
-    zero = int(stamps[0]) * base
-    ticks = stamps - stamps[0]
+def build_timeline(timestamps: np.ndarray, last: int, base: Fraction, declared: list[Fraction]) -> Timeline:
+    """Builds a timeline from timestamps.
+
+    Args:
+        stamps: Sorted timestamps, in ticks of `base`.
+        last: Duration of the last frame, in ticks of `base`.
+        base: Time base of the stream, in seconds per tick.
+        declared: Frame rates that the header declares.
+    """
+    zero = int(timestamps[0]) * base
+    ticks = timestamps - timestamps[0]
     gap = float(np.median(np.diff(ticks))) if len(ticks) > 1 else 0.0
     if gap and len(ticks) > 2:
-        # VP8 hides reference pictures between the shown ones, a tick or so before the next: they are never on screen.
+        # VP8 stores hidden reference frames about one tick before the next visible frame. They are never on screen.
         shown = np.append(np.diff(ticks) >= gap / 4, True)
         ticks = ticks[shown]
     if last <= 0:
@@ -160,14 +170,14 @@ def build_timeline(stamps: np.ndarray, last: int, base: Fraction, declared: list
     seconds_of = ticks.astype(np.float64) * float(base)
     latest = int(ticks[-1]) * base
     for rate in [*map(as_rate, declared), average]:
-        # A quarter of a frame: jitter stays inside, a rate that is wrong by a frame in the whole file does not.
+        # A quarter of a frame tolerates jitter, but not a rate that is wrong by one frame over the whole file.
         allowed = max(1.5 * float(base), 0.25 / float(rate)) if len(ticks) > 1 else np.inf
         if np.abs(seconds_of - np.arange(len(ticks)) / float(rate)).max() <= min(allowed, 0.5 / float(rate)):
-            # A last picture of more than a picture and a half is held on purpose: a screen recording, the end of a gif.
+            # A last frame that lasts more than one and a half frames is held on purpose: a screen recording, the end of a gif.
             held = len(ticks) > 1 and last * base > Fraction(3, 2) / rate
             seconds = duration(len(ticks) - 1, rate) + last * base if held else duration(len(ticks), rate)
             return Timeline(zero, seconds, rate, True, Fraction(1, 4) / rate, len(ticks), latest)
-    # Half a tick is what rounding to the file's clock may add; a coarse clock (a tick per picture, as in avi) does not round.
+    # Rounding to the clock of the file adds up to half a tick. A coarse clock (one tick per frame, as in avi) does not round.
     rounding = base / 2 if base <= Fraction(1, 4) / average else Fraction(0)
     return Timeline(zero, span, average, False, rounding + Fraction(1, 10**6), len(ticks), latest)
 
@@ -175,15 +185,18 @@ def build_timeline(stamps: np.ndarray, last: int, base: Fraction, declared: list
 def decode_frames(
     container: InputContainer, stream: VideoStream, start: Fraction = Fraction(0)
 ) -> Iterator[tuple[Fraction, VideoFrame]]:
-    """The pictures of a file in the order they are shown, each with its stamp in seconds of the file's clock.
+    """Decodes the frames of a file in display order, each with its timestamp in seconds on the clock of the file.
 
-    start: the first time that will be asked for, on that clock; decoding begins at the key picture before it.
+    Args:
+        container: The open file.
+        stream: The video stream.
+        start: The first time that is needed, on that clock. Decoding begins at the keyframe before it.
     """
     base = stream.time_base
     assert base is not None
     limit_threads(stream)
     first = Fraction(stream.start_time or 0) * base
-    # Only these two hold an index of key pictures; elsewhere (transport streams) a seek lands where nothing can be decoded.
+    # Only these two have a keyframe index. In others (transport streams) a seek may land where nothing can be decoded.
     if start - first > 1 and container.format.name.split(",")[0] in ("mov", "matroska"):
         try:
             container.seek(int(start / base), stream=stream)
@@ -195,7 +208,7 @@ def decode_frames(
 
 
 class _Overshot(Exception):
-    """A seek landed after the time that was asked for."""
+    """A seek landed after the requested time."""
 
 
 def _decode_packets(
@@ -209,10 +222,10 @@ def _decode_packets(
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:
-            continue  # One damaged packet does not spoil a file; a file that ends early is found by its length.
+            continue  # One damaged packet is skipped. A truncated file is found by its length.
         for frame in frames:
             if counted:
-                # Pictures come out of the decoder in the order they are shown, which is the order of the packets' times.
+                # The decoder returns frames in display order, which is the order of the packet times.
                 time = counted.popleft() * base
             elif frame.pts is not None:
                 time = frame.pts * base
@@ -227,7 +240,15 @@ def _decode_packets(
 def frames_at(
     frames: Iterable[tuple[Fraction, VideoFrame]], times: Iterable[Fraction], slack: Fraction
 ) -> Iterator[tuple[Fraction, VideoFrame]]:
-    """For each of the rising `times` the picture on screen then: the last whose stamp is not after it, but for the slack."""
+    """Yields the frame on screen at each of the increasing `times`.
+
+    It is the last frame whose timestamp is not later than the time, within the slack.
+
+    Args:
+        frames: Pairs of timestamp and frame, in display order.
+        times: Increasing times in seconds.
+        slack: Tolerance of the timestamps in seconds.
+    """
     coming = iter(frames)
     held, ahead = None, next(coming, None)
     for time in times:
@@ -239,10 +260,10 @@ def frames_at(
 
 
 def cached_display_matrix(path: "str | os.PathLike", frame: VideoFrame) -> "np.ndarray | None":
-    """The display matrix of a file's pictures, of which `frame` is one; looked up once per file.
+    """Returns the display matrix of a file, read from one of its frames and cached per file.
 
-    A frame whose side data was looked at lives until the garbage collector runs (the two refer to each other in PyAV), and a
-    picture of 4K takes 12 MB.
+    PyAV keeps a frame whose side data was read until the garbage collector runs, since the two refer to each other. A 4K frame
+    takes 12 MB.
     """
     key = _cache_key(path)
     if key is None:
@@ -255,7 +276,7 @@ def cached_display_matrix(path: "str | os.PathLike", frame: VideoFrame) -> "np.n
 
 
 def read_display_matrix(frame: VideoFrame) -> "np.ndarray | None":
-    """The matrix [3 3] by which a picture is turned to be shown, as stored (16.16 fixed point), or None."""
+    """Reads the display matrix [3 3] of a frame in 16.16 fixed point, or None."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return None
@@ -263,11 +284,11 @@ def read_display_matrix(frame: VideoFrame) -> "np.ndarray | None":
 
 
 def apply_display_matrix(image: np.ndarray, matrix: "np.ndarray | None") -> np.ndarray:
-    """A picture [h w 3] turned and mirrored by its display matrix, to the nearest quarter turn."""
+    """Rotates and mirrors an image [h w 3] by its display matrix, to the nearest quarter turn."""
     if matrix is None:
         return image
     (a, b), (c, d) = matrix[:2, :2].tolist()
-    # The matrix takes (x, y) to (a x + c y, b x + d y).
+    # The matrix maps (x, y) to (a x + c y, b x + d y).
     if abs(a) + abs(d) >= abs(b) + abs(c):
         across, down = a, d
     else:
@@ -277,9 +298,12 @@ def apply_display_matrix(image: np.ndarray, matrix: "np.ndarray | None") -> np.n
 
 
 def displayed_size(frame: VideoFrame, aspect: "Fraction | None", matrix: "np.ndarray | None") -> tuple[int, int]:
-    """Height and width at which a picture is shown: square pixels, turned.
+    """Displayed size (h, w) of a frame: rotated, with square pixels.
 
-    aspect: of one stored pixel, width to height. matrix: as `display_matrix` gives it.
+    Args:
+        frame: A decoded frame.
+        aspect: Sample aspect ratio, width to height of one stored pixel.
+        matrix: Display matrix, see `read_display_matrix`.
     """
     height, width = frame.height, frame.width
     if aspect and aspect > 0 and aspect != 1:
@@ -288,7 +312,7 @@ def displayed_size(frame: VideoFrame, aspect: "Fraction | None", matrix: "np.nda
 
 
 def _swaps_axes(matrix: "np.ndarray | None") -> bool:
-    """Whether a matrix exchanges height and width."""
+    """Whether a display matrix swaps height and width."""
     if matrix is None:
         return False
     (a, b), (c, d) = matrix[:2, :2].tolist()
@@ -296,15 +320,19 @@ def _swaps_axes(matrix: "np.ndarray | None") -> bool:
 
 
 def resize_and_crop(image: np.ndarray, size: tuple[int, int], shape: "tuple[int, int] | None" = None) -> np.ndarray:
-    """A picture [h w 3] scaled to cover `size` (h, w), what is over cut off evenly on both sides.
+    """Scales an image [h w 3] to cover `size` and crops the centre.
 
-    Scaled by a triangle filter as wide as the reduction (Pillow's bilinear), so that nothing aliases. shape: height and width
-    the picture is shown at, where its pixels are not square.
+    The filter is a triangle as wide as the reduction (Pillow's bilinear), so that nothing aliases.
+
+    Args:
+        image: The image, uint8 [h w 3].
+        size: Target size (h, w).
+        shape: Displayed size (h, w) of the image, if its pixels are not square.
     """
     height, width = image.shape[:2]
     shown_height, shown_width = shape or (height, width)
     scale = max(size[0] / shown_height, size[1] / shown_width)
-    # The part that is kept, first in shown and then in stored pixels.
+    # The part that is kept, first in displayed and then in stored pixels.
     keep_h, keep_w = size[0] / scale * height / shown_height, size[1] / scale * width / shown_width
     top, left = max(0.0, (height - keep_h) / 2), max(0.0, (width - keep_w) / 2)
     box = (left, top, min(width, left + keep_w), min(height, top + keep_h))
@@ -317,10 +345,16 @@ def resize_and_crop(image: np.ndarray, size: tuple[int, int], shape: "tuple[int,
 def to_rgb(
     frame: VideoFrame, aspect: "Fraction | None", size: "tuple[int, int] | None", matrix: "np.ndarray | None" = None
 ) -> np.ndarray:
-    """A decoded picture as uint8 [h w 3], RGB, turned, with square pixels, and of `size` (h, w) where one is wished.
+    """Converts a decoded frame to RGB, uint8 [h w 3], rotated and with square pixels.
 
-    A picture that is to become far smaller is scaled before its colours are converted, so that a 4K film read at 64 x 64 takes
-    the memory of small pictures.
+    A frame that is downscaled strongly is scaled before its colours are converted, so that a 4K film read at 64 x 64 takes the
+    memory of small frames.
+
+    Args:
+        frame: The decoded frame.
+        aspect: Sample aspect ratio.
+        size: Target size (h, w). None: the displayed size.
+        matrix: Display matrix.
     """
     shape = displayed_size(frame, aspect, matrix)
     target = size or shape
@@ -328,7 +362,7 @@ def to_rgb(
     reduction = min(frame.height / stored[0], frame.width / stored[1])
     small: dict[str, Any] = {}
     if reduction >= PRESCALE_FROM:
-        # Averages of whole areas; what is left to scale lies well above the wished size, so that its filter decides the picture.
+        # Area averaging to well above the target size, so that the final filter determines the result.
         scale = PRESCALE_TO / reduction
         small = {
             "height": max(1, round(frame.height * scale)),
@@ -337,3 +371,15 @@ def to_rgb(
         }
     image = apply_display_matrix(frame.reformat(format="rgb24", threads=1, **small).to_ndarray(), matrix)
     return np.ascontiguousarray(resize_and_crop(image, target, shape))
+
+
+__getattr__ = renamed.attributes(
+    __name__,
+    {
+        "as_shown": "to_rgb",
+        "decoded": "decode_frames",
+        "fitted": "resize_and_crop",
+        "on_screen": "frames_at",
+        "scan": "read_timeline",
+    },
+)

@@ -1,4 +1,4 @@
-"""What a media file holds, found without decoding more than its first picture."""
+"""Reads what a media file contains, without decoding more than the first frame."""
 
 import os
 from dataclasses import dataclass
@@ -15,11 +15,19 @@ from sonovid.media.source import as_source
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What a file says of itself; what it does not have is None or zero.
+    """Properties of a media file. Properties that it does not have are None or zero.
 
-    duration: seconds, of the pictures where there are any, the last of which is held while the sound goes on; of a `Source`, of
-    its part. fps: pictures per second, on average. size: (h, w) in pixels, as shown: turned and with square pixels. num_frames:
-    an estimate. rotation: degrees anticlockwise by which the stored pictures are turned to be shown. channels: of the sound.
+    Attributes:
+        duration: Seconds: that of the video where there is one, whose last frame is held while the audio continues. For a
+            `Source`, the duration of its time range.
+        fps: Average frames per second.
+        size: Displayed size (h, w) in pixels: rotated, with square pixels.
+        num_frames: Estimated number of frames.
+        sample_rate: Sample rate of the audio in Hz.
+        channels: Number of audio channels.
+        has_video: Whether there is a video stream.
+        has_audio: Whether there is an audio stream.
+        rotation: Anticlockwise rotation of the stored frames for display, in degrees.
     """
 
     duration: Fraction
@@ -34,43 +42,44 @@ class MediaInfo:
 
 
 def probe(path: "str | os.PathLike", *, limits: "Limits | None" = None) -> MediaInfo:
-    """What a media file holds.
+    """Reads the properties of a media file.
 
     Args:
-        path: a path or a `Source`.
-        limits: what the file may ask of this machine; None: the source's, or the defaults.
+        path: Path or `Source`.
+        limits: Limits on the file. Defaults to those of the source, else to `Limits()`.
 
     Raises:
-        MediaError: not readable, without pictures and sound, pictures that cannot be decoded, or above `limits` in pixels.
+        MediaError: The file cannot be read, has neither video nor audio, has no frame that can be decoded, or exceeds
+            `limits.max_pixels`.
     """
     source = as_source(path)
     limits = limits or source.limits or Limits()
     with open_media(source, limits) as container:
         video, audio = video_stream(container), audio_stream(container)
         if video is None and audio is None:
-            raise MediaError(f"{source}: holds neither pictures nor sound that can be read{describe_unknown_codecs(container)}")
+            raise MediaError(f"{source}: has neither readable video nor readable audio{describe_unknown_codecs(container)}")
         stream = video or audio
         assert stream is not None
         seconds = None
         if stream.duration and stream.time_base:
             seconds = stream.duration * stream.time_base
         elif video is not None and audio is not None:
-            # Matroska's header says how long all of it lasts, which may be the sound.
+            # The header of Matroska gives the duration of the whole file, which may be that of the audio.
             seconds = read_timeline(source).seconds
         elif container.duration:
             seconds = Fraction(container.duration, av.time_base)
         if video is not None and audio is not None and seconds is not None and audio.duration and audio.time_base:
             begin = Fraction(video.start_time or 0) * Fraction(video.time_base or 1)
             heard = ((audio.start_time or 0) + audio.duration) * audio.time_base - begin
-            # The rate of a stream of bits is an estimate, and so is what follows from it.
+            # Durations that follow from a bit rate are estimates: the timestamps decide.
             if heard - seconds > MAX_END_GAP:
                 seconds = read_timeline(source).seconds
         fps, size, num_frames, rotation = None, None, 0, 0
         if video is not None:
-            limits.check_picture(Path(source), video.height, video.width)
+            limits.check_frame_size(Path(source), video.height, video.width)
             frame = next(container.decode(video), None)
             if frame is None:
-                raise MediaError(f"{source}: no picture in it can be decoded")
+                raise MediaError(f"{source}: none of its frames can be decoded")
             matrix = cached_display_matrix(source, frame)
             size = displayed_size(frame, video.sample_aspect_ratio, matrix)
             rotation = frame.rotation if matrix is not None else 0

@@ -1,4 +1,4 @@
-"""How loud a sound is (EBU R 128, by FFmpeg's meter), and a sound brought to a loudness without changing its dynamics."""
+"""Loudness by EBU R 128 (FFmpeg's meter), normalisation, mixing and ducking."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,30 +9,37 @@ from av.audio.frame import AudioFrame
 from av.filter import Graph
 from jaxtyping import Float
 
+from sonovid.core import renamed
 from sonovid.media.audio import pad_or_trim
 
-# Below this there is nothing to hear: raised to a listening level it would be noise. In LUFS.
+# Audio below this, in LUFS, counts as silent: amplified to a listening level it would be noise.
 SILENCE_THRESHOLD = -60.0
-# What a raised sound may peak at, so that no decoder and no converter clips it (EBU R 128), in dB of full scale.
+# Highest true peak after amplification, in dBFS, so that no decoder and no converter clips (EBU R 128).
 PEAK_CEILING = -1.0
-# The meter's blocks last 0.4 s; a shorter sound is repeated to as long as this, which changes no level. In seconds.
+# The blocks of the meter last 0.4 s. Shorter audio is repeated to this many seconds, which changes no level.
 MIN_SECONDS = 1
 _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 
 
 @dataclass(frozen=True)
 class Loudness:
-    """How loud a sound is. integrated: by EBU R 128, in LUFS; -70 for silence. peak: true peak in dB of full scale."""
+    """Loudness of a waveform.
+
+    Attributes:
+        integrated: Integrated loudness by EBU R 128, in LUFS; -70 for silence.
+        peak: True peak in dBFS.
+    """
 
     integrated: float
     peak: float
 
 
 def measure_loudness(waveform: Float[np.ndarray, "c n"], sample_rate: int) -> Loudness:
-    """The integrated loudness of a sound of 1, 2 or 6 channels, and its true peak (ITU-R BS.1770, EBU R 128).
+    """Measures the integrated loudness and the true peak (ITU-R BS.1770, EBU R 128).
 
     Args:
-        waveform: full scale at 1; not empty. sample_rate: in Hz.
+        waveform: Samples [c n] with full scale at 1, of 1, 2 or 6 channels; not empty.
+        sample_rate: In Hz.
     """
     channels, num_samples = waveform.shape
     if num_samples < MIN_SECONDS * sample_rate:
@@ -60,7 +67,7 @@ def measure_loudness(waveform: Float[np.ndarray, "c n"], sample_rate: int) -> Lo
 
 
 def _readings(graph: Graph) -> dict[str, str]:
-    """What the meter says of the frames that are ready, the latest last."""
+    """Reads the metadata of all frames that the meter has ready. Later values replace earlier ones."""
     found: dict[str, str] = {}
     while True:
         try:
@@ -73,14 +80,15 @@ def _readings(graph: Graph) -> dict[str, str]:
 def normalize_loudness(
     waveform: Float[np.ndarray, "c n"], sample_rate: int, target: float
 ) -> tuple[Float[np.ndarray, "c n"], "float | None"]:
-    """A sound at another loudness, by one factor for all of it, and how loud it was, in LUFS; as it is where nothing is heard.
+    """Scales audio to a target loudness with one gain factor, which keeps its dynamics.
 
     Args:
-        waveform: full scale at 1. sample_rate: in Hz.
-        target: in LUFS. Where that would peak above -1 dB of full scale, the sound is as loud as it can be below.
+        waveform: Samples [c n] with full scale at 1.
+        sample_rate: In Hz.
+        target: Target loudness in LUFS. The gain is reduced where the true peak would exceed -1 dBFS.
 
     Returns:
-        The sound, and its loudness before; None in place of the loudness where there is nothing to hear (below -60 LUFS).
+        The scaled waveform and its previous loudness in LUFS. Silent audio (below -60 LUFS) is returned unchanged, with None.
     """
     found = measure_loudness(waveform, sample_rate)
     if found.integrated < SILENCE_THRESHOLD:
@@ -90,7 +98,7 @@ def normalize_loudness(
 
 
 def apply_gain(waveform: Float[np.ndarray, "c n"], decibels: float) -> Float[np.ndarray, "c n"]:
-    """A sound made louder or softer by so many decibels, but no louder than a peak of -1 dB of full scale."""
+    """Applies a gain in decibels, limited so that the peak does not exceed -1 dBFS."""
     peak = float(np.abs(waveform).max())
     room = PEAK_CEILING - 20 * np.log10(peak) if peak > 0 else decibels
     return (waveform * 10 ** (min(decibels, max(room, 0.0)) / 20)).astype(np.float32)
@@ -99,17 +107,23 @@ def apply_gain(waveform: Float[np.ndarray, "c n"], decibels: float) -> Float[np.
 def duck_audio(
     background: Float[np.ndarray, "c n"], foreground: Float[np.ndarray, "d m"], sample_rate: int, decibels: float
 ) -> Float[np.ndarray, "c n"]:
-    """A sound lowered by up to `decibels` while another is heard over it (a compressor keyed by that other sound).
+    """Lowers background audio while foreground audio is heard (a compressor with a side chain).
 
-    It is lowered in full where the other is within 20 dB of its loudest 20 ms, not at all 20 dB below that, and comes back over
-    half a second.
+    The attenuation is full where the foreground is within 20 dB of its loudest 20 ms block, falls to zero 20 dB below that, and
+    is released over half a second.
+
+    Args:
+        background: Samples [c n] that are lowered.
+        foreground: Samples [d m] that control the attenuation.
+        sample_rate: Of both, in Hz.
+        decibels: Largest attenuation.
     """
     hop = max(1, sample_rate // 50)
     blocks = -(-foreground.shape[1] // hop)
     power = np.square(pad_or_trim(foreground.astype(np.float32), blocks * hop).reshape(len(foreground), blocks, hop)).mean((0, 2))
     level = 10 * np.log10(power + 1e-12)
     wanted = np.clip((level - level.max() + 40) / 20, 0, 1) if level.max() > SILENCE_THRESHOLD else np.zeros(blocks)
-    # Down within 20 ms, up again over half a second; a look ahead of one block, so that no onset is covered.
+    # Attack within 20 ms, release over half a second. One block of look-ahead keeps onsets audible.
     fall, amount = 0.02 / 0.5, np.zeros(blocks)
     now = 0.0
     for index in range(blocks):
@@ -123,11 +137,13 @@ def duck_audio(
 def mix_audio(
     audio: Float[np.ndarray, "c n"], overlay: Float[np.ndarray, "d m"], sample_rate: int, *, duck: float = 0.0
 ) -> np.ndarray:
-    """Two sounds of one rate together, as long as the second, with the channels of the first; softer where they would clip.
+    """Mixes two waveforms of one sample rate. The result is as long as the overlay and is scaled down where it would clip.
 
     Args:
-        own: with 1, 2 or 6 channels. made: with 1 channel, or as many as `own`; a single one goes to the front left and right.
-        duck: by how many decibels `own` is lowered while `made` is heard.
+        audio: Samples [c n] with 1, 2 or 6 channels.
+        overlay: Samples [d m] with 1 channel, or as many as `audio`. A single channel goes to front left and right.
+        sample_rate: Of both, in Hz.
+        duck: Attenuation of `audio` in decibels while `overlay` is heard, see `duck_audio`.
     """
     audio = pad_or_trim(audio, overlay.shape[1])
     if duck > 0:
@@ -143,9 +159,23 @@ def mix_audio(
 
 
 def convert_channels(waveform: Float[np.ndarray, "c n"], channels: int) -> Float[np.ndarray, "d n"]:
-    """A sound with 1 or 2 channels: one is put on both sides, several are mixed to one by their mean."""
+    """Converts audio to 1 or 2 channels: mono is copied to both channels, several channels are averaged to mono."""
     if len(waveform) == channels:
         return waveform
     if channels == 1:
         return waveform.mean(0, keepdims=True, dtype=np.float32)
     return np.repeat(waveform, 2, axis=0) if len(waveform) == 1 else np.ascontiguousarray(waveform[:2])
+
+
+__getattr__ = renamed.attributes(
+    __name__,
+    {
+        "AUDIBLE": "SILENCE_THRESHOLD",
+        "brought_to": "normalize_loudness",
+        "ducked": "duck_audio",
+        "gained": "apply_gain",
+        "loudness": "measure_loudness",
+        "mixed": "mix_audio",
+        "with_channels": "convert_channels",
+    },
+)

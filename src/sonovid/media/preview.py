@@ -1,4 +1,4 @@
-"""A clip as one picture: frames in a row above the log-mel spectrogram of its sound, on one axis of time, events marked."""
+"""Draws a clip as one image: a row of frames above the log-mel spectrogram on a common time axis, with events marked."""
 
 import math
 from collections.abc import Iterable
@@ -16,9 +16,9 @@ from sonovid.core.geometry import count
 WIDTH, MARGIN, LEFT = 1200, 14, 52
 STRIP, SPECTROGRAM, GAP, FOOT = 120, 190, 8, 26
 PAPER, INK, FAINT, MARK = (255, 255, 255), (40, 40, 46), (150, 150, 158), (230, 57, 70)
-# Corners of a map from silence to full loudness, dark to light, that reads in grey and for the colour-blind.
+# Colour map from silence to full loudness, dark to light. It is readable in greyscale and for colour-blind readers.
 COLOURS = np.array([[7, 5, 30], [60, 15, 110], [150, 40, 125], [225, 90, 85], [253, 180, 100], [252, 253, 200]], np.float32)
-FLOOR = 70.0  # Decibels below the loudest spot that are drawn as silence.
+FLOOR = 70.0  # Levels this many decibels below the maximum are drawn as silence.
 
 
 def preview(
@@ -29,12 +29,14 @@ def preview(
     flow: "UInt8[np.ndarray, 't h w 3'] | None" = None,
     width: int = WIDTH,
 ) -> Image.Image:
-    """A picture of a clip to look at.
+    """Draws a preview of a clip.
 
-    events: times in seconds that are marked by a line through both strips; none given: the clip's own.
-    mel: a log-mel spectrogram [f l], lowest band first, to draw instead of the sound's own; drawn over its whole range.
-    flow: pictures of the motion into each frame, drawn in a row below the frames at the same moments.
-    width: of the picture, in pixels.
+    Args:
+        clip: The clip.
+        events: Times in seconds that are marked by vertical lines. Defaults to the events of the clip.
+        mel: A log-mel spectrogram [f l], lowest band first, that is drawn over its whole range instead of the clip's own.
+        flow: Images of the motion into each frame, uint8 [t h w 3], drawn in a row below the frames at the same times.
+        width: Width of the image in pixels, at least 200.
     """
     if width < 200:
         raise ValueError(f"preview: width={width}, expected at least 200 pixels")
@@ -72,13 +74,16 @@ def preview(
 
 
 def mel_filters(num_bands: int, num_bins: int, sample_rate: int) -> Float[np.ndarray, "f k"]:
-    """Triangles, evenly spaced on the mel scale (2595 log10(1 + Hz / 700)) from 0 Hz to half the sample rate, each of sum one."""
+    """Mel filter bank [f k].
+
+    Triangles evenly spaced on the mel scale (2595 log10(1 + Hz / 700)) up to half the sample rate, of sum one.
+    """
     top = 2595 * math.log10(1 + sample_rate / 1400)
     edges = 700 * (10 ** (np.linspace(0, top, num_bands + 2) / 2595) - 1)
     bins = np.linspace(0, sample_rate / 2, num_bins)
     rise = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     fall = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-    # Low bands are narrower than a bin: a floor keeps each of them looking at the nearest.
+    # Low bands are narrower than a bin. A floor gives each of them the nearest bin.
     spacing = bins[1]
     near = np.clip(1 - np.abs(bins - edges[1:-1, None]) / spacing, 0, 1)
     filters = np.maximum(np.clip(np.minimum(rise, fall), 0, None), near * 1e-3)
@@ -88,9 +93,15 @@ def mel_filters(num_bands: int, num_bins: int, sample_rate: int) -> Float[np.nda
 def log_mel(
     waveform: Float[np.ndarray, "c n"], sample_rate: int, *, num_frames: int = 600, num_bands: int = 80
 ) -> Float[np.ndarray, "f l"]:
-    """The spectrogram that is drawn, in decibels: `num_frames` windows of 40 ms, evenly over the sound, channels averaged.
+    """Log-mel spectrogram for display, in decibels: windows of 40 ms, evenly spaced, channels averaged.
 
-    Not the spectrogram that models see: this one is cut for looking at.
+    This is not the spectrogram that models use.
+
+    Args:
+        waveform: Samples [c n].
+        sample_rate: In Hz.
+        num_frames: Number of windows.
+        num_bands: Number of mel bands.
     """
     sound = reduce(waveform, "c n -> n", "mean")
     window = max(64, 2 * count(Fraction(1, 50), sample_rate))
@@ -103,31 +114,31 @@ def log_mel(
 
 
 def _draw_strip(frames: UInt8[np.ndarray, "t h w 3"], fps: Fraction, width: int, height: int) -> Image.Image:
-    """As many pictures as fit, each beginning at its own time: the one on screen then."""
+    """Draws as many frames as fit in a row, each at its own time."""
     num_frames, tall, wide = frames.shape[:3]
     fitting = max(1, round(width / max(1, height * wide / tall)))
     shown = min(fitting, num_frames)
     strip = Image.new("RGB", (width, height), PAPER)
     edges = np.linspace(0, width, shown + 1).round().astype(int)
     for place, (first, last) in enumerate(pairwise(edges.tolist())):
-        picture = Image.fromarray(frames[place * num_frames // shown])
+        image = Image.fromarray(frames[place * num_frames // shown])
         cell = (max(1, last - first - 1), height)
         scale = max(cell[0] / wide, cell[1] / tall)
         if shown < fitting:
-            scale = min(cell[0] / wide, cell[1] / tall)  # Few pictures: whole ones with paper between, not slices of them.
+            scale = min(cell[0] / wide, cell[1] / tall)  # Few frames: show them whole, with space between.
         size = (max(1, round(wide * scale)), max(1, round(tall * scale)))
         smooth = Image.Resampling.BILINEAR if scale < 3 else Image.Resampling.NEAREST
-        picture = picture.resize(size, smooth)
+        image = image.resize(size, smooth)
         x, y = (size[0] - cell[0]) // 2, (size[1] - cell[1]) // 2
         if shown < fitting:
-            strip.paste(picture, (first, -y))
+            strip.paste(image, (first, -y))
         else:
-            strip.paste(picture.crop((x, y, x + cell[0], y + cell[1])), (first, 0))
+            strip.paste(image.crop((x, y, x + cell[0], y + cell[1])), (first, 0))
     return strip
 
 
 def _draw_spectrogram(mel: np.ndarray, width: int, height: int, *, relative: bool) -> Image.Image:
-    """A spectrogram in colours, low tones at the bottom. relative: from the loudest spot to FLOOR below it."""
+    """Draws a spectrogram in colour, low frequencies at the bottom. relative: from the maximum to FLOOR below it."""
     high = max(float(mel.max()), -20.0) if relative else float(mel.max())
     low = high - FLOOR if relative else float(mel.min())
     level = np.clip((mel - low) / max(high - low, 1e-6), 0, 1)[::-1]
@@ -149,7 +160,7 @@ def _draw_time_axis(draw: ImageDraw.ImageDraw, seconds: float, left: int, right:
         draw.line([(x, bottom), (x, bottom + 4)], fill=INK)
         last = (index + 1) * step > seconds + 1e-6
         text = f"{index * step:.{digits}f}" + (" s" if last else "")
-        # The last label stays on the page, the others stand under their ticks.
+        # The last label is aligned with the right edge, the others with their ticks.
         anchor = "ra" if last and x > right - 24 else "ma"
         draw.text((right if anchor == "ra" else x, bottom + 7), text, fill=INK, font=_font(), anchor=anchor)
 

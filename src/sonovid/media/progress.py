@@ -1,20 +1,22 @@
-"""How far reading and writing have come, told to whoever asked for it: a bar of a command, a task queue, a test."""
+"""Progress callbacks for reading and writing media files."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-# Called with what is done ("reading" or "writing"), how much of it, and of how much.
+from sonovid.core import renamed
+
+# Arguments: the operation ("reading" or "writing"), the amount done, and the total.
 ProgressCallback = Callable[[str, float, float], None]
 _CALLBACK: ContextVar["Report | None"] = ContextVar("report", default=None)
 
 
 @contextmanager
 def progress_callback(report: ProgressCallback) -> Iterator[None]:
-    """Within the block, `report(what, done, total)` is called as files are read and written, in this thread.
+    """Calls `report(operation, done, total)` as files are read and written in this thread, within the block.
 
     Example:
-        >>> with reporting(lambda what, done, total: print(f"{what}: {done / total:.0%}")):
+        >>> with progress_callback(lambda operation, done, total: print(f"{operation}: {done / total:.0%}")):
         ...     clip = media.read("film.mp4")
     """
     token = _CALLBACK.set(report)
@@ -25,7 +27,10 @@ def progress_callback(report: ProgressCallback) -> Iterator[None]:
 
 
 def report(what: str, done: float, total: float) -> None:
-    """Say how far a piece of work has come, to whoever asked."""
+    """Passes progress to the callback of this thread, if there is one."""
     callback = _CALLBACK.get()
     if callback is not None:
         callback(what, done, total)
+
+
+__getattr__ = renamed.attributes(__name__, {"Report": "ProgressCallback", "reporting": "progress_callback"})

@@ -1,4 +1,4 @@
-"""One half of somebody's file kept as it is, packet by packet, beside a new other half."""
+"""Replaces the audio or the video of a file and copies the other stream packet by packet."""
 
 import logging
 import os
@@ -37,7 +37,7 @@ from sonovid.media.writer import (
 
 log = logging.getLogger(__name__)
 
-# What players commonly open inside the container; a muxer writes more than that.
+# Codecs that players commonly support in each container. Muxers accept more than these.
 COPYABLE_VIDEO = {"mp4": ("h264", "hevc", "av1", "mpeg4", "vp9"), "mov": ("h264", "hevc", "mpeg4", "prores")}
 
 
@@ -54,23 +54,26 @@ def mux(
     own_sound: bool = False,
     tone_map: bool = False,
 ) -> Path:
-    """Somebody's own pictures with a new sound [c n], cut or filled with silence to last exactly as long as the pictures.
+    """Copies the video of a file and gives it another audio track, trimmed or padded to exactly the duration of the video.
 
-    The pictures are copied, not encoded again: full resolution, every byte and stamp, rotation included. Where their codec cannot
-    lie in the container that `out` names (a gif in mp4), or a part is asked for that no copy gives, they are encoded at `quality`
-    with their time stamps, and the log says so; HDR stays HDR. Subtitles, further sound tracks, chapters and tags are kept where
-    the container can hold them, and the log names what is not.
+    The video packets are copied: resolution, timestamps and rotation are unchanged. The video is re-encoded at `quality` where
+    the container cannot hold its codec (a gif in mp4) or the time range cannot be cut by copying; the log says so, and HDR
+    stays HDR. Subtitles, other audio tracks, chapters and tags are kept where the container can hold them; the log lists what
+    is not.
 
     Args:
-        path_video: the film, or a `Source`, whose part is written.
-        waveform: float32 [c n]. sample_rate: of it, in Hz.
+        path_video: The video file, or a `Source`, whose time range is written.
+        waveform: Samples, float32 [c n].
+        sample_rate: Of the waveform, in Hz.
         out: .mp4, .mov or .mkv.
-        overwrite, quality: as in `write`. limits: what the film may ask of this machine.
-        metadata: added to the film's own tags: its title stays, its comment follows the one that is added.
-        own_sound: keep the film's own sound as a second track.
-        tone_map: make SDR (BT.709) of HDR pictures, which are encoded anew for it.
+        overwrite, quality: As in `write`.
+        limits: Limits on the video file.
+        metadata: Added to the tags of the file. Its title is kept, its comment follows the added one.
+        own_sound: Whether to keep the audio of the file as a second track.
+        tone_map: Whether to convert HDR video to SDR (BT.709), which re-encodes it.
 
-    Raises: as `read` and `write` do.
+    Raises:
+        MediaError, FileExistsError: As in `read` and `write`.
     """
     source, out = as_source(path_video), Path(out)
     limits = limits or source.limits or Limits()
@@ -83,14 +86,14 @@ def mux(
     with open_media(source, limits) as opening:
         video_in = video_stream(opening)
         assert video_in is not None
-        limits.check_picture(Path(source), video_in.height, video_in.width)
+        limits.check_frame_size(Path(source), video_in.height, video_in.width)
         codec = video_in.codec_context.codec.canonical_name
     job = _MuxJob(source, out, container, timeline, time_range, waveform, sample_rate, merge_tags(source, metadata), own_sound)
     with atomic_output(out, overwrite=overwrite) as temp_path:
         if tone_map:
-            reason = "its tones are mapped to SDR, as was asked"
+            reason = "tone mapping to SDR was requested"
         elif codec not in COPYABLE_VIDEO.get(container.format, (codec,)):
-            reason = f"{codec} has no place in {out.suffix}"
+            reason = f"{out.suffix} cannot hold {codec}"
         else:
             try:
                 job.write(temp_path)
@@ -100,14 +103,14 @@ def mux(
                     raise
                 reason = str(error)
         check_waveform(out, waveform, count(time_range.seconds, sample_rate))
-        log.warning("%s: its pictures are encoded anew for %s: %s", source, out, reason)
+        log.warning("%s: its video is re-encoded for %s: %s", source, out, reason)
         job.write(temp_path, quality=quality, tone_map=tone_map)
     return out
 
 
 @dataclass(frozen=True)
 class _MuxJob:
-    """A film that is written with another sound: what is kept of it, and what is put to it."""
+    """A file whose video is written with another audio track."""
 
     source: Source
     out: Path
@@ -120,10 +123,10 @@ class _MuxJob:
     own_sound: bool
 
     def write(self, temp_path: Path, *, quality: "int | None" = None, tone_map: bool = False) -> None:
-        """All tracks, under the name `beside`: the pictures copied, or encoded anew where a quality is given."""
+        """Writes all tracks to `temp_path`. The video is copied, or re-encoded if `quality` is given."""
         plan = _plan_copy(self.source, self.timeline, self.time_range, self.container) if quality is None else None
         seconds = self.time_range.seconds if plan is not None else transcoded_seconds(self.timeline, self.time_range)
-        audio_in = check_waveform(self.out, self.waveform, count(seconds, self.sample_rate))
+        waveform = check_waveform(self.out, self.waveform, count(seconds, self.sample_rate))
         clock = Fraction(plan.base.denominator, plan.base.numerator) if plan is not None else self.timeline.rate
         with (
             ExitStack() as stack,
@@ -131,29 +134,29 @@ class _MuxJob:
         ):
             if plan is None:
                 assert quality is not None
-                what = (target, self.container, self.source, self.timeline, self.time_range)
-                packets = transcode_video(*what, quality=quality, tone_map=tone_map)
+                inputs = (target, self.container, self.source, self.timeline, self.time_range)
+                packets = transcode_video(*inputs, quality=quality, tone_map=tone_map)
             else:
                 opening = stack.enter_context(open_media(self.source))
                 video_in = video_stream(opening)
                 assert video_in is not None
                 copy = target.add_stream_from_template(video_in, opaque=True)
                 copy_metadata(video_in, copy)
-                # Matroska writes a rate down as each picture's default length; the clock's own would be thousands a second.
+                # Matroska stores the frame rate as default frame duration. The time base would give thousands per second.
                 copy.codec_context.framerate = self.timeline.rate
                 if video_in.codec_context.codec.canonical_name == "hevc" and self.container.format in ("mp4", "mov"):
-                    copy.codec_context.codec_tag = "hvc1"  # The form that QuickTime opens.
+                    copy.codec_context.codec_tag = "hvc1"  # The tag that QuickTime accepts.
                 packets = _assign_stream(plan.retime(opening.demux(video_in)), copy)
-            tracks = [packets, add_audio_track(target, self.container, audio_in, self.sample_rate)]
+            tracks = [packets, add_audio_track(target, self.container, waveform, self.sample_rate)]
             others = ExtraTracks(stack, self.source, self.time_range, self.container.format, own_sound=self.own_sound)
             tracks += others.add_to(target)
             if others.needs_encoding:
                 own = read(self.source, video=False, limits=self.source.limits)
                 assert own.waveform is not None
-                heard = own.waveform if len(own.waveform) in (1, 2, 6) else own.waveform[:2]
-                heard = check_waveform(self.out, heard, count(seconds, own.sample_rate))
-                log.warning("%s: its own sound is encoded anew for %s", self.source, self.out)
-                tracks.append(add_audio_track(target, self.container, heard, own.sample_rate))
+                kept = own.waveform if len(own.waveform) in (1, 2, 6) else own.waveform[:2]
+                kept = check_waveform(self.out, kept, count(seconds, own.sample_rate))
+                log.warning("%s: its original audio is re-encoded for %s", self.source, self.out)
+                tracks.append(add_audio_track(target, self.container, kept, own.sample_rate))
             mux_in_order(target, tracks, seconds)
 
 
@@ -167,18 +170,26 @@ def replace_video(
     quality: int = 18,
     metadata: "Mapping[str, str] | None" = None,
 ) -> Path:
-    """New pictures, uint8 [t h w 3], with somebody's own sound, which is cut to last exactly as long as they do.
+    """Copies the audio of a file and gives it another video track. The audio is cut to exactly the duration of the video.
 
-    The sound is copied, not encoded again, where its codec can lie in the container that `out` names and it lasts as long as the
-    pictures (but for a packet, some 20 ms). Else it is decoded, filled with silence, and encoded.
+    The audio packets are copied where the container can hold the codec and the audio lasts as long as the video, to within one
+    packet (about 20 ms). Otherwise the audio is decoded, padded with silence and re-encoded.
 
-    Raises: as `read` and `write` do.
+    Args:
+        path_audio: The file with the audio.
+        frames: uint8 [t h w 3].
+        fps: Frames per second.
+        out: .mp4, .mov or .mkv.
+        overwrite, quality, metadata: As in `write`.
+
+    Raises:
+        MediaError, FileExistsError: As in `read` and `write`.
     """
     path, out = Path(path_audio), Path(out)
     container, fps = _video_container(out), as_rate(fps)
     clip = Clip(frames, None, fps=fps)
     if min(frames.shape) == 0:
-        raise MediaError(f"{out}: frames of shape {frames.shape} hold no pictures to write")
+        raise MediaError(f"{out}: frames of shape {frames.shape} are empty")
     packets, whole = _copyable_audio(path, container, clip.seconds)
     with atomic_output(out, overwrite=overwrite) as temp_path, open_media(path) as source:
         audio_in = audio_stream(source)
@@ -195,7 +206,7 @@ def replace_video(
             except (MediaError, av.FFmpegError, ValueError) as error:
                 if atomic.disk_full_errno(error) is not None:
                     raise
-                log.warning("%s: its sound is encoded anew for %s: %s", path, out, error)
+                log.warning("%s: its audio is re-encoded for %s: %s", path, out, error)
                 packets.clear()
         own = read(path, video=False, seconds=clip.seconds)
         assert own.waveform is not None
@@ -209,20 +220,21 @@ def replace_video(
 
 
 def _video_container(out: Path) -> Container:
-    """The container that `out` names, which has to hold pictures."""
+    """Returns the container for `out`, which has to hold video."""
     container = container_for(out)
     if container.video is None:
-        raise MediaError(f"{out}: {out.suffix} holds no pictures, expected .mp4, .mov or .mkv")
+        raise MediaError(f"{out}: {out.suffix} holds no video, expected .mp4, .mov or .mkv")
     return container
 
 
 @dataclass(frozen=True)
 class _CopyPlan:
-    """Which packets of a film's pictures are copied, and when each is shown, decoded, and for how long, in ticks from the part's
-    beginning.
+    """Which video packets are copied, with their new times in ticks from the beginning of the time range.
 
-    first: how many packets with pictures go before. times: (pts, dts, duration) of each that is copied, in the order they are
-    stored; None for one that is left out.
+    Attributes:
+        base: Time base of the stream, in seconds per tick.
+        first: Number of packets before the first one that is copied.
+        times: (pts, dts, duration) of each packet, in the order in which they are stored. None for a packet that is left out.
     """
 
     base: Fraction
@@ -230,7 +242,7 @@ class _CopyPlan:
     times: "list[tuple[int, int, int] | None]"
 
     def retime(self, packets: Iterator[Packet]) -> Iterator[Packet]:
-        """The packets that are copied, at their new times. What comes before zero is decoded and not shown."""
+        """Yields the copied packets with their new times. Packets before time zero are decoded but not shown."""
         index = -self.first
         for packet in packets:
             if not packet.size:
@@ -245,21 +257,21 @@ class _CopyPlan:
 
 
 def _plan_copy(source: Source, timeline: Timeline, time_range: TimeRange, container: Container) -> _CopyPlan:
-    """How a film's pictures are copied, or why they cannot be.
+    """Plans how the video packets are copied.
 
     Raises:
-        ValueError: the file does not tell when its pictures are shown, or the part cannot be cut out without decoding.
+        ValueError: The file does not store presentation times, or the time range cannot be cut without decoding.
     """
     with open_media(source) as opening:
         if lacks_presentation_times(opening):
-            raise ValueError("avi does not keep in which order pictures are shown")
+            raise ValueError("avi does not store the display order of frames")
         stream = video_stream(opening)
         assert stream is not None
         base = Fraction(stream.time_base or 1)
         stored = [(p.pts, p.dts, p.duration or 0, p.is_keyframe) for p in opening.demux(stream) if p.size]
     shown = [pts for pts, _, _, _ in stored if pts is not None]
     if len(shown) < len(stored):
-        raise ValueError("some of its pictures carry no time")
+        raise ValueError("some of its frames have no timestamp")
     decoding = _decoding_times(shown, [dts for _, dts, _, _ in stored])
     zero, end = round(time_range.begin / base), round((time_range.begin + time_range.seconds) / base)
     slack = round(timeline.slack / base)
@@ -268,34 +280,34 @@ def _plan_copy(source: Source, timeline: Timeline, time_range: TimeRange, contai
         keys = [i for i, (_, _, _, key) in enumerate(stored) if key and shown[i] <= zero + slack]
         first = keys[-1] if keys else 0
         if container.format == "matroska" and shown[first] < zero - slack:
-            raise ValueError("its part begins between key pictures, which mkv cannot hide")
+            raise ValueError("its time range begins between keyframes, which mkv cannot hide")
     if time_range.begin + time_range.seconds < timeline.zero + timeline.seconds:
         seen = [i for i in range(first, len(stored)) if shown[i] < end - slack]
         last = max(seen, default=first)
         if any(shown[i] >= end - slack for i in range(first, last + 1)):
-            raise ValueError("its part ends among pictures that need later ones")
+            raise ValueError("its time range ends among frames that depend on later ones")
     times: list[tuple[int, int, int] | None] = []
     latest = None
     final = max(range(first, last + 1), key=lambda i: shown[i])
     for i in range(first, last + 1):
         pts, dts, length = shown[i] - zero, decoding[i] - zero, stored[i][2]
         if pts < 0 and first > 0 and container.format == "matroska":
-            times.append(None)  # Shown before the key picture that it follows.
+            times.append(None)  # A leading frame: stored after its keyframe and shown before it.
             continue
-        # Muxers want rising times; pictures of one time are a tick apart.
+        # Muxers require increasing times. Frames with equal times are set one tick apart.
         dts = dts if latest is None else max(dts, latest + 1)
         latest = dts
-        # The last picture is held as long as the film plays.
+        # The last frame is held until the end of the video.
         length = max(end - shown[i], 1) if i == final else length
         times.append((max(pts, dts), dts, length))
     return _CopyPlan(base, first, times)
 
 
 def _decoding_times(shown: list[int], given: "list[int | None]") -> list[int]:
-    """When each picture has to be decoded, in the order they are stored. Some containers (mkv) keep only when they are shown."""
+    """Decoding time of each frame, in storage order. Some containers (mkv) store only presentation times."""
     if all(dts is not None for dts in given):
         return [dts for dts in given if dts is not None]
-    # The n-th picture to be decoded is due when the n-th is shown, less the most that any comes before its turn.
+    # The n-th frame is decoded when the n-th is shown, minus the largest reordering delay.
     due = sorted(shown)
     ahead = max(turn - own for turn, own in zip(due, shown, strict=True))
     return [turn - ahead for turn in due]
@@ -308,7 +320,7 @@ def _assign_stream(packets: "Iterator[Packet] | list[Packet]", stream: Stream) -
 
 
 def _audio_origin(path: Path) -> Fraction:
-    """Time zero on a file's clock: the first picture, or the first sample after the codec's priming."""
+    """Time zero on the clock of a file: the first frame, or the first sample after the codec's priming."""
     with open_media(path) as source:
         if video_stream(source) is not None:
             return read_timeline(path).zero
@@ -316,16 +328,16 @@ def _audio_origin(path: Path) -> Fraction:
         assert stream is not None
         first = next(decode_audio_frames(source, stream), None)
         if first is None:
-            raise MediaError(f"{path}: its sound has no samples (empty, or cut short)")
+            raise MediaError(f"{path}: its audio has no samples (empty or truncated)")
         return Fraction(first.pts or 0) * Fraction(first.time_base or stream.time_base or 0)
 
 
 def _copyable_audio(path: Path, container: Container, seconds: Fraction) -> tuple[list[Packet], bool]:
-    """The packets of a file's sound from time zero to `seconds`, and whether they may be copied and last that long."""
+    """Audio packets from time zero to `seconds`, and whether they can be copied and last that long."""
     with open_media(path) as source:
         stream = audio_stream(source)
         if not isinstance(stream, AudioStream):
-            raise MediaError(f"{path}: holds no sound that can be read")
+            raise MediaError(f"{path}: has no audio")
         if stream.codec_context.codec.canonical_name not in COPYABLE_AUDIO[container.format]:
             return [], False
         base = stream.time_base
@@ -336,7 +348,7 @@ def _copyable_audio(path: Path, container: Container, seconds: Fraction) -> tupl
             if not packet.size or packet.pts is None or packet.dts is None:
                 continue
             packet.pts, packet.dts = packet.pts - zero, packet.dts - zero
-            # A tenth of a second before zero fills the decoder; the file's edit list keeps it from being heard.
+            # A tenth of a second before zero primes the decoder. The edit list of the file hides it.
             if (packet.pts + (packet.duration or 0)) * base <= Fraction(-1, 10):
                 continue
             if packet.pts >= last:

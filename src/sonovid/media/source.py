@@ -1,4 +1,4 @@
-"""What is read of a file: all of it or a part, or numbered pictures at a rate that somebody names."""
+"""Sources: a media file or an image sequence, with the time range and the limits for reading it."""
 
 import os
 import re
@@ -7,23 +7,24 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+from sonovid.core import renamed
 from sonovid.media.files import Limits, MediaError
 
-# Still pictures of which FFmpeg's image2 makes a film when their names are numbered.
+# Images that FFmpeg's image2 demuxer reads as an image sequence.
 IMAGE_SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".tga", ".ppm", ".pgm", ".dpx", ".exr"])
 _NUMBER = re.compile(r"%0?(\d*)d")
 
 
 @dataclass(frozen=True)
 class Source(os.PathLike):
-    """A media file with what is to be read of it; every function of `sonovid.media` takes one in place of a path.
+    """A media file with options for reading it. Every function of `sonovid.media` accepts one in place of a path.
 
     Attributes:
-        path: the file; or numbered pictures: a pattern such as `frames/%04d.png`, or a folder of them.
-        start: the first second that is read.
-        seconds: how many seconds are read from there; None: to the end.
-        fps: pictures per second of numbered pictures, which carry no rate; None for files.
-        limits: what the file may ask of this machine; None: the defaults of `Limits`.
+        path: The file, or an image sequence: a pattern such as `frames/%04d.png`, or a folder of numbered images.
+        start: Beginning of the part that is read, in seconds.
+        seconds: Length of the part that is read. None: to the end.
+        fps: Frames per second of an image sequence, which has no rate of its own. None for files.
+        limits: Limits on the file. None: the defaults of `Limits`.
     """
 
     path: "str | os.PathLike"
@@ -39,10 +40,13 @@ class Source(os.PathLike):
         return os.fspath(self.path)
 
     def part_duration(self, whole: Fraction) -> Fraction:
-        """How long the part lasts of a file that lasts `whole`, in seconds.
+        """Duration of the part that is read, in seconds.
+
+        Args:
+            whole: Duration of the whole file, in seconds.
 
         Raises:
-            MediaError: the part begins after the end.
+            MediaError: The part begins after the end of the file.
         """
         left = whole - self.start
         if left <= 0:
@@ -51,12 +55,12 @@ class Source(os.PathLike):
 
 
 def as_source(path: "str | os.PathLike") -> Source:
-    """What was given as a source: all of a file, unless it says more itself."""
+    """Returns a path as a source that covers the whole file. A source is returned unchanged."""
     return path if isinstance(path, Source) else Source(Path(path))
 
 
 def is_image_sequence(path: "str | os.PathLike") -> bool:
-    """Whether a path names numbered pictures: a pattern with %d, or a folder that holds pictures with numbers."""
+    """Whether a path refers to an image sequence: a pattern with %d, or a folder that contains numbered images."""
     path = Path(path)
     if path.is_dir():
         return any(_split_number(entry) for entry in path.iterdir())
@@ -64,7 +68,7 @@ def is_image_sequence(path: "str | os.PathLike") -> bool:
 
 
 def _split_number(path: Path) -> "tuple[str, str, str] | None":
-    """The parts of a picture's name around the last number in it, with that number's digits in the middle."""
+    """Splits an image name at its last number: prefix, digits, suffix. None if it is no numbered image."""
     found = re.fullmatch(r"(.*?)(\d+)(\D*)", path.name)
     if found is None or path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
         return None
@@ -72,23 +76,26 @@ def _split_number(path: Path) -> "tuple[str, str, str] | None":
 
 
 def find_image_sequence(path: "str | os.PathLike") -> tuple[str, int, list[Path]]:
-    """The pattern that FFmpeg's image2 takes, the first number, and the pictures in order.
+    """Finds the images of a sequence.
 
     Args:
-        path: a pattern with one %d or %0Nd in the name, or a folder of pictures named alike but for their numbers.
+        path: A pattern with one %d or %0Nd in the name, or a folder of images whose names differ only in their number.
+
+    Returns:
+        The pattern for FFmpeg's image2 demuxer, the first number, and the images in order.
 
     Raises:
-        MediaError: no pictures, pictures of several names, or a gap in the numbers.
+        MediaError: There are no images, images with several names, or a missing number.
     """
     path = Path(path)
     if path.is_dir():
         names = {entry: parts for entry in path.iterdir() if (parts := _split_number(entry))}
         kinds = {(before, after) for before, _, after in names.values()}
         if not names:
-            raise MediaError(f"{path}: is a folder without numbered pictures, expected a media file or frames such as 0001.png")
+            raise MediaError(f"{path}: is a folder without numbered images, expected a media file or images such as 0001.png")
         if len(kinds) > 1:
             some = ", ".join(sorted(entry.name for entry in names)[:3])
-            raise MediaError(f"{path}: holds pictures of several names ({some}, ...); name one series, such as {path}/%04d.png")
+            raise MediaError(f"{path}: contains several image sequences ({some}, ...); give a pattern, such as {path}/%04d.png")
         before, after = kinds.pop()
         digits = {entry: parts[1] for entry, parts in names.items()}
         padded = any(number.startswith("0") and len(number) > 1 for number in digits.values())
@@ -108,12 +115,17 @@ def find_image_sequence(path: "str | os.PathLike") -> tuple[str, int, list[Path]
         shape = re.compile(re.escape(around[0]) + rf"(\d{{{digits_wanted},}})" + re.escape(around[1]))
         found = {int(hit.group(1)): entry for entry in folder.iterdir() if (hit := shape.fullmatch(entry.name))}
         if not found:
-            raise MediaError(f"{path}: no such pictures in {folder}")
+            raise MediaError(f"{path}: no such images in {folder}")
     numbers = sorted(found)
     for before_gap, after_gap in pairwise(numbers):
         if after_gap != before_gap + 1:
             raise MediaError(
-                f"{path}: picture {before_gap + 1} is missing between {found[before_gap].name} and {found[after_gap].name}"
+                f"{path}: image {before_gap + 1} is missing between {found[before_gap].name} and {found[after_gap].name}"
             )
     pattern = str(folder.absolute()).replace("%", "%%") + os.sep + name
     return pattern, numbers[0], [found[number] for number in numbers]
+
+
+__getattr__ = renamed.attributes(
+    __name__, {"STILLS": "IMAGE_SUFFIXES", "is_numbered": "is_image_sequence", "numbered_pictures": "find_image_sequence"}
+)

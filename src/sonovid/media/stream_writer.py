@@ -1,4 +1,4 @@
-"""A clip written as it is made: pictures and sound piece by piece to one file, in memory that does not grow with its length."""
+"""Writes a clip chunk by chunk, in constant memory."""
 
 import os
 from collections import deque
@@ -42,27 +42,34 @@ def open_writer(
     metadata: "Mapping[str, str] | None" = None,
     written_rate: "int | None" = None,
 ) -> Iterator["StreamWriter"]:
-    """A file to which a clip is given piece by piece, with the encoders and settings of `write`; complete or not at all.
+    """Opens a file for writing chunk by chunk, with the encoders and settings of `write`.
 
-        with streaming("out.mp4", fps=8, size=(64, 64), sample_rate=16000) as pieces:
-            pieces.add(frames, waveform)
+    The file appears under its name when the block succeeds. Audio is trimmed or padded to exactly the duration of the video.
+    Audio files (wav, flac) receive the audio alone.
 
-    The file appears under its name when the block ends well. Its sound lasts exactly as long as its pictures: what is over is
-    dropped at the end, what is missing is silent. A name of a sound file (wav, flac) takes the sound alone.
-
-    size: (h, w) of all pictures. channels: of the sound. fps, sample_rate, overwrite, quality, metadata: as in `write`.
-    written_rate: the sample rate in the file, in Hz; None: that of the pieces.
+    Args:
+        path: .mp4, .mov, .mkv, .wav or .flac.
+        fps: Frames per second, as in `write`.
+        size: Size (h, w) of all frames.
+        sample_rate: Sample rate of the chunks in Hz.
+        channels: Number of audio channels.
+        overwrite, quality, metadata: As in `write`.
+        written_rate: Sample rate of the file in Hz. Defaults to that of the chunks.
 
     Raises:
-        FileExistsError: the file exists and `overwrite` was not given.
-        MediaError: as `write`; nothing was added; or a piece of another size or number of channels.
+        FileExistsError: The file exists and `overwrite` is False.
+        MediaError: As in `write`; also if nothing was added, or a chunk has another size or number of channels.
+
+    Example:
+        >>> with open_writer("out.mp4", fps=8, size=(64, 64), sample_rate=16000) as writer:
+        ...     writer.add(frames, waveform)
     """
     path, fps = Path(path), as_rate(fps)
     container = container_for(path)
     if channels not in LAYOUTS:
         raise MediaError(f"{path}: {channels} channels, expected {', '.join(map(str, LAYOUTS))}")
     if min(size) < 1:
-        raise MediaError(f"{path}: pictures of {size[1]}x{size[0]}, expected at least 1x1")
+        raise MediaError(f"{path}: frames of {size[1]}x{size[0]}, expected at least 1x1")
     written_rate = written_rate or sample_rate
     rates = (fps, written_rate)
     with atomic_output(path, overwrite=overwrite) as temp_path, open_output(temp_path, path, container, metadata, rates) as out:
@@ -74,7 +81,11 @@ def open_writer(
 
 
 class StreamWriter:
-    """What `streaming` hands out. num_frames: how many pictures were added."""
+    """Writes frames and audio as they arrive. Created by `open_writer`.
+
+    Attributes:
+        num_frames: Number of frames that were added.
+    """
 
     def __init__(
         self,
@@ -91,7 +102,7 @@ class StreamWriter:
         self.num_frames = 0
         self._out, self._video, self._audio = out, video, audio
         self._queues: list[deque[Packet]] = [deque() for _ in range(1 if video is None else 2)]
-        # Samples that came before their pictures, as they were given; how many have gone on; those short of a block.
+        # Samples that arrived before their frames, numbers of samples taken and encoded, and samples short of a block.
         self._pending_audio = np.zeros((channels, 0), np.float32)
         self._samples_in, self._samples_out = 0, 0
         self._partial_block = np.zeros((channels, 0), np.float32)
@@ -100,39 +111,43 @@ class StreamWriter:
             self._resampler = soxr.ResampleStream(sample_rate, audio.rate, channels, dtype="float32", quality="HQ")
 
     def add(self, frames: "np.ndarray | None" = None, waveform: "np.ndarray | None" = None) -> None:
-        """The pictures and the sound that follow: uint8 [t h w 3] and float32 [c n]; one may run ahead of the other.
+        """Adds the next frames and samples. One stream may run ahead of the other.
 
-        Sound that runs ahead of its pictures is kept until they come, so whoever gives both in step needs no memory for it.
+        Audio that runs ahead of the video is held in memory until its frames arrive.
+
+        Args:
+            frames: uint8 [t h w 3].
+            waveform: float32 [c n].
 
         Raises:
-            MediaError: another size or number of channels, or values that are no numbers.
+            MediaError: A chunk has another size or number of channels, or contains NaN or infinity.
         """
         if frames is not None:
             if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (*self.size, 3):
                 raise MediaError(
                     f"{self.path}: frames {frames.dtype} {frames.shape}, expected uint8 [t {self.size[0]} {self.size[1]} 3]"
                 )
-            for picture in frames:
+            for image in frames:
                 if self._video is not None:
-                    self._queues[0].extend(encode_frame(self._video, picture, self.num_frames, self.fps))
+                    self._queues[0].extend(encode_frame(self._video, image, self.num_frames, self.fps))
                 self.num_frames += 1
         if waveform is not None:
             if waveform.ndim != 2 or len(waveform) != self.channels:
-                raise MediaError(f"{self.path}: a sound of shape {waveform.shape}, expected [{self.channels} n]")
+                raise MediaError(f"{self.path}: audio of shape {waveform.shape}, expected [{self.channels} n]")
             if not np.isfinite(waveform).all():
-                raise MediaError(f"{self.path}: the sound holds values that are no numbers (NaN or infinity)")
+                raise MediaError(f"{self.path}: the audio contains NaN or infinity")
             self._pending_audio = np.concatenate([self._pending_audio, waveform.astype(np.float32)], axis=1)
         self._encode_audio(self._pending_audio[:, : self._samples_due() - self._samples_in])
         self._mux()
 
     def finish(self) -> None:
-        """The sound to its length, and all that encoders still hold.
+        """Trims or pads the audio to its final length and flushes the encoders.
 
         Raises:
-            MediaError: nothing was added.
+            MediaError: No frames were added.
         """
         if self.num_frames == 0:
-            raise MediaError(f"{self.path}: no pictures were given, so there is nothing to write")
+            raise MediaError(f"{self.path}: no frames were added, so there is nothing to write")
         missing = self._samples_due() - self._samples_in
         self._encode_audio(
             np.pad(self._pending_audio[:, :missing], ((0, 0), (0, max(0, missing - self._pending_audio.shape[1])))), last=True
@@ -143,11 +158,11 @@ class StreamWriter:
         self._mux(last=True)
 
     def _samples_due(self) -> int:
-        """How many samples last as long as the pictures so far."""
+        """Number of samples that last as long as the frames so far."""
         return count(duration(self.num_frames, self.fps), self.sample_rate)
 
     def _encode_audio(self, waveform: np.ndarray, *, last: bool = False) -> None:
-        """Samples on their way to the encoder, in whole blocks; with `last` all of them."""
+        """Encodes samples in whole blocks. With `last`, encodes all of them."""
         self._samples_in += waveform.shape[1]
         self._pending_audio = self._pending_audio[:, waveform.shape[1] :]
         waveform = np.clip(waveform, -1.0, 1.0)
@@ -166,6 +181,6 @@ class StreamWriter:
         self._partial_block = samples[:, end:]
 
     def _mux(self, *, last: bool = False) -> None:
-        """Write packets by time, as far as it is known that none comes before them."""
+        """Writes packets in time order, as long as no earlier packet can follow."""
         while all(self._queues) or (last and any(self._queues)):
             self._out.mux(min((track for track in self._queues if track), key=lambda track: packet_time(track[0])).popleft())

@@ -1,4 +1,4 @@
-"""A film's pictures encoded anew, where they cannot be copied: every picture at its own time, HDR as HDR."""
+"""Re-encodes video that cannot be copied. Frame times and HDR are preserved."""
 
 import logging
 from collections.abc import Iterator
@@ -22,40 +22,40 @@ from sonovid.media.writer import Container, add_video_stream, encode_frame, enco
 
 log = logging.getLogger(__name__)
 
-# Numbers of H.273: transfer of PQ (SMPTE ST 2084) and HLG, primaries and matrices of BT.2020.
+# Code points of ITU-T H.273: transfer functions PQ (SMPTE ST 2084) and HLG, primaries and matrices of BT.2020.
 PQ, HLG = 16, 18
 BT2020_PRIMARIES, BT2020_MATRICES = 9, (9, 10)
-# How HDR is kept, by container: codec, format of pixels, options. Ten bits everywhere.
+# Ten-bit HDR encoding per container: codec, pixel format, options.
 HDR_CODECS = {
     "mp4": ("libsvtav1", "yuv420p10le", {"preset": "8", "svtav1-params": "lp=1"}),
     "mov": ("prores_ks", "yuv422p10le", {"profile": "hq"}),
     "matroska": ("ffv1", "yuv420p10le", {}),
 }
-# The scaler's own mapping of high dynamic range to BT.709, which rolls bright parts off in place of cutting them.
+# Options of FFmpeg's scaler for tone mapping to BT.709. It rolls highlights off instead of clipping them.
 TONE_MAP = "out_color_matrix=bt709:out_primaries=bt709:out_transfer=bt709:out_range=tv:intent=perceptual"
 
 
 def is_hdr(frame: VideoFrame) -> bool:
-    """Whether a picture is meant for a display of high dynamic range or of BT.2020's colours."""
+    """Whether a frame uses an HDR transfer function or BT.2020 colours."""
     return frame.color_trc in (PQ, HLG) or frame.color_primaries == BT2020_PRIMARIES or int(frame.colorspace) in BT2020_MATRICES
 
 
 def first_frame(source: Source) -> VideoFrame:
-    """The first picture of a film that can be decoded.
+    """Returns the first frame of a file that can be decoded.
 
     Raises:
-        MediaError: there is none.
+        MediaError: No frame can be decoded.
     """
     with open_media(source) as container:
         stream = video_stream(container)
         assert stream is not None
         for _, frame in decode_frames(container, stream):
             return frame
-    raise MediaError(f"{source}: none of its pictures can be decoded (damaged, or cut short)")
+    raise MediaError(f"{source}: none of its frames can be decoded (damaged or truncated)")
 
 
 def transcoded_seconds(timeline: Timeline, time_range: TimeRange) -> Fraction:
-    """How long the pictures last once they are encoded: whole pictures where their rate is constant, the part's length else."""
+    """Duration of the re-encoded video: a whole number of frames for a constant frame rate, else the length of the time range."""
     return duration(max(1, count(time_range.seconds, timeline.rate)), timeline.rate) if timeline.constant else time_range.seconds
 
 
@@ -69,9 +69,21 @@ def transcode_video(
     quality: int,
     tone_map: bool = False,
 ) -> Iterator[Packet]:
-    """The packets of a film's pictures in a new stream of `target`, at the times at which the film shows them.
+    """Encodes the video of a file into a new stream of `target`, with the frame times of the source.
 
-    HDR stays HDR, with ten bits and its tags, in AV1 (mp4), ProRes (mov) or FFV1 (mkv); with `tone_map` it becomes BT.709.
+    HDR stays HDR with ten bits and its colour tags, in AV1 (mp4), ProRes (mov) or FFV1 (mkv).
+
+    Args:
+        target: The open output file.
+        container: The container of the output.
+        source: The input file.
+        timeline: Timestamps of the input.
+        time_range: The part of the input that is encoded.
+        quality: Constant rate factor of H.264, 0 to 51.
+        tone_map: Whether to convert HDR to BT.709.
+
+    Returns:
+        The encoded packets.
     """
     first = first_frame(source)
     if is_hdr(first) and not tone_map:
@@ -92,13 +104,13 @@ def transcode_video(
         return encode_frames(
             stream, (shown(frame) for frame in _frames_at_constant_rate(source, timeline, time_range)), timeline.rate
         )
-    # The encoder's clock is the film's own, so that no time stamp is rounded.
+    # The encoder uses the time base of the source, so that no timestamp is rounded.
     stream.codec_context.time_base = base
     return _encode_variable_rate(stream, source, time_range, base, shown)
 
 
 def _frames_at_constant_rate(source: Source, timeline: Timeline, time_range: TimeRange) -> Iterator[VideoFrame]:
-    """The picture on screen at each tick of the film's own constant rate."""
+    """Yields the frame on screen at each tick of the constant frame rate."""
     with open_media(source) as container:
         stream = video_stream(container)
         assert stream is not None
@@ -108,19 +120,19 @@ def _frames_at_constant_rate(source: Source, timeline: Timeline, time_range: Tim
 
 
 def _frames_with_times(source: Source, time_range: TimeRange, base: Fraction) -> Iterator[tuple[int, int, VideoFrame]]:
-    """The pictures of a part that are seen: ticks from its beginning, ticks until the next one, and the picture."""
+    """Yields the visible frames of a time range: ticks from its beginning, ticks until the next frame, and the frame."""
     end = max(1, round(time_range.seconds / base))
     with open_media(source) as container:
         stream = video_stream(container)
         assert stream is not None
         current: tuple[int, VideoFrame] | None = None
-        for stamp, frame in decode_frames(container, stream, time_range.begin):
-            at = max(0, round((stamp - time_range.begin) / base))
+        for timestamp, frame in decode_frames(container, stream, time_range.begin):
+            at = max(0, round((timestamp - time_range.begin) / base))
             if at >= end:
                 break
             if current is not None and at > current[0]:
                 yield current[0], at - current[0], current[1]
-            # Of several pictures of one time the last is the one that stays on screen.
+            # Of several frames with the same time, the last one stays on screen.
             current = (max(at, current[0]) if current is not None else 0, frame)
         if current is not None:
             yield current[0], end - current[0], current[1]
@@ -157,7 +169,7 @@ def _add_hdr_stream(
     if matrix is not None:
         stream.set_display_matrix(matrix.ravel().tolist())
     limit_threads(stream)
-    log.warning("%s: its HDR is kept: 10 bits in %s, with the tags of its colours (--tone-map makes SDR)", source, codec)
+    log.warning("%s: its HDR is kept: 10 bits in %s, with its colour tags (--tone-map converts to SDR)", source, codec)
     return stream
 
 
@@ -184,7 +196,7 @@ def _encode_hdr(stream: VideoStream, source: Source, timeline: Timeline, time_ra
 
 
 class ToneMap:
-    """Pictures of high dynamic range made ones of BT.709 by FFmpeg's scaler; the first takes seconds, for tables are made."""
+    """Converts HDR frames to BT.709 with FFmpeg's scaler. The first call takes seconds, since the scaler builds its tables."""
 
     def __init__(self, first: VideoFrame):
         self.graph = Graph()

@@ -1,4 +1,4 @@
-"""Clip -> a media file; pictures and sound of exactly the same length, and never half a file."""
+"""Writes a `Clip` as a media file. Video and audio have equal length, and a partial file is never left behind."""
 
 import heapq
 import os
@@ -29,13 +29,13 @@ from sonovid.media.progress import report
 
 AAC_RATES = (7350, 8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
-# Samples that go into an encoder at once.
+# Samples per encoder call.
 AUDIO_BLOCK = 1024
-# x264's weighing of blocks by what later pictures take of them (mbtree) reads memory that nobody has written, on small pictures
-# with AVX-512: the same clip then gives other bytes each time. Without it the bytes are the same, and some tenth more.
+# x264's macroblock-tree rate control (mbtree) reads uninitialised memory for small frames with AVX-512, so that the same clip
+# gives different bytes each time. Without it the output is reproducible and about a tenth larger.
 X264_OPTIONS = {"preset": "medium", "mbtree": "0"}
-BT709 = 1  # The number of ITU-R BT.709 in the tables of H.273, for primaries, transfer and matrix alike.
-# The names that a mp4 file has places for; anything else would be dropped without a word.
+BT709 = 1  # Code point of ITU-R BT.709 in H.273, for primaries, transfer function and matrix.
+# Tags that mp4 stores by default. Other tags would be dropped silently.
 MP4_TAGS = frozenset(
     ["title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright", "description", "synopsis"]
 )
@@ -43,7 +43,14 @@ MP4_TAGS = frozenset(
 
 @dataclass(frozen=True)
 class Container:
-    """What is written under one suffix: codecs of pictures and sound, and options of the muxer."""
+    """How files with one suffix are written.
+
+    Attributes:
+        format: Name of FFmpeg's muxer.
+        video: Video codec; None for audio files.
+        audio: Audio codec.
+        options: Options of the muxer.
+    """
 
     format: str
     video: "str | None"
@@ -68,28 +75,35 @@ def write(
     quality: int = 18,
     metadata: "Mapping[str, str] | None" = None,
 ) -> Path:
-    """A clip as a file, complete or not at all: mp4 (H.264 yuv420p and AAC), mov (H.264 and 16-bit PCM), mkv (lossless: FFV1 RGB
-    and float PCM), or its sound alone as wav or flac (16-bit).
+    """Writes a clip as a file. The file is either complete or not there.
 
-    The sound is cut or filled with silence to last exactly as long as the pictures. Samples beyond full scale are clipped.
-    mp4 and mov: a picture of odd height or width gets its last row or column twice, since yuv420p has none such. mp4: where AAC
-    has not the clip's sample rate, the sound is resampled to the next that it has.
+    mp4 has H.264 (yuv420p) and AAC, mov has H.264 and 16-bit PCM, mkv is lossless (FFV1 RGB and float PCM), and wav and flac
+    hold the audio alone (16-bit). The audio is trimmed or padded with silence to exactly the duration of the video, and clipped
+    at full scale. In mp4 and mov, frames of odd height or width get their last row or column twice, as yuv420p requires even
+    sizes. In mp4, audio is resampled to the next rate that AAC supports.
 
-    quality: the constant rate factor of H.264, 0 (lossless) to 51; 18 is hardly told from the original.
-    metadata: title, artist, comment, ...
+    Args:
+        path: Output file; the suffix selects the format.
+        clip: The clip.
+        overwrite: Whether an existing file may be replaced.
+        quality: Constant rate factor of H.264, 0 (lossless) to 51; 18 is visually almost lossless.
+        metadata: Tags: title, artist, comment, ...
+
+    Returns:
+        The path.
 
     Raises:
-        FileExistsError: the file exists and `overwrite` was not given.
-        MediaError: unknown suffix, nothing to write, NaN or infinity, channels other than 1, 2 or 6, a folder that cannot be
+        FileExistsError: The file exists and `overwrite` is False.
+        MediaError: Unknown suffix, nothing to write, NaN or infinity, channels other than 1, 2 or 6, or a folder that cannot be
             written to.
     """
     path = Path(path)
     container = container_for(path)
     frames = clip.frames if container.video is not None else None
     if container.video is None and clip.waveform is None:
-        raise MediaError(f"{path}: {path.suffix} holds sound, but the clip has none (write .mp4, .mov or .mkv)")
+        raise MediaError(f"{path}: {path.suffix} holds audio, but the clip has none (write .mp4, .mov or .mkv)")
     if frames is not None and min(frames.shape) == 0:
-        raise MediaError(f"{path}: a clip of shape {frames.shape} holds no pictures to write")
+        raise MediaError(f"{path}: frames of shape {frames.shape} are empty")
     waveform = None
     if clip.waveform is not None:
         num_samples = count(clip.seconds, clip.sample_rate) if frames is not None else clip.waveform.shape[1]
@@ -107,20 +121,20 @@ def write(
 
 
 def container_for(path: Path) -> Container:
-    """The kind of file that a name asks for."""
+    """Returns the container for the suffix of a path."""
     if path.suffix.lower() not in CONTAINERS:
         raise MediaError(f"{path}: cannot write {path.suffix or 'a file without a suffix'}, expected {', '.join(CONTAINERS)}")
     return CONTAINERS[path.suffix.lower()]
 
 
 def check_waveform(path: Path, waveform: np.ndarray, num_samples: int) -> np.ndarray:
-    """A sound fit to be written: whole, finite, of `num_samples`, within full scale."""
+    """Validates a waveform for writing: finite, of `num_samples`, clipped to full scale."""
     if waveform.ndim != 2 or waveform.shape[0] not in LAYOUTS:
-        raise MediaError(f"{path}: a sound of shape {waveform.shape}, expected [c n] with c of {', '.join(map(str, LAYOUTS))}")
+        raise MediaError(f"{path}: audio of shape {waveform.shape}, expected [c n] with c of {', '.join(map(str, LAYOUTS))}")
     if waveform.shape[1] == 0 or num_samples == 0:
-        raise MediaError(f"{path}: the sound has no samples")
+        raise MediaError(f"{path}: the audio has no samples")
     if not np.isfinite(waveform).all():
-        raise MediaError(f"{path}: the sound holds values that are no numbers (NaN or infinity)")
+        raise MediaError(f"{path}: the audio contains NaN or infinity")
     return np.clip(pad_or_trim(waveform.astype(np.float32), num_samples), -1.0, 1.0)
 
 
@@ -132,13 +146,18 @@ def open_output(
     metadata: "Mapping[str, str] | None" = None,
     rates: "tuple[Fraction | int, ...]" = (),
 ) -> Iterator[OutputContainer]:
-    """An output file under the name `beside`, closed whatever happens; faults are told in one line under the name `path`.
+    """Opens an output file and closes it in any case. Faults are reported under the name `path`.
 
-    rates: of pictures and sound.
+    Args:
+        temp_path: The file that is written.
+        path: The file that the user named.
+        container: Format of the file.
+        metadata: Tags.
+        rates: Frame rate and sample rate, which decide the time scale of mp4 and mov.
     """
     options = dict(container.options)
     if container.format in ("mp4", "mov"):
-        # Lengths are kept in ticks of the whole film's clock, else milliseconds: one that every rate divides rounds nothing.
+        # Durations are stored in ticks of the movie time scale, by default milliseconds. A common multiple of all rates is exact.
         clock = lcm(*(Fraction(rate).numerator for rate in rates))
         if 1 < clock <= 10**7:
             options["movie_timescale"] = str(clock)
@@ -150,14 +169,14 @@ def open_output(
             yield out
     except av.FFmpegError as error:
         if atomic.disk_full_errno(error) is not None:
-            raise  # What replaces the file says what was free and that nothing is lost.
+            raise  # The atomic replacement reports the free space and that nothing is lost.
         raise MediaError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def add_video_stream(
     out: OutputContainer, container: Container, size: tuple[int, ...], fps: Fraction, quality: int = 18
 ) -> VideoStream:
-    """A video stream for pictures of `size` (h, w)."""
+    """Adds a video stream for frames of `size` (h, w)."""
     if not 0 <= quality <= 51:
         raise ValueError(f"quality={quality}, expected 0 (lossless) to 51")
     assert container.video is not None
@@ -178,7 +197,7 @@ def add_video_stream(
 
 
 def encode_frames(stream: VideoStream, frames: Iterable[np.ndarray], fps: Fraction) -> Iterator[Packet]:
-    """The packets of pictures uint8 [h w 3], one after the other from time zero."""
+    """Encodes frames, uint8 [h w 3], from time zero on."""
     for index, image in enumerate(frames):
         yield from encode_frame(stream, image, index, fps)
     yield from encode_frame(stream, None, 0, fps)
@@ -191,9 +210,14 @@ def encode_frame(
     fps: Fraction,
     durations: "dict[int, int] | None" = None,
 ) -> Iterator[Packet]:
-    """The packets that are ready once picture number `index`, uint8 [h w 3], has gone in; None: all that are left.
+    """Encodes one frame and returns the packets that are ready.
 
-    lengths: how many ticks of 1 / fps each picture stands, by its number, where that is not one; what was used is taken out.
+    Args:
+        stream: The video stream.
+        image: The frame, uint8 [h w 3]. None flushes the encoder.
+        index: Number of the frame.
+        fps: Frames per second.
+        durations: Durations in ticks of 1 / fps by frame number, where they are not one. Used entries are removed.
     """
     durations = {} if durations is None else durations
     if image is None:
@@ -208,7 +232,7 @@ def encode_frame(
     else:
         colours = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
         frame = frame.reformat(format="yuv420p", threads=1, **colours)
-    # The muxer changes the stream's time base once it has begun; the encoder's clock stays one tick per picture.
+    # The muxer changes the time base of the stream once it starts. The clock of the encoder stays at one tick per frame.
     frame.pts, frame.time_base = index, 1 / fps
     yield from _with_durations(stream.encode(frame), durations)
 
@@ -220,7 +244,7 @@ def _with_durations(packets: Iterable[Packet], durations: dict[int, int]) -> Ite
 
 
 def add_audio_track(out: OutputContainer, container: Container, waveform: np.ndarray, sample_rate: int) -> Iterator[Packet]:
-    """A new audio stream and the packets of its sound [c n], resampled first where the codec has not its rate."""
+    """Adds an audio stream and encodes its samples [c n], resampled where the codec does not support the rate."""
     stream = add_audio_stream(out, container, len(waveform), sample_rate)
     if stream.rate != sample_rate:
         waveform = np.clip(resample_audio(waveform, sample_rate, stream.rate), -1, 1)
@@ -228,27 +252,27 @@ def add_audio_track(out: OutputContainer, container: Container, waveform: np.nda
 
 
 def add_audio_stream(out: OutputContainer, container: Container, channels: int, sample_rate: int) -> AudioStream:
-    """An audio stream of the container's codec, at `sample_rate` or, where the codec has it not, at the next that it has."""
+    """Adds an audio stream at `sample_rate` or, where the codec does not support it, at the next higher rate."""
     if container.audio == "aac" and sample_rate not in AAC_RATES:
         sample_rate = next((r for r in AAC_RATES if r > sample_rate), AAC_RATES[-1])
     options = {"strict": "-2"} if container.audio == "flac" and container.format == "mp4" else {}
     stream = out.add_stream(container.audio, rate=sample_rate, layout=LAYOUTS[channels], options=options)
     assert isinstance(stream, AudioStream)
     if container.audio == "aac":
-        # AAC takes at most 6144 bits per channel in a frame of 1024 samples.
+        # AAC allows at most 6144 bits per channel in a frame of 1024 samples.
         stream.bit_rate = min(128_000, 5 * sample_rate) * channels
     return stream
 
 
 def encode_audio(stream: AudioStream, waveform: np.ndarray, sample_rate: int) -> Iterator[Packet]:
-    """The packets of a sound [c n] from time zero. The muxer notes the encoder's priming in the file, so that players skip it."""
+    """Encodes samples [c n] from time zero on. The muxer records the encoder's priming, which players skip."""
     for first in range(0, waveform.shape[1], AUDIO_BLOCK):
         yield from encode_samples(stream, waveform[:, first : first + AUDIO_BLOCK], first, sample_rate)
     yield from encode_samples(stream, None, 0, sample_rate)
 
 
 def encode_samples(stream: AudioStream, block: "np.ndarray | None", first: int, sample_rate: int) -> Iterator[Packet]:
-    """The packets that are ready once samples [c n] that begin at number `first` have gone in; None: all that are left."""
+    """Encodes the samples [c n] from number `first` on, and yields the packets that are ready. None flushes the encoder."""
     if block is None:
         yield from stream.encode(None)
         return
@@ -264,16 +288,22 @@ def encode_samples(stream: AudioStream, block: "np.ndarray | None", first: int, 
 
 
 def packet_time(packet: Packet) -> Fraction:
-    """A packet's place in its file, in seconds."""
-    stamp = packet.dts if packet.dts is not None else (packet.pts or 0)
-    return stamp * Fraction(packet.time_base)
+    """Time of a packet in its file, in seconds."""
+    timestamp = packet.dts if packet.dts is not None else (packet.pts or 0)
+    return timestamp * Fraction(packet.time_base)
 
 
 def mux_in_order(out: OutputContainer, tracks: Iterable[Iterator[Packet]], seconds: Fraction) -> None:
-    """Write the packets of several streams, by time, so that a player finds sound beside its pictures; `seconds` in all."""
-    # Every stream begins before the first packet is written: the header lists them all.
-    begun = [chain([first], track) for track in tracks if (first := next(track, None)) is not None]
-    for packet in heapq.merge(*begun, key=packet_time):
+    """Writes the packets of several streams in time order, so that players find audio and video close together.
+
+    Args:
+        out: The output file.
+        tracks: Packets of each stream, in time order.
+        seconds: Total duration, for progress.
+    """
+    # Every encoder starts before the first packet is written, since the header lists all streams.
+    started = [chain([first], track) for track in tracks if (first := next(track, None)) is not None]
+    for packet in heapq.merge(*started, key=packet_time):
         reached = min(max(packet_time(packet), Fraction(0)), seconds)
         out.mux(packet)
         report("writing", float(reached), float(seconds))

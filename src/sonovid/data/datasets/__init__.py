@@ -1,14 +1,14 @@
-"""How public datasets lie on disk, once they are unpacked: a folder to entries with splits, stretches, labels and captions.
+"""Readers for public datasets as they lie on disk: a folder to entries with splits, time ranges, labels and captions.
 
-layout          what their readers share: files by name, lists, stretches of equal length
-aist            AIST++: the crop of MM-Diffusion, or the raw videos with AIST++'s lists
-audioset        AudioSet: ten seconds of sounds of 527 kinds
-epic_sounds     EPIC-SOUNDS: kitchens of EPIC-KITCHENS-100 with the sounds in them
-greatest_hits   Greatest Hits: a drumstick, with annotated hits
-landscape       Landscape: nine kinds of nature
-vggsound        VGGSound: ten seconds of one of 309 kinds of sound
+layout          shared functions: finding files, reading lists, cutting segments
+aist            AIST++: the crop of MM-Diffusion, or the raw videos with the lists of AIST++
+audioset        AudioSet: clips of ten seconds with 527 classes of sounds
+epic_sounds     EPIC-SOUNDS: the videos of EPIC-KITCHENS-100 with annotated sounds
+greatest_hits   Greatest Hits: drumstick hits with annotated contacts
+landscape       Landscape: nine classes of nature scenes
+vggsound        VGGSound: clips of ten seconds with one of 309 classes of sounds
 
-Each has `read(folder, **options) -> list[Entry]`. Nothing is fetched: every dataset has its own terms and its own place.
+Each module has `read(folder, **options) -> list[Entry]`. Nothing is downloaded: every dataset has its own terms and location.
 """
 
 import inspect
@@ -30,28 +30,31 @@ NAMES = {
 
 
 def is_dataset(source: str) -> bool:
-    """Whether this names a dataset: aist:FOLDER, with options behind."""
+    """Whether a data source names a dataset: aist:FOLDER, with options."""
     return source.partition(":")[0] in NAMES and ":" in source
 
 
 def read(source: str) -> list[Entry]:
-    """The entries of NAME:FOLDER[:option=value...], such as aist:data/AIST++_crop:split=train:label=music.
+    """Reads the entries of a dataset.
+
+    Args:
+        source: NAME:FOLDER[:option=value...], such as aist:data/AIST++_crop:split=train:label=music.
 
     Raises:
-        ValueError: no such folder or option, or nothing in the folder that is this dataset's.
+        ValueError: The folder or option does not exist, or the folder contains nothing of this dataset.
     """
     name, _, rest = source.partition(":")
     module = import_module(f"sonovid.data.datasets.{NAMES[name]}")
     options = {}
-    # From the end: a folder's own name may have colons and equal signs in it.
+    # Options are split off from the end, since a folder name may contain colons and equal signs.
     while not Path(rest).expanduser().is_dir() and "=" in rest.rpartition(":")[2] and ":" in rest:
         rest, _, option = rest.rpartition(":")
         key, _, value = option.partition("=")
         options[key] = value
     folder = Path(rest).expanduser()
-    # An empty word would be the folder in which we happen to be.
+    # An empty name would mean the current folder.
     if not rest or not folder.is_dir():
-        raise ValueError(f"data={source}: {rest or 'nothing'} is no folder; expected {usage(name, module)}")
+        raise ValueError(f"data={source}: {rest or 'nothing'} is not a folder; expected {usage(name, module)}")
     takes = inspect.signature(module.read).parameters
     if unknown := [key for key in options if key not in takes or key == "folder"]:
         raise ValueError(f"data={source}: no option {unknown[0]!r}; expected {usage(name, module)}")
@@ -63,13 +66,13 @@ def read(source: str) -> list[Entry]:
 
 
 def usage(name: str, module: ModuleType) -> str:
-    """How a dataset is asked for, with its options and what they are when they are not given."""
+    """How a dataset is specified, with its options and their defaults."""
     options = [p for p in inspect.signature(module.read).parameters.values() if p.name != "folder"]
     return f"{name}:FOLDER" + "".join(f"[:{p.name}={p.default}]" for p in options)
 
 
 def _parse_option(key: str, value: str, default: object) -> object:
-    """An option's value as its default is: a number where that is one."""
+    """Converts the value of an option to the type of its default."""
     if not isinstance(default, float):
         return value
     try:

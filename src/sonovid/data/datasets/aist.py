@@ -1,8 +1,8 @@
-"""AIST++ (Li et al. 2021): dancers and their music. The crop of MM-Diffusion, or the raw videos with AIST++'s lists.
+"""AIST++ (Li et al. 2021): dancers and their music. Reads the crop of MM-Diffusion, or the raw videos with the lists of AIST++.
 
-Videos are named gGG_sSS_cCC_dDD_mMM_chHH: genre, kind of dance, camera, dancer, music, choreography. The crop has them in
-train/ and test/. The raw set has them in one folder, with the lists published with AIST++: splits/crossmodal_train.txt, _val.txt,
-_test.txt, and ignore_list.txt, in which the camera is cAll.
+Videos are named gGG_sSS_cCC_dDD_mMM_chHH: genre, situation, camera, dancer, music, choreography. The crop has them in train/ and
+test/. The raw set has them in one folder, with the lists that AIST++ publishes: splits/crossmodal_train.txt, _val.txt, _test.txt
+and ignore_list.txt, in which the camera is cAll.
 """
 
 from pathlib import Path
@@ -25,13 +25,15 @@ GENRES = {
 
 
 def read(folder: Path, *, split: str = "train", label: str = "genre") -> list[Entry]:
-    """The dances of a split, whole, each with "a dancer dances GENRE to music" as caption.
+    """Reads whole videos. The caption is "a dancer dances GENRE to music".
 
-    split: train, test, val (raw videos alone) or all. label: genre, of which there are 10, or music, of which there are 60, such
-    as mBR0 (MM-LDM's classes).
+    Args:
+        folder: Folder of the dataset.
+        split: train, test, val (raw videos only) or all.
+        label: genre (10 classes), or music (60 classes such as mBR0, as in MM-LDM).
 
     Raises:
-        ValueError: no such split or label, or no videos named as AIST++'s.
+        ValueError: The split or label does not exist, or no video is named as in AIST++.
     """
     layout.check_split(split, ("train", "test", "val", "all"))
     if label not in ("genre", "music"):
@@ -58,13 +60,13 @@ def read(folder: Path, *, split: str = "train", label: str = "genre") -> list[En
 
 
 def _split_name(path: Path) -> list[str] | None:
-    """The six parts of a name, which cut-out clips may continue, or None for another kind of file."""
+    """The six parts of a file name, which may be followed by more for clips. None for other files."""
     parts = path.stem.split("_")
     return parts if len(parts) >= 6 and parts[0] in GENRES and parts[2][0] == "c" and parts[4][0] == "m" else None
 
 
 def _select_listed(paths: list[Path], lists: list[Path], folder: Path, split: str) -> list[Path]:
-    """Those that the split's list names, without those to be ignored."""
+    """Selects the videos in the list of the split, without those in the ignore list."""
     ignored = {name for path in sorted(folder.rglob("ignore_list.txt")) for name in layout.read_lines(path)}
     named = {path.stem.removeprefix("crossmodal_"): set(layout.read_lines(path)) for path in lists}
     if split != "all" and split not in named:

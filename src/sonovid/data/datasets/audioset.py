@@ -1,9 +1,9 @@
-"""AudioSet (Gemmeke et al. 2017): ten seconds with the sounds in them by name, of lists that were published without the videos.
+"""AudioSet (Gemmeke et al. 2017): clips of ten seconds with the names of their sounds.
 
-The lists are balanced_train_segments.csv, unbalanced_train_segments.csv and eval_segments.csv: comments, then YouTube id, first
-and last second, and the sounds by codes, whose names stand in class_labels_indices.csv. People keep the clips as ID.mp4,
-ID_30.mp4, ID_000030.mp4 (seconds), ID_30000.mp4 (milliseconds), or with the end behind (ID_30_40, ID_30.000_40.000,
-ID_30000_40000), and some put a Y before the id; all are found, in any folder below.
+The lists are published without the videos. They are balanced_train_segments.csv, unbalanced_train_segments.csv and
+eval_segments.csv: comments, then YouTube id, start and end in seconds, and the class codes, whose names are in
+class_labels_indices.csv. Clips are commonly named ID.mp4, ID_30.mp4, ID_000030.mp4 (seconds), ID_30000.mp4 (milliseconds), or with
+the end as well (ID_30_40, ID_30.000_40.000, ID_30000_40000), some with a Y before the id. All of these are found, in any subfolder.
 """
 
 from collections.abc import Iterator
@@ -19,14 +19,18 @@ CLASS_NAMES_FILE = "class_labels_indices.csv"
 
 
 def read(folder: Path, *, split: str = "train", only: str = "") -> list[Entry]:
-    """The clips of a split that are there, captioned with the names of their sounds; how many are not, is told.
+    """Reads the clips of a split that are on disk. Missing clips are counted in the log.
 
-    split: balanced, unbalanced, eval, train (what there is of the first two) or all. only: a text file with the ids that count,
-    one a line, such as those of a filtered part: MM-LDM's 100 000 clips of high quality were not published. The label is the
-    sound's name where a clip has one sound alone.
+    The caption names the sounds of a clip. The label is the class of a clip that has a single class.
+
+    Args:
+        folder: Folder of the dataset.
+        split: balanced, unbalanced, eval, train (the first two, where present) or all.
+        only: A text file with the ids to read, one per line. It selects a subset, such as one of high quality: MM-LDM's list of
+            100 000 clips was not published.
 
     Raises:
-        ValueError: no list of the split, a row of another form, a code without a name, or none of its clips.
+        ValueError: The list of the split is missing, a row is malformed, a code has no name, or none of the clips is there.
     """
     layout.check_split(split, SPLITS)
     titles = _class_names(layout.find_file(folder, CLASS_NAMES_FILE, "published with AudioSet: the sounds' codes and names"))
@@ -62,7 +66,7 @@ def _find_list(folder: Path, name: str) -> Path | None:
 
 
 def _find_ids_file(folder: Path, only: str) -> Path:
-    """A file named from where we are, or from the dataset's folder."""
+    """Finds a file relative to the current folder or to the folder of the dataset."""
     for path in (Path(only).expanduser(), folder / only):
         if path.is_file():
             return path
@@ -74,7 +78,7 @@ def _class_names(path: Path) -> dict[str, str]:
 
 
 def _read_list(path: Path) -> Iterator[tuple[int, str, float, float, list[str]]]:
-    """Line, id, first and last second, and the codes of each row."""
+    """Yields line number, id, start and end in seconds, and the class codes of each row."""
     for number, row in text_files.read_csv_rows(path, skipinitialspace=True):
         if row[0].startswith("#"):
             continue
@@ -87,7 +91,7 @@ def _read_list(path: Path) -> Iterator[tuple[int, str, float, float, list[str]]]
 
 
 def _candidate_stems(name: str, begin: float, end: float) -> Iterator[str]:
-    """How the file of a clip may be called, without its suffix."""
+    """The names that the file of a clip may have, without suffix."""
     first, last = round(1000 * begin), round(1000 * end)
     whole = [f"{begin:.0f}", f"{round(begin):06d}", f"{begin:.0f}_{end:.0f}"] if not first % 1000 else []
     for given in (name, f"Y{name}"):

@@ -1,8 +1,8 @@
-"""EPIC-SOUNDS (Huh et al. 2023): the sounds of the kitchens of EPIC-KITCHENS-100, each with its beginning, end and class.
+"""EPIC-SOUNDS (Huh et al. 2023): annotated sounds in the kitchen videos of EPIC-KITCHENS-100, with start, end and class.
 
-EPIC_Sounds_train.csv and EPIC_Sounds_validation.csv have a row for each sound: video_id, start_timestamp, stop_timestamp
-(hours:minutes:seconds), class (in older files description). The test list has no classes. Videos are P01_01.MP4 and so on, in any
-folder below; EPIC-KITCHENS' own script puts them in P01/videos/.
+EPIC_Sounds_train.csv and EPIC_Sounds_validation.csv have one row per sound: video_id, start_timestamp, stop_timestamp
+(hours:minutes:seconds) and class (description in older files). The test list has no classes. Videos are named P01_01.MP4 and
+lie in any subfolder; the download script of EPIC-KITCHENS uses P01/videos/.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ LISTS = {
 
 
 class SoundEvent(NamedTuple):
-    """One annotated sound: beginning and end in seconds, and its class ("" in the test list)."""
+    """An annotated sound: start and end in seconds, and its class ("" in the test list)."""
 
     start: float
     stop: float
@@ -27,13 +27,18 @@ class SoundEvent(NamedTuple):
 
 
 def read(folder: Path, *, split: str = "train", seconds: float = 4.0) -> list[Entry]:
-    """Stretches of the videos of a split, end to end, in which at least one annotated sound begins.
+    """Cuts the videos of a split into consecutive segments and reads those in which an annotated sound begins.
 
-    events: the beginnings of sounds. The label is the class that sounds longest in the stretch; the caption names the classes in
-    the order in which they begin. seconds: the length of a stretch.
+    Events are the starts of sounds. The label is the class with the longest duration in the segment. The caption names the
+    classes in the order in which they begin.
+
+    Args:
+        folder: Folder of the dataset.
+        split: train, validation or test.
+        seconds: Length of a segment.
 
     Raises:
-        ValueError: no such split, no list, none of its videos, or a time that is not understood.
+        ValueError: The split or its list does not exist, none of its videos is there, or a timestamp is malformed.
     """
     layout.check_split(split, LISTS)
     listed = layout.find_file(folder, LISTS[split], "published with EPIC-SOUNDS")
@@ -52,7 +57,7 @@ def read(folder: Path, *, split: str = "train", seconds: float = 4.0) -> list[En
 
 
 def _parse_timestamp(path: Path, number: int, text: str) -> float:
-    """Seconds from hours:minutes:seconds."""
+    """Converts hours:minutes:seconds to seconds."""
     parts = text.strip().split(":")
     try:
         hours, minutes, seconds = int(parts[0]), int(parts[1]), float(parts[2])

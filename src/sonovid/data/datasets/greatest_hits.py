@@ -1,9 +1,9 @@
-"""Greatest Hits (Owens et al. 2016): a drumstick strikes and scratches things, with each contact annotated.
+"""Greatest Hits (Owens et al. 2016): a drumstick hits and scratches objects, with annotated contacts.
 
-vis-data (or vis-data-256) has train.txt and test.txt with the names of recordings, and for each NAME_denoised.mp4, NAME_mic.mp4
-(in vis-data-256 NAME_denoised_thumb.mp4 and so on) and NAME_times.txt: a line for each contact, of its second, material, kind
-(hit or scratch) and reaction. SVG's authors cut recordings into NAME_denoised_thumb-000.mp4, -001 and so on, of 4 s each, and
-published a caption for each in flist_*.txt: a path, a comma, and the caption in quotation marks. Either form is read.
+vis-data (or vis-data-256) has train.txt and test.txt with the names of recordings. Each recording has NAME_denoised.mp4,
+NAME_mic.mp4 (in vis-data-256 NAME_denoised_thumb.mp4 and so on) and NAME_times.txt, with one line per contact: time in seconds,
+material, kind (hit or scratch) and reaction. The authors of SVG cut recordings into segments of 4 s, NAME_denoised_thumb-000.mp4,
+-001 and so on, and published a caption for each in flist_*.txt: a path, a comma, and the quoted caption. Both forms are read.
 """
 
 import csv
@@ -16,14 +16,14 @@ from typing import NamedTuple
 from sonovid.data.datasets import layout
 from sonovid.data.entry import Entry
 
-# The authors' cut: a recording, its sound, and the number of a segment.
+# Segments of SVG's authors: recording, audio variant, and number of the segment.
 SEGMENT, SEGMENT_SECONDS = re.compile(r"(.+)_(denoised|mic)(?:_thumb)?-(\d+)"), 4.0
-# Of a segment, by recording and number.
+# Captions by recording and number of the segment.
 Captions = dict[tuple[str, int], str]
 
 
 class Contact(NamedTuple):
-    """One annotated contact: its time in seconds, and what was struck or scratched ("" where nobody said)."""
+    """An annotated contact: time in seconds, material and kind ("" where not annotated)."""
 
     time: float
     material: str
@@ -31,15 +31,21 @@ class Contact(NamedTuple):
 
 
 def read(folder: Path, *, split: str = "train", seconds: float = 4.0, sound: str = "denoised", captions: str = "") -> list[Entry]:
-    """Stretches of the recordings of a split, end to end, with the times of their contacts as events.
+    """Cuts the recordings of a split into consecutive segments. Events are the times of the contacts.
 
-    The label is the material of most contacts in the stretch. The caption is that of SVG's lists, where there are any and
-    stretches are of 4 s, else the text beside the file (`sonovid caption`), else it names the materials.
-    seconds: the length of a stretch, in SVG 4. sound: denoised, or mic for the sound as recorded. captions: a list of SVG's, or a
-    folder of them; empty: the lists flist_*.txt in the dataset's folder.
+    The label is the material of most contacts in the segment. The caption is that of SVG's lists for segments of 4 s, else the
+    text file beside the video (`sonovid caption`), else it names the materials.
+
+    Args:
+        folder: Folder of the dataset.
+        split: train, test or all.
+        seconds: Length of a segment; 4 in SVG.
+        sound: denoised, or mic for the audio as recorded.
+        captions: A list of SVG or a folder of lists. Empty: flist_*.txt in the folder of the dataset.
 
     Raises:
-        ValueError: no such split or sound, no list, none of its videos, or a contact that is not understood.
+        ValueError: The split or audio variant does not exist, a list is missing, none of the videos is there, or a contact is
+            malformed.
     """
     layout.check_split(split, ("train", "test", "all"))
     if sound not in ("denoised", "mic"):
@@ -78,10 +84,10 @@ def read(folder: Path, *, split: str = "train", seconds: float = 4.0, sound: str
 
 
 def read_captions(folder: Path, given: str = "") -> Captions:
-    """The captions of SVG's lists by recording and number of the segment; none where there are no lists.
+    """Reads the captions of SVG's lists by recording and segment. Empty if there are no lists.
 
     Raises:
-        ValueError: there is no such list, or a line of another form.
+        ValueError: The given list does not exist, or a line is malformed.
     """
     place = Path(given).expanduser() if given else folder
     if given and not place.exists():
@@ -102,7 +108,7 @@ def read_captions(folder: Path, given: str = "") -> Captions:
 
 
 def _recording_captions(svg_captions: Captions, name: str, seconds: float) -> dict[int, str]:
-    """The captions of one recording by number; they are of stretches of 4 s alone."""
+    """The captions of one recording by segment. They apply to segments of 4 s only."""
     return (
         {number: text for (recording, number), text in svg_captions.items() if recording == name}
         if seconds == SEGMENT_SECONDS
@@ -111,10 +117,10 @@ def _recording_captions(svg_captions: Captions, name: str, seconds: float) -> di
 
 
 def read_contacts(path: Path) -> list[Contact]:
-    """The contacts of a recording, in order of time.
+    """Reads the contacts of a recording, sorted by time.
 
     Raises:
-        ValueError: a line without a time.
+        ValueError: A line has no time.
     """
     found = []
     for number, line in enumerate(layout.read_lines(path), 1):
@@ -133,14 +139,14 @@ def read_contacts(path: Path) -> list[Contact]:
 def _cut_segments(
     path: Path, name: str, contacts: list[Contact], seconds: float, begin: float, svg_captions: dict[int, str]
 ) -> list[Entry]:
-    """The stretches of a file. begin: where it begins in its recording, to whose beginning contacts and captions count."""
+    """Cuts a file into segments. `begin` is the start of the file within its recording, to which contacts and captions refer."""
     words = path.with_suffix(".txt")
     beside = " ".join(" ".join(layout.read_lines(words)).split()) if words.is_file() else ""
     entries = []
     for start in layout.segment_starts(path, seconds):
         since = begin + start
         here = [contact for contact in contacts if since <= contact.time < since + seconds]
-        # Most first; of equally many the first heard.
+        # Most frequent first; ties in order of appearance.
         materials = [material for material, _ in Counter(contact.material for contact in here if contact.material).most_common()]
         things = " and ".join(materials) or "things"
         scratched = here and all(contact.kind == "scratch" for contact in here)

@@ -1,4 +1,4 @@
-"""Landscape (Lee et al. 2022): nine kinds of sounding nature, as MM-Diffusion shares it (train/, test/) or a folder for each."""
+"""Landscape (Lee et al. 2022): nature scenes of nine classes, as MM-Diffusion shares it (train/, test/) or a folder per class."""
 
 from pathlib import Path
 
@@ -19,12 +19,15 @@ CLASSES = (
 
 
 def read(folder: Path, *, split: str = "train") -> list[Entry]:
-    """The videos of a split, whole; the kind is label and caption, from the folder's or the file's name, where either has it.
+    """Reads whole videos. Label and caption are the class, taken from the name of the file or folder; empty if neither names one.
 
-    split: train, test, or all; the released set has no other. SVG holds out a tenth of all by itself: take all, and hold out.
+    Args:
+        folder: Folder of the dataset.
+        split: train, test or all. The released set has no other. SVG holds out a tenth of all videos: use all and a held-out
+            share.
 
     Raises:
-        ValueError: no such split, or no videos.
+        ValueError: The split does not exist, or there are no videos.
     """
     layout.check_split(split, ("train", "test", "all"))
     paths = layout.find_videos(folder)
@@ -38,7 +41,7 @@ def read(folder: Path, *, split: str = "train") -> list[Entry]:
 
 
 def _class_from_path(path: Path) -> str:
-    """The class that a path names, nearest part first; empty where none does."""
+    """The class that a path names, searched from the file name upwards. Empty if there is none."""
     for part in (path.stem, *reversed(path.parts[:-1])):
         plain = " ".join(part.lower().replace("_", " ").replace("-", " ").split())
         if found := [name for name in CLASSES if plain.startswith(name)]:

@@ -1,4 +1,4 @@
-"""What readers of public datasets share: files found by name, lists read, stretches of equal length, gaps told."""
+"""Shared functions of the dataset readers: finding files, reading lists, cutting segments and reporting missing files."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -13,14 +13,14 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 
 
 def find_videos(folder: Path) -> list[Path]:
-    """All video files below a folder, in the order of their names; hidden ones are passed over."""
+    """Finds all video files below a folder, sorted by name. Hidden files are skipped."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
     shown = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
     return sorted(shown, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def videos_by_stem(folder: Path) -> dict[str, Path]:
-    """All video files by their names without suffix; of two with one name the first in order stands."""
+    """Finds all video files by name without suffix. Of two files with one name, the first in order is used."""
     found: dict[str, Path] = {}
     for path in find_videos(folder):
         found.setdefault(path.stem, path)
@@ -28,10 +28,15 @@ def videos_by_stem(folder: Path) -> dict[str, Path]:
 
 
 def find_file(folder: Path, name: str, what: str) -> Path:
-    """The first file of this name at or below a folder.
+    """Finds the first file of this name in a folder or below.
+
+    Args:
+        folder: The folder.
+        name: Name of the file.
+        what: Description of the file, for the error.
 
     Raises:
-        ValueError: none, with what it would have been.
+        ValueError: There is none.
     """
     for path in [folder / name, *sorted(folder.rglob(name))]:
         if path.is_file():
@@ -40,28 +45,28 @@ def find_file(folder: Path, name: str, what: str) -> Path:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a list, without empty ones.
+    """Reads the non-empty lines of a text file.
 
     Raises:
-        ValueError: not text.
+        ValueError: The file is not text.
     """
     return [line for _, line in text_files.read_lines(path)]
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV that has these columns.
+    """Reads the rows of a CSV file with these columns.
 
     Raises:
-        ValueError: a column is missing, or a row is cut short.
+        ValueError: A column is missing, or a row is too short.
     """
     return [row for _, row in text_files.read_table(path, columns)]
 
 
 def check_split(split: str, known: Iterable[str]) -> str:
-    """The split, where there is such a one.
+    """Returns the split if it exists.
 
     Raises:
-        ValueError: there is not.
+        ValueError: It does not exist.
     """
     if split not in known:
         raise ValueError(f"split={split}: expected {', '.join(known)}")
@@ -69,10 +74,10 @@ def check_split(split: str, known: Iterable[str]) -> str:
 
 
 def filter_split(paths: Sequence[Path], folder: Path, split: str) -> list[Path]:
-    """Those of the paths that lie in a folder of the split's name; all of them for the split "all".
+    """Selects the paths below a folder with the name of the split; all paths for the split "all".
 
     Raises:
-        ValueError: none does.
+        ValueError: There are none.
     """
     if split == "all":
         return list(paths)
@@ -83,21 +88,21 @@ def filter_split(paths: Sequence[Path], folder: Path, split: str) -> list[Path]:
 
 
 def segment_starts(path: Path, seconds: float) -> list[float]:
-    """Where whole stretches of this length begin, end to end, over a file; none where it cannot be read, which is told."""
+    """Start times of consecutive whole segments of a file, in seconds. Empty, with a warning, if the file cannot be read."""
     extent = probes.probe_files([str(path)]).get(str(path))
     if extent is None:
-        log.warning("left out: %s: not readable", path)
+        log.warning("skipped: %s: not readable", path)
         return []
     length = extent.seconds
-    # Containers round their lengths; half of a hundredth is forgiven.
+    # Containers round durations: 5 ms are tolerated.
     return [i * seconds for i in range(int((length + 0.005) // seconds))]
 
 
 def report_missing(missing: Sequence[str], count: int, what: str) -> None:
-    """One line about files that a list names and that are not there.
+    """Logs the listed files that are not on disk.
 
     Raises:
-        ValueError: all are missing.
+        ValueError: All are missing.
     """
     if not missing:
         return

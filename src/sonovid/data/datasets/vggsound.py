@@ -1,7 +1,7 @@
-"""VGGSound (Chen et al. 2020): ten seconds of one of 309 kinds of sound, named by a list that was published without the videos.
+"""VGGSound (Chen et al. 2020): clips of ten seconds with one of 309 classes of sounds. The list is published without the videos.
 
-vggsound.csv has no first line and four columns: YouTube id, beginning in seconds, label, split. People keep the videos as
-ID_SSSSSS.mp4 (six digits of seconds), ID_S.mp4 or ID_START_END.mp4 (milliseconds); all three are found, in any folder below.
+vggsound.csv has no header and four columns: YouTube id, start in seconds, label, split. Clips are commonly named ID_SSSSSS.mp4
+(six digits of seconds), ID_S.mp4 or ID_START_END.mp4 (milliseconds). All three are found, in any subfolder.
 """
 
 from pathlib import Path
@@ -12,12 +12,14 @@ from sonovid.data.entry import Entry
 
 
 def read(folder: Path, *, split: str = "train") -> list[Entry]:
-    """The clips of a split that are there, with their label as caption; how many are not, is told.
+    """Reads the clips of a split that are on disk, with their label as caption. Missing clips are counted in the log.
 
-    split: train, test or all.
+    Args:
+        folder: Folder of the dataset.
+        split: train, test or all.
 
     Raises:
-        ValueError: no vggsound.csv, a row of another form, or none of its videos.
+        ValueError: vggsound.csv is missing, a row is malformed, or none of the clips is there.
     """
     layout.check_split(split, ("train", "test", "all"))
     listed = layout.find_file(folder, "vggsound.csv", "published with VGGSound: YouTube id, second, label, split")

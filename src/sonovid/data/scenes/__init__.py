@@ -1,4 +1,4 @@
-"""Procedural sounding scenes with known event times, rendered at any size, frame rate and length."""
+"""Procedural clips with sound and known event times, rendered at any size, frame rate, sample rate and length."""
 
 from difflib import get_close_matches
 
@@ -15,10 +15,10 @@ WORLDS: dict[str, World] = {world.name: world for world in (HITS, BOUNCES, DANCE
 
 
 def find(world: str) -> World:
-    """The world of this name.
+    """Returns the world with this name.
 
     Raises:
-        ValueError: there is none; the message names the nearest.
+        ValueError: There is none; the message suggests the closest name.
     """
     if world not in WORLDS:
         near = get_close_matches(world, WORLDS, 1)
@@ -28,20 +28,28 @@ def find(world: str) -> World:
 
 
 def render(world: str, seed: int, geometry: Geometry) -> Clip:
-    """One clip: frames uint8 [t h w 3], waveform float32 [1 n], caption, label and exact event times in seconds.
+    """Renders a scene.
 
-    The scene is a function of (world, seed); the geometry only samples it. The same bytes on every machine.
+    A scene is a function of (world, seed); the geometry only samples it. The result is bit-identical on every machine.
+
+    Args:
+        world: Name of the world.
+        seed: Seed of the scene.
+        geometry: Geometry of the clip.
+
+    Returns:
+        A clip: frames uint8 [t h w 3], waveform float32 [1 n], caption, label and exact event times in seconds.
 
     Raises:
-        ValueError: no such world.
+        ValueError: The world does not exist.
     """
     return find(world).render(seed, geometry)
 
 
 def attributes(world: str, seed: int) -> dict[str, str]:
-    """What a scene shows, by word: its world, material, colour and so on. Its caption names these.
+    """Returns the attributes of a scene: its world, material, colour and so on. The caption names them.
 
     Raises:
-        ValueError: no such world.
+        ValueError: The world does not exist.
     """
     return find(world).attributes(seed)

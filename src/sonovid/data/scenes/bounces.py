@@ -1,4 +1,4 @@
-"""Bounces: a ball of some material and colour falls and bounces under a gravity that varies, with exact contact times."""
+"""Bounces: a ball of some material and colour falls and bounces under varying gravity, with exact contact times."""
 
 from dataclasses import dataclass
 
@@ -49,9 +49,12 @@ ADJECTIVE = {"wood": "wooden"}
 
 @dataclass(frozen=True)
 class Flight:
-    """One throw of one ball: contact k is at times[k] with downward speed speeds[k]; it is gone when `end` comes.
+    """One throw of a ball. Contact k is at times[k] with downward speed speeds[k].
 
-    start: when it appears, at height `drop` above the floor. settle: when it stops bouncing and starts to roll away.
+    Attributes:
+        start: When the ball appears, at height `drop` above the floor.
+        end: When it is gone.
+        settle: When it stops bouncing and starts to roll away.
     """
 
     start: Number
@@ -111,17 +114,17 @@ def attributes(seed: int) -> dict[str, str]:
 
 
 def draw_flights(seed: int, ball: int, until: Number) -> list[Flight]:
-    """All throws of one ball that start before `until`: falls, contacts until the bounces are too small, rolling away."""
+    """Draws all throws of one ball that start before `until`: fall, contacts until the bounces are too small, rolling away."""
     scene = draw_scene(seed)
     flights: list[Flight] = []
     start = 0.0 if ball == 0 else RandomStream("bounces", seed, "second").uniform(0.12, 0.3)
     while start < until:
         rng = RandomStream("bounces", seed, ball, len(flights))
         drop = scene.drop * rng.uniform(0.85, 1.05)
-        # The first fall has begun before the clip does, so that the first contact is not always the same.
-        begun = rng.uniform(0.0, 0.16) if not flights and ball == 0 else 0.0
-        time = start - begun + (2 * drop / scene.gravity) ** 0.5
-        speed = scene.gravity * (time - start + begun)
+        # The first fall begins before the clip, so that the first contact time varies.
+        lead = rng.uniform(0.0, 0.16) if not flights and ball == 0 else 0.0
+        time = start - lead + (2 * drop / scene.gravity) ** 0.5
+        speed = scene.gravity * (time - start + lead)
         top = speed
         times, speeds = [], []
         while True:
@@ -138,14 +141,14 @@ def draw_flights(seed: int, ball: int, until: Number) -> list[Flight]:
         drift = rng.uniform(-0.08, 0.08) * (0.3 if scene.balls == 2 else 1.0)
         leave = 1.0 if x + drift * (settle - start) > 0 else -1.0
         flights.append(
-            Flight(start - begun, settle + 0.5, settle, x, drift, leave, scene.gravity, drop, tuple(times), tuple(speeds))
+            Flight(start - lead, settle + 0.5, settle, x, drift, leave, scene.gravity, drop, tuple(times), tuple(speeds))
         )
         start = settle + 0.35
     return flights
 
 
 def ball_position(flight: Flight, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the lowest point of the ball is: x, height above the floor; and whether it is there at all. All [t]."""
+    """Position of the lowest point of the ball, x and height above the floor, and whether the ball is there. All [t]."""
     height = flight.drop - flight.gravity * (t - flight.start) ** 2 / 2
     ends = (*flight.times[1:], flight.settle)
     for time, end in zip(flight.times, ends, strict=True):
@@ -181,7 +184,7 @@ def paint_floor(canvas: Canvas, scene: Scene) -> None:
 
 
 def ball_shading(material: str, base: Colour, cx: np.ndarray, cy: np.ndarray, r: Number, turn: np.ndarray) -> Field:
-    """The colours of a ball lit from the upper left, by material."""
+    """Colours of a ball lit from the upper left, by material."""
 
     def field(x: np.ndarray, y: np.ndarray, at) -> np.ndarray:
         u, v = (x - at(cx)) / r, (y - at(cy)) / r
@@ -282,7 +285,7 @@ def caption(seed: int) -> str:
 
 
 def find_contacts(seed: int, until: Number) -> list[tuple[Number, Number, int]]:
-    """Every contact before `until`: its time, its strength in (0, 1], the ball."""
+    """All contacts before `until`: time, strength in (0, 1], and ball."""
     scene, found = draw_scene(seed), []
     for ball in range(scene.balls):
         for flight in draw_flights(seed, ball, until):
@@ -314,7 +317,7 @@ def render(seed: int, geometry: Geometry) -> Clip:
 
 
 def add_contact(track: Track, seed: int, scene: Scene, number: int, time: Number, strength: Number, ball: int) -> None:
-    """The sound of one contact: mostly the ball's, and the floor answers."""
+    """Adds the sound of one contact: mostly that of the ball, with a response of the floor."""
     event = RandomStream("bounces", seed, "contact", number)
     muffled = 0.75 if scene.floor == "carpet" else 1.0
     add_strike(track, time, scene.material, strength * muffled, RandomStream("bounces", seed, "voice", ball), event, gain=1.1)

@@ -1,7 +1,7 @@
-"""Canvas: shapes given by signed distances, painted with smooth edges on all frames at once.
+"""Paints anti-aliased shapes, given by signed distances, on all frames at once.
 
-The unit of length is the shorter side of the picture; (0, 0) is its middle, x points right and y down.
-A shape's parameters are numbers, or arrays [t] with one value per frame.
+The unit of length is the shorter side of the image. (0, 0) is the centre, x points right and y down. Parameters of a shape are
+numbers, or arrays [t] with one value per frame.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,19 @@ import numpy as np
 from sonovid.data.scenes.random_stream import Number
 
 Value = Number | np.ndarray
-At = Callable[[Value], Value]  # takes a parameter to the frames being painted, ready to meet pixel grids
+At = Callable[[Value], Value]  # selects a parameter for the painted frames and broadcasts it against pixel grids
 Field = Callable[[np.ndarray, np.ndarray, At], np.ndarray]
 Colour = tuple[Number, Number, Number]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """bounds: left, top, right, bottom. distance: signed distance of points (x, y) from the edge, below zero inside."""
+    """A shape.
+
+    Attributes:
+        bounds: Left, top, right, bottom.
+        distance: Signed distance of points (x, y) from the edge, negative inside.
+    """
 
     bounds: tuple[Value, Value, Value, Value]
     distance: Field
@@ -30,7 +35,7 @@ def disc(cx: Value, cy: Value, r: Value) -> Shape:
 
 
 def ellipse(cx: Value, cy: Value, rx: Value, ry: Value) -> Shape:
-    """An ellipse; its distance is the usual first-order one, exact at the edge."""
+    """An ellipse. Its distance is the usual first-order approximation, exact at the edge."""
 
     def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
         u, v = (x - at(cx)) / at(rx), (y - at(cy)) / at(ry)
@@ -41,7 +46,7 @@ def ellipse(cx: Value, cy: Value, rx: Value, ry: Value) -> Shape:
 
 
 def rotated_ellipse(cx: Value, cy: Value, long: Value, wide: Value, angle: Value) -> Shape:
-    """An ellipse turned by `angle`."""
+    """An ellipse rotated by `angle`."""
     r = np.maximum(long, wide)
 
     def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
@@ -55,7 +60,7 @@ def rotated_ellipse(cx: Value, cy: Value, long: Value, wide: Value, angle: Value
 
 
 def box(left: Value, top: Value, right: Value, bottom: Value, round: Value = 0.0) -> Shape:
-    """An upright rectangle whose corners are rounded by a radius."""
+    """An axis-aligned rectangle with corners rounded by a radius."""
 
     def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
         x0, y0, x1, y1, k = at(left), at(top), at(right), at(bottom), at(round)
@@ -67,7 +72,7 @@ def box(left: Value, top: Value, right: Value, bottom: Value, round: Value = 0.0
 
 
 def trapezium(cx: Value, top: Value, bottom: Value, wide_top: Value, wide_bottom: Value) -> Shape:
-    """A trapezium of half widths `wide_top` and `wide_bottom`."""
+    """A trapezium with half widths `wide_top` and `wide_bottom`."""
     wide = np.maximum(wide_top, wide_bottom)
 
     def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
@@ -110,7 +115,7 @@ def dots(cx: np.ndarray, cy: np.ndarray, r: np.ndarray) -> Shape:
 
 
 def ripple_ring(surface: Shape, cx: Number, cy: Number, radius: Value, thick: Number) -> Shape:
-    """A ring that spreads on a water surface seen from the side (its height is radius / 3.6), cut off where the surface ends."""
+    """A ring that spreads on a water surface seen from the side (its height is radius / 3.6), clipped to the surface."""
 
     def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
         ring = np.abs(np.hypot(x - cx, (y - cy) * 3.6) - at(radius)) - thick
@@ -120,7 +125,7 @@ def ripple_ring(surface: Shape, cx: Number, cy: Number, radius: Value, thick: Nu
 
 
 class Canvas:
-    """Frames being painted, float64 [t h w 3] in [0, 1]. Starts as one frame; `animate` makes it many."""
+    """The painted frames, float64 [t h w 3] in [0, 1]. It starts with one frame; `animate` repeats it."""
 
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width, self.scale = height, width, min(height, width)
@@ -129,11 +134,11 @@ class Canvas:
         self.y = (np.arange(height) + 0.5 - height / 2) / self.scale
 
     def animate(self, num_frames: int) -> None:
-        """What was painted so far stands still in all frames; what comes after may move."""
+        """Repeats what was painted so far in all frames. Shapes painted afterwards may move."""
         self.image = np.repeat(self.image, num_frames, 0)
 
     def backdrop(self, top: Colour, bottom: Colour, floor: Number | None = None, floor_near: Colour = (0, 0, 0)) -> None:
-        """A wall that grades from `top` to `bottom`, and below y=`floor` a floor that grades towards `floor_near`."""
+        """Paints a wall with a vertical gradient from `top` to `bottom` and, below y=`floor`, a floor."""
         depth = np.clip(self.y + 0.5, 0.0, 1.0)[:, None]
         rows = np.array(top) * (1 - depth) + np.array(bottom) * depth
         self.image[:] = rows[None, :, None, :]
@@ -141,7 +146,14 @@ class Canvas:
             self.fill(box(-99.0, floor, 99.0, 99.0), floor_near)
 
     def fill(self, shape: Shape, colour: Colour | Field, alpha: Value = 1.0, soft: Number = 0.0) -> None:
-        """Paints a shape. alpha: its opacity, in [0, 1]. soft: width of its edge, in 64ths of the unit, at least one pixel."""
+        """Paints a shape.
+
+        Args:
+            shape: The shape.
+            colour: RGB in [0, 1], or a function of the pixel coordinates.
+            alpha: Opacity in [0, 1].
+            soft: Width of the edge in 64ths of the unit, at least one pixel.
+        """
         soft = max(1.0, soft * self.scale / 64)
         count = len(self.image)
         bounds = [np.broadcast_to(np.asarray(edge, float), (count,)) for edge in shape.bounds]
@@ -173,18 +185,18 @@ class Canvas:
         self.image[place] = under + (over - under) * cover[..., None]
 
     def frames(self) -> np.ndarray:
-        """uint8 [t h w 3]."""
+        """Returns the frames as uint8 [t h w 3]."""
         return np.floor(np.clip(self.image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
 def mix_colours(a: Colour, b: Colour, amount: np.ndarray) -> np.ndarray:
-    """A field of colours from a (amount 0) to b (amount 1): [... 3]."""
+    """Blends from colour a (amount 0) to b (amount 1): [... 3]."""
     share = np.clip(amount, 0.0, 1.0)[..., None]
     return np.array(a) * (1 - share) + np.array(b) * share
 
 
 def shade(colour: Colour, factor: Number) -> Colour:
-    """Darker (factor below 1) or lighter, towards white (factor above 1, at most 2)."""
+    """Darkens a colour (factor below 1) or lightens it towards white (factor above 1, at most 2)."""
     if factor <= 1:
         return (colour[0] * factor, colour[1] * factor, colour[2] * factor)
     k = factor - 1

@@ -1,4 +1,4 @@
-"""Dance: a figure whose movements arrive on the beats of the music it hears (after AIST++, Li et al. 2021)."""
+"""Dance: a figure whose movements reach their poses on the beats of the music (after AIST++, Li et al. 2021)."""
 
 from dataclasses import dataclass
 
@@ -27,8 +27,8 @@ SKIN: tuple[Colour, ...] = ((0.96, 0.79, 0.66), (0.8, 0.58, 0.42), (0.5, 0.33, 0
 HAIR: tuple[Colour, ...] = ((0.12, 0.09, 0.08), (0.42, 0.25, 0.12), (0.85, 0.66, 0.3))
 WALLS: tuple[Colour, ...] = ((0.78, 0.82, 0.9), (0.88, 0.83, 0.78), (0.8, 0.88, 0.86), (0.84, 0.78, 0.86))
 
-# hip aside, crouch, lean, left arm, left elbow, right arm, right elbow, left foot aside and lift, right foot aside and lift.
-# Arms: 0 hangs, pi / 2 is level, pi is up. Elbows: positive bends towards the head.
+# Columns: hip offset, crouch, lean, left arm, left elbow, right arm, right elbow, left foot offset and lift, right foot offset
+# and lift. Arm angles: 0 hangs down, pi / 2 is horizontal, pi points up. Positive elbow angles bend towards the head.
 POSES = np.array(
     [
         (0.00, 0.02, 0.00, 0.35, 0.30, 0.35, 0.30, -0.09, 0.00, 0.09, 0.00),
@@ -69,7 +69,7 @@ def draw_scene(seed: int) -> Scene:
     trousers = rng.choice([name for name in COLOURS if name != shirt])
     routine: list[tuple[int, bool]] = []
     for beat in range(4):
-        # A pose is never followed by itself: every beat is seen.
+        # Consecutive poses differ, so that every beat is visible.
         left = [k for k in range(len(POSES)) if k != (routine[-1][0] if beat else -1) and (beat < 3 or k != routine[0][0])]
         routine.append((rng.choice(left), rng.chance(0.5)))
     routine += [(pose, not flip) for pose, flip in routine]
@@ -93,7 +93,7 @@ def attributes(seed: int) -> dict[str, str]:
 
 
 def pose_at(scene: Scene, t: np.ndarray) -> np.ndarray:
-    """The pose at each time, [t 11]: still on the beats, fastest between them, arriving with a small dip of the hips."""
+    """The pose at each time, [t 11]: still on the beats and fastest between them, with a small dip of the hips on each beat."""
     beat = (t - scene.song.first) / scene.song.beat
     now = np.floor(beat)
     keys = np.array([mirror_pose(POSES[k]) if flip else POSES[k] for k, flip in scene.routine])
@@ -110,7 +110,7 @@ def paint_limb(canvas: Canvas, a: tuple[Value, Value], b: tuple[Value, Value], t
 
 
 def knee_position(a: tuple[Value, Value], b: tuple[Value, Value], length: Number, side: Number) -> tuple[Value, Value]:
-    """The knee between hip a and foot b, both bones of one length, bent to one side."""
+    """Position of the knee between hip a and foot b, with both bones of one length, bent to one side."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     gap = np.hypot(dx, dy)
     bend = np.sqrt(np.maximum(length**2 - gap**2 / 4, 0.0))

@@ -1,4 +1,4 @@
-"""Fires and skies: thunder with its lightning, wind, a crackling fire, explosions."""
+"""Landscape scenes with fire and sky: thunder and lightning, wind, a crackling fire, explosions."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from sonovid.data.scenes.track import Track
 
 
 def thunder_delay(setting: Setting) -> float:
-    """Seconds from the flash to its thunder: the strike's distance at the speed of sound."""
+    """Delay between lightning and thunder in seconds, for the distance of the strike at the speed of sound."""
     return setting.rng.substream("distance").uniform(0.12, 0.6)
 
 
@@ -97,7 +97,7 @@ def paint_wind(canvas: Canvas, t: np.ndarray, setting: Setting) -> None:
         x = -0.48 + 0.064 * k
         tip = (0.03 + 0.12 * gust) * (1 + 0.3 * np.sin(2 * np.pi * (3 * t + 0.37 * k)))
         canvas.fill(stroke(x + 0 * t, 0.47, x + tip, 0.38 + 0.4 * tip, 0.01), shade((0.25, 0.48, 0.16), dark))
-    # What the gusts carry has come as far as the wind has blown: the integral of the intensity, by small steps.
+    # Leaves have moved by the integral of the wind's intensity, computed in small steps.
     fine = np.arange(2 + int(t[-1] * 50)) * 0.02
     way = np.concatenate([[0.0], np.cumsum(setting.intensity(fine[1:], 0.5) * 0.02)])
     blown = np.interp(t, fine, way)
@@ -111,7 +111,7 @@ def paint_wind(canvas: Canvas, t: np.ndarray, setting: Setting) -> None:
 
 def play_wind(track: Track, setting: Setting) -> None:
     gust = setting.intensity(sample_times(track), 0.5)
-    # Three bands that take over from one another: the stronger the wind, the higher it howls.
+    # Three noise bands with different exponents: the stronger the wind, the higher it howls.
     add_noise(track, setting.rng.substream("low"), (100, 350), 0.08 * gust)
     add_noise(track, setting.rng.substream("middle"), (350, 800), 0.12 * gust**2)
     add_noise(track, setting.rng.substream("high"), (800, 1800), 0.16 * gust**3.5)

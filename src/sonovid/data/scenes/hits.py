@@ -1,4 +1,4 @@
-"""Hits: a wooden stick strikes things of eight materials (after Greatest Hits, Owens et al. 2016)."""
+"""Hits: a wooden stick hits objects of eight materials (after Greatest Hits, Owens et al. 2016)."""
 
 from dataclasses import dataclass
 
@@ -53,7 +53,7 @@ def attributes(seed: int) -> dict[str, str]:
 
 
 def draw_blows(seed: int, until: Number) -> list[tuple[Number, Number]]:
-    """Every blow before `until`, and one more: its time, its strength in [0.3, 1]. At most four in any two seconds."""
+    """Draws all blows before `until` and one more: time, and strength in [0.3, 1]. At most four fall in any two seconds."""
     rng = RandomStream("hits", seed, "blows")
     blows: list[tuple[Number, Number]] = []
     time, pace = rng.uniform(0.2, 0.9), rng.uniform(0.4, 1.5)
@@ -67,7 +67,7 @@ def draw_blows(seed: int, until: Number) -> list[tuple[Number, Number]]:
 
 
 def stick_height(times: np.ndarray, hits: list[tuple[Number, Number]]) -> np.ndarray:
-    """How high the stick is raised: 0 at each blow, up to the strength of the coming blow before it. [t]."""
+    """Height of the stick, [t]: 0 at each blow, rising to the strength of the next blow before it."""
     height = np.full(times.shape, hits[0][1])
     before, rest = -9.0, hits[0][1]
     for time, strength in hits:
@@ -83,12 +83,12 @@ def stick_height(times: np.ndarray, hits: list[tuple[Number, Number]]) -> np.nda
 
 
 def paint_stick(canvas: Canvas, scene: Scene, height: np.ndarray, contact: tuple[Number, Number]) -> None:
-    """A drumstick that turns about a hand outside the picture."""
+    """Paints a drumstick that turns about a hand outside the image."""
     tip, thick = 0.034, 0.02
     cx, cy = contact[0], contact[1] - tip
     pivot_x, pivot_y = cx + 0.72 * scene.side, cy - 0.12
     reach = np.hypot(cx - pivot_x, cy - pivot_y)
-    # Tall things leave less room above them, and the tip is to stay in sight.
+    # Tall objects leave less room above them, and the tip has to stay visible.
     high = min(0.62, (cy + 0.44) / reach - 0.1)
     angle = np.arctan2(cy - pivot_y, (cx - pivot_x) * -scene.side) - (0.12 + high * height) * np.minimum(1, height * 8)
     x, y = pivot_x - scene.side * reach * np.cos(angle), pivot_y + reach * np.sin(angle)

@@ -1,4 +1,4 @@
-"""Kitchen: chopping, a running tap, sizzling and the clatter of a lid (after EPIC-Sounds, Huh et al. 2023)."""
+"""Kitchen: chopping, a running tap, sizzling and a clattering lid (after EPIC-Sounds, Huh et al. 2023)."""
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def paint_room(canvas: Canvas) -> None:
 
 
 def lift_height(t: np.ndarray, setting: Setting, high: Number, still: Number) -> np.ndarray:
-    """A height that is 0 at each event, rests for the share `still` of the time to the next, rises and drops on it: [t]."""
+    """A height, [t]: 0 at each event, where it rests for the share `still` of the time to the next, then rises and drops."""
     height = high * (1 - np.clip((t - setting.events[0][0]) / 0.25 + 1.0, 0.0, 1.0) ** 2)
     for (time, _), (following, _) in zip(setting.events, setting.events[1:], strict=False):
         share = np.clip(((t - time) / (following - time) - still) / (1 - still), 0.0, 1.0)
@@ -48,7 +48,7 @@ def paint_chopping(canvas: Canvas, t: np.ndarray, setting: Setting) -> None:
     canvas.fill(box(-0.44, 0.33, 0.44, 0.42, 0.03), (0.74, 0.54, 0.32))
     canvas.fill(box(-0.44, 0.33, 0.44, 0.355, 0.012), (0.86, 0.68, 0.44))
     canvas.animate(len(t))
-    # The knife walks to the right; what it has passed lies in slices.
+    # The knife moves to the right and leaves slices behind.
     first = setting.events[0][0]
     where = -0.22 + 0.3 * np.mod(np.maximum(t - first, 0.0) / 4.0, 1.0)
     canvas.fill(
@@ -75,7 +75,7 @@ def play_chopping(track: Track, setting: Setting) -> None:
 
 
 def tap_flow(t: np.ndarray, setting: Setting) -> np.ndarray:
-    """How far the tap is open: from each event on, for two thirds of the time to the next. [t]"""
+    """How far the tap is open, [t]: from each event on, for two thirds of the time to the next."""
     flow = np.zeros_like(t)
     for (time, strength), (following, _) in zip(setting.events, setting.events[1:], strict=False):
         closing = time + 0.66 * (following - time)
@@ -151,7 +151,7 @@ def paint_sizzling(canvas: Canvas, t: np.ndarray, setting: Setting) -> None:
 
 
 def sizzle_level(t: np.ndarray, setting: Setting) -> np.ndarray:
-    """How strongly it fries: low between events, high after what was tossed has come down. [t]"""
+    """How strongly the pan sizzles, [t]: low between events, high after the tossed food has come down."""
     level = np.full_like(t, 0.2)
     for time, strength in setting.events:
         level = np.maximum(level, strength * np.where(t >= time, np.exp(-np.maximum(t - time, 0) / 0.5), 0.0))

@@ -1,4 +1,4 @@
-"""Landscape: nine kinds of sounding nature (after Lee et al. 2022), picture and sound driven by the same curves and events."""
+"""Landscape: nine classes of nature scenes (after Lee et al. 2022). The same curves and events drive video and audio."""
 
 from sonovid.data.scenes.fires import FIRES
 from sonovid.data.scenes.setting import make_world

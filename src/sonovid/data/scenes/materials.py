@@ -1,4 +1,4 @@
-"""Materials: how struck things sound. Stronger blows are louder and brighter, since their contact is shorter."""
+"""Impact sounds of materials. Stronger impacts are louder and brighter, since their contact is shorter."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,17 @@ from sonovid.data.scenes.track import Track
 
 @dataclass(frozen=True)
 class ModalSound:
-    """What a material's sound is drawn from.
+    """Parameters of the modal synthesis of a material.
 
-    base: lowest and highest fundamental, Hz. ratios: of its modes.
-    ring: time to -60 dB of the fundamental, seconds, low and high. damping: how much faster high modes die, as a power of their
-    ratio. noise: band of the contact noise, Hz. noise_gain, noise_seconds: of it. cutoff: where the spectrum of a full blow
-    starts to fall, Hz.
+    Attributes:
+        base: Lowest and highest fundamental in Hz.
+        ratios: Frequency ratios of the modes.
+        ring: Time to -60 dB of the fundamental in seconds, lowest and highest.
+        damping: How much faster high modes decay, as a power of their ratio.
+        noise: Band of the contact noise in Hz.
+        noise_gain: Gain of the contact noise.
+        noise_seconds: Duration of the contact noise.
+        cutoff: Frequency in Hz above which the spectrum of a full-strength impact falls.
     """
 
     base: tuple[Number, Number]
@@ -45,10 +50,19 @@ MODAL_SOUNDS = {
 def add_strike(
     track: Track, time: Number, material: str, strength: Number, voice: RandomStream, event: RandomStream, *, gain: Number = 1.0
 ) -> None:
-    """Adds the sound of one blow.
+    """Adds the sound of one impact.
 
-    material: one of wood, metal, glass, plastic, rubber, stone, carpet, cloth, water, leaves, dirt.
-    strength: in (0, 1]. voice: the same for all blows on one thing (its pitch, its ring). event: of this blow (its noise).
+    Args:
+        track: The track.
+        time: Time of the impact in seconds.
+        material: wood, metal, glass, plastic, rubber, stone, carpet, cloth, water, leaves or dirt.
+        strength: In (0, 1].
+        voice: Random stream of the object: equal for all impacts on it (pitch, decay).
+        event: Random stream of this impact (noise).
+        gain: Gain.
+
+    Raises:
+        ValueError: The material is unknown.
     """
     loud = gain * strength**1.3
     if material in MODAL_SOUNDS:
@@ -56,7 +70,7 @@ def add_strike(
         base, ring = voice.uniform(*modal.base), voice.uniform(*modal.ring)
         ratios = np.array(modal.ratios) * (1 + 0.03 * (voice.uniforms(len(modal.ratios)) - 0.5))
         weights = 0.5 + voice.uniforms(len(ratios))
-        # No two blows meet the same point.
+        # Every impact hits another point.
         weights = weights * (0.75 + 0.5 * event.uniforms(len(ratios)))
         cutoff = modal.cutoff * (0.25 + 0.95 * strength**1.5)
         frequencies = base * ratios

@@ -1,4 +1,4 @@
-"""Music: drums, bass and chords on a beat, synthesised for the dancers."""
+"""Synthesises drums, bass and chords on a beat, for the dance scenes."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from sonovid.data.scenes.track import Track
 
 STEPS = 16  # sixteenth notes in a bar of four beats
 
-# One letter per sixteenth: x a stroke, o a soft one.
+# One letter per sixteenth note: x is a stroke, o a soft stroke.
 DRUMS = {
     "house": {"kick": "x...x...x...x...", "snare": "....x.......x...", "hat": "..x...x...x...x."},
     "hip hop": {"kick": "x.....x...x.....", "snare": "....x.......x...", "hat": "x.o.x.o.x.o.x.o."},
@@ -18,14 +18,22 @@ DRUMS = {
 }
 BASS = {"house": "x.....x...x.....", "hip hop": "x...............", "funk": "x..x..x...xx..x.", "rock": "x.x.x.x.x.x.x.x."}
 CHORDS = {"house": "x.....x...x.....", "hip hop": "x...............", "funk": "..x..x....x..x..", "rock": "x.......x......."}
-# Degrees of the minor scale on which the chords of four bars stand.
+# Chord progressions of four bars, as degrees of the minor scale.
 PROGRESSIONS = ((0, 5, 2, 6), (0, 3, 5, 4), (0, 6, 5, 6), (0, 2, 3, 5))
 MINOR = (0, 2, 3, 5, 7, 8, 10)
 
 
 @dataclass(frozen=True)
 class Song:
-    """style: a key of DRUMS. bpm: beats per minute. first: the time of a first beat of a bar, in seconds. root: Hz."""
+    """A song.
+
+    Attributes:
+        style: A key of DRUMS.
+        bpm: Beats per minute.
+        first: Time of the first beat of a bar, in seconds.
+        root: Frequency of the root note in Hz.
+        progression: Chord degrees of four bars.
+    """
 
     style: str
     bpm: Number
@@ -39,7 +47,7 @@ class Song:
         return 60.0 / self.bpm
 
     def beats(self, until: Number) -> list[Number]:
-        """The times of all beats from 0 to before `until`."""
+        """Times of all beats from 0 to before `until`."""
         lowest = int(np.ceil(-self.first / self.beat))
         highest = int(np.ceil((until - self.first) / self.beat))
         return [self.first + k * self.beat for k in range(lowest, highest)]
@@ -49,7 +57,7 @@ def draw_song(rng: RandomStream) -> Song:
     style = rng.choice(sorted(DRUMS))
     low, high = {"house": (115, 140), "hip hop": (80, 105), "funk": (95, 120), "rock": (105, 140)}[style]
     bpm = rng.uniform(low, high)
-    # The bar may be entered anywhere, so that clips do not all start on its first beat.
+    # Clips start anywhere in a bar.
     first = -rng.uniform(0.0, 4 * 60.0 / bpm)
     return Song(style, bpm, first, 55.0 * 2 ** (rng.uniform(-4, 6) / 12), rng.choice(PROGRESSIONS))
 
@@ -61,7 +69,7 @@ def note_frequency(song: Song, degree: int, octave: Number) -> float:
 def add_note(
     track: Track, time: Number, frequency: Number, *, harmonics: int, seconds: Number, gain: Number, tilt: Number
 ) -> None:
-    """A plucked note: harmonics that fall as a power `tilt` and die the faster the higher they are."""
+    """Adds a plucked note: harmonics whose gains fall as a power `tilt`, and of which higher ones decay faster."""
     k = np.arange(1, harmonics + 1, dtype=float)
     track.add_modes(time, frequency * k, seconds / k**0.5, gain / k**tilt)
 
@@ -75,7 +83,7 @@ def add_kick(track: Track, time: Number, gain: Number) -> None:
 
 
 def add_music(song: Song, track: Track, rng: RandomStream) -> None:
-    """Adds the music, from before time zero so that what was struck earlier still rings."""
+    """Adds the music, from before time zero so that earlier notes still ring."""
     step = song.beat / 4
     until = len(track.samples) / track.rate
     drums = DRUMS[song.style]

@@ -1,6 +1,6 @@
-"""Draws: random values of a scene, the same on every machine and under every version of numpy.
+"""Named streams of random values that are equal on every machine and with every version of NumPy.
 
-Only the raw uniforms of PCG64 are taken, since numpy promises that stream and no more; all other distributions are derived here.
+Only the raw uniform values of PCG64 are used, since NumPy guarantees no other stream. All other distributions are derived here.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ Number = int | float  # what `float` means to type checkers, but not to the one 
 
 
 class RandomStream:
-    """A stream of random values named by its keys, such as a world, a seed and the number of an event."""
+    """A random stream that is identified by its keys, such as a world, a seed and the index of an event."""
 
     def __init__(self, *keys: str | int) -> None:
         digest = sha256("/".join(str(key) for key in keys).encode()).digest()
@@ -22,7 +22,7 @@ class RandomStream:
         self.bits = np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
 
     def substream(self, *keys: str | int) -> "RandomStream":
-        """An independent stream, the same however much was drawn from this one."""
+        """Returns an independent stream, which does not depend on the values drawn so far."""
         return RandomStream(*self.keys, *keys)
 
     def uniform(self, low: Number = 0.0, high: Number = 1.0) -> float:
@@ -32,7 +32,7 @@ class RandomStream:
         return low + (high - low) * self.bits.random(count)
 
     def noise(self, count: int) -> np.ndarray:
-        """White noise of zero mean and unit variance: uniform, since the ear cannot tell it from normal."""
+        """White noise of zero mean and unit variance, uniformly distributed, which sounds like normal noise."""
         return (self.bits.random(count) * 2.0 - 1.0) * 3.0**0.5
 
     def chance(self, probability: Number) -> bool:

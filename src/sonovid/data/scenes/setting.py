@@ -1,4 +1,4 @@
-"""Setting: what one landscape is made of, its intensity over time and the times of what happens in it."""
+"""Shared base of the landscape and kitchen worlds: the setting of a scene with its intensity curve and events."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,8 +24,15 @@ TIME_OF_DAY = {
 
 @dataclass(frozen=True)
 class Setting:
-    """strength: how strong all of it is, in [0.4, 1]. look: a word for its colour or time of day; events: (time, strength) of
-    what happens, to some seconds past the end of the clip."""
+    """The random choices of one scene.
+
+    Attributes:
+        kind: Class of the scene.
+        look: Its colour or time of day, as a word.
+        strength: Overall strength in [0.4, 1].
+        rng: Random stream of the details.
+        events: (time, strength) of the events, to some seconds past the end of the clip.
+    """
 
     kind: str
     look: str
@@ -34,7 +41,7 @@ class Setting:
     events: list[tuple[Number, Number]] = field(default_factory=list)
 
     def intensity(self, t: np.ndarray, pace: Number = 0.45) -> np.ndarray:
-        """A smooth curve in [0.15, 1] times `strength`, by which both picture and sound are driven: [t]. pace: Hz."""
+        """A smooth curve in [0.15, 1] times `strength` that drives both video and audio: [t]. pace: Rate of change in Hz."""
         rng = self.rng.substream("intensity")
         total = np.zeros_like(t)
         for k in range(3):
@@ -43,16 +50,23 @@ class Setting:
         return self.strength * (0.15 + 0.85 * np.clip(0.5 + 0.36 * total, 0.0, 1.0))
 
     def since(self, t: np.ndarray, k: int, lag: Number = 0.0) -> np.ndarray:
-        """Time since event k plus `lag`, -1 before it: [t]."""
+        """Time since event k plus `lag`, or -1 before it: [t]."""
         age = t - self.events[k][0] - lag
         return np.where(age >= 0, age, -1.0)
 
 
 @dataclass(frozen=True)
 class SceneKind:
-    """A class of landscape. looks: its variants by word. gaps: shortest and longest time between events, None where nothing
-    discrete happens. echo: the lag of a second event, such as the thunder after its lightning.
-    phrases: captions with {look}, {when} (the same as a time of day) or {amount}."""
+    """A class of scenes.
+
+    Attributes:
+        looks: Its variants.
+        phrases: Caption templates with {look}, {when} (the look as a time of day) or {amount}.
+        paint: Paints the frames.
+        play: Adds the audio.
+        gaps: Shortest and longest time between events; None if there are no discrete events.
+        echo: Delay of a second event, such as the thunder after lightning.
+    """
 
     looks: tuple[str, ...]
     phrases: tuple[str, ...]
@@ -67,9 +81,9 @@ def sample_times(track: Track) -> np.ndarray:
 
 
 def add_noise(track: Track, rng: RandomStream, band: tuple[Number, Number], loud: np.ndarray | Number) -> None:
-    """Adds steady noise in a band (Hz) under an envelope `loud`, [n] or one number.
+    """Adds steady noise in a band (Hz) under an envelope `loud`, [n] or a number.
 
-    The noise is drawn in order and filtered causally, so that a longer track begins as a shorter one does.
+    The noise is drawn in order and filtered causally, so that a longer track begins exactly as a shorter one.
     """
     warm = track.length(0.05)
     nyquist = track.rate / 2
@@ -82,7 +96,7 @@ def add_noise(track: Track, rng: RandomStream, band: tuple[Number, Number], loud
 
 
 def sky_colours(look: str) -> tuple[Colour, Colour]:
-    """The colours of the sky at the top and at the horizon, by time of day."""
+    """Colours of the sky at the top and at the horizon, by time of day."""
     return {
         "day": ((0.42, 0.66, 0.92), (0.78, 0.88, 0.96)),
         "evening": ((0.36, 0.3, 0.52), (0.96, 0.62, 0.38)),
@@ -92,7 +106,7 @@ def sky_colours(look: str) -> tuple[Colour, Colour]:
 
 
 def make_world(name: str, kinds: dict[str, SceneKind]) -> World:
-    """A world whose scenes are each of one kind."""
+    """Builds a world in which each scene has one of these kinds."""
 
     def draw_setting(seed: int, until: Number) -> Setting:
         rng = RandomStream(name, seed)
@@ -103,7 +117,7 @@ def make_world(name: str, kinds: dict[str, SceneKind]) -> World:
             return setting
         times = rng.substream("times")
         time = times.uniform(0.1, min(1.0, kind.gaps[1]))
-        # What is to come may be seen already, such as a wave on its way.
+        # Later events may already be visible, such as an approaching wave.
         while time < until + 2.0:
             setting.events.append((time, setting.strength * times.uniform(0.6, 1.0)))
             time += times.uniform(*kind.gaps)

@@ -1,4 +1,4 @@
-"""Things: what the stick strikes in `hits`, how they look and how they answer a blow."""
+"""The objects of the hits world: how they look and how they respond to a blow."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from sonovid.data.scenes.canvas import (
 from sonovid.data.scenes.random_stream import Number, RandomStream
 
 TABLE = 0.2
-BASE = 0.4  # where things stand
+BASE = 0.4  # the y coordinate of the ground under the objects
 COLOURS: dict[str, Colour] = {
     "red": (0.84, 0.15, 0.13),
     "blue": (0.15, 0.33, 0.82),
@@ -45,7 +45,16 @@ COLOURS: dict[str, Colour] = {
 
 @dataclass(frozen=True)
 class ThingState:
-    """What a thing needs to know to be painted: the blows (time, strength), its colour, size, place, and own randomness."""
+    """The random choices that determine how an object is painted.
+
+    Attributes:
+        hits: (time, strength) of the blows.
+        colour: Name of the colour.
+        size: Scale.
+        x: Horizontal position.
+        side: Side from which the stick comes, -1 or 1.
+        rng: Random stream of the details.
+    """
 
     hits: list[tuple[Number, Number]]
     colour: str
@@ -59,7 +68,7 @@ class ThingState:
         return COLOURS[self.colour]
 
     def shiver(self, t: np.ndarray, rate: Number, decay: Number) -> np.ndarray:
-        """A damped swing after each blow, in [-1, 1]: [t]."""
+        """A damped oscillation after each blow, in [-1, 1]: [t]."""
         total = np.zeros_like(t)
         for time, strength in self.hits:
             since = np.maximum(t - time, 0.0)
@@ -67,7 +76,7 @@ class ThingState:
         return total
 
     def press(self, t: np.ndarray, decay: Number) -> np.ndarray:
-        """How far a blow still presses in: jumps to its strength (within 15 ms before it) and dies away. [t]."""
+        """Indentation: rises to the strength of a blow (within 15 ms before it) and decays: [t]."""
         total = np.zeros_like(t)
         for time, strength in self.hits:
             since = t - time
@@ -82,7 +91,15 @@ Paint = Callable[[Canvas, np.ndarray, ThingState], tuple[Number, Number]]
 
 @dataclass(frozen=True)
 class Thing:
-    """paint: paints it on all frames and returns where the stick meets it. phrases: its names, with {colour}."""
+    """An object.
+
+    Attributes:
+        material: Its material.
+        colours: Its colours.
+        phrases: Its names, with {colour}.
+        paint: Paints it on all frames and returns the point where the stick hits it.
+        plural: Whether the names are plural.
+    """
 
     material: str
     colours: tuple[str, ...]
@@ -164,7 +181,7 @@ def metal_pan(canvas: Canvas, t: np.ndarray, state: ThingState) -> tuple[Number,
     for side in (-1, 1):
         canvas.fill(stroke(cx + side * w, top + 0.07, cx + side * (w + 0.06), top + 0.06, 0.022), (0.15, 0.15, 0.17))
     canvas.fill(trapezium(cx, top, BASE + 0.02, w, w * 0.86), body)
-    # The lid, with its knob to the far side of the stick.
+    # The lid, with its knob away from the stick.
     canvas.fill(ellipse(cx, top, w + 0.015, 0.05), shade(state.rgb, 0.6))
     canvas.fill(ellipse(cx, top - 0.01, w - 0.005, 0.04), body)
     canvas.fill(ellipse(cx - 0.11 * state.side, top - 0.04, 0.035, 0.03), (0.15, 0.15, 0.17))
@@ -172,7 +189,7 @@ def metal_pan(canvas: Canvas, t: np.ndarray, state: ThingState) -> tuple[Number,
 
 
 def paint_glass(canvas: Canvas, shape: Shape, inner: Shape, rgb: Colour) -> None:
-    """A see-through body with a darker rim."""
+    """Paints a transparent body with a darker rim."""
     rim = Shape(shape.bounds, lambda x, y, at: np.maximum(shape.distance(x, y, at), -inner.distance(x, y, at)))
     canvas.fill(shape, rgb, 0.38)
     canvas.fill(rim, shade(rgb, 0.55), 0.9)
@@ -284,7 +301,7 @@ def folded_cloth(canvas: Canvas, t: np.ndarray, state: ThingState) -> tuple[Numb
 def spray_particles(
     state: ThingState, t: np.ndarray, number: int, speed: Number, size: Number, at: tuple[Number, Number]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Particles thrown up by each blow: x, y, radius [p t]; radius 0 when not in the air."""
+    """Particles that each blow throws up: x, y, radius [p t]. The radius is 0 when a particle is not in the air."""
     xs, ys, rs = [], [], []
     for k, (time, strength) in enumerate(state.hits):
         rng = state.rng.substream("spray", k)

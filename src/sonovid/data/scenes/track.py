@@ -1,4 +1,4 @@
-"""Track: a sound being put together from modes, bursts of noise and chirps that start at exact times."""
+"""Synthesises audio from modes, noise bursts and chirps that start at exact times."""
 
 import numpy as np
 
@@ -9,8 +9,10 @@ ROUND = 32768.0
 
 
 class Track:
-    """One channel, float64 [n]. Sounds are added at times in seconds; parts past the end are dropped, so that the beginning
-    of a longer track equals the shorter one."""
+    """One audio channel, float64 [n].
+
+    Sounds are added at times in seconds and cut at the end, so that a longer track begins exactly as a shorter one.
+    """
 
     def __init__(self, geometry: Geometry) -> None:
         self.rate = geometry.sample_rate
@@ -20,18 +22,25 @@ class Track:
         return max(1, count(seconds, self.rate))
 
     def start(self, time: Number) -> tuple[int, Number]:
-        """The first sample at or after `time`, and how long after, in seconds."""
+        """The first sample at or after `time`, and its delay in seconds."""
         first = int(np.ceil(time * self.rate - 1e-9))
         return first, first / self.rate - time
 
     def add(self, first: int, samples: np.ndarray) -> None:
-        """Adds samples from index `first` on, which may lie before zero."""
+        """Adds samples from index `first` on, which may be negative."""
         begin, end = max(first, 0), min(first + len(samples), len(self.samples))
         if end > begin:
             self.samples[begin:end] += samples[begin - first : end - first]
 
     def add_modes(self, time: Number, frequencies: np.ndarray, t60: np.ndarray, gains: np.ndarray) -> None:
-        """Struck modes: sum of g sin(2 pi f t) 10^(-3 t / t60). All [m]; frequencies in Hz, t60 (time to -60 dB) in seconds."""
+        """Adds struck modes: the sum of g sin(2 pi f t) 10^(-3 t / t60).
+
+        Args:
+            time: Start in seconds.
+            frequencies: f in Hz, [m].
+            t60: Time to -60 dB in seconds, [m].
+            gains: g, [m].
+        """
         first, late = self.start(time)
         if first >= len(self.samples):
             return
@@ -39,7 +48,7 @@ class Track:
         frequencies, t60, gains = frequencies[audible], t60[audible], gains[audible]
         if not len(frequencies):
             return
-        # exp(z (a B + b)) = exp(z a B) exp(z b): the sound is a product of two small matrices.
+        # exp(z (a B + b)) = exp(z a B) exp(z b): the samples are a product of two small matrices.
         fine = 128
         coarse = -(-self.length(float(t60.max())) // fine)
         z = (-6.907755278982137 / t60 + 2j * np.pi * frequencies) / self.rate
@@ -57,9 +66,15 @@ class Track:
         gain: Number,
         grains: Number = 0.0,
     ) -> None:
-        """Noise in a band (Hz, low and high) that starts at once and decays by 60 dB in `seconds`.
+        """Adds band-limited noise that starts at once and decays by 60 dB in `seconds`.
 
-        grains: clicks per second into which the noise is broken up, 0 for smooth noise.
+        Args:
+            time: Start in seconds.
+            rng: Random stream of the noise.
+            band: Lowest and highest frequency in Hz.
+            seconds: Time to -60 dB.
+            gain: Gain.
+            grains: Clicks per second into which the noise is broken up; 0 for smooth noise.
         """
         first, late = self.start(time)
         if first >= len(self.samples):
@@ -76,7 +91,7 @@ class Track:
         t = np.arange(n) / self.rate + late
         envelope = np.exp(-6.907755278982137 / seconds * t)
         if grains > 0:
-            # The first grain sits on the onset, so that the event is heard when it is seen.
+            # The first grain is at the onset, so that the event is heard when it is seen.
             number = max(1, int(seconds * grains))
             starts = np.concatenate([[0.0], rng.uniforms(number, 0.0, seconds * 0.8)])
             sizes = np.concatenate([[1.0], rng.uniforms(number, 0.2, 1.0)])
@@ -89,7 +104,10 @@ class Track:
         self.add(first, gain * noise * envelope)
 
     def add_chirp(self, time: Number, *, low: Number, high: Number, seconds: Number, gain: Number) -> None:
-        """A bubble: a decaying tone that glides from `low` to `high` Hz (Minnaert resonance of a rising, shrinking bubble)."""
+        """Adds the sound of a bubble: a decaying tone that glides from `low` to `high` Hz.
+
+        This is the Minnaert resonance of a rising, shrinking bubble.
+        """
         first, late = self.start(time)
         n = self.length(seconds)
         if first >= len(self.samples) or first + n <= 0:
@@ -99,7 +117,7 @@ class Track:
         self.add(first, gain * np.sin(phase) * np.exp(-5.0 * t / seconds) * np.minimum(t / 0.002, 1.0))
 
     def waveform(self) -> np.ndarray:
-        """float32 [1 n], within (-1, 1), in steps of 2^-15. Peaks above 0.7 are bent, never cut, sample by sample."""
+        """Returns the track as float32 [1 n], within (-1, 1), in steps of 2^-15. Peaks above 0.7 are soft-clipped per sample."""
         size = np.abs(self.samples)
         bent = np.where(size > 0.7, 0.7 + 0.28 * np.tanh((size - 0.7) / 0.28), size)
         return (np.floor(np.copysign(bent, self.samples) * ROUND + 0.5) / ROUND).astype(np.float32)[None]

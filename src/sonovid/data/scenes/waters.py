@@ -1,4 +1,4 @@
-"""Waters: rain, waves, a waterfall, bubbles under water, a boot that squishes in a puddle."""
+"""Landscape scenes with water: rain, waves, a waterfall, bubbles under water, a boot that squishes in a puddle."""
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def play_rain(track: Track, setting: Setting) -> None:
 
 
 def wave_shape(top: np.ndarray, bottom: np.ndarray, phase: Number) -> Shape:
-    """A wavy bar across the whole picture."""
+    """A wavy bar across the whole image."""
 
     def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
         wavy = y - 0.012 * np.sin(9 * x + phase)
@@ -62,7 +62,7 @@ def wave_shape(top: np.ndarray, bottom: np.ndarray, phase: Number) -> Shape:
 
 
 def wash_shape(reach: np.ndarray, phase: Number, foam: np.ndarray | None = None) -> Shape:
-    """The water that has run up the beach as far as y=`reach`, or only the foam along its edge, of a half width."""
+    """The water that has run up the beach to y=`reach`, or only the foam along its edge, with half width `foam`."""
 
     def distance(x: np.ndarray, y: np.ndarray, at: At) -> np.ndarray:
         past = y - at(reach) - 0.02 * np.sin(11 * x + phase)
@@ -104,7 +104,7 @@ def play_waves(track: Track, setting: Setting) -> None:
     roar, spray = np.full_like(t, 0.02), np.zeros_like(t)
     for time, strength in setting.events:
         age = t - time
-        # A wave is heard no earlier than it is seen.
+        # A wave becomes audible only when it is visible.
         coming = 0.22 * np.exp(np.minimum(age, 0) / 0.35) * np.clip((age + 1.6) / 1.6, 0.0, 1.0)
         swell = np.where(age < 0, coming, np.exp(-np.maximum(age, 0) / 0.35))
         roar += 0.2 * strength * swell
@@ -181,7 +181,7 @@ def play_bubbles(track: Track, setting: Setting) -> None:
     add_noise(track, setting.rng.substream("deep"), (60, 300), 0.02)
     for k, (time, strength) in enumerate(setting.events):
         rng = setting.rng.substream("tone", k)
-        # A bubble of radius r rings near 3.26 / r Hz (Minnaert): large ones are low.
+        # A bubble of radius r rings near 3.26 / r Hz (Minnaert): large bubbles are low.
         low = 900 - 560 * strength
         track.add_chirp(time, low=low, high=low * 1.9, seconds=0.1 + 0.1 * strength, gain=0.35 + 0.35 * strength)
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""World: a family of scenes. A scene is a function of its seed alone; a geometry samples it."""
+"""World: a family of scenes. A scene is a function of its seed; a geometry samples it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,13 @@ from sonovid.data.scenes.random_stream import Number
 
 @dataclass(frozen=True)
 class World:
-    """attributes: from a seed, what can be seen and heard, by word. render: from a seed and a geometry, the clip."""
+    """A family of scenes.
+
+    Attributes:
+        name: Name of the world.
+        attributes: Maps a seed to the attributes of the scene.
+        render: Renders the scene of a seed at a geometry.
+    """
 
     name: str
     attributes: Callable[[int], dict[str, str]]
@@ -20,10 +26,10 @@ class World:
 
 
 def frame_times(geometry: Geometry) -> np.ndarray:
-    """The time that each frame shows, in seconds: [t]."""
+    """Time of each frame in seconds: [t]."""
     return np.array([float(duration(i, geometry.fps)) for i in range(geometry.num_frames)])
 
 
 def events_in_clip(times: list[Number], geometry: Geometry) -> tuple[Number, ...]:
-    """The times that lie in the clip, sorted."""
+    """The times that lie within the clip, sorted."""
     return tuple(sorted(t for t in times if 0 <= t < geometry.seconds))
