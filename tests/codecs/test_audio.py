@@ -24,12 +24,12 @@ def test_latents_are_local_in_time():
 
 
 @pytest.mark.parametrize(("frames", "bins", "message"), [(126, 64, "multiple of 4"), (128, 80, "takes 64")])
-def test_grids_that_do_not_fit_are_refused(frames, bins, message):
+def test_invalid_grids_are_refused(frames, bins, message):
     with pytest.raises(ValueError, match=message):
         MelAutoencoder(width=16).latent_grid(frames, bins)
 
 
-def test_no_autoencoder_keeps_the_frames():
+def test_identity_mel_keeps_the_frames():
     mel = torch.randn(2, 80, 112)
     identity = IdentityMel()
     assert identity.encode(mel).shape == (2, 1, *identity.latent_grid(112, 80))

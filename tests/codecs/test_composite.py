@@ -13,7 +13,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_settings_and_parts_come_back(folder):
+def test_settings_and_components_round_trip(folder):
     config = composite.read_config(folder, "an audio codec")
     assert config["_class_name"] == "SpectrogramCodec"
     part = composite.load_part(folder, config, "vocoder", PARTS)

@@ -1,4 +1,4 @@
-"""Words for the pictures and one vector for the sound, by tiny random CLIP and CLAP encoders and by hashing."""
+"""Token embeddings and pooled vectors with tiny random CLIP and CLAP encoders and with hashing."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def released(folder) -> JointText:
 
 
 @pytest.mark.parametrize("kind", ["released", "hashed"])
-def test_places_are_filled_and_vectors_have_unit_length(kind, tmp_path):
+def test_tokens_are_padded_and_vectors_have_unit_length(kind, tmp_path):
     encoder = released(tmp_path) if kind == "released" else JointText(HashedText(16), HashedText(8), places=10)
     prompts = ["a red ball", "", "rain"]
     text, mask = encoder(prompts)
@@ -33,7 +33,7 @@ def test_places_are_filled_and_vectors_have_unit_length(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["released", "hashed"])
-def test_saved_and_loaded_it_is_the_same(kind, tmp_path):
+def test_save_and_load_round_trip(kind, tmp_path):
     encoder = released(tmp_path) if kind == "released" else JointText(HashedText(16), HashedText(8), places=4)
     encoder.save_pretrained(tmp_path / "joint")
     loaded = JointText.from_pretrained(tmp_path / "joint")
@@ -49,7 +49,7 @@ def test_clip_sees_no_mask_as_in_stable_diffusion(tmp_path):
         assert torch.equal(encoder(["rain"])[0], encoder.words.encoder(input_ids=ids).last_hidden_state)
 
 
-def test_misfits_are_named(tmp_path):
+def test_invalid_encoders_are_refused(tmp_path):
     encoder = released(tmp_path)
     with pytest.raises(ValueError, match="77 places, but the token encoder takes 10"):
         JointText(encoder.words, encoder.vector)(["rain"])

@@ -28,7 +28,7 @@ def test_every_hop_is_one_frame():
         assert LogMel(hop=hop)(torch.randn(1, n)).shape == (1, 64, n // hop)
 
 
-def test_a_last_part_of_a_hop_is_refused_or_dropped():
+def test_a_partial_last_hop_is_refused_or_dropped():
     """CMMD's 18 frames at 10 per second are 112.5 hops."""
     geometry = Geometry(18, Fraction(10), 64, 64, 16000)
     settings = {"bins": 80, "n_fft": 512, "window": 512, "hop": 256}
@@ -41,7 +41,7 @@ def test_a_last_part_of_a_hop_is_refused_or_dropped():
 
 
 @pytest.mark.parametrize(("hop", "window", "n_fft"), [(250, 1024, 1024), (160, 1024, 1024), (256, 512, 512)])
-def test_a_click_lies_in_the_middle_of_its_frame(hop, window, n_fft):
+def test_a_click_is_centred_in_its_frame(hop, window, n_fft):
     """Frame j is centred on sample (j + 1/2) hop."""
     wave = torch.zeros(1, 40 * hop)
     wave[0, 20 * hop + hop // 2] = 1
@@ -66,7 +66,7 @@ def test_silence_is_the_floor_and_has_a_gradient():
     assert wave.grad.isfinite().all()
 
 
-def test_lengths_and_rates_that_do_not_fit_are_refused():
+def test_invalid_lengths_and_rates_are_refused():
     settings = LogMel(hop=160)
     assert settings.num_frames(Geometry(68, Fraction(17), 256, 256, 16000)) == 400
     with pytest.raises(ValueError, match="44100 Hz"):
@@ -75,7 +75,7 @@ def test_lengths_and_rates_that_do_not_fit_are_refused():
         settings.num_frames(Geometry(67, Fraction(17), 256, 256, 16000))
 
 
-def test_a_first_call_in_inference_mode_does_not_spoil_later_gradients():
+def test_a_first_call_in_inference_mode_allows_later_gradients():
     settings = LogMel(bins=37)
     with torch.inference_mode():
         settings(torch.zeros(1, 4000))

@@ -41,13 +41,13 @@ def test_upsampling_is_a_transposed_convolution(ratio):
 
 
 @pytest.mark.parametrize(("size", "dilation"), [(7, 1), (3, 1), (3, 9)])
-def test_convolutions_reflect(size, dilation):
+def test_convolutions_pad_by_reflection(size, dilation):
     layer, x = nn.Conv1d(6, 4, size, dilation=dilation), noise(2, 12, 6)
     side = dilation * (size // 2)
     assert torch.allclose(conv1d_reflect(x, layer), layer(F.pad(x.mT, (side, side), mode="reflect")).mT, atol=1e-6)
 
 
-def test_what_is_too_short_to_be_reflected_is_continued():
+def test_short_inputs_are_padded_by_repetition():
     x = noise(1, 3, 2)
     assert torch.equal(pad_reflect(x, 3), F.pad(x.mT, (3, 3), mode="replicate").mT)
     assert torch.equal(pad_reflect(x, 2), F.pad(x.mT, (2, 2), mode="reflect").mT)
@@ -61,7 +61,7 @@ def test_a_block_is_the_published_one():
     assert torch.allclose(block(x), usual.mT, atol=1e-6)
 
 
-def test_weights_are_a_direction_and_a_length():
+def test_weights_are_weight_normalised():
     torch.manual_seed(0)
     layer = apply_weight_norm(nn.Conv1d(16, 8, 7))
     length, direction = layer.parametrizations.weight.original0, layer.parametrizations.weight.original1
@@ -82,7 +82,7 @@ def test_frames_give_hops_of_samples_within_bounds(frames):
     assert wave.abs().max() <= 1
 
 
-def test_a_frame_reaches_samples_around_its_own():
+def test_a_frame_only_affects_nearby_samples():
     torch.manual_seed(0)
     vocoder, mel = MelGAN(bins=10, ratios=(4, 2), width=4, blocks=2).double(), noise(1, 10, 40).double()
     changed = mel.clone()
@@ -105,7 +105,7 @@ def test_bfloat16_is_near_float32(how):
     assert (exact - rough).square().mean() < 1e-3 * exact.square().mean()
 
 
-def test_saved_and_loaded_is_the_same(tmp_path):
+def test_save_and_load_round_trip(tmp_path):
     torch.manual_seed(0)
     vocoder, mel = MelGAN(bins=10, ratios=(4, 2), width=4), noise(1, 10, 9)
     vocoder.save_pretrained(tmp_path)
@@ -116,14 +116,14 @@ def test_saved_and_loaded_is_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"bins": 0}, {"ratios": ()}, {"ratios": (4, 1)}, {"width": 0}])
-def test_sizes_that_cannot_be_are_refused(change):
+def test_invalid_sizes_are_refused(change):
     with pytest.raises(ValueError, match="ratios of 2 or more"):
         MelGAN(**change)
 
 
 @pytest.mark.parametrize("width", [4, 16, 32])
-def test_it_answers_from_the_start(width):
-    """What differs in the mel differs in the sound, at every width: nothing dies on the way through forty layers."""
+def test_the_initial_output_depends_on_the_input(width):
+    """Different mels give different audio at every width: the signal survives forty layers."""
     torch.manual_seed(0)
     vocoder = MelGAN(width=width).eval()
     with torch.inference_mode():

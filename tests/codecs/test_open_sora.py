@@ -1,4 +1,4 @@
-"""Open-Sora's video autoencoder: its published size, what it sees of time, and checkpoints in the released layout."""
+"""Open-Sora's video autoencoder: published size, causality, and checkpoints in the released layout."""
 
 from fractions import Fraction
 
@@ -40,7 +40,7 @@ def test_the_published_size_and_grid():
 
 @torch.no_grad()
 @pytest.mark.parametrize("count", [4, 17, 21, 34])
-def test_shapes_are_what_they_are_said_to_be(count):
+def test_latent_shape_matches_the_latents(count):
     model, frames = tiny(), frames_of(count)
     latents = model.encode(frames)
     assert tuple(latents.shape[1:]) == model.latent_shape(Geometry(count, Fraction(17), 16, 16, 16000))
@@ -51,7 +51,7 @@ def test_shapes_are_what_they_are_said_to_be(count):
 
 @torch.no_grad()
 @pytest.mark.parametrize("stride", [1, 2])
-def test_convolutions_see_no_later_frame(stride):
+def test_convolutions_are_causal(stride):
     conv, x = CausalConv3d(2, 2, 3, stride=stride), torch.randn(1, 2, 8, 4, 4, generator=torch.Generator().manual_seed(0))
     for frame in range(8):
         other = x.clone()
@@ -63,7 +63,7 @@ def test_convolutions_see_no_later_frame(stride):
 
 
 @torch.no_grad()
-def test_chunks_know_nothing_of_each_other():
+def test_chunks_are_independent():
     model, frames = tiny(), frames_of(34)
     latents = model.encode(frames)
     torch.testing.assert_close(model.encode(frames[:, :, 17:]), latents[:, :, 5:], atol=1e-5, rtol=0)
@@ -74,7 +74,7 @@ def test_chunks_know_nothing_of_each_other():
     torch.testing.assert_close(model.temporal_vae.encode(filled), latents[:, :, :5], atol=1e-5, rtol=0)
 
 
-def test_the_released_layout_is_read_whatever_its_sizes(tmp_path):
+def test_the_released_layout_is_loaded_for_any_size(tmp_path):
     model = tiny(halve=(True, False, True), latents_mean=(0.1, 0.2, 0.3, 0.4))
     again = OpenSoraVideo.from_released(open_sora(tmp_path / "released", model))
     assert again.config.halve == [True, False, True]
@@ -86,7 +86,7 @@ def test_the_released_layout_is_read_whatever_its_sizes(tmp_path):
     assert torch.equal(own.encode(frames_of(4)), model.encode(frames_of(4)))
 
 
-def test_checkpoints_that_are_not_whole_are_said_in_one_line(tmp_path):
+def test_incomplete_checkpoints_are_refused_in_one_line(tmp_path):
     folder = open_sora(tmp_path / "released", tiny())
     weights = load_file(folder / "model.safetensors")
 

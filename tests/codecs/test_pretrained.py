@@ -73,7 +73,7 @@ def test_a_video_autoencoder_takes_any_number_of_frames(tmp_path, make, num_fram
     torch.testing.assert_close(codec.unwhiten(codec.whiten(latents)), latents, atol=1e-5, rtol=1e-4)
 
 
-def test_audioldm_loads_from_its_folder_and_keeps_time(tmp_path):
+def test_audioldm_loads_from_its_folder_and_stays_synchronous(tmp_path):
     kl_autoencoder(1, 8).save_pretrained(tmp_path / "vae")
     config = SpeechT5HifiGanConfig(
         model_in_dim=64,
@@ -99,14 +99,14 @@ def test_audioldm_loads_from_its_folder_and_keeps_time(tmp_path):
     assert torch.equal(SpectrogramCodec.from_pretrained(tmp_path / "joined").encode(wave), latents)
 
 
-def test_mel_pictures_that_do_not_fit_are_refused():
+def test_mel_images_of_invalid_sizes_are_refused():
     with pytest.raises(ValueError, match="multiples of 4"):
         MelImageAutoencoder(kl_autoencoder(1, 8)).latent_grid(
             LogMel().num_frames(Geometry(17, Fraction(17), 8, 8, 16000)) + 1, 64
         )
 
 
-def test_what_is_no_autoencoder_is_refused(tmp_path):
+def test_other_models_are_refused(tmp_path):
     diffusers.UNet2DModel(
         block_out_channels=(8, 8),
         norm_num_groups=4,

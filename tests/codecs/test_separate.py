@@ -1,4 +1,4 @@
-"""Two codecs as one of the pair: each stream through its own, and a stream that is not there left out."""
+"""SeparateCodecs: each stream uses its own codec, and missing streams stay None."""
 
 import torch
 
@@ -27,7 +27,7 @@ def test_each_stream_goes_through_its_own_codec(tiny_pipeline):
             torch.testing.assert_close(x, y)
 
 
-def test_a_stream_that_is_not_there_stays_away(tiny_pipeline):
+def test_a_missing_stream_stays_none(tiny_pipeline):
     codec = tiny_pipeline.codec
     with torch.no_grad():
         raw = codec.encode(None, torch.zeros(1, 8000))

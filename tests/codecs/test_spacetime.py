@@ -16,7 +16,7 @@ def clip(b: int = 2, t: int = 8, seed: int = 0) -> torch.Tensor:
     return torch.rand(b, 3, t, 32, 48, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def test_latents_have_the_shape_that_is_promised():
+def test_latent_shape_matches_the_latents():
     codec = VideoAutoencoder(**TINY)
     assert isinstance(codec, VideoCodec)
     latents = codec.encode(clip())
@@ -25,12 +25,12 @@ def test_latents_have_the_shape_that_is_promised():
 
 
 @pytest.mark.parametrize("geometry", [Geometry(8, Fraction(16), 40, 48, 16000), Geometry(6, Fraction(16), 32, 48, 16000)])
-def test_what_cannot_be_divided_is_refused(geometry):
+def test_indivisible_geometries_are_refused(geometry):
     with pytest.raises(ValueError, match="multiple of 4 frames and multiples of 16 pixels"):
         VideoAutoencoder(**TINY).latent_shape(geometry)
 
 
-def test_a_latent_cell_stands_for_its_own_four_frames_first():
+def test_a_latent_cell_depends_mostly_on_its_own_four_frames():
     codec = VideoAutoencoder(**TINY).eval()
     # Blocks start as the identity in time, so a new codec's latents see their own frames alone.
     frames = clip(1, 12)
@@ -41,13 +41,13 @@ def test_a_latent_cell_stands_for_its_own_four_frames_first():
     assert difference[[0, 2]].max() < 1e-6
 
 
-def test_a_clip_has_the_same_code_in_any_batch():
+def test_encoding_is_independent_of_the_batch():
     codec = VideoAutoencoder(**TINY).eval()
     frames = clip()
     torch.testing.assert_close(codec.encode(frames)[:1], codec.encode(frames[:1]), atol=1e-5, rtol=1e-5)
 
 
-def test_saved_and_loaded_it_gives_the_same_latents_and_whitening(tmp_path):
+def test_save_and_load_round_trip(tmp_path):
     codec = VideoAutoencoder(**TINY, latents_mean=[0.5, 0, 0, 0], latents_std=[2.0, 1, 1, 1]).eval()
     codec.save_pretrained(tmp_path)
     again = VideoAutoencoder.from_pretrained(tmp_path).eval()
@@ -57,7 +57,7 @@ def test_saved_and_loaded_it_gives_the_same_latents_and_whitening(tmp_path):
     torch.testing.assert_close(again.whiten(latents)[:, 0], (latents[:, 0] - 0.5) / 2)
 
 
-def test_it_learns_to_rebuild_a_moving_square():
+def test_it_learns_to_reconstruct_a_moving_square():
     torch.manual_seed(0)
     codec = VideoAutoencoder(**TINY)
     frames = -torch.ones(1, 3, 8, 32, 48)

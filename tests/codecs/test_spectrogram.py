@@ -17,7 +17,7 @@ def tiny(**options):
     return SpectrogramCodec(autoencoder, SpectralVocoder(width=16, depth=1), LogMel(hop=250, floor=1e-3), **options).eval()
 
 
-def test_latents_have_the_shape_that_is_promised():
+def test_latent_shape_matches_the_latents():
     codec = tiny()
     assert isinstance(codec, AudioCodec)
     geometry = Geometry(16, Fraction(8), 64, 64, 16000)

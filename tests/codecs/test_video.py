@@ -10,7 +10,7 @@ from sonovid.core.geometry import Geometry
 TINY = {"latent_channels": 4, "patch": 4, "widths": (8, 16), "blocks": 1}
 
 
-def test_latents_have_the_shape_that_is_promised():
+def test_latent_shape_matches_the_latents():
     codec = FrameAutoencoder(**TINY)
     assert isinstance(codec, VideoCodec)
     shape = codec.latent_shape(Geometry(3, Fraction(8), 32, 48, 16000))

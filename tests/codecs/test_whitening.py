@@ -4,7 +4,7 @@ import torch
 from sonovid.codecs.whitening import unwhiten, whiten
 
 
-def test_whitening_with_the_channels_own_moments_gives_zero_mean_and_unit_deviation():
+def test_whitening_gives_zero_mean_and_unit_standard_deviation():
     raw = torch.randn(64, 3, 5, 7) * torch.tensor([0.5, 2.0, 9.0]).reshape(1, 3, 1, 1) + torch.tensor([1.0, -4.0, 0.0]).reshape(
         1, 3, 1, 1
     )
@@ -15,6 +15,6 @@ def test_whitening_with_the_channels_own_moments_gives_zero_mean_and_unit_deviat
     torch.testing.assert_close(unwhiten(final, mean, std), raw, atol=1e-5, rtol=1e-5)
 
 
-def test_as_many_values_as_channels_or_one():
+def test_one_value_or_one_per_channel():
     with pytest.raises(ValueError, match="2 values for latents of 3 channels"):
         whiten(torch.zeros(1, 3, 2), [0.0, 0.0], [1.0])

@@ -1,4 +1,4 @@
-"""The pair codec: shapes, determinism, one folder, and every condition in force when it decodes."""
+"""HierarchicalAutoencoder: shapes, determinism, saving, and the conditions of decoding."""
 
 import json
 from dataclasses import replace
@@ -29,7 +29,7 @@ def encoded():
     return codec().encode(*window())
 
 
-def test_it_is_a_codec_of_the_pair():
+def test_it_is_a_pair_codec():
     assert isinstance(codec(), PairCodec)
     assert codec().sample_rate == 4000
     shapes = codec().latent_shapes(GEOMETRY)
@@ -40,7 +40,7 @@ def test_it_is_a_codec_of_the_pair():
     assert all(x.isfinite().all() for x in made)
 
 
-def test_one_stream_alone_goes_both_ways():
+def test_a_single_stream_is_encoded_and_decoded():
     frames, sound = window()
     assert codec().encode(frames, None).audio is None
     assert torch.equal(codec().encode(None, sound).audio, encoded().audio)
@@ -50,7 +50,7 @@ def test_one_stream_alone_goes_both_ways():
     assert codec().decode(AV(None, encoded().audio), 500).audio.shape == (2, 500)
 
 
-def test_decoding_is_the_same_again_and_whatever_else_is_in_the_batch():
+def test_decoding_is_deterministic_and_independent_of_the_batch():
     both, again = (codec().decode(encoded(), 2000) for _ in range(2))
     one = codec().decode(encoded().map(lambda z: z[1:]), 2000)
     for a, b, c in zip(both, again, one, strict=True):
@@ -58,14 +58,14 @@ def test_decoding_is_the_same_again_and_whatever_else_is_in_the_batch():
         assert torch.equal(a[1:], c)
 
 
-def test_rows_of_the_sounds_image_are_mel_places_and_columns_steps():
+def test_rows_of_the_audio_image_are_mel_positions_and_columns_are_steps():
     own, x = codec(), window(1).audio
     rows_first = own.network.posterior(AV(None, own.encode_signal(None, x).audio)).audio[0]
     assert torch.equal(own.encode(None, x).audio, rows_first.mT)
 
 
 @torch.no_grad()
-def test_the_other_streams_latents_change_what_is_decoded():
+def test_the_latents_of_the_other_stream_change_the_decoded_stream():
     z, other = encoded(), encoded().map(lambda x: x.flip(0))
     before = codec().decode(z, 2000)
     crossed = codec().decode(AV(z.video, other.audio), 2000)
@@ -87,7 +87,7 @@ def test_guidance_and_steps_are_settings():
 
 
 @torch.no_grad()
-def test_without_guidance_the_network_runs_once_a_step_and_with_it_twice():
+def test_guidance_doubles_the_network_evaluations():
     own, calls = autoencoder(), []
     own.network.register_forward_hook(lambda *_: calls.append(1))
     one = encoded().map(lambda z: z[:1])
@@ -126,7 +126,7 @@ def test_whitening_does_nothing_unless_set():
     assert own.whiten(AV(None, z.audio)).video is None
 
 
-def test_one_folder_holds_all_of_it(tmp_path):
+def test_save_and_load_round_trip(tmp_path):
     own = autoencoder()
     own.whitening = AV(Whitening((0.5,), (2.0,)), Whitening())
     own.save_pretrained(tmp_path)
@@ -144,7 +144,7 @@ def test_one_folder_holds_all_of_it(tmp_path):
         HierarchicalAutoencoder.from_pretrained(tmp_path / "network" / "nowhere")
 
 
-def test_a_released_kl_vae_serves_and_pixels_have_gradients_through_it(tmp_path):
+def test_a_released_kl_vae_works_and_passes_gradients(tmp_path):
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)
         kl = diffusers.AutoencoderKL(
@@ -166,7 +166,7 @@ def test_a_released_kl_vae_serves_and_pixels_have_gradients_through_it(tmp_path)
     assert all(p.grad is None for p in own.frame_codec.parameters())
 
 
-def test_latents_of_the_first_level_are_whitened_by_the_frame_codec():
+def test_signal_latents_are_whitened_by_the_frame_codec():
     own, frames = codec(), window().video
     seen = own.encode_signal(frames, None).video
     assert torch.allclose(seen * 0.5 + 0.1, own.frame_codec.encode(frames), atol=1e-6)
@@ -174,7 +174,7 @@ def test_latents_of_the_first_level_are_whitened_by_the_frame_codec():
     assert torch.allclose(pictures, own.frame_codec.decode(own.frame_codec.encode(frames))[:, :, 1], atol=1e-5)
 
 
-def test_windows_of_another_length_or_size_are_refused_in_one_line():
+def test_windows_of_other_lengths_or_sizes_are_refused():
     frames, sound = window()
     with pytest.raises(ValueError, match="a window of this autoencoder has 4 of 16x16"):
         codec().encode(frames[:, :, :3], None)
@@ -188,7 +188,7 @@ def test_windows_of_another_length_or_size_are_refused_in_one_line():
         codec().decode(AV(None, None), 2000)
 
 
-def test_parts_that_do_not_fit_are_refused():
+def test_incompatible_components_are_refused():
     own = codec()
     with pytest.raises(ValueError, match="must be of one size"):
         HierarchicalAutoencoder(own.network, own.frame_codec, MEL, AudioImage(8, 16), GEOMETRY)

@@ -1,4 +1,4 @@
-"""The cross-modal discriminator: it tells slots apart and holds them together."""
+"""The cross-modal discriminator: it distinguishes slots and relates them."""
 
 from functools import cache
 
@@ -24,7 +24,7 @@ def triples(b=2, seed=0):
 
 
 @torch.no_grad()
-def test_one_number_for_each_triple_whatever_the_batch():
+def test_one_score_per_triple_independent_of_the_batch():
     x = triples()
     both = judge()(x)
     assert both.shape == (2,)
@@ -47,7 +47,7 @@ def test_frames_in_the_wrong_order_are_another_triple():
 
 
 @torch.no_grad()
-def test_it_sees_which_sound_belongs_to_which_pictures():
+def test_it_learns_which_audio_belongs_to_which_frames():
     # Were each slot judged by itself, the sum over pairings would not depend on who is paired with whom.
     x = triples()
     swapped = torch.cat([x.flip(0)[:, :, :1], x[:, :, 1:]], 2)
@@ -62,7 +62,7 @@ def test_the_published_size():
     assert round(sum(p.numel() for p in made.parameters()) / 1e6, 2) == 4.03
 
 
-def test_pictures_of_another_size_or_number_are_refused():
+def test_other_sizes_or_numbers_of_images_are_refused():
     with pytest.raises(ValueError, match="expected"):
         judge()(triples()[:, :, :2])
     with pytest.raises(ValueError, match="cannot be halved"):

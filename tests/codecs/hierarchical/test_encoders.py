@@ -1,4 +1,4 @@
-"""Encoders: sizes, which frames are seen, and what begins how."""
+"""Encoders: sizes, which frames are seen, and initial values."""
 
 from functools import cache
 
@@ -39,7 +39,7 @@ def test_the_audio_image_becomes_one_half_as_large():
 
 @torch.no_grad()
 @pytest.mark.parametrize(("keys", "seen"), [(None, range(16)), (4, (0, 5, 10, 15))])
-def test_every_frame_is_seen_and_in_the_released_form_four_of_them(keys, seen):
+def test_all_frames_or_only_key_frames_are_seen(keys, seen):
     own, x = encoder(keys), frames(1)
     before = own(x)[0]
     for i in range(16):
@@ -49,7 +49,7 @@ def test_every_frame_is_seen_and_in_the_released_form_four_of_them(keys, seen):
 
 
 @torch.no_grad()
-def test_frames_laid_over_each_other_tell_the_content_frame_of_each_time_from_the_start():
+def test_folded_frames_reach_the_content_frame_at_initialisation():
     # As it begins attention is silent: without the fold nothing of the frames reaches the latents.
     x = frames(1)
     for folded, reaches in ((0, False), (16, True)):
@@ -70,7 +70,7 @@ def test_the_order_of_the_frames_matters():
 
 
 @torch.no_grad()
-def test_the_first_guess_is_one_convolution_of_all_frames_added_to_what_the_rest_says():
+def test_the_linear_guess_is_one_convolution_added_to_the_mean():
     own = VideoEncoder(4, 8, (8, 8), (16, 16), blocks=1, head_width=8, folded=16)
     x = torch.randn(1, 4, 16, 8, 8, generator=torch.Generator().manual_seed(0))
     whole, weight, bias = own(x)[0], own.guess.weight.clone(), own.guess.bias.clone()
@@ -99,7 +99,7 @@ def test_key_frames_keep_both_ends():
         key_frames(4, 5)
 
 
-def test_what_encoders_hold_at_the_published_size():
+def test_encoder_parameters_at_the_published_size():
     with torch.device("meta"):
         video = VideoEncoder(4, 16, (32, 32), (320, 640))
         audio = AudioEncoder(4, 16, (32, 32), (320, 640, 1280))

@@ -1,4 +1,4 @@
-"""The parts: what begins silent, what it takes to learn, and who sees whom."""
+"""Layers: zero initialisation, gradients, and receptive fields."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def train(model, x, wanted, steps=40):
     return loss.item()
 
 
-def test_a_perceptron_begins_silent_and_learns_where_one_of_zeros_throughout_learns_a_constant_alone():
+def test_zero_init_mlp_learns_but_an_mlp_of_zeros_only_learns_a_constant():
     generator = torch.Generator().manual_seed(1)
     x, wanted = torch.randn(64, 4, generator=generator), torch.randn(64, 3, generator=generator)
     wanted = wanted + x[:, :3] * 2
@@ -52,7 +52,7 @@ def test_norms_have_groups_of_several_channels(channels):
     assert channels < 4 or channels // layer.num_groups >= 4 or channels % 4
 
 
-def test_a_silent_block_is_the_identity_and_another_is_not():
+def test_a_zero_initialised_block_is_the_identity():
     x = torch.randn(2, 8, 4, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(seeded(lambda: ResidualBlock(8))(x), x)
     assert not torch.equal(seeded(lambda: ResidualBlock(8, zero_init=False))(x), x)
@@ -73,7 +73,7 @@ def test_an_embedding_changes_a_block():
     assert not torch.allclose(block(x, e), block(x, e + 1))
 
 
-def test_an_index_that_multiplies_changes_a_block_in_proportion_to_what_is_there():
+def test_a_modulating_embedding_scales_the_features():
     block, e = speaking(ResidualBlock(8, 8, embedding=6, zero_init=False, modulated=True)), torch.zeros(1, 6)
     with torch.no_grad():
         block.embed.weight.zero_()
@@ -84,7 +84,7 @@ def test_an_index_that_multiplies_changes_a_block_in_proportion_to_what_is_there
         assert torch.allclose(block(x, e), wanted, atol=1e-6)
 
 
-def test_attention_is_silent_at_first_and_blind_to_the_order_of_tokens_without_positions():
+def test_attention_is_zero_initialised_and_permutation_equivariant_without_positions():
     x = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(seeded(lambda: Attention(8, 4))(x), x)
     layer, order = speaking(Attention(8, 4)), [3, 1, 4, 0, 2]
@@ -93,7 +93,7 @@ def test_attention_is_silent_at_first_and_blind_to_the_order_of_tokens_without_p
     assert not torch.allclose(layer(x, positions)[:, order], layer(x[:, order], positions), atol=1e-2)
 
 
-def test_temporal_attention_mixes_frames_and_never_places():
+def test_temporal_attention_mixes_frames_but_not_positions():
     layer, x = speaking(TemporalAttention(8, 4)), torch.randn(1, 8, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     other = x.clone()
     other[:, :4, 0, 0, 0] += 1
@@ -103,7 +103,7 @@ def test_temporal_attention_mixes_frames_and_never_places():
     assert changed.max() == 0
 
 
-def test_neighbouring_frames_differ_in_their_index_a_thousandfold_scale_apart_from_the_released_one():
+def test_scaled_frame_indices_separate_neighbouring_frames():
     places = torch.tensor([3 / 16, 4 / 16])
     spread, released = (sinusoidal_embedding(scale * places, 32) for scale in (1000, 1))
     assert (spread[0] - spread[1]).norm() > 10 * (released[0] - released[1]).norm()

@@ -1,4 +1,4 @@
-"""What is learnt as one model: its sizes, what nothing is, and what each stream's pictures are told."""
+"""HierarchicalNetwork: sizes, the null condition, and the conditions of the decoder."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ def millions(module):
     return round(sum(p.numel() for p in module.parameters()) / 1e6, 1)
 
 
-def test_the_published_size_on_no_memory():
+def test_published_size_on_the_meta_device():
     with torch.device("meta"):
         made = HierarchicalNetwork(**paper())
     assert made.latent_sizes == AV((16, 16), (8, 8))
@@ -34,7 +34,7 @@ def latents(network, b=2, seed=0):
 
 
 @torch.no_grad()
-def test_each_stream_is_told_the_meaning_of_the_other_and_not_its_own():
+def test_each_stream_is_conditioned_on_the_semantics_of_the_other_stream_only():
     network = autoencoder().network
     z = latents(network)
     frames = torch.tensor([[0, 2], [1, 3]])
@@ -46,7 +46,7 @@ def test_each_stream_is_told_the_meaning_of_the_other_and_not_its_own():
 
 
 @torch.no_grad()
-def test_absent_conditions_are_those_of_nothing_sample_by_sample():
+def test_dropped_conditions_are_the_null_condition_per_sample():
     network = autoencoder().network
     frames = torch.zeros(2, 1, dtype=torch.long)
     present = AV(torch.tensor([False, True]), torch.tensor([True, True]))
@@ -63,20 +63,20 @@ def test_absent_conditions_are_those_of_nothing_sample_by_sample():
 
 
 @torch.no_grad()
-def test_without_a_semantic_space_nothing_means_anything():
+def test_without_a_semantic_space_there_are_no_semantic_features():
     network = autoencoder(semantic=None).network
     z = latents(network)
     assert network.encode_semantics(z) is None
     assert network.make_condition(z, torch.zeros(2, 1, dtype=torch.long)).tokens.shape == (4, 3, 16)
 
 
-def test_sizes_that_cannot_be_divided_are_refused():
+def test_indivisible_sizes_are_refused():
     with pytest.raises(ValueError, match="expected multiples"):
         HierarchicalNetwork(**{**tiny(), "size": (5, 5)})
 
 
 @torch.no_grad()
-def test_pictures_are_told_the_drafts_of_their_own_frames():
+def test_each_image_gets_the_draft_of_its_own_frame():
     torch.manual_seed(0)
     network = HierarchicalNetwork(**{**tiny(), "predict": "x0", "decoding": {"modality_tokens": 3, "drafted": True}})
     z, frames = latents(network), torch.tensor([[0, 2], [1, 3]])
@@ -90,12 +90,12 @@ def test_pictures_are_told_the_drafts_of_their_own_frames():
     assert torch.equal(silent[2:], told.draft[2:])
 
 
-def test_a_draft_is_of_clean_latents():
+def test_drafts_require_x0_prediction():
     with pytest.raises(ValueError, match="predict='eps' with a draft"):
         HierarchicalNetwork(**{**tiny(), "decoding": {"drafted": True}})
 
 
-def test_each_frame_can_be_told_from_its_neighbours_by_the_latents_and_its_index():
+def test_the_decoder_learns_to_distinguish_frames_by_latents_and_index():
     # Two clips of frames that have nothing to do with each other, learnt by heart from what the decoder is told alone.
     g = torch.Generator().manual_seed(1)
     seen = AV(torch.randn(2, 4, 4, 4, 4, generator=g), torch.randn(2, 4, 4, 4, generator=g))

@@ -31,7 +31,7 @@ def latents(seed=0, b=4):
 
 
 @torch.no_grad()
-def test_both_streams_end_in_one_space():
+def test_both_streams_map_to_one_space():
     found = space()(latents())
     assert found.features.video.shape == found.features.audio.shape == (4, 12, 2, 2)
     assert found.logits.shape == (4, 3)
@@ -50,7 +50,7 @@ def test_the_class_depends_on_both_streams():
             assert (space()(other).logits - before).abs().max() > 1e-4
 
 
-def test_gradients_pass_to_the_latents_and_in_the_released_form_they_do_not():
+def test_gradients_reach_the_latents_unless_detached():
     for detached in (False, True):
         z = latents().map(lambda x: x.requires_grad_())
         found = space(detached)(z)

@@ -1,4 +1,4 @@
-"""The signal decoder: hooks against a forward written out, what each condition reaches, released weights."""
+"""The signal decoder: hooks against an explicit forward pass, the effect of each condition, released weights."""
 
 from dataclasses import replace
 from functools import cache
@@ -56,7 +56,7 @@ def noisy(n=2, seed=1):
 TIMES = torch.tensor([0.3, 0.9])
 
 
-def test_stable_diffusion_has_twelve_places_where_features_come_in():
+def test_stable_diffusion_has_twelve_input_blocks():
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(unet_config((320, 640, 1280, 1280), channels=4, cross_attention_dim=768))
     assert [c for _, c in list_input_blocks(unet)] == [320] * 4 + [640] * 3 + [1280] * 5
@@ -64,7 +64,7 @@ def test_stable_diffusion_has_twelve_places_where_features_come_in():
 
 
 @torch.no_grad()
-def test_hooks_do_what_a_forward_written_out_does():
+def test_hooks_match_an_explicit_forward_pass():
     own, x, says = decoder(), noisy(), make_condition()
     unet: nn.Module = own.unet
     entries = TIMES * 1000 - 1
@@ -90,7 +90,7 @@ def test_hooks_do_what_a_forward_written_out_does():
 
 
 @torch.no_grad()
-def test_outside_a_call_the_unet_is_itself():
+def test_hooks_are_inactive_outside_a_call():
     own, x, says = decoder(), noisy(), make_condition()
     plain = own.unet(x, TIMES * 1000 - 1, says.tokens).sample
     assert not torch.allclose(plain, own(x, TIMES, says), atol=1e-3)
@@ -99,7 +99,7 @@ def test_outside_a_call_the_unet_is_itself():
 
 @torch.no_grad()
 @pytest.mark.parametrize("change", ["position", "semantic_features", "labels", "keep_condition", "stream"])
-def test_everything_it_is_told_changes_what_it_says(change):
+def test_every_condition_changes_the_prediction(change):
     own, x = decoder(), noisy()
     g = torch.Generator().manual_seed(9)
     before = own(x, TIMES, make_condition())
@@ -114,7 +114,7 @@ def test_everything_it_is_told_changes_what_it_says(change):
 
 
 @torch.no_grad()
-def test_what_is_told_nothing_has_words_of_zeros_and_its_neighbour_keeps_its_own():
+def test_a_dropped_condition_has_zero_tokens_and_others_are_unchanged():
     some = make_condition(keep_condition=torch.tensor([False, True]))
     assert some.tokens.shape == (2, 2 + 1 + 4, 12)
     assert not some.tokens[0].any()
@@ -129,7 +129,7 @@ def test_a_missing_class_is_a_token_of_zeros():
 
 
 @torch.no_grad()
-def test_pooled_content_forgets_places_and_the_released_flattened_one_does_not():
+def test_pooled_content_ignores_positions_and_flattened_content_does_not():
     z = torch.randn(1, 8, 4, 4, generator=torch.Generator().manual_seed(0))
     for kind, same in (("pooled", True), ("flattened", False)):
         own = decoder(content=kind)
@@ -138,7 +138,7 @@ def test_pooled_content_forgets_places_and_the_released_flattened_one_does_not()
         assert torch.allclose(here, turned, atol=1e-5) == same
 
 
-def test_a_pyramid_begins_silent_and_its_ends_have_gradients_at_once():
+def test_a_feature_pyramid_is_zero_initialised_and_has_gradients():
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)
         own = FeaturePyramid(8, (16, 32), 0)
@@ -149,7 +149,7 @@ def test_a_pyramid_begins_silent_and_its_ends_have_gradients_at_once():
     assert all(end.weight.grad.any() for end in own.ends)
 
 
-def test_latents_are_repeated_or_averaged_to_size():
+def test_latents_are_resized_by_repetition_or_averaging():
     z = torch.arange(4.0).reshape(1, 1, 2, 2)
     assert resize(z, (4, 4))[0, 0, 0].tolist() == [0, 0, 1, 1]
     assert resize(z, (1, 1)).item() == 1.5
@@ -157,7 +157,7 @@ def test_latents_are_repeated_or_averaged_to_size():
 
 
 @torch.no_grad()
-def test_told_of_both_streams_is_one_batch_after_the_other():
+def test_concatenated_conditions_match_separate_batches():
     own, parts = decoder(), [make_condition(), make_condition(stream="audio", seed=3)]
     x = noisy(4)
     both = own(x, TIMES.repeat(2), DecoderCondition.concat(parts))
@@ -167,7 +167,7 @@ def test_told_of_both_streams_is_one_batch_after_the_other():
 
 
 @torch.no_grad()
-def test_a_draft_is_one_convolution_read_frame_by_frame():
+def test_a_draft_is_one_convolution_per_frame():
     own, z = DraftPredictor(3, 4, 5, 2), torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     numbers = torch.tensor([[1, 4], [0, 3]])
     made = own(z, numbers)
@@ -183,7 +183,7 @@ def test_a_draft_is_one_convolution_read_frame_by_frame():
 
 
 @torch.no_grad()
-def test_a_draft_is_added_to_what_the_unet_says_and_goes_with_its_picture():
+def test_a_draft_is_added_to_the_output_and_follows_its_image():
     own, plain, x = decoder(), make_condition(), noisy()
     drafts = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(5))
     drafted = replace(plain, draft=drafts)
@@ -193,7 +193,7 @@ def test_a_draft_is_added_to_what_the_unet_says_and_goes_with_its_picture():
     assert DecoderCondition.concat([plain, plain]).draft is None
 
 
-def test_a_released_unet_is_taken_over_and_another_shape_refused(tmp_path):
+def test_released_unets_are_loaded_and_other_shapes_refused(tmp_path):
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(5)
         released = UNet2DConditionModel.from_config(UNET)
@@ -215,6 +215,6 @@ def test_a_released_unet_is_taken_over_and_another_shape_refused(tmp_path):
         own.load_unet(tmp_path / "other")
 
 
-def test_frames_need_a_place_and_sounds_have_none():
+def test_positions_are_for_video_only():
     with pytest.raises(ValueError, match="position"):
         decoder().make_condition("audio", torch.zeros(1, 8, 2, 2), (8, 8), position=torch.zeros(1))

@@ -1,4 +1,4 @@
-"""The autoencoder as small as it comes, with real parts and random weights, and what it is fed with."""
+"""A tiny autoencoder with random weights, and its inputs."""
 
 from fractions import Fraction
 from typing import Any
@@ -19,7 +19,7 @@ MEL = LogMel(sample_rate=4000, bins=16, n_fft=128, window=128, hop=125, high=200
 
 
 def autoencoder(*, fresh: bool = False, decoding: Decoding | None = None, **changes: Any) -> HierarchicalAutoencoder:
-    """fresh: as it begins; otherwise what begins at zero is random too, so that nothing is silent."""
+    """fresh: with initial weights. Otherwise zero-initialised weights are random too."""
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)
         frames = FrameAutoencoder(latent_channels=4, patch=2, widths=(8, 8), blocks=1, latents_mean=(0.1,), latents_std=(0.5,))

@@ -167,7 +167,7 @@ def test_widths_named_are_those_of_the_pictures_where_they_are_alike():
     assert close(*(awake(audio_widths=widths)(pair(), times()).prediction for widths in ((), (8, 16, 24))))
 
 
-def test_samples_do_not_see_each_other():
+def test_samples_of_a_batch_are_independent():
     model, x = awake(), pair(3)
     t = AV(torch.tensor([0.1, 0.5, 0.9]), torch.tensor([0.0, 0.7, 1.0]))
     whole, order = model(x, t).prediction, [2, 0, 1]
@@ -184,7 +184,7 @@ def test_each_stream_has_its_own_time():
     assert not torch.allclose(base.audio, other.audio)
 
 
-def test_learns_that_sound_follows_pictures():
+def test_learns_audio_that_follows_video():
     """A flash at a random frame, given; after some steps the predicted sound stands at the same time, in unseen clips too."""
     torch.manual_seed(0)
     model = CMMD(**{**SMALL, "multipliers": (1,), "width": 16}).train()
@@ -235,7 +235,7 @@ def test_checkpointing_changes_no_gradient():
     assert all(torch.allclose(a, b, atol=1e-5, rtol=1e-4) for a, b in zip(*grads, strict=True))
 
 
-def test_saved_and_loaded_is_the_same(tmp_path):
+def test_save_and_load_round_trip(tmp_path):
     model = awake()
     model.save_pretrained(tmp_path)
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ".json"] == ["diffusion_pytorch_model.safetensors"]
@@ -257,7 +257,7 @@ def test_bfloat16_is_near_float32(how):
         assert (a - b).square().mean() < 3e-3 * a.square().mean()
 
 
-def test_what_cannot_be_fused_is_refused():
+def test_incompatible_streams_are_refused():
     model, x = awake(), pair()
     for bad, message in (
         (AV(x.video, x.audio[:, :, :2]), "3 latent frames and 2 audio steps cannot be fused"),
@@ -296,6 +296,6 @@ def test_the_published_network_needs_latents_of_whole_eighths():
         ({"audio_widths": (8, 16, -8)}, "audio_widths=-8"),
     ],
 )
-def test_configurations_that_cannot_be_are_refused(change, message):
+def test_invalid_configurations_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         CMMD(**{**SMALL, **change})

@@ -1,4 +1,4 @@
-"""Models of MM-LDM as after some training, and what they are shown."""
+"""MM-LDM models without zero weights, as after some training, and their inputs."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The continuation of a window: it begins as the generator, and what went before reaches both streams."""
+"""Continuation: it is initialised from the generator, and the previous window affects both streams."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from sonovid.models.mmldm import MMLDM, Continuation
 from sonovid.models.mmldm.transformer import tiny
 
 
-def test_it_begins_with_the_generators_weights_and_its_second_transformer_silent():
+def test_from_generator_copies_weights_and_adds_a_zero_initialised_transformer():
     generator = awake(MMLDM(**tiny()))
     model, x, before = Continuation.from_generator(generator), pair(), pair(seed=2)
     assert len(model.before.blocks) == 1
@@ -22,7 +22,7 @@ def test_it_begins_with_the_generators_weights_and_its_second_transformer_silent
         assert torch.equal(model.network.state_dict()[key], value)
 
 
-def test_the_window_before_reaches_both_streams_and_zeros_are_none():
+def test_the_previous_window_affects_both_streams_and_zeros_are_none():
     model, x, before = awake(Continuation(tiny(), 2)), pair(), pair(seed=2)
     whole = model(x, at(), previous_window=before).prediction
     for less in (AV(None, before.audio), AV(before.video, None), None):
@@ -32,7 +32,7 @@ def test_the_window_before_reaches_both_streams_and_zeros_are_none():
     assert torch.equal(model(x, at()).prediction.video, model(x, at(), previous_window=zeros).prediction.video)
 
 
-def test_the_projected_context_is_the_same_at_every_step():
+def test_embed_context_is_valid_for_all_steps():
     model, x, before = awake(Continuation(tiny(), 1)), pair(), pair(seed=2)
     context = model.embed_context(None, 2, None, before)
     for value in (0.8, 0.2):
@@ -40,21 +40,21 @@ def test_the_projected_context_is_the_same_at_every_step():
         assert torch.equal(once.audio, model(x, at(value), previous_window=before).prediction.audio)
 
 
-def test_every_parameter_learns_once_the_gates_have_opened():
+def test_every_parameter_has_a_gradient_once_gates_are_nonzero():
     model, x = awake(Continuation(tiny(), 2)), pair()
     out = model(x, at(), conditioning=x, previous_window=pair(seed=2)).prediction
     (out.video.square().mean() + out.audio.square().mean()).backward()
     assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
 
 
-def test_it_is_stored_and_read_back(tmp_path):
+def test_save_and_load_round_trip(tmp_path):
     model, x = awake(Continuation(tiny(), 1)), pair()
     model.save_pretrained(tmp_path)
     again = Continuation.from_pretrained(tmp_path)
     assert torch.equal(again(x, at(), previous_window=x).prediction.video, model(x, at(), previous_window=x).prediction.video)
 
 
-def test_what_does_not_fit_is_refused():
+def test_invalid_inputs_are_refused():
     with pytest.raises(ValueError, match="num_classes=3 of a generator of 0"):
         Continuation(tiny(), 1, num_classes=3)
     with pytest.raises(ValueError, match="depth 3; expected 1 to the generator's 2"):

@@ -42,7 +42,7 @@ def imported(case):
 
 
 def streams(io, name):
-    """The released pictures of both streams: the sound's rows are its mel places, its columns the steps."""
+    """The released latent images of both streams: rows of the audio are mel positions, columns are steps."""
     return AV(io[f"{name}_video"][:, :, None], io[f"{name}_audio"].transpose(2, 3))
 
 
@@ -77,7 +77,7 @@ def watch(model, run):
 
 
 @torch.no_grad()
-def test_the_transformer_agrees_within_and_without():
+def test_the_transformer_and_its_modules_agree():
     model, io, _ = imported("dit_v2_a")
     output, found = watch(model, lambda: model(streams(io, "x"), times(io), told(io), conditioning=streams(io, "cond")))
     for ours, theirs in zip(output.prediction, streams(io, "eps"), strict=True):
@@ -91,7 +91,7 @@ def test_the_transformer_agrees_within_and_without():
 
 
 @torch.no_grad()
-def test_the_null_modality_is_zeros_or_nothing():
+def test_the_null_modality_is_zeros_or_none():
     model, io, _ = imported("dit_v2_a")
     x = streams(io, "x")
     for given in (None, x.map(torch.zeros_like), AV(None, torch.zeros_like(x.audio))):
@@ -116,7 +116,7 @@ def test_gradients_agree():
 
 
 @torch.no_grad()
-def test_the_continuation_network_agrees_within_and_without():
+def test_the_continuation_network_and_its_modules_agree():
     model, io, manifest = imported("long_a")
     x, before = streams(io, "x"), streams(io, "pre")
     output, found = watch(model, lambda: model(x, times(io), told(io), conditioning=streams(io, "cond"), previous_window=before))
@@ -127,7 +127,7 @@ def test_the_continuation_network_agrees_within_and_without():
         same(ours, theirs)
 
 
-def test_places_that_were_trained_are_kept():
+def test_trained_position_embeddings_are_kept():
     model, _, _ = imported("dit_v2_a")
     tensors = load_file(PARITY / "dit_v2_a" / "model.safetensors")
     tensors["pos_embed_audio"] = tensors["pos_embed_audio"] + 0.5
@@ -137,7 +137,7 @@ def test_places_that_were_trained_are_kept():
     same(moved.entrances["video"].modality, model.entrances["video"].modality, atol=0)
 
 
-def test_a_checkpoint_that_is_not_whole_is_refused():
+def test_an_incomplete_checkpoint_is_refused():
     model, _, _ = imported("dit_v2_a")
     tensors = load_file(PARITY / "dit_v2_a" / "model.safetensors")
     tensors.pop("eos_audio")

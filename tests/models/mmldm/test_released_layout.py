@@ -1,4 +1,4 @@
-"""Checkpoints with the released transformer's names, made of a model of ours: its forms that are read and those that are not."""
+"""Checkpoints with released names, converted from a model of this package: supported and unsupported forms."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ def checkpoint():
     return model, {their_name(name): value for name, value in model.state_dict().items()}
 
 
-def test_the_first_form_without_modality_embeddings_is_read():
+def test_the_first_released_form_without_modality_embeddings_is_loaded():
     model, tensors = checkpoint()
     first = {name: value for name, value in tensors.items() if not name.startswith("mod_embed")}
     assert len(first) == len(tensors) - 2
@@ -58,7 +58,7 @@ def test_the_first_form_without_modality_embeddings_is_read():
         released.load_weights(MMLDM(**TINY), {name: value for name, value in tensors.items() if name != "mod_embed_audio"})
 
 
-def test_other_patch_and_latent_sizes_are_said_in_one_line():
+def test_other_patch_and_latent_sizes_are_refused_in_one_line():
     _, tensors = checkpoint()
     weight = tensors["x_embedder_video.proj.weight"]
     patches = tensors | {"x_embedder_video.proj.weight": torch.zeros(*weight.shape[:2], 2, 2)}

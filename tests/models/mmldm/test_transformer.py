@@ -1,4 +1,4 @@
-"""MM-LDM's generator: published sizes, what reaches what, contexts, single streams, storage."""
+"""MM-LDM's generator: published sizes, dependencies, contexts, single streams, saving."""
 
 from functools import partial
 
@@ -53,7 +53,7 @@ def test_published_sizes(size, parameters, multiply_adds):
     assert sum(counted) == pytest.approx(multiply_adds, rel=2e-3)
 
 
-def test_tokens_are_the_rows_of_an_image():
+def test_tokens_are_ordered_by_rows():
     z = torch.arange(24.0).reshape(1, 2, 3, 4)  # c 2, steps 3, mel places 4
     tokens = to_tokens("audio", z)
     assert torch.equal(tokens[0, 1], z[0, :, 1, 0])  # the second token is the next step at the same mel place
@@ -63,7 +63,7 @@ def test_tokens_are_the_rows_of_an_image():
     assert torch.equal(from_tokens("video", to_tokens("video", video), video), video)
 
 
-def test_at_first_it_is_silent_and_blocks_and_given_streams_say_nothing():
+def test_the_initial_output_is_zero_and_ignores_blocks_and_conditioning():
     model, x, seen = MMLDM(**tiny()), pair(), []
     assert isinstance(model, Denoiser)
     model.blocks[0].register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0]))
@@ -73,7 +73,7 @@ def test_at_first_it_is_silent_and_blocks_and_given_streams_say_nothing():
     assert all(torch.equal(tokens, seen[0]) for tokens in seen)
 
 
-def test_everything_reaches_both_streams():
+def test_every_input_affects_both_streams():
     model, x = awake(MMLDM(**tiny())), pair()
     plain = model(x, at()).prediction
     for changed in (
@@ -87,15 +87,15 @@ def test_everything_reaches_both_streams():
         assert all(not torch.allclose(a, b) for a, b in zip(plain, changed.prediction, strict=True))
 
 
-def test_every_parameter_learns_once_the_gates_have_opened():
+def test_every_parameter_has_a_gradient_once_gates_are_nonzero():
     model, x = awake(MMLDM(**{**tiny(), "context": "class", "num_classes": 3})), pair()
     out = model(x, at(), labelled(0, 2), conditioning=x).prediction
     (out.video.square().mean() + out.audio.square().mean()).backward()
     assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
 
 
-def test_zero_layers_do_learn():
-    """The layers for given streams begin at zero; an input that is not zero still gives them a gradient."""
+def test_zero_initialised_layers_have_gradients():
+    """Zero-initialised conditioning layers get a gradient from a non-zero input."""
     model, x = MMLDM(**tiny()), pair()
     for part in model.exits.values():
         nn.init.normal_(part.linear.weight)
@@ -103,7 +103,7 @@ def test_zero_layers_do_learn():
     assert all(linear.weight.grad.abs().sum() > 0 for linear in model.given_in.values())
 
 
-def test_a_context_projected_once_serves_all_steps():
+def test_embed_context_is_valid_for_all_steps():
     model, x = awake(MMLDM(**tiny())), pair()
     calls = []
     model.context_in.register_forward_hook(lambda *_: calls.append(1))
@@ -115,7 +115,7 @@ def test_a_context_projected_once_serves_all_steps():
     assert len(calls) == 1 + 3
 
 
-def test_words_of_a_sample_do_not_depend_on_its_neighbours():
+def test_text_of_a_sample_is_independent_of_the_batch():
     model, x = awake(MMLDM(**{**tiny(), "context": "text"})), pair()
     words, mask = torch.randn(2, 3, 16), torch.tensor([[True, True, False], [True, True, True]])
     words[0, 2] = float("nan")
@@ -130,7 +130,7 @@ def test_words_of_a_sample_do_not_depend_on_its_neighbours():
     )
 
 
-def test_classes_and_none():
+def test_class_and_null_contexts():
     model, x = awake(MMLDM(**{**tiny(), "context": "class", "num_classes": 3})), pair()
     x = x.map(lambda z: z[:1].expand(2, *z.shape[1:]))
     one, other = model(x, at(), labelled(0, 2)).prediction.video
@@ -156,7 +156,7 @@ def test_a_model_of_one_stream(name, other):
         model(pair(), at())
 
 
-def test_half_precision_comes_out_as_it_came_in_and_near():
+def test_half_precision_keeps_the_dtype_and_is_close():
     model, x = awake(MMLDM(**tiny())), pair()
     whole = model(x, at()).prediction
     half = model.to(torch.bfloat16)(x, at()).prediction
@@ -178,14 +178,14 @@ def test_checkpointing_changes_no_gradient():
     torch.testing.assert_close(gradient(), plain)
 
 
-def test_it_is_stored_and_read_back(tmp_path):
+def test_save_and_load_round_trip(tmp_path):
     model, x = awake(MMLDM(**{**tiny(), "context": "class", "num_classes": 2})), pair()
     model.save_pretrained(tmp_path)
     again = MMLDM.from_pretrained(tmp_path)
     assert torch.equal(again(x, at(), labelled(0, 1)).prediction.audio, model(x, at(), labelled(0, 1)).prediction.audio)
 
 
-def test_what_does_not_fit_is_refused_in_one_line():
+def test_invalid_inputs_are_refused_in_one_line():
     model, x = MMLDM(**tiny()), pair()
     with pytest.raises(ValueError, match=r"audio latents \(4, 5, 4\), expected \(4, 4, 4\)"):
         model(AV(x.video, torch.zeros(2, 4, 5, 4)), at())
@@ -219,8 +219,8 @@ def test_what_does_not_fit_is_refused_in_one_line():
     [["without_modality"], ["without_context"], ["without_modality", "without_context"]],
     ids=["modality", "context", "both"],
 )
-def test_sound_is_sampled_for_given_pictures(against):
-    """The whole way: contexts projected once, guidance by Eq. 9, the given stream noised along and untouched at the end."""
+def test_audio_is_sampled_for_conditioning_video(against):
+    """Complete sampling: contexts projected once, guidance by Eq. 9, the conditioning stream noised along and unchanged at the end."""
     model, schedule = awake(MMLDM(**tiny())), AV(*[Tabulated("scaled_linear", 0.00085, 0.012)] * 2)
     clean, noise = pair(), pair(seed=3)
     given = AV(clean.video, None)

@@ -1,4 +1,4 @@
-"""The SVG baseline's pipeline folder as its authors release theirs, of tiny random networks under the released names."""
+"""A pipeline folder of the SVG baseline in the released layout, with tiny random networks and released names."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def their_name(name: str) -> str:
 
 
 def _back(name: str, table, inner=()) -> str:
-    """A name turned back by the tables that lead to ours."""
+    """The inverse of the conversion of names."""
 
     def once(name: str, table) -> str:
         for theirs, ours in table:
@@ -48,7 +48,7 @@ def _back(name: str, table, inner=()) -> str:
 
 
 def network(**changes) -> SVG:
-    """A tiny joint network of the released form, its silent layers given something to say."""
+    """A tiny joint network of the released form, with random values in zero-initialised layers."""
     video = motion_config((64, 32), cross_attention_dim=24, in_channels=4, norm_groups=8, layers=1, heads=4)
     audio = audioldm_config((64, 32), text_width=20, in_channels=8, norm_groups=8, layers=1)
     # As in Stable Diffusion 1.5, and as from_unet2d leaves it: latents of 512x512 pictures.
@@ -62,7 +62,7 @@ def network(**changes) -> SVG:
 
 
 def pipeline(folder: Path) -> Path:
-    """The whole folder: fp16 pickles, tokenizers in folders of their own without tokenizer.json; gives the folder above it."""
+    """The complete folder: fp16 pickles, tokenizers in separate folders without tokenizer.json. Returns its parent folder."""
     from test_text import tiny
 
     model, pipe = network(), folder / "pipe"

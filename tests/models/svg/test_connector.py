@@ -1,4 +1,4 @@
-"""Connectors: what they keep of the time, and what they cannot see."""
+"""Connectors: shapes, causality, normalisation and centring of contexts."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from sonovid.models.svg.connector import (
 
 
 def awake(module, seed=0):
-    """The same with all weights random, those that begin at zero too."""
+    """The same with all weights random, including zero-initialised ones."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -26,7 +26,7 @@ def awake(module, seed=0):
     return module.eval()
 
 
-def test_later_moves_frames_on_and_fills_with_zeros():
+def test_shift_frames_delays_and_pads_with_zeros():
     x = torch.arange(1.0, 4.0).reshape(1, 1, 3, 1, 1)
     assert shift_frames(x, 0).flatten().tolist() == [1, 2, 3]
     assert shift_frames(x, 1).flatten().tolist() == [0, 1, 2]
@@ -34,7 +34,7 @@ def test_later_moves_frames_on_and_fills_with_zeros():
 
 
 @torch.no_grad()
-def test_shifts_never_look_ahead():
+def test_frame_shift_is_causal_in_shifted_channels():
     """A change of frame 3 reaches frames from 3 on, as far back as the last group of channels reaches."""
     for module, reach in ((awake(FrameShift(64)), 7), (awake(ShiftedFeedForward(64)), 1)):
         x = torch.randn(1, 64, 12, 2, 2, generator=torch.Generator().manual_seed(0))
@@ -45,7 +45,7 @@ def test_shifts_never_look_ahead():
 
 
 @torch.no_grad()
-def test_a_temporal_block_is_nearly_nothing_as_it_begins():
+def test_a_temporal_block_is_initially_near_the_identity():
     block = TemporalBlock(64)
     x = torch.randn(2, 64, 3, 2, 2)
     assert torch.equal(block.frame_shift(x), torch.zeros_like(x))
@@ -62,7 +62,7 @@ def test_shapes(use_temporal_blocks):
     assert out.shape == (2, 24, frames if use_temporal_blocks else 4)
 
 
-def test_means_of_a_convolution_are_taken_before_it():
+def test_mean_of_convolution_matches_the_convolution():
     conv = awake(torch.nn.Conv2d(5, 7, 3, padding=1))
     for h, w in ((6, 4), (2, 2), (1, 1), (3, 1)):
         x = torch.randn(2, 5, h, w, generator=torch.Generator().manual_seed(h))
@@ -72,7 +72,7 @@ def test_means_of_a_convolution_are_taken_before_it():
 
 
 @torch.no_grad()
-def test_a_context_has_unit_length_at_each_moment_or_as_released_over_time():
+def test_contexts_have_unit_length_per_step_or_over_time_as_released():
     sent = torch.randn(2, 6, 5) * torch.linspace(1, 9, 5)
     context = temporal_context(sent)
     torch.testing.assert_close(context.norm(dim=1), torch.ones(2, 5))
@@ -82,7 +82,7 @@ def test_a_context_has_unit_length_at_each_moment_or_as_released_over_time():
     torch.testing.assert_close(clip_context(sent)[0, :, 0], sent[0].mean(1) / sent[0].mean(1).norm())
 
 
-def test_centred_contexts_do_not_hear_of_what_stays_within_a_clip():
+def test_centred_contexts_ignore_components_that_are_constant_in_a_clip():
     sent = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(0))
     stays = 100 * torch.randn(2, 6, 1, generator=torch.Generator().manual_seed(1))
     centred = temporal_context(sent, centred=True)
@@ -93,7 +93,7 @@ def test_centred_contexts_do_not_hear_of_what_stays_within_a_clip():
     assert (drowned - drowned[:, :, :1]).abs().max() < 0.05 < (centred - centred[:, :, :1]).abs().max()
 
 
-def test_without_typical_centres_the_batch_in_training_and_later_the_running_mean():
+def test_running_centring_uses_batch_means_in_training_and_running_means_later():
     module, stays = RunningCentring(3, momentum=0.5), torch.tensor([1.0, -2.0, 5.0])
     sent = torch.randn(4, 3, 7, generator=torch.Generator().manual_seed(0))
     trained = [module(sent + stays[:, None]) for _ in range(20)][-1]

@@ -1,4 +1,4 @@
-"""Joins: silent as they begin, and where a context reaches."""
+"""Fusion modules: zero initialisation, and which positions a context reaches."""
 
 import pytest
 import torch
@@ -10,15 +10,15 @@ from sonovid.models.svg.fusion import CMCPEBlock, CrossAttention, FusionModule, 
 @pytest.mark.parametrize("within_steps", [True, False])
 @pytest.mark.parametrize("block", [CMCPEBlock, CrossAttention, SequenceCrossAttention])
 @torch.no_grad()
-def test_a_join_begins_silent(block, within_steps):
+def test_a_fusion_module_is_zero_initialised(block, within_steps):
     join = FusionModule(32, block(32, 16, 8), within_steps=within_steps)
     x = torch.randn(2, 32, 4, 6)
     assert torch.equal(join(x, torch.randn(2, 16, 1)), x)
 
 
 @torch.no_grad()
-def test_a_moment_of_the_context_reaches_the_frames_of_that_moment_and_no_others():
-    """Twelve context steps on four frames: each frame hears one of them, the nearest by torch's rule."""
+def test_a_context_step_only_reaches_the_frames_of_its_time():
+    """Twelve context steps for four frames: each frame takes one of them, the nearest by torch's rule."""
     block = awake(CMCPEBlock(32, 16, 8))
     # The norm over the context's time lets all moments meet; without it each frame hears its own alone.
     block.context_attention.context_norm = torch.nn.Identity()
@@ -41,7 +41,7 @@ def test_cross_attention_to_one_vector_adds_the_same_everywhere():
 
 @torch.no_grad()
 def test_as_released_norms_overwrite_the_stream():
-    """Where every layer is silent, the clean form passes the stream on, and the released one passes on its norm."""
+    """With zero-initialised layers the default passes the stream on, and the released form passes on its norm."""
     x, context = 5 + 3 * torch.randn(2, 6, 32), torch.randn(2, 16, 4)
     for as_released in (False, True):
         block = CMCPEBlock(32, 16, 8, as_released=as_released)
@@ -54,8 +54,8 @@ def test_as_released_norms_overwrite_the_stream():
 
 @pytest.mark.parametrize("within_steps", [True, False])
 @torch.no_grad()
-def test_cross_attention_over_a_sequence_knows_the_order_of_its_moments(within_steps):
-    """Of one vector for a clip there is no order; of a sequence there is, on both sides."""
+def test_sequence_cross_attention_depends_on_the_order_of_contexts(within_steps):
+    """One vector per clip has no order; a sequence has, on both sides."""
     x, context = torch.randn(2, 24, 32), torch.nn.functional.normalize(torch.randn(2, 16, 6), dim=1)
     x = x.reshape(8, 6, 32) if within_steps else x
     block = awake(SequenceCrossAttention(32, 16, 8)).eval()

@@ -1,4 +1,4 @@
-"""The joint model: the base models where its joins are silent, and both streams in both directions where they are not."""
+"""The joint model: equal to the base models at initialisation, and coupled in both directions afterwards."""
 
 import copy
 from dataclasses import replace
@@ -19,7 +19,7 @@ VARIANTS = ("cmc_pe", "cross_attention", "cross_attention_sequence")
 
 @cache
 def silent(variant="cmc_pe"):
-    """As it begins, but for the U-Nets' own silent ends."""
+    """Initial weights, except for the zero-initialised output layers of the U-Nets."""
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)
         return SVG(**tiny(variant)).eval()
@@ -27,7 +27,7 @@ def silent(variant="cmc_pe"):
 
 @cache
 def speaking(variant="cmc_pe"):
-    """All weights random, those that begin at zero too."""
+    """All weights random, including zero-initialised ones."""
     model = copy.deepcopy(silent(variant))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -55,7 +55,7 @@ TIMES = AV(torch.tensor([0.4, 0.9]), torch.tensor([0.7, 0.2]))
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @torch.no_grad()
-def test_with_silent_joins_the_output_is_that_of_the_base_models_bit_for_bit(variant):
+def test_the_initial_output_equals_that_of_the_base_models(variant):
     model, x, told = silent(variant), pair(), condition()
     out = model(x, TIMES, told, pair(3)).prediction
     entries = TIMES.map(to_timesteps)
@@ -66,7 +66,7 @@ def test_with_silent_joins_the_output_is_that_of_the_base_models_bit_for_bit(var
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @torch.no_grad()
-def test_each_stream_hears_of_the_other_its_time_and_its_estimate(variant):
+def test_each_stream_depends_on_latents_timestep_and_estimate_of_the_other(variant):
     model, x, told = speaking(variant), pair(), condition()
     base = model(x, TIMES, told, pair(3)).prediction
     for i, name in enumerate(AV._fields):
@@ -81,7 +81,7 @@ def test_each_stream_hears_of_the_other_its_time_and_its_estimate(variant):
 
 
 @torch.no_grad()
-def test_context_keeps_time_in_cmc_pe_and_not_in_cross_attention():
+def test_cmc_pe_contexts_are_local_in_time_and_cross_attention_contexts_are_not():
     x = pair()
     later = AV(x.video, x.audio.clone())
     later.audio[:, :, 6:] += 3
@@ -94,7 +94,7 @@ def test_context_keeps_time_in_cmc_pe_and_not_in_cross_attention():
 
 
 @torch.no_grad()
-def test_samples_of_a_batch_do_not_meet():
+def test_samples_of_a_batch_are_independent():
     model, x, told = speaking(), pair(), condition()
     both = model(x, TIMES, told).prediction
     one = Condition(told.text[1:], told.text_mask[1:], told.generated.map(lambda g: g[1:]), told.pooled[1:])
@@ -128,7 +128,7 @@ def test_connectors_run_once_for_both_halves_of_guidance(variant):
 
 
 @torch.no_grad()
-def test_samples_without_words_take_the_null():
+def test_samples_without_text_use_the_null_condition():
     model, x, told = copy.deepcopy(speaking()), pair(), condition()
     model.set_null_condition(told.text[0] * 2, told.pooled[0] * 2)
     dropped = model(x, TIMES, told.without_text(torch.tensor([True, False]))).prediction
@@ -146,7 +146,7 @@ def test_samples_without_words_take_the_null():
 
 
 @torch.no_grad()
-def test_a_copy_calls_its_own_joins():
+def test_a_copy_calls_its_own_modules():
     model, x = copy.deepcopy(speaking()), pair()
     before = speaking()(x, TIMES).prediction
     for join in model.joins["video"].values():
@@ -157,7 +157,7 @@ def test_a_copy_calls_its_own_joins():
     assert torch.equal(speaking()(x, TIMES).prediction.video, before.video)
 
 
-def test_what_is_trained_has_gradients_and_the_bases_stay():
+def test_trainable_parameters_have_gradients_and_base_models_are_frozen():
     model = copy.deepcopy(speaking()).train().freeze_bases()
     names = {name for name, _ in model.trainable()}
     assert all("motion" in name for name in names if name.startswith("unets."))
@@ -186,13 +186,13 @@ def test_gradient_checkpointing_changes_no_gradient():
 
 
 @torch.no_grad()
-def test_audio_of_any_length_is_filled_up_and_cut():
+def test_audio_of_any_length_is_padded_and_cut():
     out = speaking()(pair(steps=7), TIMES).prediction
     assert out.audio.shape == (2, 16, 7, 4)
 
 
-def test_words_meet_keys_and_values_once_for_all_frames():
-    """And the result is that of a U-Net which was told them frame by frame, bit for bit, in a repeated pass too."""
+def test_text_keys_and_values_are_computed_once_per_clip():
+    """The result equals that of a U-Net that gets the text per frame, bit for bit, in a second pass too."""
     model, x, told = copy.deepcopy(silent()).train(), pair(), condition()
     rows = []
     layer = model.unets["video"].down_blocks[0].attentions[0].transformer_blocks[0].attn2.to_k
@@ -208,7 +208,7 @@ def test_words_meet_keys_and_values_once_for_all_frames():
 
 
 @torch.no_grad()
-def test_the_unet_of_a_given_stream_does_not_run():
+def test_the_unet_of_a_conditioning_stream_is_skipped():
     model, told = speaking(), condition()
     both = model(pair(), TIMES, told).prediction
     ran = []
@@ -226,7 +226,7 @@ def test_the_unet_of_a_given_stream_does_not_run():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @torch.no_grad()
-def test_what_is_sent_begins_as_what_differs_between_clips(variant):
+def test_initial_contexts_differ_between_clips(variant):
     model, sent = silent(variant), []
     hook = model.connectors["video"].register_forward_hook(lambda module, inputs, output: sent.append(output))
     model(pair(b=6), AV(*[torch.full((6,), 0.3)] * 2))
@@ -237,8 +237,8 @@ def test_what_is_sent_begins_as_what_differs_between_clips(variant):
 
 
 @torch.no_grad()
-def test_centred_contexts_lose_what_a_connector_always_sends():
-    """A bias of the last convolution, however large, changes neither variant's contexts once its mean over clips is known."""
+def test_centring_removes_constant_context_components():
+    """A constant bias of the last convolution does not change contexts once its mean over clips is known."""
     kept = set()
     for variant in VARIANTS:
         with torch.random.fork_rng():
@@ -257,7 +257,7 @@ def test_centred_contexts_lose_what_a_connector_always_sends():
 
 
 @torch.no_grad()
-def test_folded_squares_of_latents_are_one_place_of_the_unet():
+def test_fold_maps_squares_of_latents_to_channels():
     settings = tiny()
     settings["video"] = {**settings["video"], "in_channels": 32, "out_channels": 32}
     model, x, told = SVG(**settings, fold=2).eval(), pair(), condition()
@@ -274,7 +274,7 @@ def test_folded_squares_of_latents_are_one_place_of_the_unet():
         model(AV(x.video[..., :6], x.audio), TIMES, told)
 
 
-def test_under_autocast_attention_and_narrow_convolutions_are_in_single_precision_where_gradients_are_asked_for():
+def test_attention_and_narrow_convolutions_train_in_single_precision_under_autocast():
     x, weight = torch.randn(1, 2, 3, 4, dtype=torch.bfloat16), torch.randn(5, 2, 3, 1)
     with torch.autocast("cpu", torch.bfloat16), cpu_precision(x.device):
         assert torch.nn.functional.conv2d(x, weight).dtype == torch.bfloat16
@@ -294,7 +294,7 @@ def test_under_autocast_attention_and_narrow_convolutions_are_in_single_precisio
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @torch.no_grad()
-def test_saved_and_loaded_it_is_the_same(variant, tmp_path):
+def test_save_and_load_round_trip(variant, tmp_path):
     model = speaking(variant)
     model.save_pretrained(tmp_path)
     loaded = SVG.from_pretrained(tmp_path).eval()
@@ -303,7 +303,7 @@ def test_saved_and_loaded_it_is_the_same(variant, tmp_path):
         assert torch.equal(one, other)
 
 
-def test_bases_give_their_weights():
+def test_from_bases_copies_the_weights():
     settings = tiny()
     video, audio = UNetMotionModel.from_config(settings["video"]), UNet2DConditionModel.from_config(settings["audio"])
     options = {key: value for key, value in settings.items() if key not in ("video", "audio")}
@@ -325,13 +325,13 @@ def test_paper_size(variant, millions):
     assert motion == pytest.approx(453.2e6, rel=1e-3)
 
 
-def test_times_are_entries_of_the_table():
+def test_times_map_to_timesteps_of_the_table():
     entries = torch.arange(1000)
     assert torch.equal(to_timesteps((entries + 1) / 1000), entries.float())
     assert to_timesteps(torch.zeros(1)) == 0
 
 
-def test_bad_input_is_named():
+def test_invalid_inputs_are_refused():
     model, settings = silent(), tiny()
     with pytest.raises(ValueError, match="33 frames; the motion layers take up to 32"):
         model.check(pair(frames=33))

@@ -61,7 +61,7 @@ def test_outputs_agree(case):
 
 @pytest.mark.parametrize("case", CASES)
 @torch.no_grad()
-def test_connectors_and_joins_agree(case):
+def test_connectors_and_fusion_modules_agree(case):
     model, io, wanted = imported(case), tensors(case, "io"), tensors(case, "intermediates")
     found = {}
 
@@ -102,7 +102,7 @@ def test_connectors_and_joins_agree(case):
     ("run", "steps", "gamma", "scales"), [("n4_gamma1.5", 4, 1.5, (7.5, 2.5)), ("n3_nogamma", 3, 1.0, (3.0, 1.0))]
 )
 @pytest.mark.parametrize("case", CASES)
-def test_the_sampler_goes_the_released_way(case, run, steps, gamma, scales):
+def test_sampling_trajectories_agree(case, run, steps, gamma, scales):
     wanted = {key.removeprefix(f"{run}."): v for key, v in tensors(case, "sampler_trajectory").items() if key.startswith(run)}
     model = imported(case)
     times = AV(table_times(steps, spacing="linspace", bend=gamma**0.5), table_times(steps, spacing="leading", bend=gamma**-0.5))
@@ -135,8 +135,8 @@ def test_the_sampler_goes_the_released_way(case, run, steps, gamma, scales):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_gradients_of_what_is_trained_agree(case):
-    """The released training mode, in which connectors see a state of their own: it takes the context at other times."""
+def test_gradients_of_trainable_parameters_agree(case):
+    """The released training mode, in which connectors get their own noisy state at other timesteps."""
     model, extra = imported(case), tensors(case, "io_extra")
     norms = json.loads((PARITY / case / "case_a" / "train_grad_norms.json").read_text())
     model.zero_grad()
@@ -161,7 +161,7 @@ def test_gradients_of_what_is_trained_agree(case):
     assert compared > 200
 
 
-def test_names_of_the_published_size_are_all_known():
+def test_all_names_of_the_published_size_are_converted():
     keys = json.loads((PARITY / "svg_fullsize_keys.json").read_text())
     from sonovid.models.svg.model import paper
 
@@ -172,7 +172,7 @@ def test_names_of_the_published_size_are_all_known():
         assert mapped == own
 
 
-def test_a_checkpoint_that_is_not_whole_is_refused():
+def test_an_incomplete_checkpoint_is_refused():
     case = "svg_cmcpe_tiny"
     joined = tensors(case, "unet_svg/diffusion_pytorch_model")
     joined.pop(next(iter(joined)))

@@ -1,4 +1,4 @@
-"""UniForm from a tiny random PixArt: what is taken stands in its place and does what it did there."""
+"""UniForm initialised from a tiny random PixArt: copied weights behave as in PixArt."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def pixart(**changes) -> PixArtTransformer2DModel:
     return model.eval()
 
 
-def test_what_is_left_is_what_pixart_does_not_have():
+def test_only_parameters_without_a_pixart_counterpart_remain():
     left = init_from_pixart(UniForm(**COLUMNS), pixart())
     spatial = [name for name in left if not name.startswith("temporal.")]
     norms = [f"spatial.{i}.attention.{kind}_norm" for i in (0, 1) for kind in ("key", "query")]
@@ -34,7 +34,7 @@ def test_what_is_left_is_what_pixart_does_not_have():
     assert spatial == sorted(["grid.task.weight", "null_text", *norms, *rate])
 
 
-def test_a_block_does_what_it_did_in_pixart():
+def test_a_block_matches_pixart():
     """On single tokens, where attention has one key and queries do not matter, the whole block agrees."""
     model, source = UniForm(**COLUMNS).eval(), pixart()
     init_from_pixart(model, source)
@@ -46,7 +46,7 @@ def test_a_block_does_what_it_did_in_pixart():
     assert torch.allclose(ours, theirs, atol=1e-5)
 
 
-def test_queries_and_keys_stand_in_their_places():
+def test_queries_and_keys_are_copied_in_order():
     model, source = UniForm(**COLUMNS), pixart()
     init_from_pixart(model, source)
     q, k, v = model.spatial[0].attention.qkv.weight.chunk(3)
@@ -56,7 +56,7 @@ def test_queries_and_keys_stand_in_their_places():
     assert torch.equal(v, attention.to_v.weight)
 
 
-def test_times_and_words_are_embedded_as_in_pixart():
+def test_timestep_and_text_embeddings_match_pixart():
     model, source = UniForm(**COLUMNS), pixart()
     init_from_pixart(model, source)
     t = torch.tensor([0.0, 0.25, 0.999])
@@ -71,7 +71,7 @@ def test_times_and_words_are_embedded_as_in_pixart():
     assert torch.allclose(ours, source.caption_projection(words), atol=1e-5)
 
 
-def test_patches_are_embedded_at_their_places_as_in_pixart():
+def test_patch_and_position_embeddings_match_pixart():
     model, source = UniForm(**COLUMNS), pixart()
     init_from_pixart(model, source)
     from sonovid.core.av import AV
@@ -82,7 +82,7 @@ def test_patches_are_embedded_at_their_places_as_in_pixart():
     assert torch.allclose(tokens, theirs, atol=1e-5)
 
 
-def test_the_head_gives_noise_and_variance_as_in_pixart():
+def test_the_output_layer_matches_pixart():
     model, source = UniForm(**COLUMNS), pixart()
     init_from_pixart(model, source)
     from sonovid.core.av import AV
@@ -95,7 +95,7 @@ def test_the_head_gives_noise_and_variance_as_in_pixart():
     assert torch.allclose(torch.cat([noise, variance], 1), theirs, atol=1e-5)
 
 
-def test_tokens_of_several_frames_start_as_their_mean(tmp_path):
+def test_patches_of_several_frames_start_as_their_mean(tmp_path):
     pixart().save_pretrained(tmp_path / "transformer")
     source = load_pixart(tmp_path)
     config = {**COLUMNS, "layout": "tokens", "patch_size": (2, 2, 2), "learn_variance": False, "depth": 1}
@@ -109,7 +109,7 @@ def test_tokens_of_several_frames_start_as_their_mean(tmp_path):
     assert torch.allclose(model.grid.embed_video(still), source.pos_embed.proj(frame[None]).flatten(), atol=1e-5)
 
 
-def test_a_pixart_that_does_not_fit_is_refused_or_left():
+def test_an_incompatible_pixart_is_refused_or_partly_copied():
     with pytest.raises(ValueError, match="does not fit"):
         init_from_pixart(UniForm(**COLUMNS), pixart(caption_channels=7))
     with pytest.raises(ValueError, match="does not fit"):

@@ -70,13 +70,13 @@ def test_either_stream_reaches_every_place_of_both(stream):
 
 
 @pytest.mark.parametrize("other", [times(video=0.5), times(audio=0.2)])
-def test_times_of_both_streams_matter_to_both(other):
+def test_timesteps_of_both_streams_affect_both(other):
     model, x = awake(), pair()
     first, second = (model(x, t, condition()).prediction for t in (times(), other))
     assert all((a - b).abs().max() > 1e-4 for a, b in zip(first, second, strict=True))
 
 
-def test_one_time_for_each_latent_frame_agrees_with_one_for_all():
+def test_timesteps_per_latent_frame_generalise_timesteps_per_sample():
     model, x = awake(), pair()
     whole = model(x, times(), condition()).prediction
     spread = AV(torch.full((2, 3), 0.6), torch.full((2, 6), 0.3))
@@ -85,7 +85,7 @@ def test_one_time_for_each_latent_frame_agrees_with_one_for_all():
     assert not close(model(x, spread, condition()).prediction, whole)
 
 
-def test_absent_words_and_padding_do_not_matter_and_present_ones_do():
+def test_words_matter_but_padding_does_not():
     model, x = awake(), pair()
     told = condition()
     wild = Condition(told.text.masked_fill(~told.text_mask[..., None], float("nan")), told.text_mask, told.generated)
@@ -106,13 +106,13 @@ def test_tasks_differ():
     assert not close(found[1], found[2])
 
 
-def test_a_sample_does_not_depend_on_its_batch():
+def test_samples_of_a_batch_are_independent():
     model, x, told = awake(), pair(), condition()
     alone = model(x.map(lambda z: z[:1]), times(b=1), told.of(torch.tensor([True, False]))).prediction
     assert close(alone, model(x, times(), told).prediction.map(lambda y: y[:1]))
 
 
-def test_rotary_products_depend_on_distances_alone():
+def test_rotary_products_only_depend_on_distances():
     g = torch.Generator().manual_seed(0)
     q, k = torch.randn(1, 1, 1, 20, generator=g), torch.randn(1, 1, 1, 20, generator=g)
 
@@ -132,12 +132,12 @@ def test_rotary_products_depend_on_distances_alone():
         (AV(torch.zeros(1, 3, 3, 2, 4), torch.zeros(1, 5, 5, 1)), "expected 2 each"),
     ],
 )
-def test_streams_that_do_not_fit_are_refused(x, message):
+def test_incompatible_streams_are_refused(x, message):
     with pytest.raises(ValueError, match=message):
         awake()(x, times(b=1), condition(1))
 
 
-def test_saved_and_loaded_it_predicts_the_same(tmp_path):
+def test_save_and_load_round_trip(tmp_path):
     model, x = awake(), pair()
     model.save_pretrained(tmp_path)
     again = SequenceUniForm.from_pretrained(tmp_path).eval()

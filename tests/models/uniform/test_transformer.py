@@ -1,4 +1,4 @@
-"""UniForm: what reaches what, in both layouts; times, text, tasks, sizes, storage."""
+"""UniForm in both layouts: dependencies, timesteps, text, tasks, sizes, saving."""
 
 import dataclasses
 
@@ -84,7 +84,7 @@ def test_unpack_inverts_pack(config):
 
 
 @both
-def test_steps_hold_both_streams_same_time(config):
+def test_grid_steps_hold_the_same_time_of_both_streams(config):
     """An impulse at time j of either stream changes the tokens of the step of time j, and of no other."""
     grid = awake(config).grid
     task = torch.zeros(1, dtype=torch.long)
@@ -115,7 +115,7 @@ def test_streams_inform_each_other(config):
 
 
 @both
-def test_samples_do_not_see_each_other(config):
+def test_samples_of_a_batch_are_independent(config):
     model, x = awake(config), pair(3)
     c = condition(3)
     c = dataclasses.replace(c, text_mask=torch.tensor([[1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]).bool())
@@ -138,8 +138,8 @@ def test_times_per_frame_generalise_times_per_sample(config):
 
 
 @both
-def test_a_stream_time_modulates_its_own_tokens(config):
-    """With attention and words silenced, a stream's time changes that stream's prediction alone."""
+def test_the_timestep_of_a_stream_modulates_its_own_tokens(config):
+    """Without attention and text, the timestep of a stream only changes the prediction of that stream."""
     model, x = awake(config), pair()
     with torch.no_grad():
         for block in (*model.spatial, *model.temporal):
@@ -204,8 +204,8 @@ def test_runs_on_other_sizes():
 
 
 @both
-def test_learns_that_sound_follows_pictures(config):
-    """A flash at a random time, given; after some steps the predicted sound stands at the same time, in unseen clips too."""
+def test_learns_audio_that_follows_video(config):
+    """Conditioned on a flash at a random time, the predicted audio learns to be at the same time, also in unseen clips."""
     torch.manual_seed(0)
     model = UniForm(**{**config, "width": 32}).train()
     optimiser = torch.optim.AdamW(model.parameters(), 5e-3)
@@ -248,7 +248,7 @@ def test_gradient_reaches_every_parameter(config):
 
 
 @both
-def test_temporal_blocks_start_silent(config):
+def test_temporal_blocks_are_zero_initialised(config):
     torch.manual_seed(0)
     model, x = UniForm(**config), pair()
     task = torch.zeros(2, dtype=torch.long)
@@ -260,7 +260,7 @@ def test_temporal_blocks_start_silent(config):
 
 
 @both
-def test_saved_and_loaded_is_the_same(config, tmp_path):
+def test_save_and_load_round_trip(config, tmp_path):
     model = awake(config)
     model.save_pretrained(tmp_path)
     assert [p.name for p in tmp_path.iterdir() if p.suffix not in (".json",)] == ["diffusion_pytorch_model.safetensors"]
@@ -301,7 +301,7 @@ def test_bfloat16_is_near_float32(config, how):
         assert (a - b).square().mean() < 2e-3 * a.square().mean()
 
 
-def test_rate_matters_once_trained():
+def test_frame_rate_matters_after_training():
     model, x = awake(TOKENS), pair()
     base = model(x, times(), condition()).prediction
     assert close(base, model(x, times(), condition(), fps=8.0).prediction)
@@ -309,7 +309,7 @@ def test_rate_matters_once_trained():
 
 
 @both
-def test_what_cannot_be_fused_is_refused(config):
+def test_incompatible_streams_are_refused(config):
     model, x = awake(config), pair()
     for bad, message in (
         (AV(x.video, x.audio[:, :, :-1]), "cannot be fused"),
@@ -334,7 +334,7 @@ def test_what_cannot_be_fused_is_refused(config):
         ({"audio": (4, 2, 2)}, "task's"),
     ],
 )
-def test_configurations_that_cannot_be_are_refused(change, message):
+def test_invalid_configurations_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         UniForm(**{**COLUMNS, **change})
 
