@@ -15,6 +15,7 @@ from sonovid.diffusion.sampler import (
     dpm_solver,
     from_diffusers,
     sample,
+    sampling_loop,
     shifted_times,
     table_times_pair,
     uniform_times,
@@ -209,6 +210,35 @@ def test_the_callback_sees_every_step_and_may_replace_the_latents():
     )
     assert [index for index, _ in seen] == [0, 1, 2]
     assert end.video.item() == 1  # zero after the second step, and one more in the last estimate
+
+
+def test_sampling_loop_yields_every_step_and_continues_from_replaced_latents():
+    schedule, times = SCHEDULES["straight"], AV(uniform_times(3), uniform_times(3))
+    noise = AV(*torch.ones(2, 1, 1))
+    states = list(sampling_loop(lambda x, t, previous: x.map(lambda u: u + 1), noise, schedule, times))
+    assert [state.step for state in states] == [0, 1, 2]
+    whole = sample(lambda x, t, previous: x.map(lambda u: u + 1), noise, schedule, times)
+    assert torch.equal(states[-1].latents.video, whole.video)
+    for state in sampling_loop(lambda x, t, previous: x.map(lambda u: u + 1), noise, schedule, times):
+        if state.step == 1:
+            state.latents = state.latents.map(torch.zeros_like)
+    assert state.latents.video.item() == 1  # the step to t = 0 returns the estimate, 0 + 1
+
+
+def test_should_stop_is_asked_before_each_step():
+    schedule, times, noise = SCHEDULES["straight"], AV(uniform_times(3), uniform_times(3)), AV(*torch.ones(2, 1, 1))
+    answers = iter([False, True])
+    seen = []
+    sample(
+        lambda x, t, previous: x,
+        noise,
+        schedule,
+        times,
+        callback=lambda step, x, x0: seen.append(step),
+        should_stop=lambda: next(answers),
+    )
+    assert seen == [0]
+    assert sample(lambda x, t, previous: x, noise, schedule, times, should_stop=lambda: True) is noise
 
 
 def test_warp_times_match_the_paper():

@@ -2,6 +2,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
+from sonovid.diffusion import schedule as module
 from sonovid.diffusion.schedule import (
     PREDICTION_TYPES,
     Cosine,
@@ -134,3 +135,10 @@ def test_invalid_tables_raise():
     for wrong in ({"betas": "sqrt_linear"}, {"beta_start": 0.0}, {"num_steps": 1}):
         with pytest.raises((ValueError, TypeError), match=r"expected|betas"):
             Tabulated(**wrong)
+
+
+def test_old_names_work_with_a_deprecation_warning():
+    with pytest.warns(DeprecationWarning, match="schedule.diffuse is now add_noise"):
+        assert module.diffuse is add_noise
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = module.nothing
