@@ -2,8 +2,9 @@
 
 The lists are published without the videos. They are balanced_train_segments.csv, unbalanced_train_segments.csv and
 eval_segments.csv: comments, then YouTube id, start and end in seconds, and the class codes, whose names are in
-class_labels_indices.csv. Clips are commonly named ID.mp4, ID_30.mp4, ID_000030.mp4 (seconds), ID_30000.mp4 (milliseconds), or with
-the end as well (ID_30_40, ID_30.000_40.000, ID_30000_40000), some with a Y before the id. All of these are found, in any subfolder.
+class_labels_indices.csv. Clips are commonly named ID.mp4, ID_30.mp4, ID_000030.mp4 (seconds), ID_30000.mp4 (milliseconds), or
+with the end as well (ID_30_40, ID_30.000_40.000, ID_30000_40000), some with a Y before the id. All of these are found, in any
+subfolder.
 """
 
 from collections.abc import Iterator
