@@ -45,7 +45,7 @@ def test_long_files_give_windows_and_unfit_ones_are_left_out_with_a_word(folder,
     said = caplog.text
     for words in ("shorter than 0.5 s: short.mkv", "without audio: silent.mkv", "not readable: broken.mkv"):
         assert words in said
-    assert len(clips.find_windows(manifest.read(folder), GEOMETRY, most=1)) == 1
+    assert len(clips.find_windows(manifest.read(folder), GEOMETRY, max_per_entry=1)) == 1
 
 
 def test_pictures_alone_or_sound_alone_can_be_asked_for(folder):
@@ -93,7 +93,7 @@ def test_processes_give_the_clips_of_one_process_in_order():
 
 
 def test_a_faulty_file_among_many_is_passed_over(folder, caplog):
-    good = clips.find_windows(manifest.read(folder), GEOMETRY, most=1)
+    good = clips.find_windows(manifest.read(folder), GEOMETRY, max_per_entry=1)
     bad = clips.Window(Entry(str(folder / "broken.mkv")))
     assert [clip is None for _, clip in clips.stream_clips([bad, *good], GEOMETRY)] == [True, False]
     assert "skipped" in caplog.text

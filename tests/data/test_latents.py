@@ -54,7 +54,7 @@ def folder(tmp_path):
 
 
 def store_at(root, *parts, **options):
-    return latents.LatentStore(root, GEOMETRY, *(parts or ("k",)), **{"shard": 3, **options})
+    return latents.LatentStore(root, GEOMETRY, *(parts or ("k",)), **{"shard_size": 3, **options})
 
 
 def write(root, sought, encode=encode, streams=clips.BOTH, part=(0, 1), **options):
@@ -101,7 +101,7 @@ def test_statistics_are_those_of_the_clips_that_are_asked_for(tmp_path, sought):
 def test_how_clips_are_spread_over_shards_changes_no_bit(tmp_path, sought):
     one = write(tmp_path / "one", sought)
     for first in (sought[4:], sought[:2], sought):
-        several = write(tmp_path / "several", first, shard=2)
+        several = write(tmp_path / "several", first, shard_size=2)
     a, b = one.select(sought), several.select(sought)
     assert len(several.index.paths) == 4
     assert list(a.rows) == list(b.rows)
@@ -235,7 +235,7 @@ def test_stores_follow_weights_geometry_and_streams_and_nothing_else(tmp_path):
     torch.manual_seed(0)
     layer = nn.Linear(3, 3)
     key = store_at(tmp_path, layer).key
-    assert key == store_at(tmp_path, layer).key == store_at(tmp_path, layer, shard=9).key
+    assert key == store_at(tmp_path, layer).key == store_at(tmp_path, layer, shard_size=9).key
     assert key != latents.LatentStore(tmp_path, GEOMETRY.with_duration(1), layer).key
     assert key != store_at(tmp_path, layer, "bf16").key
     assert key != store_at(tmp_path, layer, streams=AV(True, False)).key

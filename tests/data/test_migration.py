@@ -56,11 +56,11 @@ def windows(tmp_path):
 @pytest.mark.parametrize("shard", [2, 100])
 def test_a_cache_of_the_first_version_is_taken_over_without_encoding(tmp_path, windows, shard, caplog):
     folder = first_version(tmp_path / "cache", windows, "codec", shard=shard)
-    store = latents.LatentStore(tmp_path / "cache", GEOMETRY, "codec", shard=4)
+    store = latents.LatentStore(tmp_path / "cache", GEOMETRY, "codec", shard_size=4)
     assert migration.migrate(tmp_path / "cache", store, windows, "codec") == 6
     assert f"6 clips migrated from the cache of an earlier version, {folder}" in caplog.text
     assert store.plan(windows) == []
-    fresh = latents.LatentStore(tmp_path / "fresh", GEOMETRY, "codec", shard=4)
+    fresh = latents.LatentStore(tmp_path / "fresh", GEOMETRY, "codec", shard_size=4)
     fresh.write(fresh.plan(windows), latents.local_encoder(means, GEOMETRY, batch=1))
     fresh.reload()
     ours, theirs = store.select(windows), fresh.select(windows)

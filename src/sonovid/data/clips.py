@@ -39,7 +39,7 @@ class Window:
 
 
 def find_windows(
-    entries: Sequence[Entry], geometry: Geometry, *, streams: AV = BOTH, most: int | None = None, workers: int = 0
+    entries: Sequence[Entry], geometry: Geometry, *, streams: AV = BOTH, max_per_entry: int | None = None, workers: int = 0
 ) -> list[Window]:
     """Cuts entries into consecutive windows of the length of `geometry`.
 
@@ -49,45 +49,45 @@ def find_windows(
         entries: The entries.
         geometry: Geometry of the windows.
         streams: The required streams.
-        most: Largest number of windows per entry. None: all.
+        max_per_entry: Largest number of windows per entry. None: all.
         workers: Number of processes that probe files.
 
     Raises:
         ValueError: There is no window.
     """
     found: list[Window] = []
-    left_out: dict[str, list[str]] = {}
-    known = probes.probe_files((entry.path for entry in entries if entry.scene is None), workers=workers)
+    skipped: dict[str, list[str]] = {}
+    probed = probes.probe_files((entry.path for entry in entries if entry.scene is None), workers=workers)
     # Containers round durations. Half a frame is tolerated, and the last frame is then held that much longer.
     slack, seconds = duration(1, geometry.fps) / 2, float(geometry.seconds)
     for entry in entries:
-        length = _usable_seconds(entry, known.get(entry.path), streams)
+        length = _usable_seconds(entry, probed.get(entry.path), streams)
         if isinstance(length, str):
-            left_out.setdefault(length, []).append(entry.name or entry.path)
+            skipped.setdefault(length, []).append(entry.name or entry.path)
             continue
         count = 1 if math.isinf(length) else math.floor((Fraction(length) + slack) / geometry.seconds)
         if count == 0:
-            left_out.setdefault(f"shorter than {seconds:g} s", []).append(entry.name or entry.path)
-        found += [Window(entry, entry.start + float(i * geometry.seconds)) for i in range(min(count, most or count))]
-    for reason, names in left_out.items():
+            skipped.setdefault(f"shorter than {seconds:g} s", []).append(entry.name or entry.path)
+        found += [Window(entry, entry.start + float(i * geometry.seconds)) for i in range(min(count, max_per_entry or count))]
+    for reason, names in skipped.items():
         log.warning("skipped %d of %d files, %s: %s", len(names), len(entries), reason, ", ".join(names[:3]))
     if not found:
-        reasons = "; ".join(f"{len(names)} {reason}" for reason, names in left_out.items()) or "there are no entries"
+        reasons = "; ".join(f"{len(names)} {reason}" for reason, names in skipped.items()) or "there are no entries"
         raise ValueError(f"data: no clip of {float(geometry.seconds):g} s found: {reasons}")
     return found
 
 
-def _usable_seconds(entry: Entry, extent: "probes.Extent | None", streams: AV) -> float | str:
+def _usable_seconds(entry: Entry, result: "probes.ProbeResult | None", streams: AV) -> float | str:
     """Duration of an entry in seconds (infinite for a scene), or the reason why it cannot be used."""
     if entry.scene is not None:
         return math.inf
-    if extent is None:
+    if result is None:
         return "not readable"
-    if streams.video and not extent.video:
+    if streams.video and not result.video:
         return "without video"
-    if streams.audio and not extent.audio:
+    if streams.audio and not result.audio:
         return "without audio"
-    left = extent.seconds - entry.start
+    left = result.seconds - entry.start
     return left if entry.seconds is None else min(left, entry.seconds)
 
 
@@ -131,8 +131,8 @@ def load_clip(window: Window, geometry: Geometry, streams: AV = BOTH) -> Clip:
         if short > geometry.sample_rate / geometry.fps:
             raise ValueError(f"{entry.path}: its audio ends {short / geometry.sample_rate:.2f} s early")
         waveform = np.pad(waveform, ((0, 0), (0, max(0, short))))[:, : geometry.num_samples]
-    known = (entry.caption, entry.label, window_events(window, geometry))
-    return Clip(frames, waveform, geometry.fps, geometry.sample_rate, *known)
+    annotations = (entry.caption, entry.label, window_events(window, geometry))
+    return Clip(frames, waveform, geometry.fps, geometry.sample_rate, *annotations)
 
 
 def stream_clips(
@@ -216,10 +216,8 @@ def _write_scene(number: int, out: str, world: str, geometry: Geometry) -> None:
     media.write(path, clip, overwrite=True)
     atomic.write_text(path.with_suffix(".txt"), clip.caption + "\n")
     # The .json file is written last and marks the scene as complete.
-    known = {"caption": clip.caption, "label": clip.label, "events": list(clip.events)}
-    atomic.write_text(
-        facts, json.dumps({**known, "world": world, "seed": number, "attributes": scenes.attributes(world, number)})
-    )
+    info = {"caption": clip.caption, "label": clip.label, "events": list(clip.events)}
+    atomic.write_text(facts, json.dumps({**info, "world": world, "seed": number, "attributes": scenes.attributes(world, number)}))
 
 
 __getattr__ = renamed.attributes(__name__, {"load": "load_clip", "stream": "stream_clips", "windows": "find_windows"})

@@ -222,11 +222,11 @@ class LatentStore:
         geometry: Geometry of the clips.
         parts: Networks and plain values that determine the latents, see `fingerprint`.
         streams: The streams that are stored.
-        shard: Number of clips per shard.
+        shard_size: Number of clips per shard.
     """
 
-    def __init__(self, root: "str | Path", geometry: Geometry, *parts: Any, streams: AV = BOTH, shard: int = 256) -> None:
-        self.geometry, self.streams, self.shard = geometry, streams, shard
+    def __init__(self, root: "str | Path", geometry: Geometry, *parts: Any, streams: AV = BOTH, shard_size: int = 256) -> None:
+        self.geometry, self.streams, self.shard_size = geometry, streams, shard_size
         self.key = fingerprint(VERSION, geometry.to_config(), list(streams), *parts)
         self.folder = Path(root) / f"store-{self.key[:12]}"
         self._worlds: dict[str, str] = {}
@@ -286,7 +286,7 @@ class LatentStore:
             if key not in self.index.places and key not in self.index.faulty:
                 missing.setdefault(key, window)
         todo = list(missing.values())
-        return [todo[i : i + self.shard] for i in range(0, len(todo), self.shard)]
+        return [todo[i : i + self.shard_size] for i in range(0, len(todo), self.shard_size)]
 
     def write(self, plan: Sequence[Sequence[Window]], encode_windows: WindowEncoder, *, part: tuple[int, int] = (0, 1)) -> None:
         """Encodes and writes the shards of a plan. Each appears when it is complete. Call `reload` afterwards.

@@ -8,7 +8,7 @@ from sonovid.core import renamed
 
 # Arguments: the operation ("reading" or "writing"), the amount done, and the total.
 ProgressCallback = Callable[[str, float, float], None]
-_CALLBACK: ContextVar["Report | None"] = ContextVar("report", default=None)
+_CALLBACK: ContextVar["ProgressCallback | None"] = ContextVar("report", default=None)
 
 
 @contextmanager

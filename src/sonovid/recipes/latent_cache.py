@@ -137,10 +137,13 @@ def open_latents(
         processes.barrier()
         known.reload()
         splits = [split for split in manifest.split(entries, data.held_out) if split]
-        windows = [clips.find_windows(split, geometry, streams=streams, most=data.most, workers=data.workers) for split in splits]
+        windows = [
+            clips.find_windows(split, geometry, streams=streams, max_per_entry=data.most, workers=data.workers)
+            for split in splits
+        ]
     if processes.is_main and caching is None:
         warn_of_changed_clips(out / CLIP_LIST, [entry.name for entry in entries])
-    store = latents.LatentStore(root, geometry, *key, streams=streams, shard=data.shard)
+    store = latents.LatentStore(root, geometry, *key, streams=streams, shard_size=data.shard)
     if processes.is_main and any(store.plan(split) for split in windows):
         migrated = sum(migration.migrate(root, store, split, *key) for split in windows)
         if not migrated and (earlier := migration.find_v1_caches(root)):
