@@ -11,7 +11,7 @@ import argparse
 import torch
 
 from benchmarks.readers import scenes
-from sonovid.codecs.audio_image import DECIBELS, AudioImage, released_mel, resized
+from sonovid.codecs.audio_image import DECIBELS, AudioImage, released_mel, resize
 from sonovid.core.geometry import Geometry
 
 HELD_OUT_SEED = 90_000_000
@@ -33,9 +33,9 @@ def main() -> None:
         frames = mel(sound)
         picture = image.encode(frames)
         ways = {
-            "8-bit greys alone": image.levels(image.grey(frames).float()),
+            "8-bit greys alone": image.dequantise(image.quantise(frames).float()),
             "the whole way": image.decode(picture, *frames.shape[1:]),
-            "the picture resized back": image.levels(resized(127.5 * (picture[:, :1] + 1), *frames.shape[1:])[:, 0]),
+            "the picture resized back": image.dequantise(resize(127.5 * (picture[:, :1] + 1), *frames.shape[1:])[:, 0]),
         }
         # What is cut off is told apart: scenes fall to digital silence, twenty decibels below the picture's black.
         heard = frames.clamp(image.low / DECIBELS, image.high / DECIBELS)

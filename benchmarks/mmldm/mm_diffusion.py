@@ -256,12 +256,12 @@ def autoencoder() -> dict[str, Count]:
         z = AV(torch.empty(1, 16, 16, 16), torch.empty(1, 16, 8, 8))
         frames, pictures = torch.empty(1, FRAMES, dtype=torch.long), FRAMES + 1
 
-        def make_condition() -> Any:
-            meaning = network.encode_semantics(z)
-            assert meaning is not None
-            return network.make_condition(z, frames, features=meaning.features, labels=torch.empty(1, dtype=torch.long))
+        def condition() -> Any:
+            semantics = network.encode_semantics(z)
+            assert semantics is not None
+            return network.make_condition(z, frames, features=semantics.features, labels=torch.empty(1, dtype=torch.long))
 
-        once, x = told(), torch.empty(pictures, 4, 32, 32)
+        once, x = condition(), torch.empty(pictures, 4, 32, 32)
         # Stable Diffusion's frame codec.
         codec = AutoencoderKL(
             block_out_channels=(128, 256, 512, 512),
@@ -271,7 +271,7 @@ def autoencoder() -> dict[str, Count]:
         ).eval()
         return {
             "signal decoder, 16 frames and the audio image": count(network, lambda: network(x, torch.empty(pictures), once)),
-            "what it is told": count(network, told),
+            "its condition": count(network, condition),
             "both encoders": count(network, lambda: network.posterior(AV(torch.empty(1, 4, FRAMES, 32, 32), x[:1]))),
             "frame codec's decoder, 17 pictures of 256x256": count(codec, lambda: codec.decode(x)),
             "frame codec's encoder, the same": count(codec, lambda: codec.encode(torch.empty(pictures, 3, 256, 256))),

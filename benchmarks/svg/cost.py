@@ -53,8 +53,8 @@ def scaled(variant: str) -> dict:
 
 def run_bases(model: SVG, x: AV, t: AV) -> None:
     """Both U-Nets by diffusers alone: without what joins them, and with words projected for each frame again."""
-    words, pooled = model.texts(None, len(x.video))
-    entries = t.map(joint.table_entries)
+    words, pooled = model.text_inputs(None, len(x.video))
+    entries = t.map(joint.to_timesteps)
     filled = torch.nn.functional.pad(x.audio, (0, 0, 0, model.audio_length(x.audio.shape[2]) - x.audio.shape[2]))
     model.unets["video"](x.video, entries.video, words.repeat_interleave(x.video.shape[2], 0))
     model.unets["audio"](filled, entries.audio, None, class_labels=pooled)
@@ -82,9 +82,9 @@ def count_operations() -> None:
         with torch.no_grad():
             whole = flops(lambda: model(*one))  # noqa: B023 (called at once)
             alone, alone_guided = (flops(lambda: run_bases(model, *given))["all"] for given in (one, two))  # noqa: B023
-            model.apart = True
+            model.bases_only = True
             sparing = flops(lambda: model(*one))["all"]  # noqa: B023
-            model.apart = False
+            model.bases_only = False
             # Tensors without values cannot be compared; those of guidance are equal.
             with mock.patch.object(joint, "doubled", return_value=True):
                 guided = flops(lambda: model(*two))["all"]  # noqa: B023

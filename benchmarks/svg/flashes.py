@@ -24,8 +24,8 @@ from sonovid.diffusion import guidance, sampler
 from sonovid.diffusion.objective import total_loss
 from sonovid.models.svg import SVG
 from sonovid.models.svg.model import audioldm_config, motion_config
-from sonovid.recipes.svg import Regression
-from sonovid.recipes.svg import train as svg_training
+from sonovid.recipes.svg.config import ObjectiveConfig
+from sonovid.recipes.svg.train import SCHEDULE, build_objective
 
 FRAMES, STEPS, CHANNELS, BRIGHT = 8, 16, 4, 3.0
 GAMMAS = (1.0, 1.5, 2.0)
@@ -60,7 +60,7 @@ def drawn(b: int, local: bool, generator: torch.Generator) -> tuple[AV, Tensor]:
 def trained(variant: str, steps: int, local: bool) -> SVG:
     """As long as the other."""
     model, generator = network(variant).train().requires_grad_(True), torch.Generator().manual_seed(1)
-    regress = svg_training.objective(Regression(predict="v", text_dropout=0.0))
+    regress = build_objective(ObjectiveConfig(predict="v", text_dropout=0.0))
     optimizer, began = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.99)), time.process_time()
     for step in range(steps):
         for group in optimizer.param_groups:
@@ -90,9 +90,9 @@ def made(model: SVG, given: AV, gamma: float, count: int) -> AV:
         torch.randn(count, CHANNELS, FRAMES, 4, 4, generator=generator),
         torch.randn(count, CHANNELS, STEPS, 1, generator=generator),
     )
-    denoise = sampler.build_denoiser(model, svg_training.SCHEDULE, "v", told(count))
+    denoise = sampler.build_denoiser(model, SCHEDULE, "v", told(count))
     held = guidance.clean_conditioning(denoise, given)
-    return sampler.sample(held, eps, svg_training.SCHEDULE, sampler.warp_times(sampler.uniform_times(25), gamma))
+    return sampler.sample(held, eps, SCHEDULE, sampler.warp_times(sampler.uniform_times(25), gamma))
 
 
 def share(hits: np.ndarray) -> list[float]:

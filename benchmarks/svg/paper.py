@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from sonovid import media
 from sonovid.cli import main as sonovid
-from sonovid.cli.clip_files import export, named
+from sonovid.cli.clip_files import export_clips, name_entries
 from sonovid.data import manifest
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
@@ -32,9 +32,9 @@ def generate(pipe: SoundingVideoPipeline, words: str, seed: int, way: str, gamma
     if way == "joint":
         return pipe(words, generator=seed, gamma=gamma).clips[0]
     # The base models by themselves: connectors and joins are left out.
-    pipe.denoiser.apart = True
+    pipe.denoiser.bases_only = True
     alone = pipe(words, generator=seed, gamma=1.0).clips[0]
-    pipe.denoiser.apart = False
+    pipe.denoiser.bases_only = False
     if way == "audio_first":
         return pipe(words, audio=replace(alone, frames=None), generator=seed, gamma=gamma).clips[0]
     return pipe(words, video=replace(alone, waveform=None), generator=seed, gamma=gamma).clips[0]
@@ -54,7 +54,7 @@ def main() -> None:
     args = parser.parse_args()
     pipes = {name: SoundingVideoPipeline.from_pretrained(folder) for name, folder in (pair.split("=", 1) for pair in args.model)}
     geometry = next(iter(pipes.values())).geometry
-    entries = export(named(manifest.read(args.data))[: args.count], args.out / "reference", geometry=geometry)
+    entries = export_clips(name_entries(manifest.read(args.data))[: args.count], args.out / "reference", geometry=geometry)
     jobs = [(f"{name}-{way}-{g:g}", pipe, way, g) for name, pipe in pipes.items() for way in args.ways for g in args.gammas]
     for title, pipe, way, gamma in jobs:
         pipe.to(args.device)

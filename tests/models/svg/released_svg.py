@@ -22,7 +22,7 @@ def their_name(name: str) -> str:
     """A tensor's name in the released `unet_svg`, of the variant cmc_pe."""
     if found := re.fullmatch(r"joins\.(video|audio)\.(down|up)_(\d+)\.(.+)", name):
         stream, way, index, rest = found.groups()
-        return f"connector_in_{stream}.{int(way == 'up')}.{index}.0.{_back(rest, released.JOIN, released.CMC_PE)}"
+        return f"connector_in_{stream}.{int(way == 'up')}.{index}.0.{_back(rest, released.FUSION_MODULE, released.CMC_PE)}"
     if found := re.fullmatch(r"connectors\.(video|audio)\.(blocks|temporal)\.(\d)\.(.+)", name):
         stream, kind, level, rest = found.groups()
         table = released.RESIDUAL if kind == "blocks" else released.TEMPORAL
