@@ -1,4 +1,4 @@
-"""Windows, clips of one geometry, and scenes written as a folder."""
+"""Windows of files, clips of one geometry, and scenes written to a folder."""
 
 import json
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Datasets asked for as a manifest is."""
+"""Datasets as data sources."""
 
 from fractions import Fraction
 

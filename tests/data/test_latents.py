@@ -1,4 +1,4 @@
-"""The latent cache: what is encoded, added, dropped, resumed, refused and read back."""
+"""The latent cache: encoding, adding and removing clips, resuming, errors and reading."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Manifests: what is found in folders and files, what is held out, and what is said of bad input."""
+"""Manifests: reading folders and files, the held-out split, and errors for malformed input."""
 
 import json
 

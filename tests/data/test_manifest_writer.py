@@ -1,4 +1,4 @@
-"""What is written down as a manifest is read again as it was."""
+"""A written manifest is read back unchanged."""
 
 from dataclasses import replace
 

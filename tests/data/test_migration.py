@@ -1,4 +1,4 @@
-"""Caches of the first version, as that version left them, are taken over."""
+"""Migration of version 1 caches."""
 
 import json
 from fractions import Fraction

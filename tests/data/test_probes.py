@@ -1,4 +1,4 @@
-"""What is found of files: once, in whatever process, until a file changes."""
+"""Files are probed once, in any process, until they change."""
 
 import os
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Clips encoded through Ray: the same shards as in one process, also where a worker is lost."""
+"""Encoding with Ray gives the same shards as one process, also if a worker is lost."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Small files with known contents, made for the tests of the media door."""
+"""Small media files with known contents."""
 
 from collections.abc import Sequence
 from fractions import Fraction

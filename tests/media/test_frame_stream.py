@@ -1,4 +1,4 @@
-"""Frames one after the other: the same as the whole clip's, without holding it."""
+"""Streamed frames equal those of `read`, in constant memory."""
 
 import tracemalloc
 from fractions import Fraction

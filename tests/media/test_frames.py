@@ -1,4 +1,4 @@
-"""Time stamps alone, without a file."""
+"""Timelines and frame selection without a file."""
 
 import gc
 from fractions import Fraction

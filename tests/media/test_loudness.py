@@ -1,4 +1,4 @@
-"""Loudness by EBU R 128 on sounds whose loudness is known, and what is made of it."""
+"""Loudness by EBU R 128 of waveforms with known loudness, normalisation and mixing."""
 
 import numpy as np
 import pytest

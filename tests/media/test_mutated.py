@@ -1,4 +1,4 @@
-"""Damaged files of ten containers: whatever they hold, the answer is a clip or one line of a MediaError."""
+"""Damaged files of ten containers give a clip or a one-line MediaError."""
 
 import random
 import warnings

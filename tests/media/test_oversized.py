@@ -1,4 +1,4 @@
-"""Files that ask for more than they should: refused in one line, before they are decoded."""
+"""Files that exceed the limits are rejected with one line before they are decoded."""
 
 import json
 import struct

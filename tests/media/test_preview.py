@@ -1,4 +1,4 @@
-"""The preview: one axis of time for pictures, sound and marks."""
+"""The preview: frames, spectrogram and event marks share one time axis."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""What is told of reading and writing while it goes on."""
+"""Progress callbacks of reading and writing."""
 
 from fractions import Fraction
 

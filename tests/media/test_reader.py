@@ -1,4 +1,4 @@
-"""Reading: time stamps, rotation, late and early sound, channels, rates, limits, faults."""
+"""Reading: timestamps, rotation, audio offsets, channels, rates, limits, faults."""
 
 from fractions import Fraction
 from pathlib import Path

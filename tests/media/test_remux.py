@@ -1,4 +1,4 @@
-"""Somebody's own pictures with another sound, their own sound with other pictures."""
+"""Copied video with another audio track, and copied audio with another video track."""
 
 import logging
 import resource

@@ -1,4 +1,4 @@
-"""What is read of a file: parts, numbered pictures, and kinds of files that few programs write."""
+"""Sources: time ranges, image sequences, and rare file types."""
 
 import pickle
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Writing: equal lengths, all or nothing, what is refused."""
+"""Writing: equal durations, atomicity, rejected input."""
 
 import os
 import subprocess

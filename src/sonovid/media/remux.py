@@ -83,8 +83,8 @@ def mux(
         timeline.check_plausible(source)
     time_range = TimeRange(timeline.zero + source.start, source.part_duration(timeline.seconds))
     limits.check_seconds(Path(source), time_range.seconds)
-    with open_media(source, limits) as opening:
-        video_in = video_stream(opening)
+    with open_media(source, limits) as source_file:
+        video_in = video_stream(source_file)
         assert video_in is not None
         limits.check_frame_size(Path(source), video_in.height, video_in.width)
         codec = video_in.codec_context.codec.canonical_name
@@ -137,8 +137,8 @@ class _MuxJob:
                 inputs = (target, self.container, self.source, self.timeline, self.time_range)
                 packets = transcode_video(*inputs, quality=quality, tone_map=tone_map)
             else:
-                opening = stack.enter_context(open_media(self.source))
-                video_in = video_stream(opening)
+                source_file = stack.enter_context(open_media(self.source))
+                video_in = video_stream(source_file)
                 assert video_in is not None
                 copy = target.add_stream_from_template(video_in, opaque=True)
                 copy_metadata(video_in, copy)
@@ -146,7 +146,7 @@ class _MuxJob:
                 copy.codec_context.framerate = self.timeline.rate
                 if video_in.codec_context.codec.canonical_name == "hevc" and self.container.format in ("mp4", "mov"):
                     copy.codec_context.codec_tag = "hvc1"  # The tag that QuickTime accepts.
-                packets = _assign_stream(plan.retime(opening.demux(video_in)), copy)
+                packets = _assign_stream(plan.retime(source_file.demux(video_in)), copy)
             tracks = [packets, add_audio_track(target, self.container, waveform, self.sample_rate)]
             others = ExtraTracks(stack, self.source, self.time_range, self.container.format, own_sound=self.own_sound)
             tracks += others.add_to(target)
@@ -262,13 +262,13 @@ def _plan_copy(source: Source, timeline: Timeline, time_range: TimeRange, contai
     Raises:
         ValueError: The file does not store presentation times, or the time range cannot be cut without decoding.
     """
-    with open_media(source) as opening:
-        if lacks_presentation_times(opening):
+    with open_media(source) as source_file:
+        if lacks_presentation_times(source_file):
             raise ValueError("avi does not store the display order of frames")
-        stream = video_stream(opening)
+        stream = video_stream(source_file)
         assert stream is not None
         base = Fraction(stream.time_base or 1)
-        stored = [(p.pts, p.dts, p.duration or 0, p.is_keyframe) for p in opening.demux(stream) if p.size]
+        stored = [(p.pts, p.dts, p.duration or 0, p.is_keyframe) for p in source_file.demux(stream) if p.size]
     shown = [pts for pts, _, _, _ in stored if pts is not None]
     if len(shown) < len(stored):
         raise ValueError("some of its frames have no timestamp")

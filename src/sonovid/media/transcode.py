@@ -90,10 +90,10 @@ def transcode_video(
         return _encode_hdr(_add_hdr_stream(target, container, source, first, timeline, quality), source, timeline, time_range)
     map_tones = ToneMap(first) if is_hdr(first) else None
     matrix = cached_display_matrix(source, first)
-    with open_media(source) as opening:
-        own = video_stream(opening)
-        assert own is not None
-        aspect, base = own.sample_aspect_ratio, Fraction(own.time_base or 1)
+    with open_media(source) as source_file:
+        input_stream = video_stream(source_file)
+        assert input_stream is not None
+        aspect, base = input_stream.sample_aspect_ratio, Fraction(input_stream.time_base or 1)
     size = displayed_size(first, aspect, matrix)
     stream = add_video_stream(target, container, size, timeline.rate, quality)
 
@@ -156,13 +156,13 @@ def _add_hdr_stream(
     assert isinstance(stream, VideoStream)
     stream.width, stream.height = first.width - first.width % 2, first.height - first.height % 2
     stream.pix_fmt = pixels
-    with open_media(source) as opening:
-        own = video_stream(opening)
-        assert own is not None
+    with open_media(source) as source_file:
+        input_stream = video_stream(source_file)
+        assert input_stream is not None
         context = stream.codec_context
-        if own.sample_aspect_ratio:
-            context.sample_aspect_ratio = own.sample_aspect_ratio
-        context.time_base = 1 / timeline.rate if timeline.constant else Fraction(own.time_base or 1)
+        if input_stream.sample_aspect_ratio:
+            context.sample_aspect_ratio = input_stream.sample_aspect_ratio
+        context.time_base = 1 / timeline.rate if timeline.constant else Fraction(input_stream.time_base or 1)
     context.color_trc, context.color_primaries = first.color_trc, first.color_primaries
     context.colorspace, context.color_range = first.colorspace, first.color_range
     matrix = cached_display_matrix(source, first)

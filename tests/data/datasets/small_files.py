@@ -1,4 +1,4 @@
-"""Files where datasets have theirs."""
+"""Small files in the layouts of datasets."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""Bounces: balls obey gravity, turn round at their contacts, and are heard there."""
+"""Bounces: balls obey gravity, reverse at their contacts, and are heard there."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""Dance: beats are where the music says, the dancer rests on them and moves between them."""
+"""Dance: beats follow the tempo, and the dancer rests on them and moves between them."""
 
 from fractions import Fraction
 

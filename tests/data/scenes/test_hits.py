@@ -1,4 +1,4 @@
-"""Hits: every blow is heard and seen when it happens; the harder, the louder and brighter."""
+"""Hits: every blow is heard and seen at its time; stronger blows are louder and brighter."""
 
 from fractions import Fraction
 

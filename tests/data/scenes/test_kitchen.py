@@ -1,4 +1,4 @@
-"""Kitchen: the knife, the lid and the tap sound when they arrive."""
+"""Kitchen: the knife, the lid and the tap are heard at their event times."""
 
 from fractions import Fraction
 

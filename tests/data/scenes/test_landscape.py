@@ -1,4 +1,4 @@
-"""Landscape: what is seen and what is heard follow the same curves and the same events."""
+"""Landscape: video and audio follow the same curves and events."""
 
 from dataclasses import replace
 from fractions import Fraction

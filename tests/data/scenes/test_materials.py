@@ -1,4 +1,4 @@
-"""Materials: a stronger blow is louder and brighter, and materials can be told apart."""
+"""Materials: stronger impacts are louder and brighter, and materials are distinguishable."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""Draws: the streams are pinned, named and independent."""
+"""Random streams are reproducible, named and independent."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""All worlds: the same bytes everywhere, a scene that the geometry only samples, captions that say what is there."""
+"""All worlds: reproducible bytes, independence of the geometry, and accurate captions."""
 
 from dataclasses import replace
 from fractions import Fraction

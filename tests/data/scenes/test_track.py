@@ -1,4 +1,4 @@
-"""Track: modes equal their formula, times are exact between samples, noise starts at once."""
+"""Track: modes match their formula, onsets are exact between samples, noise starts at once."""
 
 from fractions import Fraction
 
