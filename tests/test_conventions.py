@@ -153,7 +153,7 @@ def test_no_ops_are_errors(tiny_pipeline, tiny_folder, tmp_path):
         tiny_pipeline.save_pretrained(tmp_path / "a", safe_serialization=False)
     with pytest.raises(ValueError, match=r"pipe\.push_to_hub"):
         tiny_pipeline.save_pretrained(tmp_path / "a", push_to_hub=True)
-    with pytest.raises(ValueError, match="works in tiles"):
+    with pytest.raises(ValueError, match="supports tiling"):
         tiny_pipeline.enable_vae_tiling()
     with pytest.raises(TypeError, match="no components"):
         SoundingVideoPipeline.from_pretrained(tiny_folder, unet=None)
@@ -262,5 +262,5 @@ def test_line_ends_in_a_prompt_are_white_space(tiny_pipeline):
 def test_more_than_is_given_is_not_made_in_silence(tiny_pipeline):
     sound = np.random.default_rng(0).normal(0, 0.1, 4000)
     for given in ({"audio": sound, "sample_rate": 8000}, {"video": np.zeros((4, 16, 16, 3), np.uint8), "fps": 8}):
-        with pytest.raises(ValueError, match=r"seconds=0\.9: the given (sound lasts|pictures last) 0\.5 s"):
+        with pytest.raises(ValueError, match=r"seconds=0\.9: the input (audio|video) lasts 0\.5 s"):
             tiny_pipeline(**given, seconds=0.9)

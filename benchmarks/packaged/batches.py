@@ -74,13 +74,13 @@ def evaluations(pipe: SoundingVideoPipeline, sizes: list[int]) -> dict[str, floa
     jobs, found = list(pipe._jobs(plan)), {}
     for size in sizes:
         batch = concat_jobs(jobs[:size])
-        denoise = pipe._denoise(plan, batch)
-        t = batch.noises.map(lambda z: torch.full((len(z),), 0.5))
+        denoise = pipe._build_denoiser(plan, batch)
+        t = batch.noise.map(lambda z: torch.full((len(z),), 0.5))
         taken = []
         with torch.no_grad():
             for _ in range(4):
                 began = time.perf_counter()
-                denoise(batch.noises, t, None)
+                denoise(batch.noise, t, None)
                 taken.append(time.perf_counter() - began)
         found[str(size)] = round(1000 * min(taken[1:]) / size, 2)
     return found

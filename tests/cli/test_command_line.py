@@ -1,4 +1,4 @@
-"""The command line on a tiny model: what is left on disk, and what is said when something is wrong."""
+"""The command line on a tiny model: files that are written, and error messages."""
 
 import os
 import subprocess
@@ -17,8 +17,8 @@ from sonovid.core.clip import Clip
 
 
 @pytest.fixture(scope="module")
-def brought(tmp_path_factory):
-    """A folder with what people bring: a film, a silent film, sounds, and things that are neither."""
+def inputs(tmp_path_factory):
+    """A folder of inputs: a video with and without sound, sounds, images, and damaged files."""
     folder = tmp_path_factory.mktemp("brought")
     rng = np.random.default_rng(0)
     frames = np.repeat(np.repeat(rng.integers(0, 256, (25, 6, 8, 3), dtype=np.uint8), 8, 1), 8, 2)
@@ -42,7 +42,7 @@ def brought(tmp_path_factory):
 
 @pytest.fixture
 def sonovid(tiny_folder, tmp_path, capsys, monkeypatch):
-    """Runs `sonovid generate` in an empty folder; gives its exit status, its output and its error lines."""
+    """Run `sonovid generate` in an empty folder; returns exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def call(*words, command="generate"):
@@ -60,7 +60,7 @@ def metadata(path):
 
 
 def pictures(path):
-    """The coded pictures of a file, byte for byte."""
+    """The encoded frames of a file."""
     with av.open(str(path)) as container:
         return [bytes(packet) for packet in container.demux(video=0) if packet.size]
 
@@ -84,23 +84,23 @@ def test_a_film_says_that_it_is_generated_and_how(sonovid):
     assert "seed 7" in comment
 
 
-def test_one_s_own_pictures_stay_byte_for_byte(sonovid, brought):
-    assert sonovid("--video", brought / "film.mp4", "-o", "out.mp4")[0] == 0
-    assert pictures("out.mp4") == pictures(brought / "film.mp4")
+def test_one_s_own_pictures_stay_byte_for_byte(sonovid, inputs):
+    assert sonovid("--video", inputs / "film.mp4", "-o", "out.mp4")[0] == 0
+    assert pictures("out.mp4") == pictures(inputs / "film.mp4")
     assert metadata("out.mp4")["comment"].startswith("AI-generated sound")
-    clip, own = media.read("out.mp4"), media.read(brought / "film.mp4")
+    clip, own = media.read("out.mp4"), media.read(inputs / "film.mp4")
     assert clip.seconds == own.seconds
     assert clip.sample_rate == 8000
 
 
-def test_a_silent_film_gets_a_sound_alone_where_asked(sonovid, brought):
-    assert sonovid("--video", brought / "silent.mp4", "-o", "out.wav")[0] == 0
+def test_a_silent_film_gets_a_sound_alone_where_asked(sonovid, inputs):
+    assert sonovid("--video", inputs / "silent.mp4", "-o", "out.wav")[0] == 0
     assert media.read("out.wav").waveform.shape == (1, 8000)
 
 
-def test_one_s_own_sound_stays(sonovid, brought):
-    assert sonovid("a hit", "--audio", brought / "sound.wav", "-o", "out.mov")[0] == 0
-    clip, own = media.read("out.mov"), media.read(brought / "sound.wav")
+def test_one_s_own_sound_stays(sonovid, inputs):
+    assert sonovid("a hit", "--audio", inputs / "sound.wav", "-o", "out.mov")[0] == 0
+    clip, own = media.read("out.mov"), media.read(inputs / "sound.wav")
     np.testing.assert_allclose(clip.waveform, own.waveform, atol=2**-15)
     assert clip.frames.shape == (8, 16, 16, 3)
 
@@ -141,8 +141,8 @@ def test_what_the_model_does_may_be_asked_for(sonovid):
         (["--video", "{b}/empty.mp4"], "empty"),
         (["--video", "{b}/words.mp4"], "words.mp4"),
         (["--video", "{b}/cut.mp4"], "cut.mp4"),
-        (["--video", "{b}/sound.wav"], "no pictures"),
-        (["--audio", "{b}/silent.mp4"], "no sound"),
+        (["--video", "{b}/sound.wav"], "no video in it"),
+        (["--audio", "{b}/silent.mp4"], "no audio in it"),
         (["--audio", "{b}/none.wav"], "none.wav"),
         (["--audio", "{b}/zeros.wav"], "silent throughout"),
         (["--video", "{b}/film.mp4", "--audio", "{b}/sound.wav"], "both given"),
@@ -171,7 +171,7 @@ def test_what_the_model_does_may_be_asked_for(sonovid):
         (["a", "--steps", "1.5"], "above zero"),
         (["a", "--guidance", "-2"], "0 to 100"),
         (["a", "--guidance", "nan"], "0 to 100"),
-        (["a", "--label", "rain"], "knows no classes"),
+        (["a", "--label", "rain"], "has no classes"),
         (["a", "--device", "tpu9"], "tpu9"),
         (["a", "--device", "cuda:77"], "cuda:77"),
         (["a", "--dtype", "float8"], "float8"),
@@ -180,10 +180,10 @@ def test_what_the_model_does_may_be_asked_for(sonovid):
         (["a", "--sed", "3"], "did you mean --seed?"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line_and_nothing_is_left(sonovid, brought, tmp_path, words, says):
+def test_what_is_wrong_is_said_in_one_line_and_nothing_is_left(sonovid, inputs, tmp_path, words, says):
     (tmp_path / "there.mp4").write_bytes(b"mine")
     (tmp_path / "folder.mp4").mkdir()
-    words = [word.format(b=brought) for word in words]
+    words = [word.format(b=inputs) for word in words]
     status, out, err = sonovid(*words, "--quiet", *([] if "-o" in words else ["-o", "out.mp4"]))
     assert status == 2, err
     assert out == ""
@@ -292,7 +292,7 @@ def test_a_training_that_was_asked_to_stop_ends_with_a_code_to_requeue_by(capsys
 
 
 def test_the_parser_is_built_without_anything_heavy():
-    """What keeps --help quick: a fresh interpreter imports neither torch nor numpy for it."""
+    """A fresh interpreter imports neither torch nor numpy for --help."""
     code = """
 import sys, sonovid.cli
 sonovid.cli.build_parser().format_help()

@@ -1,4 +1,4 @@
-"""Long clips from the command line, on a tiny model: what is left on disk, and what is refused."""
+"""Long clips from the command line on a tiny model."""
 
 import json
 from fractions import Fraction
@@ -15,8 +15,8 @@ from sonovid.core.clip import Clip
 
 
 @pytest.fixture(scope="module")
-def brought(tmp_path_factory):
-    """Films that are gone on with: long enough, too short, silent, and a sound."""
+def inputs(tmp_path_factory):
+    """Clips to continue: long enough, too short, silent, and a sound."""
     folder = tmp_path_factory.mktemp("brought")
     rng = np.random.default_rng(0)
     frames = np.repeat(np.repeat(rng.integers(0, 256, (40, 6, 8, 3), dtype=np.uint8), 4, 1), 4, 2)
@@ -30,12 +30,12 @@ def brought(tmp_path_factory):
 
 
 @pytest.fixture
-def sonovid(tiny_folder, tmp_path, capsys, monkeypatch, brought):
-    """Runs `sonovid generate` in an empty folder, {b} standing for what is brought; gives status, output and errors."""
+def sonovid(tiny_folder, tmp_path, capsys, monkeypatch, inputs):
+    """Run `sonovid generate` in an empty folder, with {b} for the folder of inputs; returns status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def call(*words):
-        status = main(["generate", *(str(word).format(b=brought) for word in words), "--model", str(tiny_folder), "--steps", "1"])
+        status = main(["generate", *(str(word).format(b=inputs) for word in words), "--model", str(tiny_folder), "--steps", "1"])
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 
@@ -75,16 +75,16 @@ def test_each_of_several_is_what_its_seed_gives_alone(sonovid):
     assert json.loads(Path("d-1.json").read_text())["windows"]
 
 
-def test_pictures_go_on_to_a_given_sound_which_stays_as_it_is(sonovid, brought):
+def test_pictures_go_on_to_a_given_sound_which_stays_as_it_is(sonovid, inputs):
     assert sonovid("--continue", "{b}/film.mp4", "--audio", "{b}/sound.wav", "-o", "out.mkv", "--quiet")[0] == 0
-    made, given = media.read("out.mkv"), media.read(brought / "sound.wav")
+    made, given = media.read("out.mkv"), media.read(inputs / "sound.wav")
     assert (made.sample_rate, len(made.frames)) == (24000, 24)
     np.testing.assert_allclose(made.waveform, given.waveform, atol=1e-4)
 
 
-def test_a_sound_goes_on_beside_given_pictures_which_stay_as_they_are(sonovid, brought):
+def test_a_sound_goes_on_beside_given_pictures_which_stay_as_they_are(sonovid, inputs):
     assert sonovid("--continue", "{b}/film.mp4", "--video", "{b}/long.mp4", "-o", "out.mp4", "--quiet")[0] == 0
-    with av.open("out.mp4") as made, av.open(str(brought / "long.mp4")) as given:
+    with av.open("out.mp4") as made, av.open(str(inputs / "long.mp4")) as given:
         packets = [[bytes(packet) for packet in one.demux(video=0) if packet.size] for one in (made, given)]
     assert packets[0] == packets[1]
     assert media.read("out.mp4").waveform.shape[1] == 24000
@@ -101,10 +101,10 @@ def test_one_half_of_the_clip_is_made_anew(sonovid, keep):
     [
         (["--continue", "{b}/film.mp4"], "Give --seconds, more than the clip's 1.50 s"),
         (["--continue", "{b}/film.mp4", "--seconds", "1.5"], "lasts 1.50 s already"),
-        (["--continue", "{b}/short.mp4", "--seconds", "3"], "a clip of 0.5 s: to go on from it this model needs a window, 1 s"),
+        (["--continue", "{b}/short.mp4", "--seconds", "3"], "a clip of 0.5 s: to extend it, this model needs a window, 1 s"),
         (["--continue", "{b}/nowhere.mp4", "--seconds", "3"], "no such file"),
-        (["--continue", "{b}/silent.mp4", "--keep", "audio", "--seconds", "3"], "no sound in it to continue"),
-        (["--continue", "{b}/sound.wav", "--audio", "{b}/sound.wav"], "no pictures in it to continue"),
+        (["--continue", "{b}/silent.mp4", "--keep", "audio", "--seconds", "3"], "no audio in it to continue"),
+        (["--continue", "{b}/sound.wav", "--audio", "{b}/sound.wav"], "no video in it to continue"),
         (["--continue", "{b}/film.mp4", "--video", "{b}/long.mp4", "--seconds", "2"], "leave --seconds out"),
         (["--continue", "{b}/film.mp4", "--audio", "{b}/sound.wav", "--seconds", "9"], "audio: it lasts 3 s"),
         (["--continue", "{b}/film.mp4", "--audio", "{b}/sound.wav", "--keep", "video"], "only the other stream is continued"),

@@ -18,7 +18,7 @@ def packets(path, kind):
 
 @pytest.fixture
 def film(tmp_path):
-    """Somebody's own film: 40x24, 12 frames at 24 per second."""
+    """A video of the user: 40x24, 12 frames at 24 per second."""
     draw = np.random.default_rng(0)
     frames = draw.integers(0, 256, (12, 24, 40, 3), dtype=np.uint8)
     sound = draw.uniform(-0.5, 0.5, (1, 8000)).astype(np.float32)
@@ -63,9 +63,9 @@ def test_what_a_model_can_do_is_said_without_its_weights(foreign_folder, tmp_pat
     said = capsys.readouterr().out
     for fact in (
         "LTX-2, by LTX2Pipeline of diffusers",
-        "pictures and sound for words  yes (diffusers>=0.37",
-        "sound for given pictures      yes (diffusers>=0.37",
-        "pictures for a given sound    yes (diffusers>=0.41",
+        "video and audio from text  yes (diffusers>=0.37",
+        "audio for a video          yes (diffusers>=0.37",
+        "video for an audio         yes (diffusers>=0.41",
         "768x512 unless --size says otherwise; sides are multiples of 32",
         "24 frames per second unless --fps says otherwise",
         "2 channels, 24000 Hz",
@@ -75,7 +75,7 @@ def test_what_a_model_can_do_is_said_without_its_weights(foreign_folder, tmp_pat
     assert run("info", "--model", foreign_folder("minimax_h3")) == 0
     said = capsys.readouterr().out
     assert "24 frames per second\n" in said
-    assert "sound for given pictures" not in said
+    assert "audio for a video" not in said
     assert "MiB as stored" in said
 
 
@@ -86,7 +86,7 @@ def test_what_a_model_can_do_is_said_without_its_weights(foreign_folder, tmp_pat
         (("--label", "dog"), "--label: LTX-2 does not support it"),
         (("--lora", "nowhere.safetensors"), "--lora nowhere.safetensors: cannot be loaded"),
         (("--image", "nowhere.png"), "--image nowhere.png: no such file"),
-        (("--size", "60x32"), "width 60: LTX-2 makes pictures whose sides are multiples of 32"),
+        (("--size", "60x32"), "width 60: LTX-2 needs multiples of 32"),
         (("--seconds", "40"), "makes 20 s at most"),
     ],
 )

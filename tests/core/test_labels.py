@@ -17,7 +17,7 @@ def test_classes_of_labels_are_numbered_in_one_order():
     [
         (("dog", "rain"), "dogs", "label 'dogs': not one of this model's classes, which are dog, rain; did you mean 'dog'"),
         (tuple(f"kind {i:02}" for i in range(20)), "x", "kind 11 and 8 more$"),
-        ((), "dog", "this model knows no classes: leave the label out"),
+        ((), "dog", "this model has no classes: leave the label out"),
     ],
 )
 def test_labels_outside_the_set_are_refused(names, label, said):
@@ -27,5 +27,5 @@ def test_labels_outside_the_set_are_refused(names, label, said):
 
 @pytest.mark.parametrize("names", [("a", "a"), ("a", "")])
 def test_a_set_of_classes_has_no_name_twice_and_none_empty(names):
-    with pytest.raises(ValueError, match="names that differ"):
+    with pytest.raises(ValueError, match="distinct names"):
         ClassLabels(names)

@@ -23,5 +23,5 @@ def test_workers_have_one_thread_and_this_process_keeps_its_own():
 
 
 def test_a_process_that_dies_is_one_clear_line():
-    with pytest.raises(ValueError, match="ended suddenly"), process_pool(1) as run:
+    with pytest.raises(ValueError, match="worker process"), process_pool(1) as run:
         list(run(os._exit, [3]))

@@ -32,15 +32,15 @@ def job(number, words=1, guided=True):
 
 def test_jobs_are_joined_in_order_and_shorter_words_filled_up():
     batch = concat_jobs([job(0, words=3), job(1), job(2, words=2)])
-    assert (batch.clip, len(batch), batch.given) == ((0, 1, 2), 3, AV(None, None))
+    assert (batch.clips, len(batch), batch.conditioning) == ((0, 1, 2), 3, AV(None, None))
     assert batch.condition.text_mask.sum(1).tolist() == [3, 1, 2]
-    assert batch.null.text_mask.sum() == 0
-    assert batch.noises.video[:, 0].tolist() == [0, 1, 2]
+    assert batch.null_condition.text_mask.sum() == 0
+    assert batch.noise.video[:, 0].tolist() == [0, 1, 2]
 
 
 def test_guided_and_unguided_jobs_do_not_mix():
     jobs = [job(0), job(1), job(2), job(3, guided=False), job(4)]
-    assert [[one.clip[0] for one in part] for part in group_jobs(jobs, 2)] == [[0, 1], [2], [3], [4]]
+    assert [[one.clips[0] for one in part] for part in group_jobs(jobs, 2)] == [[0, 1], [2], [3], [4]]
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does():

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sonovid.core.av import AV
+from sonovid.core.av import AV, NO_STREAMS
 from sonovid.core.condition import Condition
 from sonovid.diffusion.schedule import Tabulated, add_noise
-from sonovid.pipelines.denoising import NO_STREAMS, GuidedDenoiser
+from sonovid.pipelines.denoising import DenoiserBuilder
 
 SCHEDULE = AV(Tabulated(), Tabulated())
 ONE = torch.ones(1, dtype=torch.bool)
@@ -34,8 +34,8 @@ class Shown:
 
 
 def evaluated(network, given, scale, against="modality"):
-    way = GuidedDenoiser(network, SCHEDULE, "x0", "shown")
-    denoise = way.guided(CONDITION, None, given, scale, against)
+    builder = DenoiserBuilder(network, SCHEDULE, "x0", "shown")
+    denoise = builder.guided(CONDITION, None, given, scale, against)
     x, t = AV(torch.zeros(1, 2), torch.zeros(1, 3)), AV(torch.full((1,), 0.5), torch.full((1,), 0.5))
     for _ in range(2):
         found = denoise(x, t, None)
@@ -70,9 +70,9 @@ def test_evaluations_that_change_nothing_are_left_out():
 
 def test_a_shown_stream_enters_noised_by_its_own_noise():
     network, given = Shown(), AV(torch.full((1, 2), 0.5), None)
-    way = GuidedDenoiser(network, SCHEDULE, "x0", "shown")
+    builder = DenoiserBuilder(network, SCHEDULE, "x0", "shown")
     noises = AV(torch.tensor([[1.0, -1.0]]), torch.zeros(1, 3))
-    denoise = way.held(way.guided(CONDITION, None, given, AV(1.0, 1.0)), given, noises)
+    denoise = builder.with_conditioning(builder.guided(CONDITION, None, given, AV(1.0, 1.0)), given, noises)
     t = AV(torch.full((1,), 0.7), torch.full((1,), 0.7))
     found = denoise(AV(torch.full((1, 2), 9.0), torch.zeros(1, 3)), t, None)
     told, x = network.calls[0]

@@ -30,5 +30,5 @@ def test_a_given_clip_decides_the_length_and_the_windows():
     found = plan_timeline(Task.VIDEO_TO_AUDIO, Clip(frames, None, fps=Fraction(30)), None, None, OWN)
     assert (found.num_frames, found.starts, found.seconds) == (20, [0, 7, 12], Fraction(5, 2))
     assert found.num_samples(OWN) == 20000
-    with pytest.raises(ValueError, match="lacks the pictures"):
+    with pytest.raises(ValueError, match="lacks the video"):
         plan_timeline(Task.VIDEO_TO_AUDIO, Clip(None, np.zeros((1, 9), np.float32)), None, None, OWN)

@@ -1,1 +1,1 @@
-"""What everything else stands on: the pair of streams, clips, geometry, conditions, models as folders, files written whole."""
+"""Core: the AV pair, clips, geometry, conditions, models with configs, atomic file writes, text files, progress."""

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written beside their place, then renamed."""
+"""Write files and folders atomically: into a temporary path beside the target, then rename."""
 
 import errno
 import glob
@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-# Whether a process of another machine still runs cannot be seen; after this many seconds its temporary files are removed.
+# Whether a process of another machine still runs is unknown. Its temporary files are removed when they are this old.
 STALE_SECONDS = 24 * 3600
-# Characters of a name that its temporary name repeats; file systems allow 255 bytes in all.
+# Characters of the target's name in a temporary name; file systems allow 255 bytes in all.
 MAX_NAME_LENGTH = 60
 _TEMPORARY_NAME = re.compile(
     r"\.(?P<name>.+)\.(?P<kind>aside|before)-(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}(\.[^.]*)?"
@@ -27,27 +27,27 @@ _DISK_FULL_REASONS = {
 
 
 class DiskFullError(OSError):
-    """A file or folder did not fit on the disk. The message is one line; what was there before is unchanged."""
+    """A file or folder did not fit on the disk. The message is one line. Earlier data is unchanged."""
 
 
 def disk_full_errno(error: BaseException) -> int | None:
-    """The errno by which an error says that there was no room to write, or None.
+    """The errno of an error that means "disk full", or None.
 
-    FFmpeg's errors carry an `errno` without being an OSError; those of Rust libraries (safetensors) say it in their text only.
+    Errors of FFmpeg have an `errno` without being an OSError. Those of Rust libraries (safetensors) have it in their text only.
     """
     number = getattr(error, "errno", None)
     if number is None and not isinstance(error, OSError):
-        said = re.search(r"os error (\d+)", str(error))
-        number = int(said[1]) if said else None
+        match = re.search(r"os error (\d+)", str(error))
+        number = int(match[1]) if match else None
     return number if number in _DISK_FULL_REASONS else None
 
 
 @contextmanager
 def disk_full_errors(path: "str | os.PathLike", kept: str = "what was there before is unchanged") -> Iterator[None]:
-    """Within the block `path` is written; an error that means "no room" becomes a `DiskFullError` that says so in one line.
+    """Convert errors that mean "disk full" within the block to `DiskFullError`.
 
     Args:
-        path: what the message names.
+        path: the file or folder that the block writes.
         kept: what the message says of earlier data.
 
     Raises:
@@ -61,14 +61,15 @@ def disk_full_errors(path: "str | os.PathLike", kept: str = "what was there befo
         if number is None:
             raise
         room = "" if free is None else f" ({free / 1e6:,.1f} MB were free)"
-        said = f"{path} cannot be written: {_DISK_FULL_REASONS[number]}{room}; {kept}; make room or choose another disk, and run again"
-        raised = DiskFullError(said)
-        raised.errno = number
-        raise raised from error
+        reason = f"{_DISK_FULL_REASONS[number]}{room}"
+        message = f"{path} cannot be written: {reason}; {kept}; make room or choose another disk, and run again"
+        disk_full = DiskFullError(message)
+        disk_full.errno = number
+        raise disk_full from error
 
 
 def _free_bytes(path: Path) -> int | None:
-    """Bytes that may still be written where `path` is to be; None where that cannot be found out."""
+    """Free bytes on the disk of `path`; None where unknown."""
     try:
         return shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.is_dir())).free
     except (OSError, StopIteration):
@@ -77,116 +78,121 @@ def _free_bytes(path: Path) -> int | None:
 
 @contextmanager
 def atomic_file(path: "str | os.PathLike") -> Iterator[Path]:
-    """An empty file beside `path`, of the same suffix, to write to; it becomes `path` when the block ends well, or vanishes.
+    """An empty temporary file to write to. It replaces `path` when the block succeeds and is removed when it fails.
 
-    Several processes may write the same path at once: the last to finish stays. What killed processes left in the folder is
-    removed.
+    The temporary file lies beside `path` and has the same suffix. Several processes may write the same path at once: the last to
+    finish wins. Temporary files that killed processes left in the folder are removed.
 
     Raises:
-        DiskFullError: there was no room for it.
+        DiskFullError: the disk is full.
         OSError: the folder does not exist or cannot be written to.
     """
     path = Path(path)
     _remove_leftovers_once(path.parent)
-    aside = _temporary_path(path.with_suffix("") if path.suffix else path, "aside", path.suffix)
+    temporary = _temporary_path(path.with_suffix("") if path.suffix else path, "aside", path.suffix)
     with disk_full_errors(path):
-        # Created here and not by whoever writes, so that a folder without leave to write is told apart from other faults.
-        os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        # Created here and not by the writer, so that a missing permission is told apart from other errors.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         try:
-            yield aside
-            os.replace(aside, path)
+            yield temporary
+            os.replace(temporary, path)
         finally:
-            aside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: "str | os.PathLike", text: str) -> None:
-    """A text file, whole or not at all."""
-    with atomic_file(path) as aside:
-        aside.write_text(text)
+    """Write a text file atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text)
 
 
 def replace_folder(final: "str | os.PathLike", write: Callable[[Path], None]) -> None:
-    """Let `write` fill a folder aside, then put it in the place of `final`: no half is ever seen there.
+    """Write a folder atomically.
 
-    The folder that was there goes only when the new one is whole. What killed processes left of an earlier try is removed.
+    An existing folder is replaced only when the new one is complete. Leftovers of killed processes are removed.
+
+    Args:
+        final: the folder.
+        write: fills the temporary folder that it is called with.
 
     Raises:
-        DiskFullError: there was no room for it; the folder that was there stays.
+        DiskFullError: the disk is full; an existing folder stays.
     """
     final = Path(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(final.parent, final.name)
-    aside, before = _temporary_path(final, "aside"), _temporary_path(final, "before")
+    temporary, previous = _temporary_path(final, "aside"), _temporary_path(final, "before")
     with disk_full_errors(final):
         try:
-            aside.mkdir()
-            write(aside)
+            temporary.mkdir()
+            write(temporary)
             if final.exists():
-                os.replace(final, before)
-            os.replace(aside, final)
+                os.replace(final, previous)
+            os.replace(temporary, final)
         except BaseException:
-            if before.exists() and not final.exists():
-                os.replace(before, final)
+            if previous.exists() and not final.exists():
+                os.replace(previous, final)
             raise
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
-            shutil.rmtree(before, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(previous, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path, name: str | None = None, *, exclusive: bool = False) -> None:
-    """Remove the temporary files and folders that killed processes left in `folder`; a folder moved away comes back first.
+    """Remove temporary files and folders of killed processes. A folder that was moved away is moved back.
 
     Args:
-        folder: where to look; not in the folders within it.
-        name: of the file or folder that was being written; None: of all.
-        exclusive: the caller knows that nobody else writes here, on any machine.
+        folder: where to look; subfolders are not searched.
+        name: of the file or folder that was written; None: of all.
+        exclusive: the caller knows that no other process, on any machine, writes to this folder.
     """
-    for left in list(folder.glob(f".{glob.escape(name[:MAX_NAME_LENGTH])}.*-*-*" if name else ".*-*-*")):
-        found = _TEMPORARY_NAME.fullmatch(left.name)
-        if found is None or int(found["pid"]) == os.getpid() or (not exclusive and _writer_is_running(found, left)):
+    for leftover in list(folder.glob(f".{glob.escape(name[:MAX_NAME_LENGTH])}.*-*-*" if name else ".*-*-*")):
+        found = _TEMPORARY_NAME.fullmatch(leftover.name)
+        if found is None or int(found["pid"]) == os.getpid() or (not exclusive and _writer_is_running(found, leftover)):
             continue
         original = folder / found["name"]
         if found["kind"] == "before" and len(original.name) == MAX_NAME_LENGTH:
-            # Its name was cut, so that nobody can say whose folder it was.
+            # The name may be truncated, so the original name is unknown.
             continue
         if found["kind"] == "before" and not original.exists():
-            # Killed between the two renames: what was moved away is the only whole one.
-            os.replace(left, original)
-        elif left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
+            # Killed between the two renames: the folder that was moved away is the only complete one.
+            os.replace(leftover, original)
+        elif leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
         else:
-            left.unlink(missing_ok=True)
+            leftover.unlink(missing_ok=True)
 
 
 @cache
 def _remove_leftovers_once(folder: Path) -> None:
-    """Sweep a folder at the first file that this process writes there: a scan for each file would take quadratic time."""
+    """Remove leftovers at the first file that this process writes to a folder: a scan per file would take quadratic time."""
     try:
         remove_leftovers(folder)
     except OSError:
-        # Not there, or not ours to list: whoever creates the file says so.
+        # Missing or not readable: creating the file raises the right error.
         return
 
 
 def _temporary_path(path: Path, kind: str, suffix: str = "") -> Path:
-    return path.with_name(f".{path.name[:MAX_NAME_LENGTH]}.{kind}-{_machine_id()}-{os.getpid()}-{secrets.token_hex(4)}{suffix}")
+    token = secrets.token_hex(4)
+    return path.with_name(f".{path.name[:MAX_NAME_LENGTH]}.{kind}-{_machine_id()}-{os.getpid()}-{token}{suffix}")
 
 
-def _writer_is_running(found: re.Match, left: Path) -> bool:
-    """Whether the process that wrote a temporary file may still be at it."""
+def _writer_is_running(found: re.Match, leftover: Path) -> bool:
+    """Whether the process that wrote a temporary file may still run."""
     if found["machine"] == _machine_id():
         import psutil
 
         return psutil.pid_exists(int(found["pid"]))
     try:
-        return time.time() - left.stat().st_mtime < STALE_SECONDS
+        return time.time() - leftover.stat().st_mtime < STALE_SECONDS
     except FileNotFoundError:
         return False
 
 
 @cache
 def _machine_id() -> str:
-    """What tells process numbers of this machine, since it was started and in this container, from all others."""
+    """Identifies the PID namespace: this machine since its last boot, in this container."""
     import hashlib
     import platform
 

@@ -1,4 +1,4 @@
-"""The pair that travels through the whole library, and the tasks that say which half is noise."""
+"""AV, the pair of a video and an audio value, and Task, which says which of the two streams are generated."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -6,18 +6,22 @@ from typing import Any, NamedTuple
 
 
 class AV(NamedTuple):
-    """One value per stream, video then audio. Anything done to both streams is written once, with `map`."""
+    """One value for each stream, video then audio."""
 
     video: Any
     audio: Any
 
     def map(self, f: Callable, *others: "AV") -> "AV":
-        """f of each stream's value, and of the same stream's value in `others`."""
+        """Apply `f` to the value of each stream, together with the values of that stream in `others`."""
         return AV(*(f(*values) for values in zip(self, *others, strict=True)))
 
 
+# Neither stream: no conditioning streams.
+NO_STREAMS = AV(None, None)
+
+
 class Task(Enum):
-    """Which streams are generated. The others are given."""
+    """Which streams are generated. The others are conditioning streams."""
 
     JOINT = AV(video=True, audio=True)
     VIDEO_TO_AUDIO = AV(video=False, audio=True)

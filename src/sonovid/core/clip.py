@@ -1,4 +1,4 @@
-"""Clip: pictures and their sound with what is known about them, as they travel between files, worlds and codecs."""
+"""Clip: frames and waveform with their rates, caption, label and events."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,7 +9,7 @@ import numpy as np
 
 from sonovid.core.geometry import Geometry, as_rate, duration
 
-# What may be given as a rate; a clip has it as a fraction.
+# Types that are accepted as a frame rate; a clip stores it as a fraction.
 if TYPE_CHECKING:
     Rate = Fraction
 else:
@@ -18,13 +18,19 @@ else:
 
 @dataclass(frozen=True)
 class Clip:
-    """Pictures, sound, or both. Both start at time zero.
+    """A video, an audio, or both. Both start at time zero.
 
-    frames: uint8 [t h w 3], RGB, or None for a sound alone.
-    waveform: float32 [c n] in [-1, 1], or None for silent pictures.
-    fps: frames per second, exactly; a number such as 24 or 29.97 becomes the fraction it stands for. sample_rate: samples per
-        second.
-    caption: what is seen and heard, in words. label: a class name. events: times of known events, in seconds.
+    Args:
+        frames: uint8 [t h w 3], RGB; None for an audio alone.
+        waveform: float32 [c n] in [-1, 1]; None for a silent video.
+        fps: frames per second, exactly; a number such as 24 or 29.97 is converted with `as_rate`.
+        sample_rate: samples per second.
+        caption: description of the content.
+        label: class name.
+        events: times of known events, in seconds.
+
+    Raises:
+        ValueError: neither frames nor waveform, or one of another dtype or shape.
     """
 
     frames: np.ndarray | None
@@ -47,7 +53,7 @@ class Clip:
 
     @property
     def seconds(self) -> Fraction:
-        """The length of the pictures, or of the sound where there are none."""
+        """Duration of the video, or of the audio where there is no video."""
         if self.frames is not None:
             return duration(len(self.frames), self.fps)
         assert self.waveform is not None
@@ -55,6 +61,6 @@ class Clip:
 
     @property
     def geometry(self) -> Geometry:
-        """The extent of a clip that has pictures."""
+        """The geometry of a clip with frames."""
         assert self.frames is not None
         return Geometry(len(self.frames), self.fps, self.frames.shape[1], self.frames.shape[2], self.sample_rate)

@@ -1,4 +1,4 @@
-"""What a denoiser is told beside the noisy pair: text, and which streams are generated."""
+"""Condition: the inputs of a denoiser besides the noisy pair: text, class labels, and which streams are generated."""
 
 from dataclasses import dataclass, replace
 
@@ -11,12 +11,15 @@ from sonovid.core.av import AV, Task
 
 @dataclass(frozen=True)
 class Condition:
-    """One batch of conditions.
+    """A batch of conditions.
 
-    text: embedded words, [b k d]. text_mask: True where a word stands, [b k]; a sample without a single word has no text, and a
-    denoiser uses its null there. generated: for each stream, True [b] where it is generated and not given. pooled: one vector for
-    all words of a sample, [b e], where the text encoder gives one. labels: the number of each sample's class, -1 for none,
-    where the denoiser knows classes.
+    Args:
+        text: text embeddings, [b k d].
+        text_mask: True for tokens, False for padding, [b k]. A sample without any token has no text, and the denoiser uses its
+            null embedding.
+        generated: for each stream, bool [b]: True where the stream is generated, False where it is a conditioning stream.
+        pooled: pooled text embedding, [b e], where the text encoder has one.
+        labels: class indices, [b], -1 for no class; None for a denoiser without classes.
     """
 
     text: Float[Tensor, "b k d"]
@@ -27,12 +30,12 @@ class Condition:
 
     @classmethod
     def empty(cls, generated: AV) -> "Condition":
-        """Conditions for a network that takes no words: one place in which none stands."""
+        """A condition without text, for a denoiser without text conditioning. Its text is one padding position."""
         mask = torch.zeros_like(generated.video[:, None])
         return cls(torch.zeros(*mask.shape, 1, device=mask.device), mask, generated)
 
     def concat(self, other: "Condition") -> "Condition":
-        """Both as one batch, this one first; the shorter text is filled up with places in which no word stands."""
+        """Concatenate along the batch axis; the shorter text is padded."""
         longest = max(self.text.shape[1], other.text.shape[1])
         texts, masks = [], []
         for one in (self, other):
@@ -49,18 +52,18 @@ class Condition:
             return self.labels
         return torch.full_like(self.text_mask[:, 0], -1, dtype=torch.long)
 
-    def select(self, chosen: Bool[Tensor, "b"]) -> "Condition":
-        """The same for the chosen samples alone."""
-        pooled, labels = (None if value is None else value[chosen] for value in (self.pooled, self.labels))
-        return Condition(self.text[chosen], self.text_mask[chosen], self.generated.map(lambda g: g[chosen]), pooled, labels)
+    def select(self, mask: Bool[Tensor, "b"]) -> "Condition":
+        """The samples where `mask` is True."""
+        pooled, labels = (None if value is None else value[mask] for value in (self.pooled, self.labels))
+        return Condition(self.text[mask], self.text_mask[mask], self.generated.map(lambda g: g[mask]), pooled, labels)
 
     def without_text(self, dropped: Bool[Tensor, "b"] | None = None) -> "Condition":
-        """The same with the text of the `dropped` samples, or of all, taken away."""
+        """Remove the text of the samples where `dropped` is True, or of all samples."""
         if dropped is None:
             dropped = torch.ones(len(self.text_mask), dtype=torch.bool, device=self.text_mask.device)
         return replace(self, text_mask=self.text_mask & ~dropped[:, None])
 
     def for_task(self, task: Task) -> "Condition":
-        """The same for one task throughout the batch."""
+        """The same conditions with the generated streams of `task` for all samples."""
         b, device = len(self.text_mask), self.text_mask.device
         return replace(self, generated=task.value.map(lambda g: torch.full((b,), g, dtype=torch.bool, device=device)))

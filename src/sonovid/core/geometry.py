@@ -1,4 +1,7 @@
-"""Seconds, frames, samples, mel frames and latent steps, converted in one place. No other file multiplies by a rate."""
+"""Conversions between seconds, frames, samples and latent steps. All arithmetic with rates is in this module.
+
+Rates and durations are exact fractions.
+"""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -9,14 +12,15 @@ from typing import Any
 def as_rate(value: Any) -> Fraction:
     """A frame rate as an exact fraction, in frames per second.
 
-    Takes fractions, integers, strings ("30000/1001", "29.97") and floats; the broadcast rates 23.976, 29.97, 47.952, 59.94 and
-    119.88, which are decimal abbreviations of n * 1000/1001, are taken for what they abbreviate.
+    Args:
+        value: a fraction, an integer, a string ("30000/1001", "29.97") or a float. The broadcast rates 23.976, 29.97, 47.952,
+            59.94 and 119.88 are decimal abbreviations of n * 1000/1001 and are converted to these fractions.
 
     Raises:
         ValueError: not a number, or not above zero.
     """
     try:
-        rate = _exactly(value)
+        rate = _to_fraction(value)
     except (ValueError, ZeroDivisionError, TypeError, OverflowError):
         raise ValueError(f"frame rate {value!r}: expected a number above zero, such as 25, 29.97 or 30000/1001") from None
     if rate <= 0:
@@ -28,8 +32,8 @@ def as_rate(value: Any) -> Fraction:
     return rate
 
 
-def _exactly(value: Any) -> Fraction:
-    """A number as a fraction; of a float, also one of NumPy, what it is written as: 1.8 is 9/5."""
+def _to_fraction(value: Any) -> Fraction:
+    """A number as a fraction. A float, also one of NumPy, is taken in its decimal notation: 1.8 is 9/5."""
     if isinstance(value, Integral):
         return Fraction(int(value))
     if isinstance(value, Real) and not isinstance(value, Fraction):
@@ -38,13 +42,13 @@ def _exactly(value: Any) -> Fraction:
 
 
 def as_seconds(value: Any) -> Fraction:
-    """A length in seconds as an exact fraction; a float means what it is written as, so that 1.8 is 9/5.
+    """A duration in seconds as an exact fraction. A float is taken in its decimal notation: 1.8 is 9/5.
 
     Raises:
         ValueError: not a number, or not above zero.
     """
     try:
-        length = _exactly(value)
+        length = _to_fraction(value)
     except (ValueError, ZeroDivisionError, TypeError, OverflowError):
         length = Fraction(0)
     if length <= 0:
@@ -53,20 +57,30 @@ def as_seconds(value: Any) -> Fraction:
 
 
 def count(seconds: "Fraction | float | int", rate: "Fraction | int") -> int:
-    """How many frames, samples or steps of `rate` per second lie in `seconds`: the nearest whole number."""
+    """The number of frames, samples or steps in `seconds` at `rate` per second, rounded to the nearest integer."""
     return round(Fraction(seconds) * Fraction(rate))
 
 
 def duration(count: int, rate: "Fraction | int") -> Fraction:
-    """How long `count` frames, samples or steps of `rate` per second last, in seconds, exactly."""
+    """The exact duration in seconds of `count` frames, samples or steps at `rate` per second."""
     return Fraction(count) / Fraction(rate)
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """The extent of a clip: what a model was made for, or what a clip is cut to.
+    """Length, rates and frame size of a clip, or of the window that a model generates.
 
-    The frames decide the length; the sound has as many samples as last equally long, to the nearest sample.
+    The number of frames defines the length. The audio has as many samples as fit that length, rounded to the nearest sample.
+
+    Args:
+        num_frames: number of frames.
+        fps: frames per second, converted with `as_rate`.
+        height: of the frames, in pixels.
+        width: of the frames, in pixels.
+        sample_rate: of the audio, in samples per second.
+
+    Raises:
+        ValueError: a value that is not above zero.
     """
 
     num_frames: int
@@ -83,18 +97,20 @@ class Geometry:
 
     @property
     def seconds(self) -> Fraction:
+        """Duration in seconds."""
         return duration(self.num_frames, self.fps)
 
     @property
     def num_samples(self) -> int:
+        """Number of audio samples of each channel."""
         return count(self.seconds, self.sample_rate)
 
     def with_duration(self, seconds: "Fraction | float | int") -> "Geometry":
-        """The same rates and size, with the number of frames nearest to `seconds`, at least one."""
+        """The same rates and size with the number of frames, at least one, that is nearest to `seconds`."""
         return replace(self, num_frames=max(1, count(seconds, self.fps)))
 
     def to_config(self) -> dict:
-        """Plain values for JSON; the rate is written as a fraction, so that nothing is rounded."""
+        """Plain values for JSON. The frame rate is a fraction in text, so nothing is rounded."""
         return {
             "num_frames": self.num_frames,
             "fps": str(self.fps),
@@ -105,4 +121,5 @@ class Geometry:
 
     @classmethod
     def from_config(cls, config: dict) -> "Geometry":
+        """The geometry of a config; see `to_config`."""
         return cls(**{**config, "fps": as_rate(config["fps"])})

@@ -1,4 +1,4 @@
-"""Classes: the names whose numbers a model's labels are, fixed when it is trained and saved beside it."""
+"""ClassLabels: the class names of a model, in the order of their indices."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,19 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-# A sample that has no class.
+# The index of a sample without a class.
 NO_LABEL = -1
 
 
 @dataclass(frozen=True)
 class ClassLabels:
-    """Names in the order of their numbers; `list(classes.names)` is what a model's settings keep of it.
+    """Class names in the order of their indices. They are fixed in training and saved in the model's settings.
+
+    Args:
+        names: the names.
 
     Raises:
-        ValueError: an empty name, or one that stands there twice.
+        ValueError: an empty or repeated name.
     """
 
     names: Sequence[str] = ()
@@ -25,38 +28,38 @@ class ClassLabels:
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
         if len(set(self.names)) != len(self.names) or not all(self.names):
-            raise ValueError(f"classes {', '.join(map(repr, self.names))}: expected names that differ, none of them empty")
+            raise ValueError(f"classes {', '.join(map(repr, self.names))}: expected distinct names, none of them empty")
 
     @classmethod
-    def from_labels(cls, labels: Iterable[str]) -> "Classes":
-        """The classes that occur, in the order of the alphabet; an empty label is none."""
+    def from_labels(cls, labels: Iterable[str]) -> "ClassLabels":
+        """The classes that occur among `labels`, in alphabetical order. An empty label is no class."""
         return cls(tuple(sorted(set(labels) - {""})))
 
     def __len__(self) -> int:
         return len(self.names)
 
     def index(self, label: str) -> int:
-        """The number of a class, and -1 for the empty label.
+        """The index of a class; -1 for the empty label.
 
         Raises:
-            ValueError: a label outside the set, or any at all where the set is empty.
+            ValueError: an unknown label.
         """
         if label == "":
             return NO_LABEL
         if label in self.names:
             return self.names.index(label)
         if not self.names:
-            raise ValueError(f"label {label!r}: this model knows no classes: leave the label out")
+            raise ValueError(f"label {label!r}: this model has no classes: leave the label out")
         near = get_close_matches(label, self.names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         shown = ", ".join(self.names[:12]) + (f" and {len(self.names) - 12} more" if len(self.names) > 12 else "")
         raise ValueError(f"label {label!r}: not one of this model's classes, which are {shown}{hint}")
 
     def indices(self, labels: Iterable[str]) -> Int[Tensor, "b"]:
-        """The numbers of several labels, as `Condition.labels` holds them.
+        """The indices of several labels, as `Condition.labels` holds them.
 
         Raises:
-            ValueError: a label outside the set.
+            ValueError: an unknown label.
         """
         labels = list(labels)
         known = {label: self.index(label) for label in set(labels)}

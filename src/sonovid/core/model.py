@@ -1,4 +1,4 @@
-"""Model: a network with a config and a folder, in the layout of diffusers, without the two seconds that importing it takes."""
+"""Model: base class of networks with a config, with the calls and files of diffusers but without importing it (two seconds)."""
 
 import functools
 import inspect
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Config(dict):
-    """The arguments that a model was made with; entries are attributes too, and none can be changed."""
+    """The arguments that a model was created with, as an immutable dict whose entries are attributes too."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -31,10 +31,10 @@ class Config(dict):
         except KeyError:
             raise AttributeError(f"config has no {name!r}; it has {', '.join(self)}") from None
 
-    def _fixed(self, *_: Any, **__: Any) -> Any:
-        raise TypeError("a config cannot be changed: make another model with from_config(config, name=value)")
+    def _immutable(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("a config is immutable: create another model with from_config(config, name=value)")
 
-    __setattr__ = __setitem__ = __delitem__ = __delattr__ = pop = popitem = update = setdefault = clear = _fixed
+    __setattr__ = __setitem__ = __delitem__ = __delattr__ = pop = popitem = update = setdefault = clear = _immutable
 
     def __reduce__(self) -> tuple:
         return (type(self), (dict(self),))
@@ -44,7 +44,7 @@ class Config(dict):
 
 
 def register_to_config(init: Callable[..., None]) -> Callable[..., None]:
-    """Decorator of `__init__`: what it is called with, defaults included, becomes `self.config`."""
+    """Decorator of `__init__`: stores its arguments, including defaults, as `self.config`."""
     signature = inspect.signature(init)
 
     @functools.wraps(init)
@@ -64,10 +64,10 @@ def _plain(value: Any) -> Any:
 
 
 class Model(nn.Module):
-    """A network whose arguments are its config, saved as `config.json` beside safetensors.
+    """A network with a config, saved as `config.json` and safetensors.
 
-    The same calls as those of diffusers' `ModelMixin` and `ConfigMixin`, and the same files: each reads folders of the other.
-    Weights are read from safetensors alone, and all of them have to be there.
+    It has the methods and files of diffusers' `ModelMixin` and `ConfigMixin`: each reads folders of the other. Weights are read
+    from safetensors only, and none may be missing.
     """
 
     config_name = CONFIG
@@ -77,45 +77,53 @@ class Model(nn.Module):
 
     @property
     def config(self) -> Any:
-        """The arguments of `__init__`, by name, as entries or attributes."""
+        """The arguments of `__init__`, as entries or attributes."""
         return self._config
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the weights."""
+        """The dtype of the weights."""
         return next((w.dtype for w in self.parameters() if w.is_floating_point()), torch.float32)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next((w.device for w in [*self.parameters(), *self.buffers()]), torch.device("cpu"))
 
     def num_parameters(self, only_trainable: bool = False) -> int:
-        """How many numbers there are to learn."""
+        """The number of parameters.
+
+        Args:
+            only_trainable: count only those that require a gradient.
+        """
         return sum(w.numel() for w in self.parameters() if w.requires_grad or not only_trainable)
 
     def register_to_config(self, **changed: Any) -> None:
-        """Replace entries of the config, such as a whitening that was measured after training."""
+        """Replace entries of the config, such as whitening statistics that are computed after training."""
         object.__setattr__(self, "_config", Config({**self._config, **changed}))
 
     # --- gradient checkpointing ----------------------------------------------------------------------------------------
 
     def enable_gradient_checkpointing(self, function: Callable[..., Any] | None = None) -> None:
-        """Keep the inputs of blocks instead of their activations, and compute these again in the backward pass.
+        """Store only the inputs of blocks and recompute their activations in the backward pass.
+
+        Args:
+            function: the checkpoint function; None: torch's non-reentrant one.
 
         Raises:
-            ValueError: the network has no such blocks.
+            ValueError: the network does not support it.
         """
         if not self._supports_gradient_checkpointing:
             raise ValueError(f"{type(self).__name__} does not support gradient checkpointing")
         self._set_checkpointing(True, function or functools.partial(checkpoint, use_reentrant=False))
 
     def disable_gradient_checkpointing(self) -> None:
-        """Keep all activations."""
+        """Store all activations."""
         self._set_checkpointing(False, None)
 
     @property
     def is_gradient_checkpointing(self) -> bool:
+        """Whether gradient checkpointing is enabled in any module."""
         return any(getattr(module, "gradient_checkpointing", False) for module in self.modules())
 
     def _set_checkpointing(self, on: bool, function: Callable[..., Any] | None) -> None:
@@ -128,34 +136,39 @@ class Model(nn.Module):
 
     @classmethod
     def load_config(cls, folder: "str | os.PathLike", *, subfolder: str | None = None, **_: Any) -> dict[str, Any]:
-        """The entries of a folder's `config.json`.
+        """Read the `config.json` of a folder.
 
         Raises:
-            OSError: there is none. ValueError: it is no JSON table.
+            OSError: no such file.
+            ValueError: not a JSON object.
         """
         path = Path(folder, subfolder or "", CONFIG)
         if not path.is_file():
             raise OSError(f"{path.parent}: no {CONFIG} there")
         found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict):
-            raise ValueError(f"{path} is no table of settings")
+            raise ValueError(f"{path} is not a JSON object")
         return found
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], **changed: Any) -> Any:
-        """A model from the entries of a config; those that its class does not know are left out, which the log says.
+        """Create a model from a config. Entries that the class does not know are ignored with a warning in the log.
+
+        Args:
+            config: the config.
+            changed: entries to replace.
 
         Raises:
-            ValueError: the config is that of another class.
+            ValueError: the config of another class.
         """
         named = config.get("_class_name", cls.__name__)
         if named != cls.__name__:
-            raise ValueError(f"this is the config of {named}, and not of {cls.__name__}")
-        given = {name: value for name, value in config.items() if not name.startswith("_")} | changed
+            raise ValueError(f"this is the config of {named}, not of {cls.__name__}")
+        values = {name: value for name, value in config.items() if not name.startswith("_")} | changed
         known = inspect.signature(cls.__init__).parameters
-        if unknown := sorted(set(given) - set(known)):
-            log.warning("%s: %s in the config are not known to this version and are left out", cls.__name__, ", ".join(unknown))
-        return cls(**{name: value for name, value in given.items() if name in known})
+        if unknown := sorted(set(values) - set(known)):
+            log.warning("%s: config entries %s are unknown to this version and are ignored", cls.__name__, ", ".join(unknown))
+        return cls(**{name: value for name, value in values.items() if name in known})
 
     @classmethod
     def from_pretrained(
@@ -169,20 +182,27 @@ class Model(nn.Module):
         use_safetensors: bool = True,
         **_: Any,
     ) -> Any:
-        """Read a folder, or the `subfolder` of one. variant: of the weights' files, such as "fp16".
+        """Load a model from a folder.
+
+        Args:
+            folder: the folder.
+            subfolder: the subfolder with the model.
+            dtype: dtype of the weights; `torch_dtype` is its former name.
+            variant: variant of the weight files, such as "fp16".
+            use_safetensors: must be True.
 
         Raises:
-            OSError: no config or no weights there.
-            ValueError: pickled weights are asked for, a tensor is missing, or one has another shape.
+            OSError: no config or no weights in the folder.
+            ValueError: use_safetensors=False, or a tensor is missing or has another shape.
         """
         if not use_safetensors:
             raise ValueError("use_safetensors=False: only safetensors are read, since a pickle can run code")
         path = Path(folder, subfolder or "")
         config = cls.load_config(path)
-        # Values that are overwritten need not be drawn, and whoever draws from torch's own generator finds it as it was.
-        with torch.random.fork_rng(devices=[]), _without_initial_values():
+        # Initial values would be overwritten. Torch's global random state stays unchanged.
+        with torch.random.fork_rng(devices=[]), _skip_initialization():
             model = cls.from_config(config)
-        model.load_state_dict(_matching(model, read_weights(path, variant), path), strict=False)
+        model.load_state_dict(_check_state_dict(model, read_weights(path, variant), path), strict=False)
         return model.to(dtype=dtype or torch_dtype).eval()
 
     def save_pretrained(
@@ -194,10 +214,16 @@ class Model(nn.Module):
         safe_serialization: bool = True,
         **_: Any,
     ) -> None:
-        """Write `config.json` and the weights, as safetensors, in several files above `max_shard_size`.
+        """Save `config.json` and the weights as safetensors.
+
+        Args:
+            folder: the folder.
+            variant: variant of the weight files, such as "fp16".
+            max_shard_size: weights above this size are split into several files.
+            safe_serialization: must be True.
 
         Raises:
-            ValueError: pickles are asked for.
+            ValueError: safe_serialization=False.
         """
         from huggingface_hub import save_torch_state_dict
 
@@ -213,15 +239,19 @@ class Model(nn.Module):
 
 
 def read_weights(folder: Path, variant: str | None = None) -> dict[str, torch.Tensor]:
-    """All tensors of a folder's safetensors, whether one file or several. variant: as in `Model.from_pretrained`.
+    """Read all tensors of the safetensors files of a folder.
+
+    Args:
+        folder: the folder.
+        variant: variant of the weight files, such as "fp16".
 
     Raises:
-        OSError: there are none.
+        OSError: no such files.
     """
     from safetensors.torch import load_file
 
     middle = f".{variant}" if variant else ""
-    files = sorted(path for path in folder.glob(f"{WEIGHTS}*.safetensors") if variant or _plain_name(path))
+    files = sorted(path for path in folder.glob(f"{WEIGHTS}*.safetensors") if variant or _has_no_variant(path))
     files = [path for path in files if path.name.endswith(f"{middle}.safetensors")]
     if not files:
         raise OSError(f"{folder}: no {WEIGHTS}{middle}.safetensors there")
@@ -231,28 +261,28 @@ def read_weights(folder: Path, variant: str | None = None) -> dict[str, torch.Te
     return found
 
 
-def _plain_name(path: Path) -> bool:
-    """Whether a file of weights is of no variant: `weights.safetensors` or `weights-00001-of-00002.safetensors`."""
+def _has_no_variant(path: Path) -> bool:
+    """Whether a weight file belongs to no variant: `weights.safetensors` or `weights-00001-of-00002.safetensors`."""
     return "." not in path.name.removesuffix(".safetensors")
 
 
-def _matching(model: nn.Module, found: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
-    """The found tensors, each of which the model has, in its shape.
+def _check_state_dict(model: nn.Module, saved: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
+    """The saved tensors that the model has; others are ignored with a warning in the log.
 
     Raises:
         ValueError: a tensor of the model is missing, or has another shape.
     """
-    wanted = model.state_dict()
-    # Of tied weights one name is saved.
-    there = {wanted[name].data_ptr() for name in found if name in wanted}
-    for name, value in wanted.items():
-        if name not in found and value.data_ptr() not in there:
+    expected = model.state_dict()
+    # Tied weights are saved under one of their names.
+    present = {expected[name].data_ptr() for name in saved if name in expected}
+    for name, value in expected.items():
+        if name not in saved and value.data_ptr() not in present:
             raise ValueError(f"{path.name} lacks the tensor {name} {tuple(value.shape)}")
-        if name in found and found[name].shape != value.shape:
-            raise ValueError(f"{path.name}: {name} is {tuple(found[name].shape)}, expected {tuple(value.shape)}")
-    if extra := sorted(set(found) - set(wanted)):
-        log.warning("%s: %d tensors are not the model's and are left out, such as %s", path, len(extra), extra[0])
-    return {name: value for name, value in found.items() if name in wanted}
+        if name in saved and saved[name].shape != value.shape:
+            raise ValueError(f"{path.name}: {name} is {tuple(saved[name].shape)}, expected {tuple(value.shape)}")
+    if extra := sorted(set(saved) - set(expected)):
+        log.warning("%s: %d tensors are not the model's and are ignored, such as %s", path, len(extra), extra[0])
+    return {name: value for name, value in saved.items() if name in expected}
 
 
 class _NoInit(TorchFunctionMode):
@@ -263,7 +293,7 @@ class _NoInit(TorchFunctionMode):
 
 
 @contextmanager
-def _without_initial_values() -> Iterator[None]:
-    """Modules made inside keep whatever their memory held, wherever torch.nn.init would have filled it."""
+def _skip_initialization() -> Iterator[None]:
+    """Modules that are created in the block skip torch.nn.init; their weights are uninitialized memory."""
     with _NoInit():
         yield

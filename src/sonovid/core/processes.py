@@ -1,4 +1,4 @@
-"""A `map` by spawned processes that keeps order, whatever their number."""
+"""An ordered parallel `map` on spawned processes."""
 
 import multiprocessing
 import os
@@ -9,15 +9,21 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-# Names by which the libraries under numpy, torch and OpenCV read how many threads they may start.
+# Environment variables that limit the threads of the libraries under NumPy, torch and OpenCV.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 
 
 @contextmanager
 def process_pool(workers: int) -> Iterator[Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]]:
-    """A `map` that keeps order and never holds more than a few results per process; in this process for no workers.
+    """A `map` on worker processes that keeps the order and holds at most four results per process.
 
-    Processes are spawned, never forked: a fork of a process with threads may hang. Each has one thread.
+    Processes are spawned, not forked: a fork of a process with threads may hang. Each has one thread.
+
+    Args:
+        workers: number of processes; 0: the built-in `map`, in this process.
+
+    Raises:
+        ValueError: a worker process died.
     """
     if workers <= 0:
         yield map
@@ -28,18 +34,18 @@ def process_pool(workers: int) -> Iterator[Callable[[Callable[[Any], Any], Seque
     try:
         yield partial(_map_in_order, executor, 4 * workers)
     except BrokenProcessPool:
-        raise ValueError("a process that was reading files ended suddenly (short of memory?); try with fewer workers") from None
+        raise ValueError("a worker process that read files died (out of memory?); try with fewer workers") from None
     finally:
         executor.shutdown(cancel_futures=True)
         for name, value in before.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
-def _map_in_order(executor: ProcessPoolExecutor, ahead: int, function: Any, items: Sequence[Any]) -> Iterator[Any]:
-    waiting: list[Any] = []
+def _map_in_order(executor: ProcessPoolExecutor, max_pending: int, function: Any, items: Sequence[Any]) -> Iterator[Any]:
+    pending: list[Any] = []
     for item in items:
-        waiting.append(executor.submit(function, item))
-        if len(waiting) >= ahead:
-            yield waiting.pop(0).result()
-    for future in waiting:
+        pending.append(executor.submit(function, item))
+        if len(pending) >= max_pending:
+            yield pending.pop(0).result()
+    for future in pending:
         yield future.result()

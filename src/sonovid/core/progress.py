@@ -1,4 +1,4 @@
-"""One progress bar for the whole package: a bar on a terminal, a few lines in a file or a log."""
+"""Progress bars: tqdm on a terminal, a few lines of text in a file or a log."""
 
 import sys
 import time
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
-# Where nobody watches, a line is written at each of so many equal parts of the work, but never more often than this.
+# Off a terminal a line is written after each tenth of the work, but never more often than every ten seconds.
 NUM_LINES, MIN_SECONDS = 10, 10.0
 
 
@@ -14,7 +14,15 @@ class TextProgress(Generic[Item]):
     """Progress as lines of text, with the methods of tqdm that this package uses.
 
     A line is written when a tenth of the work has been done since the last one and ten seconds have passed, and at the end of
-    work that took longer than that. Of work without a known length, a line is written every ten seconds, then at twice the time.
+    work that took longer than that. Where the total is unknown, a line is written after ten seconds and then at twice the time.
+
+    Args:
+        iterable: what to iterate over, or None.
+        total: the total; None: the length of the iterable, if it has one.
+        initial: how much was done before.
+        desc: what is done.
+        unit: what is counted.
+        file: where the lines are written.
     """
 
     def __init__(
@@ -22,9 +30,9 @@ class TextProgress(Generic[Item]):
     ) -> None:
         self.iterable, self.desc, self.unit, self.file = iterable, desc, unit, file
         self.total = len(iterable) if total is None and isinstance(iterable, Sized) else total
-        self.n = self.first = initial
-        self.began = time.monotonic()
-        self._last, self._said, self._beside = initial, self.began, ""
+        self.n = self.initial = initial
+        self.start_time = time.monotonic()
+        self._last_n, self._last_time, self._postfix = initial, self.start_time, ""
 
     def __iter__(self) -> Iterator[Item]:
         assert self.iterable is not None
@@ -35,46 +43,44 @@ class TextProgress(Generic[Item]):
         finally:
             self.close()
 
-    def __enter__(self) -> "Lines":
+    def __enter__(self) -> "TextProgress":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def update(self, n: int = 1) -> None:
-        """Count so much as done."""
+        """Count `n` more as done."""
         self.n += n
         now = time.monotonic()
-        waits = MIN_SECONDS if self.total else max(MIN_SECONDS, self._said - self.began)
-        if now - self._said >= waits and (not self.total or self.n - self._last >= self.total / NUM_LINES):
-            self._say(now)
+        interval = MIN_SECONDS if self.total else max(MIN_SECONDS, self._last_time - self.start_time)
+        if now - self._last_time >= interval and (not self.total or self.n - self._last_n >= self.total / NUM_LINES):
+            self._write(now)
 
     def set_postfix_str(self, text: str, refresh: bool = True) -> None:
-        """What is written behind the numbers."""
-        self._beside = text
+        """Set the text after the numbers."""
+        self._postfix = text
 
     def set_description(self, desc: str, refresh: bool = True) -> None:
-        """What is written before the numbers."""
+        """Set the text before the numbers."""
         self.desc = desc
 
     def close(self) -> None:
-        """Write the last line, where any was worth writing."""
+        """Write the last line, unless the work took less than ten seconds."""
         now = time.monotonic()
-        if self.n != self._last and now - self.began >= MIN_SECONDS:
-            self._say(now)
+        if self.n != self._last_n and now - self.start_time >= MIN_SECONDS:
+            self._write(now)
 
-    def _say(self, now: float) -> None:
-        self._last, self._said = self.n, now
-        took = now - self.began
+    def _write(self, now: float) -> None:
+        self._last_n, self._last_time = self.n, now
+        elapsed = now - self.start_time
         of = f" of {self.total:g} {self.unit} ({self.n / self.total:.0%})" if self.total else f" {self.unit}"
-        rate = (self.n - self.first) / max(took, 1e-9)
-        left = (
-            f", about {_format_seconds((self.total - self.n) / rate)} left"
-            if self.total and rate > 0 and self.n < self.total
-            else ""
-        )
-        beside = f"; {self._beside}" if self._beside else ""
-        self.file.write(f"{self.desc}: {self.n:g}{of} in {_format_seconds(took)}{left}{beside}\n")
+        rate = (self.n - self.initial) / max(elapsed, 1e-9)
+        left = ""
+        if self.total and rate > 0 and self.n < self.total:
+            left = f", about {_format_seconds((self.total - self.n) / rate)} left"
+        postfix = f"; {self._postfix}" if self._postfix else ""
+        self.file.write(f"{self.desc}: {self.n:g}{of} in {_format_seconds(elapsed)}{left}{postfix}\n")
         self.file.flush()
 
 
@@ -85,7 +91,7 @@ def _format_seconds(seconds: float) -> str:
 
 
 def is_interactive() -> bool:
-    """Whether somebody may be looking: stderr is a terminal."""
+    """Whether stderr is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
@@ -98,15 +104,18 @@ def bar(
     unit: str = "it",
     quiet: bool = False,
 ) -> Any:
-    """Progress through an iterable, or through what `update` counts; written to stderr.
+    """A progress bar on stderr.
 
     Args:
-        total: how much there is; the length of the iterable where it has one. initial: how much was done before.
-        desc, unit: what is done, and what is counted.
-        quiet: nothing is written.
+        iterable: what to iterate over; None: progress is counted with `update`.
+        total: the total; None: the length of the iterable, if it has one.
+        initial: how much was done before.
+        desc: what is done.
+        unit: what is counted.
+        quiet: write nothing.
 
     Returns:
-        tqdm's bar on a terminal, `Lines` elsewhere; both are iterated over, or used as a context with `update`.
+        tqdm's bar on a terminal, `TextProgress` elsewhere; both are iterable, and context managers with `update`.
     """
     if not quiet and not is_interactive():
         return TextProgress(iterable, total=total, initial=initial, desc=desc, unit=unit, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Ray for as long as it is needed: started on this machine or joined, and stopped where it was started here."""
+"""Start Ray on this machine, or join a running cluster, for the duration of a block."""
 
 import logging
 import signal
@@ -10,10 +10,12 @@ from typing import Any
 
 @contextmanager
 def open_ray(missing: type[ValueError] = ValueError) -> Iterator[Any]:
-    """Ray, started on this machine, or joined at RAY_ADDRESS, if it is not yet; without bars and calls home.
+    """Ray, started on this machine or joined at RAY_ADDRESS, without progress bars and dashboard.
+
+    Ray is shut down at the end of the block if it was started here.
 
     Args:
-        missing: the error where Ray is not installed.
+        missing: the type of the error where Ray is not installed.
 
     Raises:
         ValueError: Ray is not installed.
@@ -24,7 +26,7 @@ def open_ray(missing: type[ValueError] = ValueError) -> Iterator[Any]:
     except ImportError:
         raise missing("Ray is not installed: pip install 'sonovid[ray]'") from None
     own = not ray.is_initialized()
-    # Ray replaces the handler of SIGTERM, from the main thread, and does not put it back.
+    # Ray replaces the handler of SIGTERM, from the main thread, and does not restore it.
     handler = signal.getsignal(signal.SIGTERM) if threading.current_thread() is threading.main_thread() else None
     if own:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)

@@ -1,7 +1,7 @@
-"""Text that people write: manifests, lists, captions and facts, read in one way wherever they are read.
+"""Read text files that people write: manifests, lists, captions and JSON.
 
-UTF-8 with or without a byte-order mark, and UTF-16 or UTF-32 with one, as spreadsheets and Windows save them. Lines end with LF,
-CRLF or CR and with nothing else: a line separator (U+2028) inside a caption is part of the caption.
+Files are UTF-8 with or without a byte-order mark, or UTF-16 or UTF-32 with one, as spreadsheets and Windows save them. Lines end
+with LF, CRLF or CR only: a line separator (U+2028) inside a caption is part of the caption.
 """
 
 import csv
@@ -29,10 +29,10 @@ AnyPath = str | os.PathLike
 
 
 def detect_encoding(path: AnyPath) -> str:
-    """The encoding that a file's byte-order mark names; UTF-8 without one."""
+    """The encoding of a file by its byte-order mark; UTF-8 without one."""
     with open(path, "rb") as file:
-        begin = file.read(4)
-    return next((name for mark, name in BYTE_ORDER_MARKS.items() if begin.startswith(mark)), "utf-8")
+        start = file.read(4)
+    return next((name for mark, name in BYTE_ORDER_MARKS.items() if start.startswith(mark)), "utf-8")
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def _open_text(path: AnyPath, newline: "str | None" = None) -> Iterator[IO[str]]
 
 
 def read_text(path: AnyPath) -> str:
-    """The whole text, without its byte-order mark.
+    """The text of a file, without its byte-order mark.
 
     Raises:
         ValueError: neither UTF-8 nor marked as UTF-16 or UTF-32.
@@ -56,10 +56,10 @@ def read_text(path: AnyPath) -> str:
 
 
 def read_lines(path: AnyPath) -> Iterator[tuple[int, str]]:
-    """Number, from 1, and text of each line that is not blank, without white space at its ends; read as they are asked for.
+    """(line number from 1, stripped text) of each line that is not blank. The file is read lazily.
 
     Raises:
-        ValueError: see `read`.
+        ValueError: see `read_text`.
     """
     with _open_text(path) as file:
         for number, line in enumerate(file, 1):
@@ -68,7 +68,7 @@ def read_lines(path: AnyPath) -> Iterator[tuple[int, str]]:
 
 
 def read_json(path: AnyPath) -> Any:
-    """A JSON document.
+    """The content of a JSON file.
 
     Raises:
         ValueError: not text, or not JSON.
@@ -80,7 +80,7 @@ def read_json(path: AnyPath) -> Any:
 
 
 def read_json_lines(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and object of each line of a JSON-lines file.
+    """(line number, object) of each line of a JSON-lines file.
 
     Raises:
         ValueError: not text, or a line that is not a JSON object.
@@ -96,9 +96,11 @@ def read_json_lines(path: AnyPath) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def read_csv_rows(path: AnyPath, **options: Any) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of each row of a CSV file that is not empty.
+    """(line number, fields) of each row of a CSV file that is not empty.
 
-    options: of `csv.reader`.
+    Args:
+        path: the file.
+        options: of `csv.reader`.
 
     Raises:
         ValueError: not text, or not CSV.
@@ -114,12 +116,14 @@ def read_csv_rows(path: AnyPath, **options: Any) -> Iterator[tuple[int, list[str
 
 
 def read_table(path: AnyPath, columns: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line number and row, by column, of a CSV file whose first line names the columns.
+    """(line number, values by column) of each row of a CSV file with a header.
 
-    columns: those that must be there.
+    Args:
+        path: the file.
+        columns: columns that must exist.
 
     Raises:
-        ValueError: not text, no first line, a column that is missing, or a row of another number of fields.
+        ValueError: not text, no header, a missing column, or a row with another number of fields.
     """
     rows = read_csv_rows(path)
     _, names = next(rows, (0, []))
@@ -134,10 +138,10 @@ def read_table(path: AnyPath, columns: Sequence[str] = ()) -> Iterator[tuple[int
 
 
 def to_one_line(text: Any) -> str:
-    """A caption or a label as one line: white space and control characters (NUL among them) become single spaces.
+    """A caption or label as one line: white space and control characters, including NUL, become single spaces.
 
     Raises:
-        ValueError: half of a surrogate pair, which is no character and can be written into no file.
+        ValueError: half of a surrogate pair, which cannot be encoded.
     """
     text = str(text)
     if SURROGATES.search(text):
@@ -146,10 +150,10 @@ def to_one_line(text: Any) -> str:
 
 
 def read_caption(path: AnyPath) -> str:
-    """The caption that a text file holds, as one line.
+    """The caption in a text file, as one line.
 
     Raises:
-        ValueError: not text, or not characters.
+        ValueError: not text, or half of a surrogate pair.
     """
     try:
         return to_one_line(read_text(path))

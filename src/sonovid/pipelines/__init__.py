@@ -1,1 +1,1 @@
-"""Pipelines: from a request to clips, by any model of this package or of diffusers."""
+"""Pipelines: generate clips from a request, with the models of this package or of diffusers."""

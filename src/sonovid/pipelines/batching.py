@@ -1,4 +1,4 @@
-"""Clips and windows that run through a network together: how many at once, put into one batch, and halved where memory ends."""
+"""Batches of windows: how many run at once, how they are concatenated, and how a batch is split when memory runs out."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -8,94 +8,97 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from sonovid.core.av import AV
+from sonovid.core.av import AV, NO_STREAMS
 from sonovid.core.condition import Condition
 
-# More clips at once are no faster: on a CPU their activations no longer fit into its caches, a GPU is busy with these.
+# Larger batches are no faster: on a CPU the activations no longer fit into its caches; a GPU is saturated at this size.
 MAX_BATCH_ON_CPU, MAX_BATCH_ELSEWHERE = 16, 32
-# What a network holds at one moment, in largest layers: measured, 2 to 4 for the networks of this package.
+# Memory of one evaluation, in sizes of the largest layer. Measured: 2 to 4 for the networks of this package.
 LAYERS_IN_MEMORY = 6
-# What decoding holds of a clip, in sizes of its frames as floats: 64 channels at full size, four times.
+# Memory for decoding one clip, in sizes of its frames as floats: 64 channels at full size, four times.
 FRAMES_IN_MEMORY = 256
-# The share of free memory that may be used.
+# Share of the free memory that may be used.
 MEMORY_SHARE = 0.5
 
-NO_STREAMS = AV(None, None)
 Value = TypeVar("Value")
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class WindowJob:
-    """One window of one clip, or several as one batch.
+    """One window to sample, or several as one batch.
 
-    clip, window: their numbers, one entry for each sample. condition: what the network is told. null: what guidance leads away
-    from, or None where there is nothing to guide by. noises: unit noise. given: clean latents of given streams, None for those
-    that are generated.
+    Args:
+        clips: index of the clip, one entry for each sample.
+        windows: index of the window within its clip, one entry for each sample.
+        condition: the condition of the denoiser.
+        null_condition: the condition that guidance leads away from; None: no guidance.
+        noise: standard normal noise of both streams.
+        conditioning: clean latents of the conditioning streams; None for streams that are generated.
     """
 
-    clip: tuple[int, ...]
-    window: tuple[int, ...]
+    clips: tuple[int, ...]
+    windows: tuple[int, ...]
     condition: Condition
-    null: Condition | None
-    noises: AV
-    given: AV = NO_STREAMS
+    null_condition: Condition | None
+    noise: AV
+    conditioning: AV = NO_STREAMS
 
     def __len__(self) -> int:
-        return len(self.clip)
+        return len(self.clips)
 
 
 def cat_pairs(pairs: Iterable[AV]) -> AV:
-    """Pairs of tensors as one pair of batches; a stream that is None is so in all of them."""
+    """Concatenate pairs of tensors along the batch axis. A stream must be None in all pairs or in none."""
     return AV(*(None if streams[0] is None else torch.cat(streams) for streams in zip(*pairs, strict=True)))
 
 
 def concat_jobs(jobs: list[WindowJob]) -> WindowJob:
-    """Several jobs as one."""
+    """Concatenate jobs to one batch."""
     if len(jobs) == 1:
         return jobs[0]
-    nulls = [job.null for job in jobs if job.null is not None]
+    nulls = [job.null_condition for job in jobs if job.null_condition is not None]
     return WindowJob(
-        sum((job.clip for job in jobs), ()),
-        sum((job.window for job in jobs), ()),
+        sum((job.clips for job in jobs), ()),
+        sum((job.windows for job in jobs), ()),
         reduce(Condition.concat, (job.condition for job in jobs)),
         reduce(Condition.concat, nulls) if nulls else None,
-        cat_pairs(job.noises for job in jobs),
-        cat_pairs(job.given for job in jobs),
+        cat_pairs(job.noise for job in jobs),
+        cat_pairs(job.conditioning for job in jobs),
     )
 
 
 def group_jobs(jobs: Iterable[WindowJob], size: int) -> Iterator[list[WindowJob]]:
-    """Jobs in their order, at most `size` at once; those that are guided and those that are not do not mix."""
-    held: list[WindowJob] = []
+    """Group jobs, in order, into lists of at most `size`. Jobs with and without guidance are not mixed."""
+    group: list[WindowJob] = []
     for job in jobs:
-        if held and (len(held) == size or (held[0].null is None) != (job.null is None)):
-            yield held
-            held = []
-        held.append(job)
-    if held:
-        yield held
+        if group and (len(group) == size or (group[0].null_condition is None) != (job.null_condition is None)):
+            yield group
+            group = []
+        group.append(job)
+    if group:
+        yield group
 
 
 def split_on_oom(run: Callable[[list[Item]], list[Value]], items: list[Item]) -> list[Value]:
-    """What `run` makes of the items, in halves where a GPU has no memory for all of them at once.
+    """Call `run` on the items; where a GPU runs out of memory, on each half of them instead.
 
     Raises:
-        torch.OutOfMemoryError: there is none for a single one.
+        torch.OutOfMemoryError: a single item does not fit.
     """
     try:
         return run(items)
     except torch.OutOfMemoryError:
         if len(items) == 1:
             raise
-    # Outside the handler, where the error no longer holds what was computed.
+    # Outside the handler: there the exception would keep the tensors of the failed call alive.
     torch.cuda.empty_cache()
     middle = len(items) // 2
     return [*split_on_oom(run, items[:middle]), *split_on_oom(run, items[middle:])]
 
 
 def check_batch_size(size: Any) -> "int | str":
-    """A batch size, or "auto".
+    """Check a batch size: a positive integer or "auto".
 
     Raises:
         ValueError: neither.
@@ -108,10 +111,12 @@ def check_batch_size(size: Any) -> "int | str":
 
 
 def find_batch_size(network: torch.nn.Module, evaluate: Callable[[], Any], device: torch.device) -> int:
-    """How many clips fit into memory at once, by what one of them takes: the most that is any faster, or fewer.
+    """The largest useful batch size that fits into memory, from the memory that one sample takes.
 
     Args:
-        network: the denoiser. evaluate: runs it once for one clip, guided as it will be. device: where it runs.
+        network: the denoiser.
+        evaluate: evaluates it once for one sample, with the guidance that will be used.
+        device: the device of the evaluation.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -124,7 +129,13 @@ def find_batch_size(network: torch.nn.Module, evaluate: Callable[[], Any], devic
 
 
 def codec_batch_size(pixels: int, batch: int, device: torch.device) -> int:
-    """How many windows run through a codec at once. pixels: of all frames of one window together."""
+    """Number of windows that run through a codec at once.
+
+    Args:
+        pixels: pixels of all frames of one window.
+        batch: the largest number allowed.
+        device: the device of the codec.
+    """
     most = min(batch, 4) if device.type == "cpu" else batch
     return _num_fitting(free_memory(device), 3 * 4 * pixels * FRAMES_IN_MEMORY, most)
 
@@ -134,7 +145,7 @@ def _num_fitting(free: int, each: int, most: int) -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be had on a device; of one that does not say, those of the machine."""
+    """Free bytes of a device; the machine's free memory for devices that do not report theirs."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -144,19 +155,24 @@ def free_memory(device: torch.device) -> int:
 
 
 def largest_layer_bytes(network: torch.nn.Module, evaluate: Callable[[], Any]) -> int:
-    """The most bytes that go into and come out of one layer of a network in an evaluation."""
-    most = 0
+    """Bytes of the inputs and outputs of the largest layer of a network.
 
-    def note(_: torch.nn.Module, inputs: Any, output: Any) -> None:
-        nonlocal most
+    Args:
+        network: the network.
+        evaluate: evaluates it once.
+    """
+    largest = 0
+
+    def record(_: torch.nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal largest
         tensors = [one for one in (*inputs, output) if isinstance(one, Tensor)]
-        most = max(most, sum(one.numel() * one.element_size() for one in tensors))
+        largest = max(largest, sum(one.numel() * one.element_size() for one in tensors))
 
     leaves = [module for module in network.modules() if next(module.children(), None) is None]
-    hooks = [module.register_forward_hook(note) for module in leaves]
+    hooks = [module.register_forward_hook(record) for module in leaves]
     try:
         evaluate()
     finally:
         for hook in hooks:
             hook.remove()
-    return most
+    return largest

@@ -1,4 +1,4 @@
-"""From latents to what was asked for: decoded in batches, windows joined, given streams put back as they were given."""
+"""Decode latents to clips or arrays: windows are decoded in batches and crossfaded; input streams stay as they were passed."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,13 +19,17 @@ from sonovid.pipelines.timeline import Timeline
 
 @dataclass
 class GenerationResult:
-    """What a request leads to.
+    """The result of a request. `SoundingVideoOutput` has the same fields.
 
-    clips: pictures and sound of each clip; what was given is in them as it was given. frames: float [b t h w 3] in [0, 1] as
-    numpy array, [b t 3 h w] as tensor, or a list of PIL images for each clip. audio: float [b c n] in [-1, 1]. latents: final
-    latents, AV of [b c t h w] and [b c l f], the windows of a long clip one after another on the time axis; None where clips have
-    different numbers of windows. seeds: of each clip, None where a generator was given. sampling_rate: of the sound, in samples
-    per second. fps: frames per second, exactly.
+    Args:
+        latents: final latents, AV of [b c t h w] and [b c l f], the windows of a long clip concatenated on the time axis; None
+            where clips have different numbers of windows.
+        seeds: seed of each clip, None where the caller passed a generator.
+        sampling_rate: of the audio, in samples per second.
+        fps: frames per second, exactly.
+        clips: frames and waveform of each clip; an input stream is the one that was passed.
+        frames: float [b t h w 3] in [0, 1] as numpy array, [b t 3 h w] as tensor, or a list of PIL images for each clip.
+        audio: float [b c n] in [-1, 1].
     """
 
     latents: AV | None
@@ -36,7 +40,7 @@ class GenerationResult:
     frames: Any = None
     audio: Any = None
 
-    def pair(self) -> tuple[Any, Any]:
+    def to_pair(self) -> tuple[Any, Any]:
         """(video, audio), whatever the output type."""
         if self.clips is not None:
             return [clip.frames for clip in self.clips], [clip.waveform for clip in self.clips]
@@ -46,39 +50,45 @@ class GenerationResult:
         return self.latents.video, self.latents.audio
 
 
-def decode_results(pipe: Any, plan: Any, latents: list[list[AV]], size: int) -> GenerationResult:
-    """Latents of each window of each clip to what was asked for. size: windows that a codec takes at once.
+def decode_results(pipe: Any, plan: Any, latents: list[list[AV]], batch_size: int) -> GenerationResult:
+    """Decode the latents of all clips to the requested output type.
+
+    Args:
+        pipe: the pipeline.
+        plan: the `Plan` of the request.
+        latents: latents [1 ...] of each window of each clip.
+        batch_size: windows that the codec decodes at once.
 
     Raises:
-        ValueError: arrays are asked for, and clips are of different lengths.
+        ValueError: the output type is an array, and the clips differ in length.
     """
-    own, kind = plan.geometry, plan.request.output_type
+    own, output_type = plan.geometry, plan.request.output_type
     result = GenerationResult(_concat_latents(latents), plan.seeds, own.sample_rate, own.fps)
-    if kind == "latent":
+    if output_type == "latent":
         if result.latents is None:
-            raise ValueError('output_type="latent": the clips have different numbers of windows; ask for one of them at a time')
+            raise ValueError('output_type="latent": the clips have different numbers of windows; request one clip at a time')
         return result
-    pieces = _decode_windows(pipe, own, [window for clip in latents for window in clip], size)
-    made, first = [], 0
-    for one, clip in zip(plan.asked, latents, strict=True):
-        extent = plan.extents[one.given]
-        made.append(join_windows(extent, own, pieces[first : first + len(clip)]))
-        first += len(clip)
-    if kind == "clip":
-        result.clips = [to_clip(pipe, plan, one, pair) for one, pair in zip(plan.asked, made, strict=True)]
+    decoded = _decode_windows(pipe, own, [window for clip in latents for window in clip], batch_size)
+    streams, first = [], 0
+    for clip, clip_latents in zip(plan.clips, latents, strict=True):
+        timeline = plan.timelines[clip.input_index]
+        streams.append(join_windows(timeline, own, decoded[first : first + len(clip_latents)]))
+        first += len(clip_latents)
+    if output_type == "clip":
+        result.clips = [to_clip(pipe, plan, clip, pair) for clip, pair in zip(plan.clips, streams, strict=True)]
         return result
     try:
-        frames, audio = (None if streams[0] is None else torch.stack(streams) for streams in zip(*made, strict=True))
+        frames, audio = (None if pairs[0] is None else torch.stack(pairs) for pairs in zip(*streams, strict=True))
     except RuntimeError:
-        raise ValueError(f'output_type="{kind}": the clips have different lengths; ask for "clip"') from None
+        raise ValueError(f'output_type="{output_type}": the clips have different lengths; request "clip"') from None
     result.audio = None if audio is None else audio[:, None]
     result.frames = frames
-    if kind == "pt":
+    if output_type == "pt":
         result.frames = None if frames is None else rearrange(frames, "b t h w c -> b t c h w")
         return result
     result.audio = None if audio is None else result.audio.cpu().numpy()
     result.frames = None if frames is None else frames.cpu().numpy()
-    if kind == "pil" and result.frames is not None:
+    if output_type == "pil" and result.frames is not None:
         from PIL import Image
 
         result.frames = [[Image.fromarray(one) for one in np.rint(clip * 255).astype(np.uint8)] for clip in result.frames]
@@ -86,58 +96,64 @@ def decode_results(pipe: Any, plan: Any, latents: list[list[AV]], size: int) -> 
 
 
 def _concat_latents(latents: list[list[AV]]) -> AV | None:
-    """Latents of all clips as one pair of tensors; None where they do not have one shape."""
+    """Latents of all clips as one pair of tensors; None where clips have different numbers of windows."""
     if len({len(clip) for clip in latents}) > 1:
         return None
     return AV(*(torch.cat([torch.cat([x[i] for x in clip], dim=2) for clip in latents]) for i in range(2)))
 
 
-def _decode_windows(pipe: Any, own: Geometry, latents: list[AV], size: int) -> list[AV]:
-    """Pictures [t h w 3] in [0, 1] and sound [n] in [-1, 1] of each window; None for a stream that the model does not make."""
-    there = [one.map(lambda z, made: z if made else None, pipe.generated_streams) for one in latents]
+def _decode_windows(pipe: Any, own: Geometry, latents: list[AV], batch_size: int) -> list[AV]:
+    """Frames [t h w 3] in [0, 1] and waveform [n] in [-1, 1] of each window; None for a stream that is not generated."""
+    generated = [one.map(lambda z, keep: z if keep else None, pipe.generated_streams) for one in latents]
 
-    def run(part: list[AV]) -> list[AV]:
-        found = pipe.codec.decode(pipe.codec.unwhiten(batching.cat_pairs(part)), own.num_samples)
-        frames = sound = [None] * len(part)
-        if found.video is not None:
-            cut = found.video[:, :, : own.num_frames].float().clamp(-1, 1) * 0.5 + 0.5
+    def decode(batch: list[AV]) -> list[AV]:
+        decoded = pipe.codec.decode(pipe.codec.unwhiten(batching.cat_pairs(batch)), own.num_samples)
+        frames = waveforms = [None] * len(batch)
+        if decoded.video is not None:
+            cut = decoded.video[:, :, : own.num_frames].float().clamp(-1, 1) * 0.5 + 0.5
             frames = rearrange(cut, "b c t h w -> b t h w c").unbind()
-        if found.audio is not None:
-            sound = found.audio.float().clamp(-1, 1).unbind()
-        return [AV(*pair) for pair in zip(frames, sound, strict=True)]
+        if decoded.audio is not None:
+            waveforms = decoded.audio.float().clamp(-1, 1).unbind()
+        return [AV(*pair) for pair in zip(frames, waveforms, strict=True)]
 
-    parts = [there[first : first + size] for first in range(0, len(there), size)]
-    return [piece for part in parts for piece in batching.split_on_oom(run, part)]
-
-
-def join_windows(extent: Timeline, own: Geometry, pieces: list[AV]) -> AV:
-    """The windows of one clip joined and cut to its length."""
-    frames = sound = None
-    if pieces[0].video is not None:
-        frames = windows.crossfade_windows([one.video for one in pieces], extent.starts, axis=0, equal_power=False)[
-            : extent.num_frames
-        ]
-        frames = torch.cat([frames, frames[-1:].expand(extent.num_frames - len(frames), -1, -1, -1)])
-    if pieces[0].audio is not None:
-        at = [count(duration(begin, own.fps), own.sample_rate) for begin in extent.starts]
-        sound = windows.crossfade_windows([one.audio for one in pieces], at, axis=0, equal_power=True)
-        sound = sound[: extent.num_samples(own)].clamp(-1, 1)
-        sound = torch.nn.functional.pad(sound, (0, extent.num_samples(own) - len(sound)))
-    return AV(frames, sound)
+    batches = [generated[first : first + batch_size] for first in range(0, len(generated), batch_size)]
+    return [window for batch in batches for window in batching.split_on_oom(decode, batch)]
 
 
-def to_clip(pipe: Any, plan: Any, asked: Any, made: AV) -> Clip:
-    """One result as a Clip, with the given stream as it was given."""
-    own, extent = plan.geometry, plan.extents[asked.given]
-    frames: Tensor | None = made.video
-    pictures, fps = None if frames is None else (frames * 255).round().to(torch.uint8).cpu().numpy(), own.fps
-    waveform, rate = None if made.audio is None else made.audio[None].cpu().numpy().astype(np.float32), own.sample_rate
-    source = extent.source
+def join_windows(timeline: Timeline, own: Geometry, decoded: list[AV]) -> AV:
+    """Crossfade the decoded windows of one clip and cut the result to the clip's length."""
+    frames = waveform = None
+    if decoded[0].video is not None:
+        frames = windows.crossfade_windows([one.video for one in decoded], timeline.starts, axis=0, equal_power=False)
+        frames = frames[: timeline.num_frames]
+        frames = torch.cat([frames, frames[-1:].expand(timeline.num_frames - len(frames), -1, -1, -1)])
+    if decoded[0].audio is not None:
+        starts = [count(duration(start, own.fps), own.sample_rate) for start in timeline.starts]
+        waveform = windows.crossfade_windows([one.audio for one in decoded], starts, axis=0, equal_power=True)
+        waveform = waveform[: timeline.num_samples(own)].clamp(-1, 1)
+        waveform = torch.nn.functional.pad(waveform, (0, timeline.num_samples(own) - len(waveform)))
+    return AV(frames, waveform)
+
+
+def to_clip(pipe: Any, plan: Any, clip: Any, streams: AV) -> Clip:
+    """One result as a `Clip`. An input stream replaces its reconstruction.
+
+    Args:
+        pipe: the pipeline.
+        plan: the `Plan` of the request.
+        clip: the `ClipRequest` of this clip.
+        streams: frames [t h w 3] in [0, 1] and waveform [n], as `join_windows` returns them.
+    """
+    own, timeline = plan.geometry, plan.timelines[clip.input_index]
+    video: Tensor | None = streams.video
+    frames, fps = None if video is None else (video * 255).round().to(torch.uint8).cpu().numpy(), own.fps
+    waveform, rate = None if streams.audio is None else streams.audio[None].cpu().numpy().astype(np.float32), own.sample_rate
+    source = timeline.source
     if source is not None and plan.task is Task.VIDEO_TO_AUDIO:
         fps = source.fps
-        pictures = source.frames[: windows.num_frames_for(extent.seconds or source.seconds, fps)]
+        frames = source.frames[: windows.num_frames_for(timeline.seconds or source.seconds, fps)]
     if source is not None and plan.task is Task.AUDIO_TO_VIDEO:
         rate = source.sample_rate
-        waveform = source.waveform[:, : count(extent.seconds or source.seconds, rate)]
-    label = "" if asked.label == NO_LABEL else pipe.classes.names[asked.label]
-    return Clip(pictures, waveform, fps=fps, sample_rate=rate, caption=asked.prompt, label=label)
+        waveform = source.waveform[:, : count(timeline.seconds or source.seconds, rate)]
+    label = "" if clip.label == NO_LABEL else pipe.classes.names[clip.label]
+    return Clip(frames, waveform, fps=fps, sample_rate=rate, caption=clip.prompt, label=label)

@@ -1,4 +1,4 @@
-"""From a network and what it is told to the function that samplers call: guided, and with a given stream held."""
+"""DenoiserBuilder: from a network and its conditions to the function that samplers call."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,22 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sonovid.core.av import AV
+from sonovid.core.av import AV, NO_STREAMS
 from sonovid.core.condition import Condition
 from sonovid.diffusion import guidance, sampler
 
-# What guidance leads away from where a stream is given and shown to the network: its absence, that of the context, or both.
+# What guidance leads away from where the network is shown a conditioning stream: the prediction without that stream
+# ("modality"), without text and class ("context"), or both.
 GUIDANCE_AGAINST = ("modality", "context", "both")
-NO_STREAMS = AV(None, None)
 
 
 @dataclass(frozen=True)
-class GuidedDenoiser:
-    """A network with all that a pipeline knows of it.
+class DenoiserBuilder:
+    """Builds the denoising function of a batch from a network.
 
-    network: as in models/base; for the conditioning "shown" it has `embed_context` and takes `given` and `context`, as `MMLDM`
-    does. schedule: of both streams. predict: what the network's output stands for. conditioning: how a given stream enters:
-    "clean", "replaced" or "shown", see `SoundingVideoPipeline`. dtype: what the network computes in.
+    Args:
+        network: a denoiser as in models/base. With conditioning "shown" it has `embed_context` and takes `conditioning` and
+            `context`, as `MMLDM` does.
+        schedule: noise schedule of each stream.
+        predict: prediction type of the network.
+        conditioning: how a conditioning stream enters: "clean", "replaced" or "shown", see `SoundingVideoPipeline`.
+        dtype: dtype that the network computes in.
     """
 
     network: Any
@@ -34,65 +38,86 @@ class GuidedDenoiser:
     dtype: torch.dtype | None = None
 
     def guided(
-        self, condition: Condition, null: Condition | None, given: AV, scale: AV, against: str = "modality"
+        self,
+        condition: Condition,
+        null_condition: Condition | None,
+        conditioning: AV,
+        scale: AV,
+        against: str = "modality",
     ) -> sampler.Denoiser:
-        """The network under its condition for one sampling of a batch, guided where that changes anything.
+        """The network under its condition, with guidance where that changes the result.
 
-        null: what guidance leads away from; None: there are no words to guide by. given: clean latents of the given streams, None
-        for the generated ones. against: see `AGAINST`; read where a stream is given, and shown to the network, alone.
+        Args:
+            condition: the condition.
+            null_condition: what guidance leads away from; None: there is no text to guide by.
+            conditioning: clean latents of the conditioning streams; None for streams that are generated.
+            scale: guidance scale of each stream.
+            against: one of `GUIDANCE_AGAINST`; used only where the network is shown a conditioning stream.
         """
-        # Guidance of a given stream is thrown away, so it must not cost a second evaluation.
-        scale = scale.map(lambda s, g: s if g is None else 1.0, given)
+        # The prediction of a conditioning stream is discarded, so its guidance must not cost a second evaluation.
+        scale = scale.map(lambda s, latents: s if latents is None else 1.0, conditioning)
         if self.conditioning == "shown":
-            return self._shown(condition, null, given, scale, against)
-        if null is None or all(s == 1 for s in scale):
-            return self._under(self.network, condition)
-        return guidance.batched_classifier_free_guidance(self._under(self.network, condition.concat(null)), scale)
+            return self._shown(condition, null_condition, conditioning, scale, against)
+        if null_condition is None or all(s == 1 for s in scale):
+            return self._build(self.network, condition)
+        both = self._build(self.network, condition.concat(null_condition))
+        return guidance.batched_classifier_free_guidance(both, scale)
 
-    def _under(self, network: Any, condition: Condition | None = None) -> sampler.Denoiser:
+    def _build(self, network: Any, condition: Condition | None = None) -> sampler.Denoiser:
         return sampler.build_denoiser(network, self.schedule, self.predict, condition, dtype=self.dtype)
 
-    def _shown(self, condition: Condition, null: Condition | None, given: AV, scale: AV, against: str) -> sampler.Denoiser:
-        """The given stream's clean latents beside the noisy pair, the context embedded once for all steps (MM-LDM, eq. 9)."""
-        shown = given if self.dtype is None else given.map(lambda g: None if g is None else g.to(self.dtype))
+    def _shown(
+        self, condition: Condition, null_condition: Condition | None, conditioning: AV, scale: AV, against: str
+    ) -> sampler.Denoiser:
+        """The network that sees the conditioning stream's clean latents; the context is embedded once (MM-LDM, eq. 9)."""
+        latents = conditioning if self.dtype is None else conditioning.map(lambda z: None if z is None else z.to(self.dtype))
 
-        def under(context: Tensor, shown: AV) -> sampler.Denoiser:
-            return self._under(partial(self.network, conditioning=shown, context=context))
+        def build(context: Tensor, conditioning: AV) -> sampler.Denoiser:
+            return self._build(partial(self.network, conditioning=conditioning, context=context))
 
         b = len(condition.text_mask)
         context = self.network.embed_context(condition, b)
-        told = under(context, shown)
-        nulls: dict[str, Any] = {}
-        if given != NO_STREAMS and against != "context":
-            nulls["without_modality"] = under(context, NO_STREAMS)
-        if given == NO_STREAMS or against != "modality":
-            dropped = None if null is not None else torch.ones(b, dtype=torch.bool, device=context.device)
-            without = self.network.embed_context(condition if null is None else null, b, dropped)
-            if not torch.equal(without, context):
-                nulls["without_context"] = under(without, shown)
-        return guidance.cross_modal_guidance(told, scale, **nulls) if nulls else told
+        conditional = build(context, latents)
+        unconditional: dict[str, Any] = {}
+        if conditioning != NO_STREAMS and against != "context":
+            unconditional["without_modality"] = build(context, NO_STREAMS)
+        if conditioning == NO_STREAMS or against != "modality":
+            dropped = None if null_condition is not None else torch.ones(b, dtype=torch.bool, device=context.device)
+            null_context = self.network.embed_context(condition if null_condition is None else null_condition, b, dropped)
+            if not torch.equal(null_context, context):
+                unconditional["without_context"] = build(null_context, latents)
+        return guidance.cross_modal_guidance(conditional, scale, **unconditional) if unconditional else conditional
 
-    def held(self, denoise: sampler.Denoiser, given: AV, noises: AV, reconstruction_scale: float | int = 0.0) -> sampler.Denoiser:
-        """With the given stream held: clean, or noised by the noise that its place in the loop began with.
+    def with_conditioning(
+        self, denoise: sampler.Denoiser, conditioning: AV, noise: AV, reconstruction_scale: float | int = 0.0
+    ) -> sampler.Denoiser:
+        """Keep the conditioning stream fixed: clean, or noised to the current time, as the network was trained.
 
-        reconstruction_scale: the scale of reconstruction guidance.
+        Args:
+            denoise: a denoising function.
+            conditioning: clean latents of the conditioning streams; None for streams that are generated.
+            noise: the noise that sampling starts from; a conditioning stream is noised with it.
+            reconstruction_scale: scale of reconstruction guidance.
         """
-        if given == NO_STREAMS:
+        if conditioning == NO_STREAMS:
             return denoise
         if self.conditioning == "clean":
-            return guidance.clean_conditioning(denoise, given)
-        reconstructed = guidance.reconstruction_guidance(denoise, given, self.schedule, reconstruction_scale)
-        return guidance.replacement_conditioning(reconstructed, given, self.schedule, noises)
+            return guidance.clean_conditioning(denoise, conditioning)
+        denoise = guidance.reconstruction_guidance(denoise, conditioning, self.schedule, reconstruction_scale)
+        return guidance.replacement_conditioning(denoise, conditioning, self.schedule, noise)
 
 
 @contextmanager
 def freeze_weights(network: Any) -> Iterator[None]:
-    """A network none of whose weights asks for a gradient: on a CPU, matrix products round otherwise where one does."""
-    asking = [weight for weight in network.parameters() if weight.requires_grad]
-    for weight in asking:
+    """Turn off `requires_grad` of all weights within the block.
+
+    On a CPU matrix products round differently where a weight requires a gradient.
+    """
+    trainable = [weight for weight in network.parameters() if weight.requires_grad]
+    for weight in trainable:
         weight.requires_grad_(False)
     try:
         yield
     finally:
-        for weight in asking:
+        for weight in trainable:
             weight.requires_grad_(True)

@@ -1,4 +1,4 @@
-"""LightPipeline: what SoundingVideoPipeline makes, made alike, without importing diffusers: for the command line."""
+"""LightPipeline: the same results as SoundingVideoPipeline without importing diffusers; used by the command line."""
 
 import os
 from collections.abc import Sequence
@@ -9,11 +9,12 @@ import torch
 
 from sonovid.core import progress
 from sonovid.pipelines import loading
+from sonovid.pipelines.components import COMPONENTS, OPTIONAL_COMPONENTS, SETTINGS
 from sonovid.pipelines.decoding import GenerationResult
-from sonovid.pipelines.generation import COMPONENTS, OPTIONAL_COMPONENTS, SETTINGS, Generation
+from sonovid.pipelines.generation import Generation
 from sonovid.pipelines.request import Request
 
-# What a folder of before these settings existed stands for.
+# Values for folders that were saved before a setting existed.
 DEFAULT_SETTINGS = {
     "geometry": None,
     "schedule": None,
@@ -27,7 +28,12 @@ DEFAULT_SETTINGS = {
 
 
 class LightPipeline(Generation):
-    """A pipeline for the command line: what `SoundingVideoPipeline` makes, made alike, in half of the time to start."""
+    """A pipeline for the command line. It generates what `SoundingVideoPipeline` generates and starts in half the time.
+
+    Args:
+        settings: one entry for each name in `SETTINGS`.
+        components: one entry for each name in `COMPONENTS`.
+    """
 
     def __init__(self, settings: dict[str, Any], **components: Any):
         for name, component in components.items():
@@ -37,33 +43,33 @@ class LightPipeline(Generation):
 
     @classmethod
     def from_pretrained(cls, model: "str | os.PathLike | None" = None) -> "LightPipeline":
-        """As `SoundingVideoPipeline.from_pretrained`, by the same rules.
+        """Load a model; see `SoundingVideoPipeline.from_pretrained`, which has the same rules.
 
         Raises:
-            ValueError: as there.
+            ValueError: see there.
         """
-        folder, parts, settings = loading.load_components(model, COMPONENTS, OPTIONAL_COMPONENTS, SETTINGS)
+        folder, components, settings = loading.load_components(model, COMPONENTS, OPTIONAL_COMPONENTS, SETTINGS)
         try:
-            return cls({**DEFAULT_SETTINGS, **settings}, **parts)
+            return cls({**DEFAULT_SETTINGS, **settings}, **components)
         except (TypeError, KeyError) as error:
             raise ValueError(f"model {folder}: {loading.INDEX} does not fit this version: {error}") from error
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device of the denoiser."""
         return next(iter(self.denoiser.parameters())).device
 
     _execution_device = device
 
     def set_progress_bar_config(self, **options: Any) -> None:
-        """What tqdm takes: disable, desc, unit, leave."""
+        """Options of the progress bar, as tqdm takes them: disable, desc, unit, leave."""
         self._bar = options
 
     def progress_bar(self, total: int) -> Any:
-        """A bar of `total` steps."""
+        """A progress bar of `total` steps."""
         desc, unit = self._bar.get("desc", "sampling"), self._bar.get("unit", "step")
         return progress.bar(total=total, desc=desc, unit=unit, quiet=bool(self._bar.get("disable")))
 
     def __call__(self, prompt: "str | Sequence[str] | None" = None, **options: Any) -> GenerationResult:
-        """As a call of `SoundingVideoPipeline`."""
+        """Generate clips; the arguments are those of `SoundingVideoPipeline.__call__`."""
         return self.generate(Request(prompt=prompt, **options))

@@ -1,4 +1,4 @@
-"""Model folders: found, checked and read. Nothing in one is run: weights are safetensors, classes come from this package."""
+"""Locate, check and load model folders. Nothing in a folder is run: weights are safetensors, classes come from this package."""
 
 import importlib
 import json
@@ -16,20 +16,20 @@ from sonovid.core import renamed
 from sonovid.pipelines import packaged
 
 INDEX = "model_index.json"
-# What diffusers calls the index of a modular pipeline, which is read where there is no other.
+# The index of a modular pipeline of diffusers, which is read where there is no other.
 MODULAR_INDEX = "modular_model_index.json"
-# What components of a model of diffusers come from: see `foreign`, which has rules of its own.
+# Libraries that components of a diffusers model may come from; `foreign` checks these.
 LIBRARIES = ("sonovid", "diffusers", "transformers")
-# What an index may name: the classes that this package defines as networks and codecs, and nothing of another library, whose
-# classes may run code that lies in the folder.
+# Classes that an index may name: networks and codecs of this package only. Classes of other libraries may run code that lies in
+# the folder.
 ALLOWED_MODULES = re.compile(r"sonovid\.(models|codecs)(\.[a-z0-9_]+)+")
 PICKLE_SUFFIXES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".npz", ".npy", ".h5", ".msgpack"}
 CODE_SUFFIXES = {".py", ".pyc", ".pyo", ".pyw", ".pyz", ".so", ".pyd", ".dll", ".dylib", ".sh", ".bat", ".exe", ".pth"}
-# An index of this package has two thousand characters.
+# An index of this package has about two thousand bytes.
 MAX_INDEX_BYTES = 1_000_000
-# What is taken from a repository of the Hub: never a pickle, never code.
+# Files that are fetched from a repository of the Hub: never pickles, never code.
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.md", "*.jinja"]
-# Components that an index names and that nothing here loads: H3's second network, and a processor of images.
+# Components that an index names and this package does not load: the second network of H3, and its image processor.
 UNUSED_COMPONENTS = {"MiniMaxH3ModularPipeline": {"transformer_ref", "processor"}}
 HUB_OPTIONS = ("revision", "cache_dir", "local_files_only", "force_download", "token")
 
@@ -37,14 +37,15 @@ log = logging.getLogger(__name__)
 
 
 def locate(model: "str | os.PathLike | None", *, weights: bool = True, **hub: Any) -> Path:
-    """The folder of a model: the packaged one (None or "shipped"), a folder on disk, or a repository of the Hub, fetched.
+    """The folder of a model: the packaged one, a folder on disk, or a repository of the Hub, which is downloaded.
 
     Args:
-        model: which. weights: whether a repository's weights are fetched, or only what describes it. hub: `HUB_OPTIONS`, as
-            huggingface_hub takes them.
+        model: None or "shipped", a folder, or OWNER/NAME.
+        weights: whether the weights of a repository are downloaded, or only what describes it.
+        hub: `HUB_OPTIONS`, as huggingface_hub takes them.
 
     Raises:
-        ValueError: there is no such model.
+        ValueError: no such model.
     """
     if model is None or model == packaged.NAME:
         return packaged.folder()
@@ -56,26 +57,26 @@ def locate(model: "str | os.PathLike | None", *, weights: bool = True, **hub: An
         what = "a file" if path.exists() else "no such folder"
         raise ValueError(f"model {name!r}: {what}; expected a folder with {INDEX}, a repository OWNER/NAME, or {packaged.NAME!r}")
     try:
-        return _fetch(name, weights=weights, **hub)
+        return _download(name, weights=weights, **hub)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"model {name!r}: no such folder, and the Hub did not give it: {reason}") from error
+        raise ValueError(f"model {name!r}: no such folder, and it could not be downloaded from the Hub: {reason}") from error
 
 
-def _fetch(name: str, *, weights: bool, **hub: Any) -> Path:
-    """A repository of the Hub, without what its index does not name: some hold the same weights as one more file of 40 GB."""
+def _download(name: str, *, weights: bool, **hub: Any) -> Path:
+    """Download a repository of the Hub, without files that its index does not name: some hold the weights a second time."""
     from huggingface_hub import snapshot_download
 
     indices = [INDEX, MODULAR_INDEX]
     folder = Path(snapshot_download(name, allow_patterns=indices, **hub))
-    kinds = [kind for kind in HUB_FILES if weights or kind != "*.safetensors"]
+    patterns = [pattern for pattern in HUB_FILES if weights or pattern != "*.safetensors"]
     path = next((folder / index for index in indices if (folder / index).is_file()), None)
     if path is None:
-        return Path(snapshot_download(name, allow_patterns=kinds, **hub))
+        return Path(snapshot_download(name, allow_patterns=patterns, **hub))
     index = json.loads(path.read_text())
     unused = UNUSED_COMPONENTS.get(index.get("_class_name"), set())
-    parts = [part for part, entry in index.items() if isinstance(entry, list) and part not in unused]
-    wanted = [f"{part}/{kind}" for part in parts for kind in kinds]
+    components = [part for part, entry in index.items() if isinstance(entry, list) and part not in unused]
+    wanted = [f"{component}/{pattern}" for component in components for pattern in patterns]
     return Path(snapshot_download(name, allow_patterns=[*indices, "*.md", "LICENSE*", *wanted], **hub))
 
 
@@ -88,65 +89,72 @@ def load_components(
     variant: str | None = None,
     **options: Any,
 ) -> tuple[Path, dict[str, Any], dict[str, Any]]:
-    """A model's folder, its components, and its settings.
+    """Load the components and settings of a model.
 
     Args:
-        model: as in `locate`. components: their names. optional: those that a model may be without. settings: names of settings.
-        variant: of the weights' files. options: components as objects, by name, and `HUB_OPTIONS`.
+        model: as in `locate`.
+        components: names of the components.
+        optional: names of those that a model may lack.
+        settings: names of the settings.
+        variant: variant of the weight files.
+        options: components as objects, by name, and `HUB_OPTIONS`.
+
+    Returns:
+        (folder, components by name, settings by name).
 
     Raises:
-        ValueError: no such model, a component that the index does not name, or what `read_index` and `load_component` refuse.
-        TypeError: an option that is neither.
+        ValueError: no such model, a component that the index does not name, or an error of `read_index` or `load_component`.
+        TypeError: an unknown option.
     """
     hub = {name: options.pop(name) for name in HUB_OPTIONS if name in options}
     if unknown := sorted(set(options) - set(components)):
         raise TypeError(f"from_pretrained: {unknown} are no components; expected {tuple(components)} or {HUB_OPTIONS}")
     folder = locate(model, **hub)
     index = read_index(folder)
-    # Folders from before there were joint codecs name none.
+    # Folders that were saved before joint codecs existed have no entry for one.
     index = {"joint_codec": [None, None], **index}
     if missing := [name for name in components if name not in index and name not in options]:
-        raise ValueError(f"model {folder}: {INDEX} names no {' and no '.join(missing)}")
-    # A model without words has no text encoder, and one of two codecs no joint one, which diffusers writes as two nulls.
+        raise ValueError(f"model {folder}: {INDEX} lacks {' and '.join(missing)}")
+    # diffusers writes [null, null] for an absent component.
     absent = {name for name in optional if index.get(name) == [None, None]}
-    parts: dict[str, Any] = {}
+    loaded: dict[str, Any] = {}
     for name in components:
-        given = options.get(name)
-        none = name in absent
-        parts[name] = given or (None if none else load_component(folder, name, index[name], variant=variant))
-    return folder, parts, {name: index[name] for name in settings if name in index}
+        loaded[name] = options.get(name) or (
+            None if name in absent else load_component(folder, name, index[name], variant=variant)
+        )
+    return folder, loaded, {name: index[name] for name in settings if name in index}
 
 
 def list_files(folder: Path) -> Iterator[Path]:
-    """All files in a folder, also behind links to folders, each folder once."""
-    seen: set[str] = set()
+    """All files in a folder, also behind symbolic links to folders; each folder is visited once."""
+    visited: set[str] = set()
     for root, inner, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(root)) in seen:
+        if (real := os.path.realpath(root)) in visited:
             inner.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         yield from (Path(root, name) for name in sorted(names))
 
 
 def check_safe_files(folder: Path) -> None:
-    """Whether a folder holds nothing that could run.
+    """Check that a folder contains nothing that could run.
 
     Raises:
-        ValueError: a pickle or code anywhere in it.
+        ValueError: a pickle or code anywhere in the folder.
     """
     for path in list_files(folder):
-        place, kind = path.relative_to(folder), path.suffix.lower()
-        if kind in PICKLE_SUFFIXES:
+        place, suffix = path.relative_to(folder), path.suffix.lower()
+        if suffix in PICKLE_SUFFIXES:
             raise ValueError(
-                f"model {folder}: {place} is a pickle or of a kind like it, which can run code when it is read; only safetensors "
-                "are loaded"
+                f"model {folder}: {place} is a pickle or of a similar format, which can run code when it is read; only "
+                "safetensors are loaded"
             )
-        if kind in CODE_SUFFIXES:
-            raise ValueError(f"model {folder}: {place} is code; a model folder holds settings and safetensors: take it out")
+        if suffix in CODE_SUFFIXES:
+            raise ValueError(f"model {folder}: {place} is code; a model folder holds settings and safetensors: remove it")
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The index of a model folder, after a look at what else lies there.
+    """Read the index of a model folder, after a check of all files in the folder.
 
     Raises:
         ValueError: no index, an unreadable one, or a pickle or code anywhere in the folder.
@@ -169,43 +177,53 @@ def read_index(folder: Path) -> dict[str, Any]:
 def resolve_class(folder: Path, name: str, entry: Any) -> Any:
     """The class that an index names for a component.
 
+    Args:
+        folder: the model folder, for error messages.
+        name: name of the component.
+        entry: its [module, class] in the index.
+
     Raises:
         ValueError: not one of the networks and codecs of this package.
     """
     if not (isinstance(entry, list | tuple) and len(entry) == 2 and all(isinstance(part, str) for part in entry)):
         raise ValueError(f"model {folder}: {name} is {entry!r} in {INDEX}, expected [module, class]")
-    module, kind = renamed.current(entry[0]), entry[1]
+    module, class_name = renamed.current(entry[0]), entry[1]
     if not ALLOWED_MODULES.fullmatch(module):
         raise ValueError(
             f"model {folder}: {name} comes from {module!r}; classes are taken from sonovid.models and sonovid.codecs only"
         )
     try:
-        found = getattr(importlib.import_module(module), kind)
+        found = getattr(importlib.import_module(module), class_name)
     except (ImportError, AttributeError):
         found = None
-    # A class that the module or package defines, and not one that it imported for itself.
+    # The class must be defined in the module or package, not imported into it.
     own = isinstance(found, type) and (found.__module__ == module or found.__module__.startswith(module + "."))
     if not (own and hasattr(found, "from_pretrained")):
-        raise ValueError(f"model {folder}: {name} is {module}.{kind}, which this version does not have")
+        raise ValueError(f"model {folder}: {name} is {module}.{class_name}, which this version does not have")
     return found
 
 
 def load_component(folder: Path, name: str, entry: Any, *, variant: str | None = None) -> Any:
-    """One component of a model folder; `entry` is its (module, class) in the index. variant: of its weights' files.
+    """Load one component of a model folder.
+
+    Args:
+        folder: the model folder.
+        name: name of the component.
+        entry: its [module, class] in the index.
+        variant: variant of the weight files.
 
     Raises:
         ValueError: a class that is not allowed, or weights that do not fit it.
     """
-    kind = resolve_class(folder, name, entry)
+    cls = resolve_class(folder, name, entry)
     check_safe_files(folder / name)
     if not (folder / name).is_dir():
         raise ValueError(f"model {folder}: the folder {name} is missing")
     try:
-        component = kind.from_pretrained(str(folder / name), **({"variant": variant} if variant else {}))
+        component = cls.from_pretrained(str(folder / name), **({"variant": variant} if variant else {}))
     except Exception as error:
-        raise ValueError(
-            f"model {folder}: {name} cannot be loaded: {find_damage(folder / name) or short_message(error)}"
-        ) from error
+        reason = find_damage(folder / name) or short_message(error)
+        raise ValueError(f"model {folder}: {name} cannot be loaded: {reason}") from error
     if isinstance(component, torch.nn.Module):
         component.eval().requires_grad_(False)
         check_weights(component, folder / name)
@@ -213,13 +231,13 @@ def load_component(folder: Path, name: str, entry: Any, *, variant: str | None =
 
 
 def short_message(error: Exception) -> str:
-    """An error in one line; those of libraries that explain at length are cut."""
+    """The message of an error as one line of at most 300 characters."""
     line = " ".join(str(error).split()) or type(error).__name__
     return line if len(line) <= 300 else line[:297] + "..."
 
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all tensors in the safetensors files of a folder, not of the folders in it."""
+    """Names and shapes of all tensors in the safetensors files of a folder, without its subfolders."""
     from safetensors import safe_open
 
     shapes: dict[str, tuple[int, ...]] = {}
@@ -230,12 +248,12 @@ def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def count_values(shapes: Iterable[tuple[int, ...]]) -> int:
-    """How many numbers tensors of these shapes hold."""
+    """The number of values in tensors of these shapes."""
     return sum(math.prod(shape) for shape in shapes)
 
 
 def find_damage(folder: Path) -> str | None:
-    """What is wrong with the weights' files themselves, if anything: the plainest reason why a component does not load."""
+    """A description of the first damaged config or weight file of a component; None where there is none."""
     for inner in [folder, *sorted(p for p in folder.rglob("*") if p.is_dir())]:
         if (inner / "config.json").is_file():
             try:
@@ -251,7 +269,7 @@ def find_damage(folder: Path) -> str | None:
 
 
 def check_weights(module: torch.nn.Module, folder: Path) -> None:
-    """Every tensor of the module stands in its file with its shape, in this folder and in those of its parts.
+    """Check that the files contain every tensor of a module in its shape, in this folder and in those of its submodules.
 
     Raises:
         ValueError: a tensor is missing, or has another shape.
@@ -276,13 +294,13 @@ def check_weights(module: torch.nn.Module, folder: Path) -> None:
 
 
 def saved_name(key: str, saved: Container[str]) -> str | None:
-    """The name under which a tensor is saved: its own, or without the names of the classes that wrap a released network."""
+    """The name of a tensor in its file: the module's own name, or that without the attributes that wrap a released network."""
     parts = key.split(".")
     return next((name for i in range(min(3, len(parts))) if (name := ".".join(parts[i:])) in saved), None)
 
 
 def remove_local_paths(folder: Path) -> None:
-    """Take from all settings in a folder where its parts were loaded from: a path of somebody's machine, of no use to others."""
+    """Remove `_name_or_path` from all configs of a folder: a path of the machine that saved it."""
     for path in (folder / INDEX, *folder.rglob("config.json")):
         settings = json.loads(path.read_text())
         if settings.pop("_name_or_path", None) is not None:

@@ -1,4 +1,4 @@
-"""LoRA layers (Hu et al. 2021) in a network, through peft: loaded, written, added to the weights, taken out again."""
+"""LoRA layers (Hu et al. 2021) of a network, through peft: load, save, unload, fuse."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 FILE = "pytorch_lora_weights.safetensors"
-# Names that others put before the names of the network's own modules.
+# Prefixes that other libraries put before the names of the network's modules.
 PREFIXES = ("base_model.model.", "denoiser.", "transformer.", "unet.")
 
 
@@ -23,14 +23,18 @@ def _peft() -> Any:
 
 
 def read_weights(source: "str | os.PathLike | Mapping[str, torch.Tensor]", weight_name: str | None = None) -> tuple[dict, dict]:
-    """LoRA weights by the network's names, and the settings of peft that lie beside them, if any.
+    """Read LoRA weights.
 
     Args:
-        source: a file of safetensors, a folder of peft (`adapter_model.safetensors`, `adapter_config.json`) or diffusers
-            (`pytorch_lora_weights.safetensors`), or a state dict. weight_name: the file's name in the folder.
+        source: a safetensors file, a folder of peft (`adapter_model.safetensors`, `adapter_config.json`) or diffusers
+            (`pytorch_lora_weights.safetensors`), or a state dict.
+        weight_name: name of the file in the folder.
+
+    Returns:
+        (weights by the network's names, settings of peft from `adapter_config.json` if there is one).
 
     Raises:
-        ValueError: no such file, or nothing of LoRA in it.
+        ValueError: no such file, or no LoRA weights in it.
     """
     settings: dict[str, Any] = {}
     if isinstance(source, Mapping):
@@ -49,49 +53,53 @@ def read_weights(source: "str | os.PathLike | Mapping[str, torch.Tensor]", weigh
             settings = json.loads(config.read_text(encoding="utf-8"))
     found = {_strip_prefixes(name): value for name, value in weights.items() if ".lora_" in name}
     if not found:
-        raise ValueError(f"LoRA: {len(weights)} tensors and none of LoRA among them: expected names with .lora_A. and .lora_B.")
+        raise ValueError(f"LoRA: no LoRA weights among {len(weights)} tensors: expected names with .lora_A. and .lora_B.")
     return found, settings
 
 
 def _strip_prefixes(name: str) -> str:
-    """A weight's name as the network has it, without what others put before it and without the adapter's own name."""
     while prefix := next((p for p in PREFIXES if name.startswith(p)), ""):
         name = name[len(prefix) :]
     return name
 
 
 def load(network: nn.Module, source: Any, adapter_name: str, *, weight_name: str | None = None) -> None:
-    """Put LoRA layers into a network and fill them.
+    """Insert LoRA layers into a network and load their weights.
+
+    Args:
+        network: the network.
+        source: as in `read_weights`.
+        adapter_name: name of the adapter.
+        weight_name: as in `read_weights`.
 
     Raises:
-        ValueError: as `read`, or layers that the network does not have.
+        ValueError: as `read_weights`, or layers that the network does not have.
     """
     peft = _peft()
     weights, settings = read_weights(source, weight_name)
-    modules = {name.split(".lora_")[0]: value.shape[0] for name, value in weights.items() if ".lora_A." in name}
-    there = dict(network.named_modules())
-    if missing := sorted(set(modules) - set(there)):
+    ranks = {name.split(".lora_")[0]: value.shape[0] for name, value in weights.items() if ".lora_A." in name}
+    known = dict(network.named_modules())
+    if missing := sorted(set(ranks) - set(known)):
         raise ValueError(f"LoRA: {len(missing)} layers are not in {type(network).__name__}, such as {missing[0]}")
-    ranks = sorted(set(modules.values()))
-    rank = ranks[0] if ranks else 8
+    rank = min(ranks.values(), default=8)
     config = peft.LoraConfig(
         r=rank,
         lora_alpha=settings.get("lora_alpha", rank),
-        rank_pattern={name: r for name, r in modules.items() if r != rank},
+        rank_pattern={name: r for name, r in ranks.items() if r != rank},
         alpha_pattern=settings.get("alpha_pattern") or {},
         use_rslora=bool(settings.get("use_rslora", False)),
-        target_modules=sorted(modules),
+        target_modules=sorted(ranks),
     )
     peft.inject_adapter_in_model(config, network, adapter_name)
-    left = peft.set_peft_model_state_dict(network, weights, adapter_name)
-    if unexpected := list(getattr(left, "unexpected_keys", [])):
+    keys = peft.set_peft_model_state_dict(network, weights, adapter_name)
+    if unexpected := list(getattr(keys, "unexpected_keys", [])):
         raise ValueError(f"LoRA: {len(unexpected)} tensors do not fit {type(network).__name__}, such as {unexpected[0]}")
     network._lora = {**getattr(network, "_lora", {}), adapter_name: config}  # type: ignore[assignment]
     network.eval().requires_grad_(False)
 
 
 def save(network: nn.Module, folder: "str | os.PathLike", adapter_name: str) -> None:
-    """Write the LoRA layers as `pytorch_lora_weights.safetensors`, with peft's settings beside them.
+    """Save the LoRA layers as `pytorch_lora_weights.safetensors`, with the settings of peft in `adapter_config.json`.
 
     Raises:
         ValueError: the network has no such adapter.
@@ -111,7 +119,7 @@ def save(network: nn.Module, folder: "str | os.PathLike", adapter_name: str) -> 
 
 
 def _lora_layers(network: nn.Module) -> list[tuple[nn.Module, str, Any]]:
-    """Every LoRA layer with the module that holds it and its name there."""
+    """Every LoRA layer as (parent module, name in the parent, layer)."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     found = []
@@ -123,7 +131,7 @@ def _lora_layers(network: nn.Module) -> list[tuple[nn.Module, str, Any]]:
 
 
 def unload(network: nn.Module) -> None:
-    """Put the network's own layers back in the place of LoRA's."""
+    """Replace the LoRA layers by the layers that they wrap."""
     _peft()
     for parent, child, layer in _lora_layers(network):
         setattr(parent, child, layer.get_base_layer())
@@ -132,12 +140,12 @@ def unload(network: nn.Module) -> None:
 
 def _clear_adapters(network: nn.Module) -> None:
     network._lora = {}  # type: ignore[assignment]
-    # What peft leaves on a network says that there are layers of it still.
+    # peft takes a network with this attribute for one with adapters.
     network.__dict__.pop("peft_config", None)
 
 
 def fuse(network: nn.Module, scale: float = 1.0) -> None:
-    """Add LoRA's products, times `scale`, to the weights, and leave plain layers."""
+    """Add the LoRA updates, times `scale`, to the weights and remove the LoRA layers."""
     _peft()
     for parent, child, layer in _lora_layers(network):
         if scale != 1:

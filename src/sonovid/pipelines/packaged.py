@@ -1,4 +1,4 @@
-"""Where the model lies that comes inside the package."""
+"""The model that comes inside the package."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ def folder() -> Path:
     """The folder of the packaged model.
 
     Raises:
-        ValueError: this installation came without one.
+        ValueError: this installation has none.
     """
     if not (FOLDER / "model_index.json").is_file():
         raise ValueError(

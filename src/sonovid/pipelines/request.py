@@ -1,4 +1,4 @@
-"""Request: everything one call of a pipeline may ask for, by the names that users of diffusers know."""
+"""Request: the arguments of one call of a pipeline, under the names of diffusers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -7,19 +7,19 @@ from typing import Any, SupportsIndex
 from torch import Tensor
 
 from sonovid.pipelines.arguments import Generators
-from sonovid.pipelines.timeline import MediaInput
+from sonovid.pipelines.inputs import MediaInput
 
 OUTPUT_TYPES = ("clip", "np", "pt", "pil", "latent")
-# What a callback may ask to be shown of a step.
+# Tensors that `callback_on_step_end` can receive.
 CALLBACK_TENSORS = ("latents", "x0")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The arguments of `SoundingVideoPipeline.__call__`, which says what each of them means.
+    """The arguments of `SoundingVideoPipeline.__call__`, which documents them.
 
     Raises:
-        ValueError: an output type or a tensor for the callback that there is not, or two that exclude each other.
+        ValueError: an unknown output type or callback tensor, or two arguments that exclude each other.
     """
 
     prompt: "str | Sequence[str] | None" = None
@@ -56,14 +56,14 @@ class Request:
     def __post_init__(self) -> None:
         if self.output_type not in OUTPUT_TYPES:
             raise ValueError(f"output_type={self.output_type!r}: expected one of {OUTPUT_TYPES}")
-        if wrong := [name for name in self.callback_on_step_end_tensor_inputs if name not in CALLBACK_TENSORS]:
-            raise ValueError(f"callback_on_step_end_tensor_inputs: {wrong}: expected some of {CALLBACK_TENSORS}")
+        if unknown := [name for name in self.callback_on_step_end_tensor_inputs if name not in CALLBACK_TENSORS]:
+            raise ValueError(f"callback_on_step_end_tensor_inputs: {unknown}: expected some of {CALLBACK_TENSORS}")
         if self.prompt_embeds is not None and self.prompt is not None:
-            raise ValueError("prompt and prompt_embeds are both given: give the words, or what a text encoder made of them")
+            raise ValueError("prompt and prompt_embeds are both given: pass the text or its embeddings")
         if self.negative_prompt_embeds is not None and self.negative_prompt is not None:
-            raise ValueError("negative_prompt and negative_prompt_embeds are both given: give one of them")
+            raise ValueError("negative_prompt and negative_prompt_embeds are both given: pass one of them")
         if self.negative_prompt_embeds is not None and self.prompt_embeds is None:
-            raise ValueError("negative_prompt_embeds without prompt_embeds: give both, as encode_prompt makes them")
+            raise ValueError("negative_prompt_embeds without prompt_embeds: pass both, as encode_prompt returns them")
 
 
 FIELD_NAMES = tuple(field.name for field in fields(Request))

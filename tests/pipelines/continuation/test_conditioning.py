@@ -1,9 +1,9 @@
-"""Which way a network goes on, and what it is shown of the window before."""
+"""Which way a network goes on, and what it is shown of the window previous."""
 
 import pytest
 import torch
 
-from sonovid.core.av import AV
+from sonovid.core.av import AV, NO_STREAMS
 from sonovid.core.condition import Condition
 from sonovid.diffusion.schedule import RectifiedFlow
 from sonovid.models.base import Output
@@ -17,17 +17,17 @@ from sonovid.pipelines.continuation.conditioning import (
     WindowRequest,
     select_strategy,
 )
-from sonovid.pipelines.denoising import NO_STREAMS, GuidedDenoiser
+from sonovid.pipelines.denoising import DenoiserBuilder
 
 SCHEDULE = AV(RectifiedFlow(), RectifiedFlow())
 
 
-def asked(noises, given=NO_STREAMS):
-    generated = given.map(lambda g: torch.tensor([g is None]))
-    return WindowRequest(Condition.empty(generated), None, given, AV(1.0, 1.0), noises)
+def window_request(noise, conditioning=NO_STREAMS):
+    generated = conditioning.map(lambda g: torch.tensor([g is None]))
+    return WindowRequest(Condition.empty(generated), None, conditioning, AV(1.0, 1.0), noise)
 
 
-class Watched(torch.nn.Module):
+class RecordingNetwork(torch.nn.Module):
     """A network that remembers what it was shown, and whose data is a share of it."""
 
     def __init__(self):
@@ -44,42 +44,46 @@ def pair(seed):
     return AV(torch.randn(1, 2, 8, 1, 1, generator=g), torch.randn(1, 3, 16, 1, generator=g))
 
 
-@pytest.mark.parametrize("pull", [None, 0.0, 1.0])
-def test_the_end_of_the_window_before_is_the_beginning_of_this_one(pull):
-    network, before, noises = Watched(), pair(1), pair(2)
-    denoise = OverlapConditioning(4, 8, pull).denoise(GuidedDenoiser(network, SCHEDULE, "x0", "clean"), asked(noises), before)
+@pytest.mark.parametrize("scale", [None, 0.0, 1.0])
+def test_the_end_of_the_window_before_is_the_beginning_of_this_one(scale):
+    network, previous, noise = RecordingNetwork(), pair(1), pair(2)
+    denoise = OverlapConditioning(4, 8, scale).build_denoiser(
+        DenoiserBuilder(network, SCHEDULE, "x0", "clean"), window_request(noise), previous
+    )
     t = AV(torch.tensor([0.6]), torch.tensor([0.6]))
-    found = denoise(noises, t, None)
+    found = denoise(noise, t, None)
     ((x, times),) = network.seen
-    assert torch.equal(found.video[:, :, :4], before.video[:, :, -4:])
-    assert torch.equal(found.audio[:, :, :8], before.audio[:, :, -8:])
-    assert torch.equal(x.video[:, :, 4:], noises.video[:, :, 4:])
-    if pull is None:
-        assert torch.equal(x.audio[:, :, :8], before.audio[:, :, -8:])
+    assert torch.equal(found.video[:, :, :4], previous.video[:, :, -4:])
+    assert torch.equal(found.audio[:, :, :8], previous.audio[:, :, -8:])
+    assert torch.equal(x.video[:, :, 4:], noise.video[:, :, 4:])
+    if scale is None:
+        assert torch.equal(x.audio[:, :, :8], previous.audio[:, :, -8:])
         assert times.audio[0].tolist() == [0.0] * 8 + [t.audio.item()] * 8
     else:
-        torch.testing.assert_close(x.audio[:, :, :8], 0.4 * before.audio[:, :, -8:] + 0.6 * noises.audio[:, :, :8])
+        torch.testing.assert_close(x.audio[:, :, :8], 0.4 * previous.audio[:, :, -8:] + 0.6 * noise.audio[:, :, :8])
         assert times.audio.shape == (1,)
 
 
 def test_a_given_stream_is_given_wholly_and_only_the_other_has_known_frames():
-    network, before, noises, given = Watched(), pair(1), pair(2), AV(None, pair(3).audio)
+    network, previous, noise, conditioning = RecordingNetwork(), pair(1), pair(2), AV(None, pair(3).audio)
     denoise = OverlapConditioning(4, 8, 1.0).denoise(
-        GuidedDenoiser(network, SCHEDULE, "x0", "clean"), asked(noises, given), before
+        DenoiserBuilder(network, SCHEDULE, "x0", "clean"), window_request(noise, conditioning), previous
     )
-    found = denoise(noises, AV(torch.tensor([0.6]), torch.tensor([0.6])), None)
+    found = denoise(noise, AV(torch.tensor([0.6]), torch.tensor([0.6])), None)
     ((x, times),) = network.seen
-    assert torch.equal(x.audio, given.audio)
-    assert torch.equal(found.audio, given.audio)
+    assert torch.equal(x.audio, conditioning.audio)
+    assert torch.equal(found.audio, conditioning.audio)
     assert times.audio.item() == 0
-    assert torch.equal(found.video[:, :, :4], before.video[:, :, -4:])
+    assert torch.equal(found.video[:, :, :4], previous.video[:, :, -4:])
 
 
 def test_the_first_window_follows_none():
-    network, noises = Watched(), pair(2)
-    denoise = OverlapConditioning(4, 8, 1.0).denoise(GuidedDenoiser(network, SCHEDULE, "x0", "clean"), asked(noises), None)
-    denoise(noises, AV(torch.tensor([0.6]), torch.tensor([0.6])), None)
-    assert torch.equal(network.seen[0][0].video, noises.video)
+    network, noise = RecordingNetwork(), pair(2)
+    denoise = OverlapConditioning(4, 8, 1.0).build_denoiser(
+        DenoiserBuilder(network, SCHEDULE, "x0", "clean"), window_request(noise), None
+    )
+    denoise(noise, AV(torch.tensor([0.6]), torch.tensor([0.6])), None)
+    assert torch.equal(network.seen[0][0].video, noise.video)
 
 
 def test_a_network_with_the_window_before_is_the_network_told_of_it():
@@ -88,11 +92,11 @@ def test_a_network_with_the_window_before_is_the_network_told_of_it():
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape))
-    x, before = (AV(torch.randn(1, 4, 1, 4, 4), torch.randn(1, 4, 4, 4)) for _ in range(2))
+    x, previous = (AV(torch.randn(1, 4, 1, 4, 4), torch.randn(1, 4, 4, 4)) for _ in range(2))
     t = AV(torch.full((1,), 0.5), torch.full((1,), 0.5))
-    following = PreviousWindowNetwork(model, before)
+    following = PreviousWindowNetwork(model, previous)
     found = following(x, t, conditioning=NO_STREAMS, context=following.embed_context(None, 1)).prediction
-    for a, b in zip(found, model(x, t, previous_window=before).prediction, strict=True):
+    for a, b in zip(found, model(x, t, previous_window=previous).prediction, strict=True):
         torch.testing.assert_close(a, b)
     assert not torch.allclose(found.video, model(x, t).prediction.video)
 
@@ -104,5 +108,5 @@ def test_networks_go_on_in_their_own_way(tiny_pipeline):
     assert select_strategy(tiny_pipeline.denoiser, own, 2, None) == OverlapConditioning(2, 8, None)
     with pytest.raises(ValueError, match="share no frames"):
         select_strategy(Continuation(tiny(), 1), own, 2)
-    with pytest.raises(ValueError, match=r"\(MMLDM\) makes single windows"):
+    with pytest.raises(ValueError, match=r"\(MMLDM\) generates single windows"):
         select_strategy(MMLDM(**tiny()), own)

@@ -84,8 +84,8 @@ def test_pictures_that_jump_are_brought_within_the_bound_and_others_are_left():
 
 def put(frames, sound, at=20, **place):
     """What is measured at frame `at` of 2000 samples a frame, where the old ends and the new begins."""
-    place = {"pictures": (at, at), "samples": (at * 2000, at * 2000), **place}
-    ends = place["pictures"][1], place["samples"][1]
+    place = {"frames": (at, at), "samples": (at * 2000, at * 2000), **place}
+    ends = place["frames"][1], place["samples"][1]
     old, new = (frames[: ends[0]], sound[: ends[1]]), (frames[at:], sound[place["samples"][0] :])
     return measure_crossfade(old, new, (frames, sound), RATE, **place)
 
@@ -104,36 +104,36 @@ def test_the_measure_finds_a_click_a_level_and_a_cut_and_nothing_where_nothing_i
     assert found.bend.share < 0.01
     assert found.level.within
     found = put(frames, louder)
-    assert found.level.here == pytest.approx(20, abs=0.5)
+    assert found.level.value == pytest.approx(20, abs=0.5)
     assert not found.level.within
     found = put(cut, sound)
-    assert found.pixels.here == pytest.approx(0.12, abs=1e-5)
-    assert found.pixels.own == pytest.approx(0.02, abs=1e-5)
+    assert found.pixels.value == pytest.approx(0.12, abs=1e-5)
+    assert found.pixels.reference == pytest.approx(0.02, abs=1e-5)
     assert not found.pixels.within
     assert not found.within
-    assert found.to_config()["pixels"]["here"] == found.pixels.here
+    assert found.to_config()["pixels"]["here"] == found.pixels.value
 
 
 @pytest.mark.parametrize("offset", range(0, 320, 40))
 def test_a_step_at_the_join_is_seen_wherever_the_grid_of_levels_lies(offset):
     sound = torch.cat([tone(40000 + offset), 0.1 * tone(40000)])
     found = put(moving(40), sound, samples=(40000 + offset, 40000 + offset))
-    assert found.level.here > 12
-    assert found.level.own < 1
+    assert found.level.value > 12
+    assert found.level.reference < 1
 
 
 def test_what_happens_in_both_windows_where_they_overlap_is_their_own():
     frames, sound = moving(60), noise(60 * 2000)
     frames[23:] += 0.1
-    found = put(frames, sound, pictures=(20, 28), samples=(40000, 56000))
-    assert found.pixels.here == pytest.approx(0.12, abs=1e-5)
+    found = put(frames, sound, frames=(20, 28), samples=(40000, 56000))
+    assert found.pixels.value == pytest.approx(0.12, abs=1e-5)
     assert found.within
     # Noise has no place of its own: a stretch of half a second is like any other.
     assert 0 < found.level.share <= 1
     old, new = (frames[:28].clone(), sound[:56000]), (frames[20:].clone(), sound[40000:])
     old[0][23:] -= 0.1
     new[0][3:] -= 0.1
-    alone = measure_crossfade(old, new, (frames, sound), RATE, pictures=(20, 28), samples=(40000, 56000))
+    alone = measure_crossfade(old, new, (frames, sound), RATE, frames=(20, 28), samples=(40000, 56000))
     assert not alone.pixels.within
 
 

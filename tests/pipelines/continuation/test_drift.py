@@ -81,16 +81,16 @@ def test_a_video_that_turns_red_and_loud_is_said_to_drift_where_it_does():
     for index in range(8):
         report.add(window(level=0.01 * (20 if index >= 6 else 1), red=0.4 + (0.02 * max(0, index - 2))))
     # One window far and back again is no drift.
-    assert report.drifts()["colour"] == 3
-    assert report.drifts()["loudness"] == 6
-    assert report.drifts()["centroid"] is None
+    assert report.drift_onsets()["colour"] == 3
+    assert report.drift_onsets()["loudness"] == 6
+    assert report.drift_onsets()["centroid"] is None
     assert report.verdict().startswith("drifts after window 3 of 8: colour after 3")
     once = DriftReport(OWN, DEFAULT_THRESHOLDS)
     for index in range(6):
         once.add(window(red=0.6 if index == 3 else 0.4))
-    assert once.drifts()["colour"] is None
-    assert once.far()[3] == ["colour", "saturation"]
-    assert once.verdict() == "no drift in 6 windows; 1 of them further from the first than allowed, and back again"
+    assert once.drift_onsets()["colour"] is None
+    assert once.exceeded()[3] == ["colour", "saturation"]
+    assert once.verdict() == "no drift in 6 windows; 1 of them exceeded a threshold, but not to the end"
     config = json.loads(json.dumps(report.to_config()))
     assert len(config["windows"]) == 8
     assert config["windows"][7]["far"] == ["loudness", "colour", "saturation"]

@@ -35,12 +35,12 @@ def whole(windows):
 @pytest.mark.parametrize("overlap", [2, 4, 6])
 def test_words_go_on_for_as_long_as_is_asked(tiny_pipeline, hand_off, overlap):
     settings = ContinuationSettings(prompt="a hit", hand_off=hand_off, overlap=overlap, num_inference_steps=2)
-    walk = extend(tiny_pipeline, seconds=2.6, settings=settings, generator=3)
-    made, windows = whole(walk)
+    chunks = extend(tiny_pipeline, seconds=2.6, settings=settings, generator=3)
+    made, windows = whole(chunks)
     assert made.frames.shape == (21, 16, 16, 3)
     assert made.waveform.shape == (1, 21000)
     assert [one.begin for one in windows] == [i * (8 - overlap) for i in range(len(windows))]
-    assert walk.num_windows == len(windows) == -(-(21 - overlap) // (8 - overlap))
+    assert chunks.num_windows == len(windows) == -(-(21 - overlap) // (8 - overlap))
     assert windows[0].crossfade is None
     assert all(one.crossfade is not None and one.clip.frames.shape[1:] == (16, 16, 3) for one in windows[1:])
     joins = [one.crossfade for one in windows[1:]]
@@ -50,8 +50,8 @@ def test_words_go_on_for_as_long_as_is_asked(tiny_pipeline, hand_off, overlap):
 
 def test_the_first_window_is_the_one_that_is_made_alone(tiny_pipeline):
     alone = tiny_pipeline("a hit", generator=3).clips[0]
-    walk = extend(tiny_pipeline, seconds=2, settings=ContinuationSettings(prompt="a hit"), generator=3)
-    first = next(iter(walk))
+    chunks = extend(tiny_pipeline, seconds=2, settings=ContinuationSettings(prompt="a hit"), generator=3)
+    first = next(iter(chunks))
     np.testing.assert_array_equal(first.clip.frames, alone.frames[:4])
     np.testing.assert_array_equal(first.clip.waveform, alone.waveform[:, :4000])
 
@@ -75,13 +75,13 @@ def test_a_clip_is_gone_on_with_and_its_beginning_stays_as_it_is(tiny_pipeline, 
     media.write(tmp_path / "given.mkv", given)
     alike = []
     for source in (given, tmp_path / "given.mkv"):
-        walk = extend(
+        chunks = extend(
             tiny_pipeline, source, seconds=3, settings=ContinuationSettings(overlap=2, num_inference_steps=2), generator=0
         )
-        made, windows = whole(walk)
+        made, windows = whole(chunks)
         assert (made.frames.shape[0], made.waveform.shape[1]) == (24, 24000)
         assert [one.latents is None for one in windows] == [True, True, False, False]
-        assert walk.num_windows == 2
+        assert chunks.num_windows == 2
         own = media.read(tmp_path / "given.mkv", fps=8, size=(16, 16))
         np.testing.assert_array_equal(made.frames[:10], own.frames[:10])
         heard = media.read(tmp_path / "given.mkv", sample_rate=8000).waveform
@@ -150,29 +150,29 @@ def test_a_seed_gives_the_same_video_and_another_gives_another(tiny_pipeline):
 
 
 def test_no_more_is_kept_of_the_past_than_two_windows(tiny_pipeline):
-    walk, kept = extend(tiny_pipeline, seconds=6, settings=ContinuationSettings(num_inference_steps=1), generator=0), []
-    inner = walk._joined
+    chunks, kept = extend(tiny_pipeline, seconds=6, settings=ContinuationSettings(num_inference_steps=1), generator=0), []
+    inner = chunks._join
 
     def watched(past, now, at):
-        kept.append((len(past.frames), len(past.sound)))
+        kept.append((len(past.frames), len(past.waveform)))
         return inner(past, now, at)
 
-    walk._joined = watched
-    assert len(list(walk)) == 11
+    chunks._join = watched
+    assert len(list(chunks)) == 11
     assert max(kept) == (16, 16000)
 
 
 def test_steps_are_told_one_by_one(tiny_pipeline):
     steps = []
-    walk = extend(
+    chunks = extend(
         tiny_pipeline,
         seconds=2,
         settings=ContinuationSettings(num_inference_steps=3),
         generator=0,
         after_step=lambda: steps.append(1),
     )
-    list(walk)
-    assert len(steps) == walk.num_windows * walk.num_steps == 9
+    list(chunks)
+    assert len(steps) == chunks.num_windows * chunks.num_steps == 9
 
 
 @pytest.mark.parametrize(
@@ -181,19 +181,19 @@ def test_steps_are_told_one_by_one(tiny_pipeline):
         ({"clip": clip(0.7), "seconds": 3}, r"a clip of 0.625 s: .*needs a window, 1 s, or more"),
         ({"clip": clip(1.5), "seconds": 1.5}, r"seconds=1.5: the clip lasts 1.5 s already"),
         ({"seconds": 0}, "above zero"),
-        ({"seconds": 3, "keep": "video"}, "what of a clip is kept"),
+        ({"seconds": 3, "keep": "video"}, "applies only to an input clip"),
         ({"seconds": 3, "keep": "sound"}, "'both', 'video', 'audio'"),
         ({"seconds": 3, "video": clip(1), "audio": clip(1)}, "both given"),
         (
             {"clip": clip(1), "seconds": 3, "video": clip(2)},
-            r"video: it lasts 2 s at 8 frames per second, less than the 3 s asked",
+            r"video: it lasts 2 s at 8 frames per second, less than the 3 s requested",
         ),
-        ({"clip": clip(1), "seconds": 3, "audio": replace(clip(3), waveform=None)}, "lacks the pictures or the sound"),
+        ({"clip": clip(1), "seconds": 3, "audio": replace(clip(3), waveform=None)}, "lacks the video or the audio"),
         ({"seconds": 3, "settings": ContinuationSettings(hand_off="pixels")}, "hand_off='pixels'"),
         ({"seconds": 3, "settings": ContinuationSettings(overlap=3)}, "overlap=3: expected a multiple of 2 frames, from 2 to 6"),
         ({"seconds": 3, "settings": ContinuationSettings(overlap=8)}, "overlap=8"),
         ({"seconds": 3, "settings": ContinuationSettings(reconstruction_scale=-1)}, "reconstruction_scale=-1"),
-        ({"seconds": 3, "settings": ContinuationSettings(label="dog")}, "knows no classes"),
+        ({"seconds": 3, "settings": ContinuationSettings(label="dog")}, "has no classes"),
     ],
 )
 def test_what_does_not_fit_is_said_before_anything_is_made(tiny_pipeline, options, message):
@@ -206,7 +206,9 @@ def test_a_model_of_single_windows_is_refused(tiny_pipeline):
     from sonovid.models.mmldm.transformer import tiny
     from sonovid.pipelines.continuation.conditioning import select_strategy
 
-    with pytest.raises(ValueError, match=r"\(MMLDM\) makes single windows and cannot go on .*mmldm.\*.continuation"):
+    with pytest.raises(
+        ValueError, match=r"\(MMLDM\) generates single windows and does not support continuation.*mmldm.\*.continuation"
+    ):
         select_strategy(MMLDM(**tiny()), tiny_pipeline.geometry)
-    with pytest.raises(ValueError, match=r"\(Linear\) makes single windows"):
+    with pytest.raises(ValueError, match=r"\(Linear\) generates single windows"):
         select_strategy(torch.nn.Linear(1, 1), tiny_pipeline.geometry)

@@ -32,7 +32,7 @@ def test_a_file_is_the_clip_it_holds_in_stretches_too(clip, path):
     np.testing.assert_array_equal(whole, media.read(path, fps=8, size=(16, 16)).frames[:20])
     for begin, end in ((0, 7), (7, 8), (8, 20)):
         np.testing.assert_array_equal(read.frames(begin, end), whole[begin:end])
-        np.testing.assert_allclose(read.sound(begin, end), kept.sound(0, 20)[begin * 1000 : end * 1000], atol=1e-6)
+        np.testing.assert_allclose(read.audio(begin, end), kept.audio(0, 20)[begin * 1000 : end * 1000], atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["clip", "path"])
@@ -43,14 +43,14 @@ def test_beyond_the_end_the_last_picture_stays_and_the_sound_is_silent(request, 
         held = source.frames(begin, end)
         assert len(held) == end - begin
         assert (held[-2:] == last).all()
-    assert not source.sound(20, 22).any()
-    assert source.sound(19, 22).shape == (3000,)
+    assert not source.audio(20, 22).any()
+    assert source.audio(19, 22).shape == (3000,)
 
 
 def test_a_stream_that_is_not_wanted_or_not_there_is_left_out(clip, path):
     assert not SourceClip(path, OWN, audio=False).has_audio
     assert not SourceClip(clip, OWN, video=False).has_video
-    with pytest.raises(ValueError, match="lacks the pictures or the sound"):
+    with pytest.raises(ValueError, match="lacks the video or the audio"):
         SourceClip(Clip(clip.frames, None, fps=clip.fps), OWN, video=False)
 
 

@@ -1,4 +1,4 @@
-"""How a network goes on: from frames it is given at time zero, or from the window before that it is shown."""
+"""Conditioning strategies: how a window is conditioned on the one before, by shared frames or by the whole window."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -6,109 +6,129 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from sonovid.core import renamed
 from sonovid.core.av import AV
 from sonovid.core.condition import Condition
 from sonovid.core.geometry import Geometry
 from sonovid.diffusion import guidance, sampler
 from sonovid.models.mmldm import Continuation
 from sonovid.models.uniform.transformer import UniForm
-from sonovid.pipelines.denoising import GuidedDenoiser
+from sonovid.pipelines.denoising import DenoiserBuilder
 
-# Half of a window is drawn from at this scale (docs/uniform.md says what was measured).
+# Scale of reconstruction guidance for windows that share half of their frames (measurements: docs/uniform.md).
 DEFAULT_RECONSTRUCTION_SCALE = 2.0
 
 
 @dataclass(frozen=True)
 class WindowRequest:
-    """One window's request: what the network is told, what guidance leads away from, which streams are given, how it is guided.
+    """The inputs for sampling one window.
 
-    given: clean latents of the given streams, None for the generated ones. noises: what the sampling begins with.
+    Args:
+        condition: the condition of the denoiser.
+        null_condition: what guidance leads away from, or None.
+        conditioning: clean latents of the conditioning streams; None for streams that are generated.
+        guidance_scale: guidance scale of each stream.
+        noise: the noise that sampling starts from.
+        guidance_against: see `denoising.GUIDANCE_AGAINST`.
     """
 
     condition: Condition
-    null: Condition | None
-    given: AV
-    scale: AV
-    noises: AV
-    against: str = "modality"
+    null_condition: Condition | None
+    conditioning: AV
+    guidance_scale: AV
+    noise: AV
+    guidance_against: str = "modality"
 
-    def denoise(self, denoising: GuidedDenoiser) -> sampler.Denoiser:
-        """The network as a sampler calls it, of one window that follows none."""
-        told = denoising.guided(self.condition, self.null, self.given, self.scale, self.against)
-        return denoising.held(told, self.given, self.noises)
+    def build_denoiser(self, builder: DenoiserBuilder) -> sampler.Denoiser:
+        """The denoising function of a window without a previous one."""
+        denoise = builder.guided(
+            self.condition, self.null_condition, self.conditioning, self.guidance_scale, self.guidance_against
+        )
+        return builder.with_conditioning(denoise, self.conditioning, self.noise)
 
 
 @runtime_checkable
 class ConditioningStrategy(Protocol):
-    """How a window follows the one before. overlap: frames that the two share."""
+    """How a window is conditioned on the previous one. `overlap` is the number of frames that the two share."""
 
     @property
     def overlap(self) -> int: ...
 
-    def denoise(self, denoising: GuidedDenoiser, asked: WindowRequest, before: AV | None) -> sampler.Denoiser:
-        """The network as a sampler calls it. before: final latents of the window before, None at the first."""
+    def build_denoiser(self, builder: DenoiserBuilder, request: WindowRequest, previous: AV | None) -> sampler.Denoiser:
+        """The denoising function of one window.
+
+        Args:
+            builder: of the pipeline's network.
+            request: the inputs of the window.
+            previous: final latents of the previous window; None for the first.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class OverlapConditioning:
-    """The last frames of the window before are the first of this one.
+    """The last frames of the previous window are the first frames of the next one.
 
-    window: frames of a window. reconstruction_scale: None: the known frames enter clean, each at its own time, which is zero, as a network has to
-    be trained for. A number: they enter noised to the time of all others, and what is generated is led to where they are denoised
-    to what they are, by reconstruction guidance of this scale; that asks nothing of the training, and a backward pass a step.
+    Args:
+        overlap: frames that two windows share.
+        window: frames of a window.
+        reconstruction_scale: None: the shared frames enter clean, with time zero for these frames alone, which the network has to
+            be trained for. A number: they enter noised to the time of all other frames, with reconstruction guidance of this
+            scale. That needs no training, and adds a backward pass to each step.
     """
 
     overlap: int
     window: int
     reconstruction_scale: float | int | None = None
 
-    def denoise(self, denoising: GuidedDenoiser, asked: WindowRequest, before: AV | None) -> sampler.Denoiser:
-        denoise = asked.denoise(denoising)
-        if before is None:
+    def build_denoiser(self, builder: DenoiserBuilder, request: WindowRequest, previous: AV | None) -> sampler.Denoiser:
+        """See `ConditioningStrategy.build_denoiser`."""
+        denoise = request.build_denoiser(builder)
+        if previous is None:
             return denoise
 
-        def first(x: Tensor) -> Tensor:
-            """The shared latents in their new place, zeros behind them."""
+        def shift(x: Tensor) -> Tensor:
+            """The shared latents at the beginning of the window, zeros after them."""
             shared = x.shape[2] * self.overlap // self.window
             return torch.cat([x[:, :, -shared:], torch.zeros_like(x[:, :, shared:])], dim=2)
 
-        def known(x: Tensor, given: Tensor | None) -> Tensor | None:
-            if given is not None:
+        def shared_mask(x: Tensor, conditioning: Tensor | None) -> Tensor | None:
+            if conditioning is not None:
                 return None
-            places = torch.arange(x.shape[2], device=x.device)
-            return (places < x.shape[2] * self.overlap // self.window).expand(len(x), -1)
+            positions = torch.arange(x.shape[2], device=x.device)
+            return (positions < x.shape[2] * self.overlap // self.window).expand(len(x), -1)
 
-        shared, places = before.map(first), before.map(known, asked.given)
+        shared, mask = previous.map(shift), previous.map(shared_mask, request.conditioning)
         if self.reconstruction_scale is None:
-            return guidance.frame_conditioning(denoise, shared, places)
-        shared = shared.map(lambda x, place: None if place is None else x, places)
-        reconstructed = guidance.reconstruction_guidance(denoise, shared, denoising.schedule, self.reconstruction_scale, places)
-        return guidance.replacement_conditioning(reconstructed, shared, denoising.schedule, asked.noises, places)
+            return guidance.frame_conditioning(denoise, shared, mask)
+        shared = shared.map(lambda x, m: None if m is None else x, mask)
+        denoise = guidance.reconstruction_guidance(denoise, shared, builder.schedule, self.reconstruction_scale, mask)
+        return guidance.replacement_conditioning(denoise, shared, builder.schedule, request.noise, mask)
 
 
 @dataclass(frozen=True)
 class PreviousWindowConditioning:
-    """The network is shown the whole window before; the new one begins where that one ends (MM-LDM, section 4.4)."""
+    """The network takes the whole previous window as an input; windows do not overlap (MM-LDM, section 4.4)."""
 
     overlap: int = 0
 
-    def denoise(self, denoising: GuidedDenoiser, asked: WindowRequest, before: AV | None) -> sampler.Denoiser:
-        return asked.denoise(replace(denoising, network=PreviousWindowNetwork(denoising.network, before)))
+    def build_denoiser(self, builder: DenoiserBuilder, request: WindowRequest, previous: AV | None) -> sampler.Denoiser:
+        """See `ConditioningStrategy.build_denoiser`."""
+        return request.build_denoiser(replace(builder, network=PreviousWindowNetwork(builder.network, previous)))
 
 
 @dataclass(frozen=True)
 class PreviousWindowNetwork:
-    """A `Continuation` with the window before as a network that `Denoising` drives like any other."""
+    """A `Continuation` network with its previous window bound, so that `DenoiserBuilder` can call it like any other network."""
 
     network: Any
-    before: AV | None
+    previous_window: AV | None
 
     def embed_context(self, condition: Condition | None, b: int, dropped: Tensor | None = None) -> Tensor:
-        return self.network.embed_context(condition, b, dropped, self.before)
+        return self.network.embed_context(condition, b, dropped, self.previous_window)
 
-    def __call__(self, x: AV, t: AV, condition: Condition | None = None, previous: AV | None = None, **shown: Any) -> Any:
-        return self.network(x, t, condition, previous, previous_window=self.before, **shown)
+    def __call__(self, x: AV, t: AV, condition: Condition | None = None, previous: AV | None = None, **inputs: Any) -> Any:
+        return self.network(x, t, condition, previous, previous_window=self.previous_window, **inputs)
 
 
 def select_strategy(
@@ -117,26 +137,30 @@ def select_strategy(
     overlap: int | None = None,
     reconstruction_scale: float | int | None = DEFAULT_RECONSTRUCTION_SCALE,
 ) -> ConditioningStrategy:
-    """The way in which a network goes on.
+    """The conditioning strategy of a network.
 
-    own: what it was trained on. overlap: frames, for a network that is given frames, a whole number of the steps in which it sees
-    them; None: half of a window. reconstruction_scale: how the frames are given, see `KnownFrames`.
+    Args:
+        network: the denoiser.
+        own: geometry of a window.
+        overlap: shared frames, for a network with `OverlapConditioning`: a multiple of its patch length; None: half of a window.
+        reconstruction_scale: see `OverlapConditioning`.
 
     Raises:
-        ValueError: the network cannot go on, or not with this overlap.
+        ValueError: a network without support for continuation, or an overlap that it does not support.
     """
     if reconstruction_scale is not None and not 0 <= reconstruction_scale < float("inf"):
         raise ValueError(
-            f"reconstruction_scale={reconstruction_scale}: expected a number of at least 0, or None for known frames that enter clean"
+            f"reconstruction_scale={reconstruction_scale}: expected a number of at least 0, or None for shared frames that enter "
+            "clean"
         )
     if isinstance(network, Continuation):
         if overlap:
-            raise ValueError(f"overlap={overlap}: this model is shown the window before, and its windows share no frames")
+            raise ValueError(f"overlap={overlap}: this model takes the previous window as an input; its windows share no frames")
         return PreviousWindowConditioning()
     if isinstance(network, UniForm):
         unit = network.config.patch_size[0]
         if own.num_frames % unit or own.num_frames < 2 * unit:
-            raise ValueError(f"windows of {own.num_frames} frames in steps of {unit}: too short to go on from")
+            raise ValueError(f"windows of {own.num_frames} frames in patches of {unit}: too short for continuation")
         overlap = own.num_frames // (2 * unit) * unit if overlap is None else overlap
         if not 0 < overlap < own.num_frames or overlap % unit:
             raise ValueError(
@@ -147,6 +171,17 @@ def select_strategy(
     kind = type(network).__name__
     hint = "; train its continuation network first (recipes mmldm.*.continuation)" if kind == "MMLDM" else ""
     raise ValueError(
-        f"this model ({kind}) makes single windows and cannot go on from one: it is neither given frames nor shown the window "
-        f"before{hint}; take a UniForm or MM-LDM's continuation"
+        f"this model ({kind}) generates single windows and does not support continuation{hint}; "
+        "use UniForm or MM-LDM's continuation"
     )
+
+
+__getattr__ = renamed.attributes(
+    __name__,
+    {
+        "KnownFrames": "OverlapConditioning",
+        "PULL": "DEFAULT_RECONSTRUCTION_SCALE",
+        "ShownBefore": "PreviousWindowConditioning",
+        "way_of": "select_strategy",
+    },
+)

@@ -1,4 +1,4 @@
-"""A long sounding video window by window, each made from the one before, in memory that does not grow with its length."""
+"""Extend a clip window by window, each conditioned on the one before, with constant memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -10,11 +10,19 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from sonovid.core import renamed
 from sonovid.core.av import AV, Task
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import duration
 from sonovid.diffusion import sampler
-from sonovid.pipelines.arguments import check_guidance_against, check_prompts, labels_to_indices, make_generators, positive_int
+from sonovid.pipelines.arguments import (
+    check_guidance_against,
+    check_prompts,
+    labels_to_indices,
+    make_generators,
+    positive_int,
+)
+from sonovid.pipelines.components import SOLVERS
 from sonovid.pipelines.continuation.conditioning import (
     DEFAULT_RECONSTRUCTION_SCALE,
     ConditioningStrategy,
@@ -31,8 +39,8 @@ from sonovid.pipelines.continuation.crossfade import (
 )
 from sonovid.pipelines.continuation.source import SourceClip, sample_index
 from sonovid.pipelines.denoising import freeze_weights
-from sonovid.pipelines.generation import SOLVERS, Generation
-from sonovid.pipelines.timeline import MediaInput
+from sonovid.pipelines.generation import Generation
+from sonovid.pipelines.inputs import MediaInput
 from sonovid.pipelines.windows import check_waveform, num_frames_for
 
 HAND_OFFS = ("latents", "decoded")
@@ -41,12 +49,15 @@ KEEPS = ("both", "video", "audio")
 
 @dataclass(frozen=True, kw_only=True)
 class ContinuationSettings:
-    """How a clip is gone on with.
+    """How a clip is extended.
 
-    prompt, negative_prompt, label, num_inference_steps, guidance_scale, audio_guidance_scale, guidance_against: as in a call of
-    the pipeline, the same for all windows. hand_off: what goes from window to window: "latents", those that were sampled, or
-    "decoded": the last window of what was written, encoded again. overlap, reconstruction_scale: frames that two windows share, and how they are
-    given, see `way_of`.
+    Args:
+        prompt, negative_prompt, label, num_inference_steps, guidance_scale, audio_guidance_scale, guidance_against: as in a call
+            of the pipeline; the same for all windows.
+        hand_off: what a window is conditioned on: "latents", the sampled latents of the previous window, or "decoded", the
+            previous window of the output, encoded again.
+        overlap: frames that two windows share, see `select_strategy`.
+        reconstruction_scale: how the shared frames enter, see `OverlapConditioning`.
     """
 
     prompt: str | None = None
@@ -63,12 +74,13 @@ class ContinuationSettings:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What one window brought, in order; put one after another, they are the long video.
+    """What one window adds to the video. The chunks, concatenated, are the whole video.
 
-    clip: the pictures and the sound that follow those of the window before, at the model's size and rates; both last equally
-    long, to the nearest sample of the whole. begin: the first of its pictures, counted from the beginning. latents: final latents
-    of the window that was sampled, None where it is a stretch of the given clip. join: how it meets what came before; None at the
-    first.
+    Args:
+        clip: frames and audio at the model's size and rates. The streams end together, to the nearest sample of the whole.
+        begin: index of the first frame in the whole video.
+        latents: final latents of the window; None for a part of the input clip.
+        crossfade: discontinuities at the join with what came before; None for the first window and for the input clip.
     """
 
     clip: Clip
@@ -76,25 +88,31 @@ class Chunk:
     latents: AV | None = None
     crossfade: CrossfadeReport | None = None
 
+    @property
+    def join(self) -> CrossfadeReport | None:
+        """Deprecated name of `crossfade`."""
+        renamed.warn_renamed("Chunk.join", "crossfade")
+        return self.crossfade
+
 
 @dataclass(frozen=True)
 class Segment:
-    """Pictures float [t h w 3] in [0, 1] and sound float [n] in [-1, 1] of some frames."""
+    """Frames float [t h w 3] in [0, 1] and the waveform float [n] in [-1, 1] that goes with them."""
 
     frames: Tensor
-    sound: Tensor
+    waveform: Tensor
 
-    def from_frame(self, frame: int, sample: int) -> "Stretch":
-        """What follows frame and sample number."""
-        return Segment(self.frames[frame:], self.sound[sample:])
+    def after(self, frame: int, sample: int) -> "Segment":
+        """The part from frame `frame` and sample `sample` on."""
+        return Segment(self.frames[frame:], self.waveform[sample:])
 
-    def to_frame(self, frame: int, sample: int) -> "Stretch":
-        """What comes before frame and sample number."""
-        return Segment(self.frames[:frame], self.sound[:sample])
+    def before(self, frame: int, sample: int) -> "Segment":
+        """The part before frame `frame` and sample `sample`."""
+        return Segment(self.frames[:frame], self.waveform[:sample])
 
-    def then(self, other: "Stretch") -> "Stretch":
-        """Both, one after the other."""
-        return Segment(torch.cat([self.frames, other.frames]), torch.cat([self.sound, other.sound]))
+    def concat(self, other: "Segment") -> "Segment":
+        """This segment followed by `other`."""
+        return Segment(torch.cat([self.frames, other.frames]), torch.cat([self.waveform, other.waveform]))
 
 
 def extend(
@@ -108,68 +126,82 @@ def extend(
     settings: ContinuationSettings | None = None,
     generator: "int | torch.Generator | None" = None,
     after_step: Callable[[], Any] | None = None,
-) -> "Walk":
-    """The windows of a video that begins with `clip`, or with nothing, and lasts `seconds` in all, to be iterated over once.
+) -> "ChunkIterator":
+    """Extend a clip, or generate a long one, chunk by chunk.
 
-    What does not fit is said at once; windows are made when they are asked for.
+    Arguments are checked at once; windows are sampled when the iterator reaches them.
 
-    clip: a file or a Clip of at least one window's length; None: the first window is made too. keep: what of the clip is kept;
-        with "video" or "audio" the other stream is made anew for it first, as it is where the clip lacks that stream.
-    video, audio: one stream given for the whole length, beside which only the other goes on; of the clip that one is read.
-    generator: a seed, or a torch.Generator from which all windows draw in turn. after_step: called after each sampling step.
+    Args:
+        pipe: a pipeline whose model supports continuation.
+        clip: the clip to extend, a file or a `Clip` of at least one window; None: the first window is generated too.
+        seconds: length of the whole video, including `clip`.
+        video: a conditioning stream for the whole length; only the audio is generated, and of `clip` only the audio is read.
+        audio: likewise; only the video is generated.
+        keep: which streams of `clip` are kept. With "video" or "audio" the other stream is first generated for it, as it is where
+            `clip` lacks that stream.
+        settings: see `ContinuationSettings`.
+        generator: a seed, or a torch.Generator from which all windows draw in turn.
+        after_step: called after each sampling step.
+
+    Returns:
+        An iterator over `Chunk`s, which can be iterated over once.
 
     Raises:
-        ValueError: a model that cannot go on, a clip shorter than a window or not shorter than `seconds`, a given stream shorter
-            than `seconds`, or options that contradict each other.
+        ValueError: a model without continuation, a clip shorter than a window or not shorter than `seconds`, a conditioning
+            stream shorter than `seconds`, or options that contradict each other.
     """
     settings = settings or ContinuationSettings()
     own = pipe.geometry
-    way = select_strategy(pipe.denoiser, own, settings.overlap, settings.reconstruction_scale)
+    strategy = select_strategy(pipe.denoiser, own, settings.overlap, settings.reconstruction_scale)
     if settings.hand_off not in HAND_OFFS or keep not in KEEPS:
         raise ValueError(f"hand_off={settings.hand_off!r}, keep={keep!r}: expected one of {HAND_OFFS}, and one of {KEEPS}")
     if not 0 < seconds < float("inf"):
         raise ValueError(f"seconds={seconds}: expected a length above zero")
     if video is not None and audio is not None:
-        raise ValueError("video and audio are both given, so there is nothing to go on with: give one of them, or none")
+        raise ValueError("video and audio are both given, so there is nothing to generate: pass one of them, or none")
     if keep != "both" and (clip is None or video is not None or audio is not None):
-        raise ValueError(f"keep={keep!r}: it tells what of a clip is kept, whose two streams both go on")
-    given = AV(
+        raise ValueError(f"keep={keep!r} applies only to an input clip without a conditioning stream (video or audio)")
+    conditioning = AV(
         None if video is None else SourceClip(video, own, audio=False),
         None if audio is None else SourceClip(audio, own, video=False),
     )
     total = num_frames_for(Fraction(seconds), own.fps)
-    for name, source in zip(AV._fields, given, strict=True):
+    for name, source in zip(AV._fields, conditioning, strict=True):
         if source is not None and source.num_frames < total:
             length = float(duration(source.num_frames, own.fps))
             raise ValueError(
-                f"{name}: it lasts {length:g} s at {own.fps} frames per second, less than the {float(seconds):g} s asked"
+                f"{name}: it lasts {length:g} s at {own.fps} frames per second, less than the {float(seconds):g} s requested"
             )
-    start = None if clip is None else _starting_clip(pipe, clip, given, keep, settings, generator)
+    start = None if clip is None else _starting_clip(pipe, clip, conditioning, keep, settings, generator)
     if start is not None and start.num_frames < own.num_frames:
         length = float(duration(start.num_frames, own.fps))
-        raise ValueError(f"a clip of {length:g} s: to go on from it this model needs a window, {float(own.seconds):g} s, or more")
+        raise ValueError(f"a clip of {length:g} s: to extend it, this model needs a window, {float(own.seconds):g} s, or more")
     if start is not None and start.num_frames >= total:
         length = float(duration(start.num_frames, own.fps))
         raise ValueError(
-            f"seconds={float(seconds):g}: the clip lasts {length:g} s already; give the length of the whole, clip included"
+            f"seconds={float(seconds):g}: the clip lasts {length:g} s already; pass the length of the whole, clip included"
         )
-    return ChunkIterator(pipe, settings, way, given, total, generator, start, after_step)
+    return ChunkIterator(pipe, settings, strategy, conditioning, total, generator, start, after_step)
 
 
-def _starting_clip(pipe: Any, clip: Any, given: AV, keep: str, settings: ContinuationSettings, generator: Any) -> SourceClip:
-    """The clip with both streams: one that it lacks, or that is not kept, is given for the whole or made for the other.
+def _starting_clip(
+    pipe: Any, clip: Any, conditioning: AV, keep: str, settings: ContinuationSettings, generator: Any
+) -> SourceClip:
+    """The input clip with both streams: a stream that it lacks, or that is not kept, is generated for it.
 
     Raises:
-        ValueError: the clip is too short, or lacks what is to be kept.
+        ValueError: the clip is too short, or lacks the stream to keep.
     """
     own = pipe.geometry
-    start = SourceClip(clip, own, video=keep != "audio" and given.video is None, audio=keep != "video" and given.audio is None)
-    if start.num_frames < own.num_frames or ((start.has_video or given.video) and (start.has_audio or given.audio)):
+    use_video, use_audio = keep != "audio" and conditioning.video is None, keep != "video" and conditioning.audio is None
+    start = SourceClip(clip, own, video=use_video, audio=use_audio)
+    has_both = (start.has_video or conditioning.video) and (start.has_audio or conditioning.audio)
+    if start.num_frames < own.num_frames or has_both:
         return start
-    made = pipe(
+    completed = pipe(
         settings.prompt,
         video=Clip(start.frames(0, start.num_frames), None, fps=own.fps) if start.has_video else None,
-        audio=None if start.has_video else Clip(None, start.sound(0, start.num_frames)[None], sample_rate=own.sample_rate),
+        audio=None if start.has_video else Clip(None, start.audio(0, start.num_frames)[None], sample_rate=own.sample_rate),
         negative_prompt=settings.negative_prompt,
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
@@ -178,172 +210,191 @@ def _starting_clip(pipe: Any, clip: Any, given: AV, keep: str, settings: Continu
         guidance_against=settings.guidance_against,
         generator=generator,
     ).clips[0]
-    return SourceClip(replace(made, fps=own.fps), own)
+    return SourceClip(replace(completed, fps=own.fps), own)
 
 
 class ChunkIterator:
-    """From window to window: an iterator. What is kept of the past is two windows and the latents of the last.
+    """Iterates over the chunks of a video. It keeps two windows of the past and the latents of the last one.
 
-    num_windows: how many are sampled. num_steps: sampling steps of each.
+    `extend` documents the arguments.
+
+    Attributes:
+        num_windows: number of windows that are sampled.
+        num_steps: sampling steps of each window.
     """
 
     def __init__(
         self,
         pipe: Generation,
         settings: ContinuationSettings,
-        way: ConditioningStrategy,
-        given: AV,
+        strategy: ConditioningStrategy,
+        conditioning: AV,
         total: int,
         generator: "int | torch.Generator | None",
         start: SourceClip | None,
         after_step: Callable[[], Any] | None = None,
     ):
-        self.pipe, self.settings, self.way, self.given, self.total = pipe, settings, way, given, total
+        self.pipe, self.settings, self.strategy, self.conditioning, self.total = pipe, settings, strategy, conditioning, total
         self.own, self.after_step = pipe.geometry, after_step
-        (self.draw,), _ = make_generators(generator, 1)
-        self.task = Task(given.map(lambda source: source is None))
-        (words,) = check_prompts(settings.prompt, settings.negative_prompt, pipe.accepts_text)
+        (self.generator,), _ = make_generators(generator, 1)
+        self.task = Task(conditioning.map(lambda source: source is None))
+        (prompt,) = check_prompts(settings.prompt, settings.negative_prompt, pipe.accepts_text)
         (label,) = labels_to_indices(settings.label, pipe.classes)
         steps = pipe.options["num_inference_steps"] if settings.num_inference_steps is None else settings.num_inference_steps
         self.num_steps = positive_int("num_inference_steps", steps)
         self.times = pipe.sampling_times(self.num_steps, pipe.options["gamma"])
-        self.scale = pipe.guidance_scales(settings.guidance_scale, settings.audio_guidance_scale)
-        self.against = check_guidance_against(settings.guidance_against or pipe.options["guidance_against"])
-        self.told = pipe.guidance_conditions(words, settings.negative_prompt, self.task, label)
-        for source in given:
+        self.guidance_scale = pipe.guidance_scales(settings.guidance_scale, settings.audio_guidance_scale)
+        self.guidance_against = check_guidance_against(settings.guidance_against or pipe.options["guidance_against"])
+        self.conditions = pipe.guidance_conditions(prompt, settings.negative_prompt, self.task, label)
+        for source in conditioning:
             if source is not None and source.has_audio:
-                check_waveform(source.heard[None])
-        hop, begun = self.own.num_frames - way.overlap, way.overlap if start is None else start.num_frames
-        self.num_windows = -(-max(total - begun, 1) // hop)
-        self._windows = self._all(start)
+                check_waveform(source.waveform[None])
+        hop, first = self.own.num_frames - strategy.overlap, strategy.overlap if start is None else start.num_frames
+        self.num_windows = -(-max(total - first, 1) // hop)
+        self._chunks = self._generate_chunks(start)
 
     def __iter__(self) -> Iterator[Chunk]:
-        return self._windows
+        return self._chunks
 
-    def _all(self, start: SourceClip | None) -> Iterator[Chunk]:
-        """All of them, the given clip's own stretches first."""
-        own, overlap = self.own, self.way.overlap
+    def _generate_chunks(self, start: SourceClip | None) -> Iterator[Chunk]:
+        """All chunks: first those of the input clip, then one for each sampled window."""
+        own, overlap = self.own, self.strategy.overlap
         past: Segment | None = None
         latents, at = None, 0
         if start is not None:
             at = start.num_frames - overlap
             for begin in range(0, at, own.num_frames):
                 end = min(begin + own.num_frames, at)
-                yield self._window(self._read(start, begin, end), begin)
-            # Two windows of the past, as far as there are any: what joins are measured against, and what is encoded again.
+                yield self._to_chunk(self._read(start, begin, end), begin)
+            # At most two windows of the past: the reference for the join, and the window that is encoded again.
             past = self._read(start, max(0, start.num_frames - 2 * own.num_frames), start.num_frames)
         while at < self.total - (overlap if past is not None else 0):
-            before = self._before(past, latents, at + overlap)
-            latents = self._sampled(at, before)
-            now = self._decoded(latents, at)
-            here, join = (now, None) if past is None else self._joined(past, now, at)
+            previous = self._previous_latents(past, latents, at + overlap)
+            latents = self._sample_window(at, previous)
+            window = self._decode_window(latents, at)
+            segment, crossfade = (window, None) if past is None else self._join(past, window, at)
             end = min(self.total, at + own.num_frames)
-            # What the next window fades into is held back.
-            handed = end if end == self.total else end - overlap
-            yield self._window(here.to_frame(handed - at, self._samples(at, handed)), at, latents, join)
-            past = self._past(past, here, at)
+            # The overlap with the next window is held back until it has been crossfaded.
+            complete = end if end == self.total else end - overlap
+            yield self._to_chunk(segment.before(complete - at, self._num_samples(at, complete)), at, latents, crossfade)
+            past = self._last_two_windows(past, segment, at)
             at = at + own.num_frames - overlap
 
-    # --- one window --------------------------------------------------------------------------------------------------------
+    # --- sampling one window -----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _sampled(self, at: int, before: AV | None) -> AV:
-        """Final latents of the window that begins at frame `at`."""
-        pipe, end = self.pipe, at + self.own.num_frames
-        given = AV(
-            None if self.given.video is None else self._encoded(self.given.video.frames(at, end), None).video,
-            None if self.given.audio is None else self._encoded(None, self.given.audio.sound(at, end)).audio,
-        )
-        noises = pipe.unit_noise(self.draw)
-        with freeze_weights(pipe.denoiser):
-            asked = WindowRequest(*self.told, given, self.scale, noises, self.against)
-            denoise = self.way.denoise(pipe.guided_denoiser, asked, before)
-            return sampler.sample(denoise, noises, pipe.schedule, self.times, SOLVERS[pipe.config.step], self._stepped)
+    def _sample_window(self, at: int, previous: AV | None) -> AV:
+        """Final latents of the window that begins at frame `at`.
 
-    def _stepped(self, index: int, x: AV, x0: AV) -> None:
+        Args:
+            at: first frame of the window.
+            previous: latents of the previous window, or None.
+        """
+        pipe, end = self.pipe, at + self.own.num_frames
+        conditioning = AV(
+            None if self.conditioning.video is None else self._encode(self.conditioning.video.frames(at, end), None).video,
+            None if self.conditioning.audio is None else self._encode(None, self.conditioning.audio.audio(at, end)).audio,
+        )
+        noise = pipe.unit_noise(self.generator)
+        with freeze_weights(pipe.denoiser):
+            request = WindowRequest(*self.conditions, conditioning, self.guidance_scale, noise, self.guidance_against)
+            denoise = self.strategy.build_denoiser(pipe.denoiser_builder, request, previous)
+            return sampler.sample(denoise, noise, pipe.schedule, self.times, SOLVERS[pipe.config.step], self._on_step)
+
+    def _on_step(self, index: int, x: AV, x0: AV) -> None:
         if self.after_step is not None:
             self.after_step()
 
     @torch.no_grad()
-    def _before(self, past: Segment | None, latents: AV | None, end: int) -> AV | None:
-        """Latents of the window that ends at frame `end`: as they were sampled, or encoded from what came out."""
+    def _previous_latents(self, past: Segment | None, latents: AV | None, end: int) -> AV | None:
+        """Latents of the window that ends at frame `end`: as they were sampled, or encoded from the output."""
         if past is None:
             return None
         if latents is not None and self.settings.hand_off == "latents":
             return latents
-        num_samples = self._samples(end - self.own.num_frames, end)
+        num_samples = self._num_samples(end - self.own.num_frames, end)
         frames = (past.frames[-self.own.num_frames :] * 255).round().to(torch.uint8).cpu().numpy()
-        return self._encoded(frames, past.sound[-num_samples:].cpu().numpy())
+        return self._encode(frames, past.waveform[-num_samples:].cpu().numpy())
 
-    def _encoded(self, frames: np.ndarray | None, sound: np.ndarray | None) -> AV:
-        """Final latents of a window's pictures or sound, or of both."""
-        return self.pipe.encode_window(frames, None if sound is None else _fit_length(sound, self.own.num_samples))
+    def _encode(self, frames: np.ndarray | None, waveform: np.ndarray | None) -> AV:
+        """Latents of a window's frames, audio, or both."""
+        return self.pipe.encode_window(frames, None if waveform is None else _fit_length(waveform, self.own.num_samples))
 
     @torch.no_grad()
-    def _decoded(self, latents: AV, at: int) -> Segment:
-        """A window's pictures and sound, the given ones as they were given."""
+    def _decode_window(self, latents: AV, at: int) -> Segment:
+        """The decoded window; a conditioning stream is the one that was passed."""
         own, codec, end = self.own, self.pipe.codec, at + self.own.num_frames
         decoded = codec.decode(codec.unwhiten(latents), own.num_samples)
         frames = rearrange(decoded.video[:, :, : own.num_frames].float().clamp(-1, 1) * 0.5 + 0.5, "1 c t h w -> t h w c").cpu()
-        sound = decoded.audio[0].float().clamp(-1, 1).cpu()
-        if self.given.video is not None:
-            frames = torch.from_numpy(self.given.video.frames(at, end)).float() / 255
-        if self.given.audio is not None:
-            sound = torch.from_numpy(self.given.audio.sound(at, end))
-        return Segment(frames, torch.from_numpy(_fit_length(sound.numpy(), self._samples(at, end))))
+        waveform = decoded.audio[0].float().clamp(-1, 1).cpu()
+        if self.conditioning.video is not None:
+            frames = torch.from_numpy(self.conditioning.video.frames(at, end)).float() / 255
+        if self.conditioning.audio is not None:
+            waveform = torch.from_numpy(self.conditioning.audio.audio(at, end))
+        return Segment(frames, torch.from_numpy(_fit_length(waveform.numpy(), self._num_samples(at, end))))
 
-    def _joined(self, past: Segment, now: Segment, at: int) -> tuple[Segment, CrossfadeReport]:
-        """The window from its first frame on, where what came before goes over into it, and the steps that are left there."""
-        own, overlap = self.own, self.way.overlap
-        shared = self._samples(at, at + overlap)
-        held, rest = past.from_frame(len(past.frames) - overlap, len(past.sound) - shared), now.from_frame(overlap, shared)
+    # --- joining windows ---------------------------------------------------------------------------------------------------
+
+    def _join(self, past: Segment, window: Segment, at: int) -> tuple[Segment, CrossfadeReport]:
+        """Crossfade the past into a window, or ease the window in; returns the window's part and the discontinuities."""
+        own, overlap = self.own, self.strategy.overlap
+        shared = self._num_samples(at, at + overlap)
+        split = (len(past.frames) - overlap, len(past.waveform) - shared)
         if overlap:
-            met = AV(crossfade_frames(held.frames, now.frames[:overlap]), crossfade_audio(held.sound, now.sound[:shared]))
-            here = Segment(*self._but_given(met, now.to_frame(overlap, shared))).then(rest)
+            old, new = past.after(*split), window.before(overlap, shared)
+            mixed = AV(crossfade_frames(old.frames, new.frames), crossfade_audio(old.waveform, new.waveform))
+            segment = self._restore_conditioning(mixed, new).concat(window.after(overlap, shared))
         else:
-            met = AV(ease_in_frames(past.frames, now.frames), ease_in_audio(past.sound, now.sound, own.sample_rate))
-            here = Segment(*self._but_given(met, now))
-        gone = past.to_frame(len(past.frames) - overlap, len(past.sound) - shared)
-        put = gone.then(here)
-        first, sample = len(gone.frames), len(gone.sound)
-        begin = float(duration(at, own.fps)) - sample / own.sample_rate
-        place: Any = {"pictures": (first, first + overlap), "samples": (sample, sample + shared)}
-        old, new, joined = ((one.frames, one.sound) for one in (past, now, put))
-        return here, measure_crossfade(old, new, joined, own.sample_rate, **place, begin=begin)
+            eased = AV(ease_in_frames(past.frames, window.frames), ease_in_audio(past.waveform, window.waveform, own.sample_rate))
+            segment = self._restore_conditioning(eased, window)
+        kept = past.before(*split)
+        first, sample = len(kept.frames), len(kept.waveform)
+        old_pair, new_pair, joined = ((one.frames, one.waveform) for one in (past, window, kept.concat(segment)))
+        return segment, measure_crossfade(
+            old_pair,
+            new_pair,
+            joined,
+            own.sample_rate,
+            frames=(first, first + overlap),
+            samples=(sample, sample + shared),
+            begin=float(duration(at, own.fps)) - sample / own.sample_rate,
+        )
 
-    def _but_given(self, made: AV, now: Segment) -> AV:
-        """What was made, but of a given stream what was given."""
-        return made.map(lambda m, n, source: m if source is None else n, AV(now.frames, now.sound), self.given)
+    def _restore_conditioning(self, mixed: AV, window: Segment) -> Segment:
+        """The mixed streams, with a conditioning stream replaced by the one that was passed."""
+        passed = AV(window.frames, window.waveform)
+        return Segment(*mixed.map(lambda m, w, source: m if source is None else w, passed, self.conditioning))
 
-    def _past(self, past: Segment | None, here: Segment, at: int) -> Segment:
-        """The last two windows up to now, whole."""
+    def _last_two_windows(self, past: Segment | None, segment: Segment, at: int) -> Segment:
+        """The last two windows of the output up to the end of `segment`."""
         if past is not None:
-            shared = self._samples(at, at + self.way.overlap)
-            gone = past.to_frame(len(past.frames) - self.way.overlap, len(past.sound) - shared)
-            here = gone.then(here)
+            shared = self._num_samples(at, at + self.strategy.overlap)
+            segment = past.before(len(past.frames) - self.strategy.overlap, len(past.waveform) - shared).concat(segment)
         end = at + self.own.num_frames
-        begin = max(end - len(here.frames), end - 2 * self.own.num_frames)
-        return here.from_frame(len(here.frames) - (end - begin), len(here.sound) - self._samples(begin, end))
+        begin = max(end - len(segment.frames), end - 2 * self.own.num_frames)
+        return segment.after(len(segment.frames) - (end - begin), len(segment.waveform) - self._num_samples(begin, end))
 
-    # --- in and out ---------------------------------------------------------------------------------------------------------
+    # --- input and output --------------------------------------------------------------------------------------------------
 
     def _read(self, start: SourceClip, begin: int, end: int) -> Segment:
-        """A stretch of the given clip; a stream that is given for the whole length is taken from there."""
-        video, audio = self.given.map(lambda source: source or start)
-        return Segment(torch.from_numpy(video.frames(begin, end)).float() / 255, torch.from_numpy(audio.sound(begin, end)))
+        """A part of the input clip, with the conditioning stream in place of its own."""
+        video, audio = self.conditioning.map(lambda source: source or start)
+        return Segment(torch.from_numpy(video.frames(begin, end)).float() / 255, torch.from_numpy(audio.audio(begin, end)))
 
-    def _window(self, stretch: Segment, begin: int, latents: AV | None = None, join: CrossfadeReport | None = None) -> Chunk:
-        pictures = (stretch.frames * 255).round().to(torch.uint8).numpy()
-        sound = stretch.sound[None].numpy().clip(-1, 1)
+    def _to_chunk(
+        self, segment: Segment, begin: int, latents: AV | None = None, crossfade: CrossfadeReport | None = None
+    ) -> Chunk:
+        frames = (segment.frames * 255).round().to(torch.uint8).numpy()
+        waveform = segment.waveform[None].numpy().clip(-1, 1)
         caption = self.settings.prompt or ""
-        clip = Clip(pictures, sound, fps=self.own.fps, sample_rate=self.own.sample_rate, caption=caption)
-        return Chunk(clip, begin, latents, join)
+        clip = Clip(frames, waveform, fps=self.own.fps, sample_rate=self.own.sample_rate, caption=caption)
+        return Chunk(clip, begin, latents, crossfade)
 
-    def _samples(self, begin: int, end: int) -> int:
-        """Samples of the frames from `begin` to before `end`, so that all stretches together have as many as the whole."""
+    def _num_samples(self, begin: int, end: int) -> int:
+        """Samples of frames `begin` to `end`. These numbers add up to the samples of the whole video."""
         return sample_index(end, self.own) - sample_index(begin, self.own)
 
 
-def _fit_length(sound: np.ndarray, num_samples: int) -> np.ndarray:
-    """A sound at most a sample too long or too short, at its length."""
-    return np.pad(sound[:num_samples], (0, max(0, num_samples - len(sound))))
+def _fit_length(waveform: np.ndarray, num_samples: int) -> np.ndarray:
+    """Trim or zero-pad a waveform whose length differs by at most one sample."""
+    return np.pad(waveform[:num_samples], (0, max(0, num_samples - len(waveform))))

@@ -1,4 +1,4 @@
-"""The seam between a joint audio-video pipeline of diffusers and ours: what a family can do, is asked for, and gives."""
+"""The interface of a model family of diffusers: its capabilities, its requests, and what it returns."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,21 +17,25 @@ from sonovid.pipelines.windows import num_frames_for
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a family of models can do, known without weights.
+    """What a family of models supports, known without weights.
 
     Args:
         family: its name, as its authors write it.
-        since: for each task it can do, the first release of diffusers that can.
-        size: default (height, width) of the pictures, in pixels; both have to be multiples of `multiple`.
-        num_frames: default number of frames; the model makes `stride` * k + `offset` of them.
-        seconds: shortest and longest clip that it makes at once.
-        fps: default frame rate. fixed_fps: whether it makes no other.
-        sample_rate: of the released weights, in samples per second; loaded weights say their own. channels: of the sound.
+        since: the supported tasks, each with the first release of diffusers that supports it.
+        size: default (height, width) of the frames, in pixels.
+        multiple: height and width must be multiples of this.
+        num_frames: default number of frames.
+        stride, offset: the model generates `stride` * k + `offset` frames.
+        seconds: shortest and longest clip that it generates at once.
+        fps: default frame rate.
+        fixed_fps: whether it supports no other frame rate.
+        sample_rate: of the released weights, in samples per second; loaded weights may differ.
+        channels: of the audio.
         num_inference_steps: default number of sampling steps.
         guidance: "both": one scale per stream; "one": one scale for both streams; "none": distilled, no guidance.
-        image: whether a first frame can be given.
+        image: whether a first frame can be passed.
         example: a repository of the Hub with weights of this family.
-        notes: what else a user should know, one sentence each.
+        notes: further remarks for users, one sentence each.
     """
 
     family: str
@@ -54,34 +58,38 @@ class Capabilities:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """The tasks that the family can do with the newest diffusers known to this package."""
+        """The tasks that the family supports with the newest diffusers known to this package."""
         return tuple(self.since)
 
     def valid_num_frames(self, wanted: int) -> int:
-        """The smallest number of frames that the model can make and that is no less than `wanted`."""
+        """The smallest number of frames, at least `wanted`, that the model can generate."""
         steps = max(0, -(-(wanted - self.offset) // self.stride))
         least = num_frames_for(self.seconds[0], self.fps)
-        made = steps * self.stride + self.offset
-        return made if made >= least else self.valid_num_frames(least)
+        number = steps * self.stride + self.offset
+        return number if number >= least else self.valid_num_frames(least)
 
     def default_seconds(self, fps: Fraction) -> Fraction:
-        """How long a clip lasts where the caller does not say."""
+        """Default duration of a clip at a frame rate."""
         return duration(self.num_frames, fps)
 
 
 @dataclass(frozen=True)
 class Request:
-    """One clip to generate, in numbers that the model can make.
+    """One clip to generate, with values that the model supports.
 
     Args:
-        prompt: words; may be empty where a stream is given. negative_prompt: what guidance leads away from, or None.
-        num_frames: frames to generate. fps: frames per second. size: (height, width) in pixels.
-        generator: source of the noise, on the CPU.
-        num_inference_steps, guidance_scale, audio_guidance_scale: None leaves the pipeline's own default.
-        frames: given pictures, `num_frames` of them at this size and rate, or None.
-        waveform: given sound at `sample_rate`, as long as the frames last, or None.
+        prompt: the text prompt; may be empty with an input stream.
+        negative_prompt: the negative prompt, or None.
+        num_frames: frames to generate.
+        fps: frames per second.
+        size: (height, width) in pixels.
+        generator: random generator of the noise, on the CPU.
+        num_inference_steps, guidance_scale, audio_guidance_scale: None: the pipeline's own default.
+        frames: input video, `num_frames` frames at this size and rate, or None.
+        waveform: input audio at `sample_rate`, as long as the frames, or None.
+        sample_rate: of `waveform`, in samples per second.
         image: a first frame, or None.
-        after_step: called with the number of each finished step, counted from 0.
+        after_step: called after each step with its index from 0.
         extra: further arguments of the family's own call.
     """
 
@@ -103,7 +111,7 @@ class Request:
 
     @property
     def common(self) -> dict[str, Any]:
-        """Arguments that the pipelines of diffusers name alike."""
+        """Arguments that all pipelines of diffusers have in common."""
         height, width = self.size
         call: dict[str, Any] = {
             "prompt": self.prompt,
@@ -119,7 +127,7 @@ class Request:
 
     @property
     def guided(self) -> dict[str, Any]:
-        """`common`, with what pipelines with classifier-free guidance and a callback take beside it."""
+        """`common` and the arguments of pipelines with classifier-free guidance and a callback."""
         call = self.common
         if self.negative_prompt is not None:
             call["negative_prompt"] = self.negative_prompt
@@ -138,7 +146,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Streams:
-    """Both streams of one generated clip. sample_rate: of the sound, in samples per second."""
+    """Both streams of one generated clip. `sample_rate` is in samples per second."""
 
     frames: UInt8[np.ndarray, "t h w 3"]
     waveform: Float[np.ndarray, "c n"]
@@ -147,49 +155,49 @@ class Streams:
 
 @runtime_checkable
 class Family(Protocol):
-    """One family of models. Its `generate` leaves out nothing that is generated, and cuts nothing: the caller does."""
+    """One family of models. Its `generate` returns the whole output; the caller trims it."""
 
     @property
     def capabilities(self) -> Capabilities: ...
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The pipelines of diffusers that an index of this family may name."""
+        """Class names of the family's pipelines in diffusers, as `_class_name` of an index."""
         ...
 
     def load(self, folder: Path, index: Mapping[str, Any], dtype: torch.dtype | None) -> Any:
-        """The pipeline of diffusers in a folder whose index names one of `classes`; nothing is fetched or run."""
+        """Load the pipeline of diffusers from a folder whose index names one of `classes`. Nothing is downloaded or run."""
         ...
 
     def sample_rate(self, pipe: Any) -> int:
-        """Samples per second of the sound that loaded weights make."""
+        """Sample rate of the audio that the loaded weights generate."""
         ...
 
     def generate(self, pipe: Any, request: Request) -> Streams:
-        """One clip."""
+        """Generate one clip."""
         ...
 
 
 def to_uint8(frames: Any) -> UInt8[np.ndarray, "t h w 3"]:
-    """Pictures in [0, 1], as arrays of diffusers have them, as bytes.
+    """Convert frames in [0, 1], as diffusers returns them, to uint8.
 
     Raises:
-        ValueError: values that are not numbers.
+        ValueError: NaN or infinite values.
     """
     values = np.asarray(frames, np.float32)
     if not np.isfinite(values).all():
-        raise ValueError("the model gave pictures that are not numbers (NaN or infinite): load it with another dtype")
+        raise ValueError("the model generated frames that are not numbers (NaN or infinite): load it with another dtype")
     return (values.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def to_waveform(sound: Any) -> Float[np.ndarray, "c n"]:
-    """A sound [c n] or [n], tensor or array, as float32 samples in [-1, 1].
+def to_waveform(audio: Any) -> Float[np.ndarray, "c n"]:
+    """Convert audio [c n] or [n], tensor or array, to float32 in [-1, 1].
 
     Raises:
-        ValueError: values that are not numbers.
+        ValueError: NaN or infinite values.
     """
-    values = sound.detach().float().cpu().numpy() if isinstance(sound, torch.Tensor) else np.asarray(sound, np.float32)
+    values = audio.detach().float().cpu().numpy() if isinstance(audio, torch.Tensor) else np.asarray(audio, np.float32)
     values = np.atleast_2d(values).astype(np.float32)
     if not np.isfinite(values).all():
-        raise ValueError("the model gave a sound that is not numbers (NaN or infinite): load it with another dtype")
+        raise ValueError("the model generated audio that is not numbers (NaN or infinite): load it with another dtype")
     return np.ascontiguousarray(values.clip(-1, 1))

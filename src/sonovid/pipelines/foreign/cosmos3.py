@@ -1,4 +1,4 @@
-"""Cosmos 3 (NVIDIA, 2026), the checkpoints with sound: both streams from words, and sound for given pictures."""
+"""Cosmos 3 (NVIDIA, 2026), checkpoints with audio: both streams from text, and audio for a video."""
 
 from collections.abc import Mapping
 from fractions import Fraction
@@ -14,7 +14,7 @@ from sonovid.pipelines.foreign.base import Capabilities, Request, Streams, to_ui
 
 
 class Cosmos3:
-    """Cosmos 3. Given pictures enter as a condition on every latent frame."""
+    """Cosmos 3. An input video conditions every latent frame."""
 
     classes = ("Cosmos3OmniPipeline",)
     capabilities = Capabilities(
@@ -39,12 +39,12 @@ class Cosmos3:
         """See `Family.load`.
 
         Raises:
-            ValueError: the checkpoint has no sound.
+            ValueError: the checkpoint generates no audio.
         """
         import diffusers
 
         if "sound_tokenizer" not in diffusers_loading.component_entries(index):
-            raise ValueError(f"model {folder}: this Cosmos 3 checkpoint makes no sound; take one with a sound_tokenizer")
+            raise ValueError(f"model {folder}: this Cosmos 3 checkpoint generates no audio; use one with a sound_tokenizer")
         return diffusers_loading.from_folder(diffusers.Cosmos3OmniPipeline, folder, index, dtype)
 
     def sample_rate(self, pipe: Any) -> int:

@@ -1,4 +1,4 @@
-"""Pipelines of diffusers read from a folder: classes from known libraries, weights from safetensors, nothing run or fetched."""
+"""Load pipelines of diffusers from a folder: classes of known libraries, safetensors only; no code is run or downloaded."""
 
 import importlib.metadata
 import inspect
@@ -11,29 +11,29 @@ import torch
 
 from sonovid.pipelines import loading
 
-# What keeps `from_pretrained` from reading pickles, fetching files and running code that lies beside the weights.
+# Keeps `from_pretrained` from reading pickles, downloading files and running code of the folder.
 SAFE = {"use_safetensors": True, "local_files_only": True, "trust_remote_code": False}
-# Beside the libraries, what diffusers writes for classes that live in a folder of one of its pipelines.
+# What diffusers writes in place of a library for classes of its own pipeline packages.
 PIPELINE_MODULES = ("ltx2", "kandinsky6", "cosmos", "minimax_h3")
 
 
 def diffusers_version() -> str:
-    """The version of diffusers that is installed."""
+    """The version of the installed diffusers."""
     return importlib.metadata.version("diffusers")
 
 
 def diffusers_release() -> tuple[int, ...]:
-    """The first two numbers of `installed`."""
+    """Major and minor version of the installed diffusers."""
     return tuple(map(int, diffusers_version().split(".")[:2]))
 
 
 def dtype_option(dtype: torch.dtype | None) -> dict[str, torch.dtype | None]:
-    """The argument of `from_pretrained` for a dtype, under the name that the installed diffusers gives it."""
+    """The dtype argument of `from_pretrained`, under its name in the installed diffusers."""
     return {"dtype" if diffusers_release() >= (0, 42) else "torch_dtype": dtype}
 
 
 def component_entries(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """The components that an index names, as (library, class); those that are null are left out."""
+    """The components of an index as (library, class), without those that are null."""
     found = {}
     for name, entry in index.items():
         if isinstance(entry, list) and len(entry) >= 2 and all(isinstance(part, str) for part in entry[:2]):
@@ -42,25 +42,32 @@ def component_entries(index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def check_components(folder: Path, index: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """The components of an index, all of them from libraries that may be loaded.
+    """The components of an index; see `component_entries`.
 
     Raises:
-        ValueError: a class from anywhere else.
+        ValueError: a class of an unknown library.
     """
     found = component_entries(index)
     for name, (library, kind) in found.items():
         if library.split(".")[0] not in (*loading.LIBRARIES, *PIPELINE_MODULES):
             raise ValueError(
-                f"model {folder}: {name} is {library}.{kind}; components are loaded from diffusers and transformers alone"
+                f"model {folder}: {name} is {library}.{kind}; only components of diffusers and transformers are loaded"
             )
     return found
 
 
 def from_folder(cls: Any, folder: Path, index: Mapping[str, Any], dtype: torch.dtype | None, **components: Any) -> Any:
-    """A `DiffusionPipeline` of class `cls`, with the given components in place of the folder's.
+    """Load a `DiffusionPipeline`.
+
+    Args:
+        cls: its class.
+        folder: the model folder.
+        index: the index of the folder.
+        dtype: dtype of all networks.
+        components: components as objects, in place of those of the folder.
 
     Raises:
-        ValueError: the folder does not hold what its index says, or a weight is missing.
+        ValueError: the folder does not match its index, or a weight is missing.
     """
     check_components(folder, index)
     try:
@@ -76,7 +83,7 @@ def from_folder(cls: Any, folder: Path, index: Mapping[str, Any], dtype: torch.d
 
 
 def stored_dtype(folder: Path, name: str = "transformer") -> torch.dtype:
-    """What the files of a network hold: the type of the largest tensor in the first of them; float32 where none can be read."""
+    """The dtype of a network's files: that of the largest tensor in the first file; float32 where none can be read."""
     from safetensors import SafetensorError, safe_open
 
     types = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
@@ -92,7 +99,7 @@ def stored_dtype(folder: Path, name: str = "transformer") -> torch.dtype:
 
 
 def find_damage(folder: Path, index: Mapping[str, Any]) -> str | None:
-    """What is wrong with the folder itself, if anything: a component that is missing, or a damaged file."""
+    """A description of a missing component or a damaged file; None where there is none."""
     for name in component_entries(index):
         if not (folder / name).is_dir():
             return f"the folder {name} is missing"
@@ -102,9 +109,9 @@ def find_damage(folder: Path, index: Mapping[str, Any]) -> str | None:
 
 
 def check_parameters(module: torch.nn.Module, folder: Path) -> None:
-    """Every parameter of a network of diffusers stands in its files; diffusers would draw the others at random, and only warn.
+    """Check that the files contain every parameter of a diffusers network: diffusers only warns and initializes it randomly.
 
-    Networks of transformers are left out: their files name parameters otherwise than the networks do.
+    Networks of transformers are not checked: their files use other parameter names than the networks.
 
     Raises:
         ValueError: a parameter is missing.
@@ -118,7 +125,7 @@ def check_parameters(module: torch.nn.Module, folder: Path) -> None:
 
 
 def convert_pipeline(cls: Any, pipe: Any) -> Any:
-    """Another pipeline of the same family around the same components; nothing is copied."""
+    """A pipeline of class `cls` that shares the components of `pipe`."""
     if type(pipe) is cls:
         return pipe
     names = set(inspect.signature(cls.__init__).parameters) - {"self"}
@@ -128,10 +135,10 @@ def convert_pipeline(cls: Any, pipe: Any) -> Any:
 
 
 def check_arguments(call: Any, extra: Mapping[str, Any], family: str) -> None:
-    """Refuse further arguments that a family's own call does not take.
+    """Check further arguments of a family's own call.
 
     Raises:
-        TypeError: there is one.
+        TypeError: an unknown argument.
     """
     known = set(inspect.signature(call).parameters)
     if unknown := sorted(set(extra) - known):

@@ -1,4 +1,4 @@
-"""The families that are known, and which of them a model folder is of."""
+"""The supported families of models, and which of them a model folder belongs to."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,39 +20,41 @@ def is_foreign_model(index: Mapping[str, Any]) -> bool:
 
 
 def find_family(index: Mapping[str, Any]) -> Family:
-    """The family of a model by its index.
+    """The family of a model, by its index.
 
     Raises:
-        ValueError: of none of them.
+        ValueError: an unknown family.
     """
     name = index.get("_class_name")
     for family in FAMILIES:
         if name in family.classes:
             return family
     known = ", ".join(family.capabilities.family for family in FAMILIES)
-    raise ValueError(f"{name}: no joint audio-video pipeline that is known here; known are those of {known}")
+    raise ValueError(f"{name}: not a supported joint audio-video pipeline; supported are those of {known}")
 
 
 def check_version(family: Family, task: Task) -> None:
-    """Whether the installed diffusers has what a task of this family needs.
+    """Check that the family and the installed diffusers support a task.
 
     Raises:
-        ValueError: it is older, or the family cannot do the task at all.
+        ValueError: the installed diffusers is too old, or the family does not support the task.
     """
-    made = family.capabilities
-    if task not in made.since:
-        raise ValueError(f"{made.family} cannot make {describe_task(task)}; it makes {'; '.join(map(describe_task, made.tasks))}")
-    if diffusers_loading.diffusers_release() < tuple(map(int, made.since[task].split("."))):
+    capabilities = family.capabilities
+    if task not in capabilities.since:
+        supported = "; ".join(map(describe_task, capabilities.tasks))
+        raise ValueError(f"{capabilities.family} does not generate {describe_task(task)}; it generates {supported}")
+    needed, installed = capabilities.since[task], diffusers_loading.diffusers_version()
+    if diffusers_loading.diffusers_release() < tuple(map(int, needed.split("."))):
         raise ValueError(
-            f"{made.family}: {describe_task(task)} needs diffusers>={made.since[task]}, and {diffusers_loading.diffusers_version()} is installed: "
-            f"pip install 'diffusers>={made.since[task]}'"
+            f"{capabilities.family}: {describe_task(task)} needs diffusers>={needed}, and {installed} is installed: "
+            f"pip install 'diffusers>={needed}'"
         )
 
 
 def describe_task(task: Task) -> str:
-    """A task in words."""
+    """Description of a task."""
     return {
-        Task.JOINT: "pictures and sound for words",
-        Task.VIDEO_TO_AUDIO: "sound for given pictures",
-        Task.AUDIO_TO_VIDEO: "pictures for a given sound",
+        Task.JOINT: "video and audio from text",
+        Task.VIDEO_TO_AUDIO: "audio for a video",
+        Task.AUDIO_TO_VIDEO: "video for an audio",
     }[task]

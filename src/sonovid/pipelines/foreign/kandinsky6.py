@@ -1,4 +1,4 @@
-"""Kandinsky 6 Video (Kandinsky Lab, 2026, arXiv 2610.05608): both streams from words, with or without a first frame."""
+"""Kandinsky 6 Video (Kandinsky Lab, 2026, arXiv 2610.05608): both streams from text, with or without a first frame."""
 
 from collections.abc import Mapping
 from fractions import Fraction
@@ -13,7 +13,7 @@ from sonovid.pipelines.foreign.base import Capabilities, Request, Streams, to_ui
 
 
 class Kandinsky6:
-    """Kandinsky 6 Lite and Pro; one time for both streams, so that neither can be given."""
+    """Kandinsky 6 Lite and Pro. Both streams share one timestep, so neither can be an input."""
 
     classes = ("Kandinsky6TI2VAPipeline",)
     capabilities = Capabilities(
@@ -35,7 +35,7 @@ class Kandinsky6:
     )
 
     def load(self, folder: Path, index: Mapping[str, Any], dtype: torch.dtype | None) -> Any:
-        """See `Family.load`. The processor of Qwen2.5-VL needs torchvision; without it its tokenizer reads the words."""
+        """See `Family.load`. The processor of Qwen2.5-VL needs torchvision; without it, its tokenizer is loaded instead."""
         import diffusers
         from transformers import AutoTokenizer
         from transformers.utils import is_torchvision_available

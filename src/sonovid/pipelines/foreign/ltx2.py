@@ -1,4 +1,4 @@
-"""LTX-2 (Lightricks, 2026), all releases: both streams from words, sound for pictures, pictures for a sound.
+"""LTX-2 (Lightricks, 2026), all releases: both streams from text, audio for a video, video for an audio.
 
 Source: arXiv 2601.03233; the pipelines of diffusers.
 """
@@ -20,15 +20,15 @@ from sonovid.pipelines.foreign import diffusers_loading
 from sonovid.pipelines.foreign.base import Capabilities, Request, Streams, to_uint8, to_waveform
 from sonovid.pipelines.foreign.mel import LTX2Mel
 
-# The block whose attention the default spatio-temporal guidance leaves out; smaller networks have none such.
+# The block whose attention the default spatio-temporal guidance skips; smaller networks do not have it.
 GUIDANCE_BLOCK = 28
 
 
 class LTX2:
     """LTX-2, LTX-2.3 and LTX-2.5.
 
-    Sound for pictures goes through `LTX2ConditionPipeline` with all frames as one condition of strength 1, pictures for a sound
-    through `LTX2DFRPipeline` with the sound's latents frozen. Both leave the given latents as they are, bit for bit.
+    Audio for a video uses `LTX2ConditionPipeline` with all frames as one condition of strength 1. Video for an audio uses
+    `LTX2DFRPipeline` with frozen audio latents. Both keep the input latents bit-identical.
     """
 
     classes = (
@@ -55,8 +55,8 @@ class LTX2:
         example="Lightricks/LTX-2",
         notes=(
             "Distilled weights take 8 steps and guidance 1.",
-            "Pictures for a sound run without guidance and are meant for distilled weights (LTX-2.5).",
-            "Sound for pictures follows from the joint model; Lightricks' Foley LoRA (--lora) was trained for it.",
+            "Video for an audio runs without guidance and is meant for distilled weights (LTX-2.5).",
+            "Audio for a video uses the joint model; Lightricks' Foley LoRA (--lora) was trained for it.",
         ),
     )
 
@@ -97,7 +97,7 @@ class LTX2:
         return call
 
     def _distilled_call(self, pipe: Any, request: Request) -> dict[str, Any]:
-        """The call of the pipeline without guidance, with its own schedule of eight steps, or even steps where asked for."""
+        """Arguments of the pipeline without guidance: its own schedule of eight steps, or evenly spaced steps on request."""
         call = request.guided
         for name in ("negative_prompt", "guidance_scale"):
             call.pop(name, None)
@@ -114,29 +114,29 @@ class LTX2:
 def video_condition(frames: Any) -> Any:
     """A condition of strength 1 from the first frame on.
 
-    Frames go in as bytes: `LTX2VideoCondition` takes floats for numbers up to 255 without a word, also where they lie in [0, 1].
+    Frames must be uint8: `LTX2VideoCondition` silently assumes floats to be in [0, 255].
 
     Raises:
-        ValueError: an array that is not bytes.
+        ValueError: an array of another dtype.
     """
     from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
 
     if isinstance(frames, np.ndarray) and frames.dtype != np.uint8:
-        raise ValueError(f"frames of {frames.dtype}: expected uint8, which cannot be taken for another scale")
+        raise ValueError(f"frames of {frames.dtype}: expected uint8; the range of floats is ambiguous")
     return LTX2VideoCondition(frames=frames, index=0, strength=1.0)
 
 
 def encode_audio(pipe: Any, request: Request) -> Float[Tensor, "1 c l m"]:
-    """The latents of the given sound, as many as go with the frames, before whitening."""
+    """Latents of the input audio for the length of the frames, before whitening."""
     assert request.waveform is not None
     config = pipe.audio_vae.config
     mel = LTX2Mel(config.sample_rate, config.mel_hop_length, config.mel_bins)
     per_second = Fraction(config.sample_rate, config.mel_hop_length * pipe.audio_vae_temporal_compression_ratio)
     length = max(2, count(duration(request.num_frames, request.fps), per_second))
-    sound = request.waveform if len(request.waveform) == 2 else np.repeat(request.waveform[:1], 2, axis=0)
-    sound = resample_audio(sound, request.sample_rate, config.sample_rate)
-    # A causal encoder of 4 mel frames to a latent takes 4 (l - 1) + 1 of them.
+    waveform = request.waveform if len(request.waveform) == 2 else np.repeat(request.waveform[:1], 2, axis=0)
+    waveform = resample_audio(waveform, request.sample_rate, config.sample_rate)
+    # The causal encoder maps 4 (l - 1) + 1 mel frames to l latents.
     frames = pipe.audio_vae_temporal_compression_ratio * (length - 1) + 1
-    spectrogram = mel(torch.from_numpy(pad_or_trim(sound, (frames - 1) * config.mel_hop_length)))
+    spectrogram = mel(torch.from_numpy(pad_or_trim(waveform, (frames - 1) * config.mel_hop_length)))
     spectrogram = spectrogram.to(pipe._execution_device, pipe.audio_vae.dtype)
     return pipe.audio_vae.encode(spectrogram[None]).latent_dist.mode()

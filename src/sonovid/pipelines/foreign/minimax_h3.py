@@ -1,4 +1,4 @@
-"""MiniMax-H3 (MiniMax, 2026): both streams from words. Modular only: diffusers has no `DiffusionPipeline` of it."""
+"""MiniMax-H3 (MiniMax, 2026): both streams from text. A modular pipeline: diffusers has no `DiffusionPipeline` of it."""
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -13,19 +13,19 @@ from sonovid.pipelines.foreign import diffusers_loading
 from sonovid.pipelines.foreign.base import Capabilities, Request, Streams, to_uint8, to_waveform
 
 WORKFLOW = "t2va"
-TEXT_TOKEN_TYPE = 0  # The type of a text token for Qwen3-VL, beside those of images and videos.
+TEXT_TOKEN_TYPE = 0  # Token type of text in Qwen3-VL; images and videos have others.
 
 
 class TextOnlyProcessor:
-    """The one thing that words alone need of Qwen3-VL's processor, which itself needs torchvision."""
+    """The part of Qwen3-VL's processor that text alone needs. The processor itself needs torchvision."""
 
     def create_mm_token_type_ids(self, sequences: Sequence[Sequence[int]]) -> list[list[int]]:
-        """The type of each token: all are text."""
+        """The type of each token: text."""
         return [[TEXT_TOKEN_TYPE] * len(tokens) for tokens in sequences]
 
 
 class MiniMaxH3:
-    """MiniMax-H3 by its workflow t2va. Guidance is in its weights. Each stream has a schedule of its own (shifts 12 and 3)."""
+    """MiniMax-H3, workflow t2va. Guidance is distilled into the weights. Each stream has its own schedule (shifts 12 and 3)."""
 
     classes = ("MiniMaxH3ModularPipeline",)
     capabilities = Capabilities(
@@ -44,11 +44,14 @@ class MiniMaxH3:
         image=False,
         fixed_fps=True,
         example="MiniMaxAI/MiniMax-H3",
-        notes=("Guidance is in the weights: a scale or a negative prompt is refused.", "FastH3's weights take 4 or 8 steps."),
+        notes=(
+            "Guidance is distilled into the weights: a scale or a negative prompt is refused.",
+            "FastH3's weights take 4 or 8 steps.",
+        ),
     )
 
     def load(self, folder: Path, index: Mapping[str, Any], dtype: torch.dtype | None) -> Any:
-        """See `Family.load`. Every component comes from this folder, whatever repositories its index names.
+        """See `Family.load`. All components are loaded from this folder, whatever repositories its index names.
 
         Raises:
             ValueError: a component is missing or damaged, or comes from an unknown library.
@@ -63,7 +66,7 @@ class MiniMaxH3:
                 parts[name] = TextOnlyProcessor()
                 continue
             if name not in named:
-                raise ValueError(f"model {folder}: {loading.MODULAR_INDEX} names no {name}")
+                raise ValueError(f"model {folder}: {loading.MODULAR_INDEX} lacks {name}")
             parts[name] = self._component(folder, name, named[name][1], dtype)
         pipe.update_components(**parts)
         return pipe

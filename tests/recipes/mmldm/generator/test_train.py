@@ -130,8 +130,8 @@ def test_the_command_line_generates_clips_of_a_class(trained, pipe, tmp_path, ca
     ("asked", "message"),
     [
         ({"label": "jazz"}, "not one of this model's classes, which are .*explosion"),
-        ({"prompt": "rain"}, "takes no words"),
-        ({"reconstruction_scale": 1.0}, "is shown the given stream"),
+        ({"prompt": "rain"}, "not conditioned on text"),
+        ({"reconstruction_scale": 1.0}, "is shown the conditioning stream"),
         ({"label": ["wind"], "prompt": []}, "empty list"),
     ],
 )
