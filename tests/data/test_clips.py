@@ -123,5 +123,5 @@ def test_written_scenes_are_a_data_set_and_are_finished_when_interrupted(tmp_pat
 
 def test_scenes_of_two_extents_are_not_mixed(tmp_path):
     clips.write_scenes(tmp_path, "hits", 1, 0, GEOMETRY, quiet=True)
-    with pytest.raises(ValueError, match="take another folder"):
+    with pytest.raises(ValueError, match="use another folder"):
         clips.write_scenes(tmp_path, "hits", 1, 0, GEOMETRY.with_duration(1), quiet=True)

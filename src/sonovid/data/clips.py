@@ -203,7 +203,7 @@ def _check_geometry(out: Path, geometry: Geometry) -> None:
     """Raises ValueError if a folder contains scenes of another geometry."""
     path, wanted = out / ".geometry", geometry.to_config()
     if path.is_file() and (found := json.loads(path.read_text())) != wanted:
-        raise ValueError(f"{out}: holds scenes of {found}, not {wanted}; take another folder")
+        raise ValueError(f"{out}: contains scenes of {found}, not {wanted}; use another folder")
     atomic.write_text(path, json.dumps(wanted))
 
 

@@ -30,7 +30,7 @@ def test_the_raw_set_goes_by_its_lists(tmp_path, caplog):
     text(tmp_path / "annotations" / "splits" / "crossmodal_test.txt", "gLO_sBM_cAll_d13_mLO2_ch01\n")
     text(tmp_path / "annotations" / "ignore_list.txt", "gPO_sBM_cAll_d10_mPO1_ch10\n")
     assert [entry.name[8:11] for entry in read(tmp_path)] == ["c01", "c09"]
-    assert "1 of 2 dances of the train list are not there: gHO_sBM_cAll_d20_mHO3_ch02" in caplog.text
+    assert "1 of 2 dances of the train list are missing: gHO_sBM_cAll_d20_mHO3_ch02" in caplog.text
     assert [entry.label for entry in read(tmp_path, split="test")] == ["lock"]
     assert len(read(tmp_path, split="all")) == 3
     with pytest.raises(ValueError, match="split=val: there are lists of test, train"):

@@ -35,7 +35,7 @@ def test_clips_are_found_by_their_names_and_captioned_with_their_sounds(folder, 
         ("a/aaaaaaaaaaa_30.500_40.500.mp4", "Male speech, man speaking", "Male speech, man speaking"),
         ("b/Ybbbbbbbbbbb_30.mkv", "Speech", "Speech"),
     ]
-    assert "1 of 5 clips of the train split are not there: ccccccccccc" in caplog.text
+    assert "1 of 5 clips of the train split are missing: ccccccccccc" in caplog.text
     assert len(read(folder, split="balanced")) == 3
     assert [entry.name for entry in read(folder, split="unbalanced")] == ["b/Ybbbbbbbbbbb_30.mkv"]
 
@@ -79,7 +79,7 @@ def test_ten_seconds_are_cut_into_windows_of_four(tmp_path):
         ),
         ("balanced_train_segments.csv", HEAD + "x, 1.0\n", {"split": "balanced"}, "line 4: expected"),
         ("eval_segments.csv", HEAD + 'x, 0, 10, "/m/none"\n', {"split": "eval"}, "line 4: '/m/none' is not among the codes"),
-        ("eval_segments.csv", HEAD + 'x, 0, 10, "/m/0bt9lr"\n', {"split": "eval"}, "none of 1 clips of the eval split is there"),
+        ("eval_segments.csv", HEAD + 'x, 0, 10, "/m/0bt9lr"\n', {"split": "eval"}, "none of 1 clips of the eval split was found"),
         ("class_labels_indices.csv", TITLES, {"split": "eval"}, r"no eval_segments\.csv in"),
         ("class_labels_indices.csv", "index,name\n", {}, "no column 'mid'"),
         ("none.txt", "zzzzzzzzzzz\n", {"only": "csv/none.txt"}, r"no such clips in .* among the 1 ids of csv/none\.txt"),

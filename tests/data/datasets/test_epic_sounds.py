@@ -30,7 +30,7 @@ def test_stretches_in_which_a_sound_begins_are_taken(folder, caplog):
     # In the second stretch water still runs, but nothing begins.
     assert (last.start, last.events, last.label) == (8, (1.0,), "metal-only collision")
     assert first.name == "EPIC-KITCHENS/P01/videos/P01_01.MP4"
-    assert "1 of 2 videos of the train list are not there: P02_07.MP4" in caplog.text
+    assert "1 of 2 videos of the train list are missing: P02_07.MP4" in caplog.text
 
 
 def test_the_longest_sound_is_the_label_where_it_only_goes_on(folder):
@@ -50,7 +50,7 @@ def test_the_test_list_has_times_and_no_classes(folder):
         ("video_id,start_timestamp\n", "no column 'stop_timestamp'"),
         (HEAD + "P01_01_0,P01,P01_01,12.5,00:00:05.000,0,0,tap,water,1\n", "line 2: time '12.5'"),
         (HEAD + "P01_01_0,P01,P01_01\n", "line 2: expected 10 fields"),
-        (HEAD + ROWS.splitlines()[3] + "\n", "none of 1 videos of the train list is there"),
+        (HEAD + ROWS.splitlines()[3] + "\n", "none of 1 videos of the train list was found"),
     ],
 )
 def test_lists_that_do_not_fit_are_refused(folder, content, said):

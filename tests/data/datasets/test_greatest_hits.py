@@ -27,7 +27,7 @@ def test_recordings_are_cut_and_contacts_are_events_of_their_stretch(folder, cap
     assert (second.start, second.events) == (4, (0.0, 1.25))
     assert (second.label, second.caption) == ("leaf", "hitting leaf with a drumstick")
     assert first.name == second.name == "vis-data-256/2015-01_denoised.mp4"
-    assert "1 of 2 recordings of the train list are not there: 2015-09_denoised.mp4" in caplog.text
+    assert "1 of 2 recordings of the train list are missing: 2015-09_denoised.mp4" in caplog.text
 
 
 def test_options_choose_split_length_and_sound(folder):

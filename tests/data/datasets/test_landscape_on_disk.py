@@ -15,7 +15,7 @@ def test_kinds_come_from_file_names_or_folders(tmp_path):
 def test_all_nine_are_known_in_a_folder_each(tmp_path):
     empty(tmp_path, *(f"{name.replace(' ', '_')}/0.mp4" for name in CLASSES))
     assert sorted(entry.label for entry in read(tmp_path, split="all")) == sorted(CLASSES)
-    with pytest.raises(ValueError, match=r"split=train: no folder of that name .* take split=all"):
+    with pytest.raises(ValueError, match=r"split=train: no folder of that name .* use split=all"):
         read(tmp_path)
 
 

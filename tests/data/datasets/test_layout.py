@@ -36,6 +36,6 @@ def test_gaps_are_told_and_nothing_at_all_is_refused(caplog):
     report_missing([], 5, "clips")
     assert not caplog.text
     report_missing(["a", "b", "c", "d"], 5, "clips")
-    assert "4 of 5 clips are not there: a, b, c, ..." in caplog.text
+    assert "4 of 5 clips are missing: a, b, c, ..." in caplog.text
     with pytest.raises(ValueError, match="none of 1 clips"):
         report_missing(["a"], 1, "clips")

@@ -15,7 +15,7 @@ def test_the_three_ways_of_naming_files_are_found(tmp_path, caplog):
     first, second = read(tmp_path)
     assert (first.label, first.caption, first.name) == (*["waterfall burbling"] * 2, "video/--0PQM4-hqg_000030.mp4")
     assert second.label == "playing tennis, outside"
-    assert "1 of 3 clips of the train split are not there: xxxxxxxxxxx_000007" in caplog.text
+    assert "1 of 3 clips of the train split are missing: xxxxxxxxxxx_000007" in caplog.text
     assert [entry.label for entry in read(tmp_path, split="test")] == ["people marching"]
     assert len(read(tmp_path, split="all")) == 3
 
@@ -25,7 +25,7 @@ def test_the_three_ways_of_naming_files_are_found(tmp_path, caplog):
     [
         ("id,second,label\n", "line 1: expected YouTube id"),
         (LIST + "yyyyyyyyyyy,soon,rain,train\n", "line 5: expected YouTube id"),
-        (LIST, "none of 3 clips of the train split is there"),
+        (LIST, "none of 3 clips of the train split was found"),
         (LIST.splitlines()[0] + "\n", "split=train: no such clips"),
     ],
 )

@@ -103,7 +103,7 @@ def read_captions(folder: Path, given: str = "") -> Captions:
                 )
             found[segment[1], int(segment[3])] = " ".join(", ".join(row[1:]).split())
     if given and not found:
-        raise ValueError(f"captions={given}: no flist_*.txt of SVG's there")
+        raise ValueError(f"captions={given}: no flist_*.txt of SVG found there")
     return found
 
 

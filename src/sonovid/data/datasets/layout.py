@@ -83,7 +83,7 @@ def filter_split(paths: Sequence[Path], folder: Path, split: str) -> list[Path]:
         return list(paths)
     found = [path for path in paths if split in path.relative_to(folder).parts[:-1] or folder.name == split]
     if paths and not found:
-        raise ValueError(f"split={split}: no folder of that name holds videos in {folder}; take split=all, or another split")
+        raise ValueError(f"split={split}: no folder of that name holds videos in {folder}; use split=all, or another split")
     return found
 
 
@@ -108,5 +108,5 @@ def report_missing(missing: Sequence[str], count: int, what: str) -> None:
         return
     shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
     if len(missing) == count:
-        raise ValueError(f"none of {count} {what} is there ({shown})")
-    log.warning("%d of %d %s are not there: %s", len(missing), count, what, shown)
+        raise ValueError(f"none of {count} {what} was found ({shown})")
+    log.warning("%d of %d %s are missing: %s", len(missing), count, what, shown)

@@ -98,5 +98,5 @@ def add_strike(
         track.add_burst(time, event, band=band, seconds=0.18 + 0.14 * strength, gain=0.42 * loud, grains=170)
     else:
         raise ValueError(
-            f"struck: no sound for material {material!r}; take one of {sorted([*MODAL_SOUNDS, 'water', 'leaves', 'dirt'])}"
+            f"add_strike: unknown material {material!r}; expected one of {sorted([*MODAL_SOUNDS, 'water', 'leaves', 'dirt'])}"
         )
