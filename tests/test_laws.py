@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": STREAMS | MODELLING | {"data", "pipelines"},
     "calibration": STREAMS | {"data", "metrics"},
     "curation": STREAMS | {"data", "metrics"},
-    "benchmark": STREAMS | {"data", "codecs", "metrics"},
+    "benchmark": GENERATING | {"data"},
     "recipes": GENERATING | {"data", "training"},
     "app": GENERATING | {"data", "training", "provenance"},
     "cli": GENERATING | {"data", "training", "recipes", "benchmark", "curation", "calibration", "app", "provenance"},

@@ -23,7 +23,7 @@ from sonovid.core.av import AV
 from sonovid.diffusion.contrastive import gather_windows
 from sonovid.diffusion.schedule import add_noise, training_target
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
-from sonovid.recipes.cmmd.train import middle
+from sonovid.recipes.cmmd.crops import find_window
 
 MARGIN, MOVED, DRAWS, BATCH = 4, 0.3, 2000, 16
 WRONG = ("moved", "another's")
@@ -32,7 +32,7 @@ WRONG = ("moved", "another's")
 @torch.no_grad()
 def losses(pipe: SoundingVideoPipeline, crop: AV, times: list[float]) -> dict[str, np.ndarray]:
     """Mean squared errors [n] by "stream, partner, time"."""
-    inner = middle(pipe.geometry, MARGIN, AV(pipe.video_codec, pipe.audio_codec))
+    inner = find_window(pipe.geometry, MARGIN, AV(pipe.video_codec, pipe.audio_codec))
     n, own = len(crop.video), inner(crop)
     signs = torch.tensor([1, -1]).repeat(n)[:n]
     steps = inner.rate.map(lambda rate: round(MOVED * float(rate)))

@@ -28,11 +28,11 @@ from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import attributes, render
-from sonovid.metrics.alignment import matches, motion_energy, peaks, sound_onsets
+from sonovid.metrics.alignment import count_matches, motion_energy, peaks, sound_onsets
 from sonovid.metrics.base import Sample
 from sonovid.metrics.extractors.embedded import FPS, ScenesAudio, ScenesVideo, timing
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
-from sonovid.recipes.cmmd.train import longer, middle_clip
+from sonovid.recipes.cmmd.crops import add_margin, remove_margin
 
 WORLDS = ("bounces", "hits")
 TASKS = ("video_to_audio", "audio_to_video")
@@ -48,7 +48,7 @@ def held_out(count: int, geometry: Geometry) -> list[Scene]:
     found = []
     for i in range(count):
         world, seed = WORLDS[i % len(WORLDS)], SEED + i // len(WORLDS)
-        clip = middle_clip(render(world, seed, longer(geometry, MARGIN)), geometry, MARGIN)
+        clip = remove_margin(render(world, seed, add_margin(geometry, MARGIN)), geometry, MARGIN)
         assert clip.frames is not None
         assert clip.waveform is not None
         found.append(Scene(clip.frames, clip.waveform[0], clip.events, clip.caption, attributes(world, seed)))
@@ -132,7 +132,7 @@ class Timer:
 def table(made: list[Any], scenes: list[Scene], task: str, timer: Timer, tolerance: float) -> Table:
     """Every clip's figures: what was made beside what was given."""
     pairs = zip(moments(made, task, timer.geometry), (list(s.events) for s in scenes), strict=True)
-    counts = [[2 * matches(f, t, tolerance), len(f) + len(t)] for f, t in pairs]
+    counts = [[2 * count_matches(f, t, tolerance), len(f) + len(t)] for f, t in pairs]
     given = [s.frames if task == "video_to_audio" else s.waveform for s in scenes]
     sides = timer.steps(task, made), timer.steps(next(other for other in TASKS if other != task), given)
     timed = [timing(*(pair[::-1] if task == "video_to_audio" else pair)) for pair in zip(*sides, strict=True)]

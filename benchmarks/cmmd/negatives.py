@@ -24,7 +24,9 @@ from sonovid.diffusion.objective import total_loss
 from sonovid.models.cmmd import unet as cmmd
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import cmmd as recipes
-from sonovid.recipes.cmmd.train import audio_codec, longer, middle, network, objective, video_codec
+from sonovid.recipes.cmmd.config import CodecConfig, ContrastiveConfig
+from sonovid.recipes.cmmd.crops import add_margin, find_window
+from sonovid.recipes.cmmd.train import build_audio_codec, build_network, build_objective, load_video_codec
 
 from cmmd_lambda import MARGIN, SEED, WORLDS  # isort: skip
 
@@ -50,7 +52,7 @@ def scene_crops(pipe: SoundingVideoPipeline, batch: int) -> AV:
 
     from sonovid.data.scenes import render
 
-    clips = [render(WORLDS[i % len(WORLDS)], SEED + i, longer(pipe.geometry, MARGIN)) for i in range(batch)]
+    clips = [render(WORLDS[i % len(WORLDS)], SEED + i, add_margin(pipe.geometry, MARGIN)) for i in range(batch)]
     frames = torch.from_numpy(np.stack([c.frames for c in clips])).movedim(-1, 1).float() / 127.5 - 1
     waves = torch.from_numpy(np.stack([c.waveform[0] for c in clips])).float()
     with torch.no_grad():
@@ -76,13 +78,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     recipe = recipes.scenes() if options.size == "scenes" else recipes.paper()
-    codecs = AV(video_codec(recipes.Codecs()), audio_codec(recipe.codecs, 16000))
-    inner = middle(recipe.geometry, MARGIN, codecs)
+    codecs = AV(load_video_codec(CodecConfig()), build_audio_codec(recipe.codecs, 16000))
+    inner = find_window(recipe.geometry, MARGIN, codecs)
     if options.model:
         pipe = SoundingVideoPipeline.from_pretrained(options.model)
         model, crop = pipe.denoiser.requires_grad_(True).train(), scene_crops(pipe, options.batch)
     else:
-        model = (cmmd.CMMD(**cmmd.paper()) if options.size == "paper" else network(recipe, codecs)).train()
+        model = (cmmd.CMMD(**cmmd.paper()) if options.size == "paper" else build_network(recipe, codecs)).train()
         c, f, size = model.config.video, model.config.audio[1], 16 if options.size == "paper" else 8
         ends = AV(*(s + n + s for s, n in zip(inner.start, inner.length, strict=True)))
         shapes = AV((c, ends.video, size, size), (1, ends.audio, f))
@@ -93,9 +95,9 @@ def main() -> None:
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     table: dict[str, dict[str, float]] = {}
     for number in options.counts:
-        contrast = recipes.Contrast(eta=options.eta if number else 0.0, count=max(1, number))
-        regress = objective(recipe.regression, contrast, inner)
-        batch = {"x0": crop if number else inner(crop), "condition": Condition.wordless(generated)}
+        contrast = ContrastiveConfig(eta=options.eta if number else 0.0, count=max(1, number))
+        regress = build_objective(recipe.regression, contrast, inner)
+        batch = {"x0": crop if number else inner(crop), "condition": Condition.empty(generated)}
         generator = torch.Generator().manual_seed(0)
         began = time.process_time()
         scored, size_kept = kept(lambda r=regress, b=batch, g=generator: r(model, b, g), weights)

@@ -64,7 +64,7 @@ def clips_of(root: Path) -> list[clips.Window]:
 def measure(root: Path) -> dict[str, float]:
     """CPU seconds of each step, and the process's most memory in GB."""
     from sonovid.codecs.text import HashedText
-    from sonovid.recipes.latent_training import Captions, classes_of
+    from sonovid.recipes.latent_data import CaptionEmbeddings, find_classes
     from sonovid.training.batches import SampleOrder
 
     seconds: dict[str, float] = {}
@@ -84,8 +84,8 @@ def measure(root: Path) -> dict[str, float]:
     assert not missing, f"{sum(map(len, missing))} clips are not in the store"
     cache = timed("select", lambda: store.select(windows[0]))
     timed("statistics", lambda: cache.statistics)
-    timed("classes", lambda: classes_of(cache))
-    timed("captions", lambda: Captions(HashedText(32, 8), [row["caption"] for row in cache.rows]))
+    timed("classes", lambda: find_classes(cache))
+    timed("captions", lambda: CaptionEmbeddings(HashedText(32, 8), [row["caption"] for row in cache.rows]))
     order = timed("order of an epoch", lambda: SampleOrder(len(cache), 0)(0, 32))
     timed("first batch", lambda: (cache.batch(order), [cache.rows[i] for i in order]))
     seconds["all"] = sum(seconds.values())

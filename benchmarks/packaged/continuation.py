@@ -60,9 +60,9 @@ def held(pipe, clip: Clip, overlap: int, pull: float | None, steps: int, seed: i
     """
     own, codec = pipe.geometry, pipe.codec
     first = replace(clip, frames=clip.frames[: own.num_frames], waveform=clip.waveform[:, : own.num_samples])
-    manner = ContinuationSettings(prompt=clip.caption, overlap=overlap, pull=pull, num_inference_steps=steps)
+    settings = ContinuationSettings(prompt=clip.caption, overlap=overlap, reconstruction_scale=pull, num_inference_steps=steps)
     seconds = (2 * own.num_frames - overlap) / own.fps
-    made = list(extend(pipe, first, seconds=seconds, manner=manner, generator=seed))[-1].latents
+    made = list(extend(pipe, first, seconds=seconds, settings=settings, generator=seed))[-1].latents
     begin = own.num_frames - overlap
     x = torch.from_numpy(clip.frames[begin : begin + own.num_frames].copy()).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
     true = codec.whiten(codec.encode(x, None))

@@ -25,7 +25,7 @@ from sonovid.core.geometry import Geometry
 from sonovid.data import scenes
 from sonovid.metrics.alignment import agreement, sound_onsets
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
-from sonovid.recipes import components as parts
+from sonovid.recipes.components import read_log_mel
 from sonovid.training.reconstruction import multi_resolution_stft_loss
 
 HELD_OUT_SEED = 90_000_000
@@ -39,7 +39,7 @@ def trained(folder: Path) -> tuple[str, Any, LogMel]:
     kind = json.loads((folder / "config.json").read_text())["_class_name"]
     vocoder = KINDS[kind].from_pretrained(folder, use_safetensors=True).eval()
     size = sum(p.numel() for p in vocoder.parameters()) / 1e6
-    return f"{kind}, {size:.2f} M, {folder.parent.name}", vocoder, parts.trained_mel(folder)
+    return f"{kind}, {size:.2f} M, {folder.parent.name}", vocoder, read_log_mel(folder)
 
 
 def judge(true: torch.Tensor, vocode: Callable, log_mel: LogMel, repeat: int) -> dict[str, float]:

@@ -31,7 +31,7 @@ from benchmarks.readers import EventReader, Scene, read_events, rolled, scenes, 
 from sonovid import media
 from sonovid.core.av import Task
 from sonovid.core.clip import Clip
-from sonovid.metrics.alignment import matches, motion_energy, peaks, sound_onsets
+from sonovid.metrics.alignment import count_matches, motion_energy, peaks, sound_onsets
 from sonovid.metrics.av_align import sony
 from sonovid.metrics.base import Sample
 from sonovid.metrics.extractors.embedded import FPS, ScenesAudio, ScenesVideo, timing
@@ -202,7 +202,7 @@ def f1(one: Table, found: str, true: str, chosen: np.ndarray, *, floor: bool = F
     second = rolled(one[true], len(set(one["worlds"]))) if floor else one[true]
     pairs = [(one[found][i], second[i]) for i in chosen]
     events = sum(len(a) + len(b) for a, b in pairs)
-    return 2 * sum(matches(a, b, TOLERANCE) for a, b in pairs) / max(1, events)
+    return 2 * sum(count_matches(a, b, TOLERANCE) for a, b in pairs) / max(1, events)
 
 
 def mean(one: Table, name: str, chosen: np.ndarray, *, floor: bool = False) -> float:

@@ -1,5 +1,6 @@
 """Scoring of systems on the held-out scenes."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -12,6 +13,8 @@ from sonovid import media
 from sonovid.benchmark import event_f1
 from sonovid.benchmark.held_out import TASKS, HeldOut, Scene
 from sonovid.benchmark.reader import SAMPLE_RATE, SIZE, EventReader, packaged, read_attributes, read_events
+from sonovid.benchmark.shape_scores import MEASURES, read_shape
+from sonovid.benchmark.shape_scores import values as shape_values
 from sonovid.core import progress
 from sonovid.core.av import AV, Task
 from sonovid.core.clip import Clip
@@ -37,6 +40,8 @@ EVENTS = {
     Task.JOINT: ("onsets_events_read_f1", "onsets of the generated sound against events read in the generated pictures"),
 }
 ATTRIBUTES = ("world", "material", "colour")
+# How prompts of `hits` name the number of events.
+NUMBERS = {1: ("once", "one time"), 2: ("twice", "two times"), 3: ("three times",), 4: ("four times",)}
 
 
 @dataclass(frozen=True)
@@ -227,6 +232,8 @@ def _score_task(
     _score_events(task, generated, held_out, true, collector, config.seed)
     if task is Task.JOINT:
         _score_attributes(generated, held_out, true, collector, config.seed)
+    if task is not Task.VIDEO_TO_AUDIO:
+        _score_shapes(task, own, held_out, truth, collector, config.seed)
     chosen = catalogue.select(METRICS[task])
     try:
         evaluations = evaluate_all([clips for _, clips in own], truth, chosen, config)
@@ -325,30 +332,109 @@ def _score_attributes(
     collector: _Collector,
     seed: int,
 ) -> None:
-    """The share of clips in which the reader recognises the attributes of the prompt."""
+    """Shares of clips that follow their prompt: attributes that the reader recognises, and the number of audio onsets."""
     for attribute in ATTRIBUTES:
 
         def right(one: Detections, i: int, attribute: str = attribute) -> float:
             return float((one.attributes or {}).get(attribute) == held_out.scenes[i].attributes[attribute])
 
-        ceiling = float(np.mean([right(true[i], i) for i in range(held_out.count)]))
-        floor = float(np.mean([right(true[held_out.partner(i)], i) for i in range(held_out.count)]))
-        values = {title: {i: right(one, i) for i, one in found.items()} for title, found in generated.items() if found}
-        for title, own in values.items():
-            found = mean_interval(np.array(list(own.values())), seed=seed) if len(own) > 1 else None
-            low, high = (found.low, found.high) if found else (float("nan"), float("nan"))
-            value, missing = float(np.mean(list(own.values()))), held_out.count - len(own)
-            what = f"share of clips that show the {attribute} of their prompt, by the reader"
-            collector.scores.append(
-                Score("joint", f"text_{attribute}", what, "higher", title, value, low, high, floor, ceiling, len(own), missing)
-            )
+        what = f"share of clips that show the {attribute} of their prompt, by the reader"
+        _score_shares(f"text_{attribute}", what, right, generated, held_out, true, collector, seed)
+    numbers = [number_in_prompt(scene.caption) for scene in held_out.scenes]
+    if any(numbers):
 
-        def p(first: Mapping[int, float], second: Mapping[int, float]) -> float:
-            shared = sorted(first.keys() & second.keys())
-            a, b = (np.array([one[i] for i in shared]) for one in (first, second))
-            return paired_difference(a, b, seed=seed).p if len(shared) > 1 else float("nan")
+        def counted(one: Detections, i: int) -> float:
+            return float(len(one.onsets or ()) == numbers[i]) if numbers[i] else float("nan")
 
-        _compare_systems("joint", f"text_{attribute}", values, p, collector)
+        what = "share of clips with as many audio onsets as their prompt says, among prompts that name a number"
+        _score_shares("text_number", what, counted, generated, held_out, true, collector, seed)
+
+
+def _score_shares(
+    measure: str,
+    what: str,
+    value: Callable[[Detections, int], float],
+    generated: Mapping[str, Mapping[int, Detections]],
+    held_out: HeldOut,
+    true: Sequence[Detections],
+    collector: _Collector,
+    seed: int,
+) -> None:
+    """One share of text-to-both clips. Floor: the next scene of the same world. Ceiling: the true clip."""
+    values = {title: {i: value(one, i) for i, one in found.items()} for title, found in generated.items()}
+    ceiling = [value(true[i], i) for i in range(held_out.count)]
+    floor = [value(true[held_out.partner(i)], i) for i in range(held_out.count)]
+    score_means("joint", measure, what, "higher", values, ceiling, floor, collector, seed)
+
+
+def score_means(
+    task: str,
+    measure: str,
+    what: str,
+    better: str,
+    values: Mapping[str, Mapping[int, float]],
+    ceiling: Sequence[float],
+    floor: Sequence[float],
+    collector: _Collector,
+    seed: int,
+) -> None:
+    """Add the mean of one number over the clips of each system. Clips whose number is NaN do not count.
+
+    Args:
+        task, measure, what, better: as in `Score`.
+        values: a number for each clip, by system and index of the scene.
+        ceiling: the same of the true clips.
+        floor: the same of the random baseline; empty: none.
+        collector: where the numbers go.
+        seed: of the bootstrap.
+    """
+    known = {title: {i: v for i, v in own.items() if np.isfinite(v)} for title, own in values.items()}
+    asked = sum(np.isfinite(ceiling)) if len(ceiling) else 0
+    for title, own in known.items():
+        if not own:
+            continue
+        found = mean_interval(np.array(list(own.values())), seed=seed) if len(own) > 1 else None
+        low, high = (found.low, found.high) if found else (float("nan"), float("nan"))
+        bounds = [float(np.nanmean(one)) if np.isfinite(one).any() else None for one in (np.array(floor), np.array(ceiling))]
+        mean, missing = float(np.mean(list(own.values()))), max(0, int(asked) - len(own))
+        collector.scores.append(Score(task, measure, what, better, title, mean, low, high, *bounds, len(own), missing))
+
+    def p(first: Mapping[int, float], second: Mapping[int, float]) -> float:
+        shared = sorted(first.keys() & second.keys())
+        a, b = (np.array([one[i] for i in shared]) for one in (first, second))
+        return paired_difference(a, b, seed=seed).p if len(shared) > 1 else float("nan")
+
+    _compare_systems(task, measure, known, p, collector)
+
+
+def number_in_prompt(prompt: str) -> int | None:
+    """The number of events that a prompt of a scene names, 1 to 4, or None."""
+    found = [number for number, phrases in NUMBERS.items() for phrase in phrases if re.search(rf"\b{phrase}\b", prompt)]
+    return found[0] if len(found) == 1 else None
+
+
+def _score_shapes(
+    task: Task,
+    own: Sequence[tuple[System, MediaSet]],
+    held_out: HeldOut,
+    truth: MediaSet,
+    collector: _Collector,
+    seed: int,
+) -> None:
+    """Shapes of objects in the generated frames. Ceiling: the true clips; there is no floor."""
+    measures = [one for one in MEASURES if one.task is task and one.world in held_out.worlds]
+    if not measures:
+        return
+    places = {scene.name: i for i, scene in enumerate(held_out.scenes)}
+
+    def read(clips: MediaSet) -> dict[int, Any]:
+        return {places[item.name]: read_shape(item.path, held_out.scenes[places[item.name]], held_out) for item in clips.items}
+
+    true, generated = read(truth), {system.title: read(clips) for system, clips in own}
+    for measure in measures:
+        found = {title: shape_values(readings, measure, held_out) for title, readings in generated.items()}
+        ceiling = list(shape_values(true, measure, held_out).values())
+        score_means(task.name.lower(), measure.name, measure.what, measure.better, found, ceiling, [], collector, seed)
 
 
 def _compare_systems(
