@@ -23,7 +23,7 @@ from sonovid import media
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import render
-from sonovid.metrics.extractors.embedded import SceneNetworks, probabilities, shipped, timing
+from sonovid.metrics.extractors.embedded import SceneNetworks, probabilities, packaged_networks, timing
 from sonovid.metrics.frechet import frechet
 from sonovid.metrics.kernels import kad, kvd
 from train_embedded_extractors import (
@@ -262,9 +262,9 @@ def main() -> None:
     with torch.inference_mode():
         for name, part in (
             ("answers", lambda: answers(trained(asked.out), clips)),
-            ("timing", lambda: times(shipped(), clips)),
-            ("distances", lambda: distances(shipped(), clips)),
-            ("files", lambda: files(shipped())),
+            ("timing", lambda: times(packaged_networks(), clips)),
+            ("distances", lambda: distances(packaged_networks(), clips)),
+            ("files", lambda: files(packaged_networks())),
         ):
             if not asked.part or name in asked.part:
                 figures[name] = part()

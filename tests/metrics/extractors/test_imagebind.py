@@ -18,7 +18,7 @@ from sonovid.metrics.extractors.imagebind import (
     frames_in_windows,
     resize_short_side,
     side_crops,
-    spread,
+    clip_starts,
 )
 
 # What a user's install offers, as small as it comes: the call, the kinds of input, and means over clips.
@@ -93,9 +93,9 @@ def loaded(kind, weights):
 
 
 def test_clips_are_spread_over_the_whole():
-    assert spread(10, 5) == [0, 2, 4, 6, 8]
-    assert spread(4, 3) == [0, 1, 2]
-    assert spread(1.5, 3) == [0, 0, 0]
+    assert clip_starts(10, 5) == [0, 2, 4, 6, 8]
+    assert clip_starts(4, 3) == [0, 1, 2]
+    assert clip_starts(1.5, 3) == [0, 0, 0]
 
 
 def test_filter_banks_are_204_frames_and_nought_behind_the_sound():
