@@ -1,4 +1,4 @@
-"""A server with the tiny model, and files to bring to it."""
+"""A server with the tiny model, and input files for it."""
 
 import time
 from fractions import Fraction
@@ -33,7 +33,7 @@ def client(settings):
 
 @pytest.fixture(scope="session")
 def film(tmp_path_factory):
-    """A silent film of 1.5 s: 32x24, 12 frames per second."""
+    """A silent video of 1.5 s: 32x24, 12 frames per second."""
     path = tmp_path_factory.mktemp("given") / "film.mp4"
     frames = np.random.default_rng(0).integers(0, 255, (18, 24, 32, 3), dtype=np.uint8)
     return media.write(path, Clip(frames, None, fps=Fraction(12)))
@@ -49,7 +49,7 @@ def tone(tmp_path_factory):
 
 @pytest.fixture
 def ended():
-    """Waits for a job and gives its description."""
+    """Wait for a job and return its description."""
 
     def wait(client, job_id, seconds=60):
         until = time.monotonic() + seconds

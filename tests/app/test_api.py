@@ -1,4 +1,4 @@
-"""The API by a client: every route, in all three directions, and what it refuses."""
+"""The API from a client: every route, all three tasks, and rejected requests."""
 
 import base64
 import io

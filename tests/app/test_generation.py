@@ -1,4 +1,4 @@
-"""A job to files: steps are watched, stops are heeded, and pipelines that tell less are served too."""
+"""Generating the files of a job: progress, stopping, and pipelines of diffusers."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Who may come in: by host, origin, token and size; and which routes are there at all."""
+"""Access control by host, origin, token and size, and the allowed routes."""
 
 import asyncio
 import json

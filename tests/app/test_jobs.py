@@ -1,4 +1,4 @@
-"""The queue: bounded, in order, cancelled, swept, and whole after a restart. No model is needed here."""
+"""The job queue without a model: limits, order, cancellation, clean-up and restarts."""
 
 import threading
 from dataclasses import replace

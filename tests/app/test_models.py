@@ -1,4 +1,4 @@
-"""The models a server offers: by name, loaded once, and refused when the server starts."""
+"""The models of a server: names, loading once, errors at the start."""
 
 import pytest
 

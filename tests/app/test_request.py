@@ -1,4 +1,4 @@
-"""Requests: fields as text or numbers, exact, bounded, and refused in one line."""
+"""Parsing and validation of requests."""
 
 from fractions import Fraction
 from pathlib import Path

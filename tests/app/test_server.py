@@ -1,4 +1,4 @@
-"""The whole server with its page: what is served, and that nothing is asked of any other host."""
+"""The whole server with its page: what is served, and that no other host is contacted."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Settings: which are accepted, and that a server for other machines has a token."""
+"""Settings: accepted values, and the token for servers that others can reach."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The table of jobs: what is written stays, and no two servers work on it."""
+"""The table of jobs: persistence and exclusive use."""
 
 import sqlite3
 import subprocess

@@ -1,4 +1,4 @@
-"""Uploads: probed before they are queued, bounded, under names of ours, and gone where they are refused."""
+"""Uploads: checks, limits, and removal of rejected files."""
 
 import base64
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Workers: what a stopped server leaves is made by the next one, and no error of a job ends a worker."""
+"""Workers: jobs of a stopped server are resumed, and errors of a job do not end a worker."""
 
 import time
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""sonovid app: its options, and what is wrong with them, before anything is loaded."""
+"""sonovid app: its options, and errors in them before anything is loaded."""
 
 import argparse
 import importlib.util

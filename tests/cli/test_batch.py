@@ -1,4 +1,4 @@
-"""Many clips at one go, on a tiny model: folders, patterns and lists; what is there already, and what cannot be read."""
+"""Many inputs: folders, patterns and lists; existing clips and unreadable files."""
 
 import json
 from fractions import Fraction
@@ -13,7 +13,7 @@ from sonovid.core.clip import Clip
 
 @pytest.fixture
 def films(tmp_path):
-    """A folder of three films, one of them broken, and something else."""
+    """A folder of three videos, one of them broken, and a text file."""
     folder = tmp_path / "films"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -28,7 +28,7 @@ def films(tmp_path):
 
 @pytest.fixture
 def sonovid(tiny_folder, tmp_path, capsys, monkeypatch):
-    """Runs `sonovid generate` in an empty folder; gives status, output and errors."""
+    """Run `sonovid generate` in an empty folder; returns exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def call(*words):

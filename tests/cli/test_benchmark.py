@@ -1,4 +1,4 @@
-"""sonovid benchmark: from nothing to a table in three files."""
+"""sonovid benchmark: export, scoring and its reports."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""sonovid cache: clips encoded before a training, which finds them done, and cleared of what is not used."""
+"""sonovid cache: clips are encoded before a training, which reuses them, and unused latents are removed."""
 
 import json
 from fractions import Fraction

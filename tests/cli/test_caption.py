@@ -1,4 +1,4 @@
-"""A folder captioned by a tiny random model: what is written, what is left as it is, and what is not a clip."""
+"""sonovid caption with a tiny random model: written and existing captions, unreadable clips."""
 
 import shutil
 import sys
@@ -14,7 +14,7 @@ from sonovid.cli.caption import sample_frames
 from sonovid.core.clip import Clip
 from sonovid.data import manifest
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1] / "curation"))
 from test_captioning import asked
 
 

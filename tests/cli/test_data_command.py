@@ -1,4 +1,4 @@
-"""sonovid data: clips checked and films split from the command line."""
+"""sonovid data check and split."""
 
 import json
 import shutil

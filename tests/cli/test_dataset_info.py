@@ -1,4 +1,4 @@
-"""sonovid info of clips, manifests and runs."""
+"""sonovid info of clips, manifests and training runs."""
 
 import json
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""The device that --device names."""
+"""Resolving --device."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""sonovid evaluate and compare: from folders to files and one clear line for every fault."""
+"""sonovid evaluate and compare: reports and one-line errors."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Clips whose flashes and clicks fall together are kept, those whose do not are left out."""
+"""sonovid filter keeps clips with simultaneous flashes and clicks."""
 
 import json
 from fractions import Fraction

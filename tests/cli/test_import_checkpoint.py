@@ -1,4 +1,4 @@
-"""A checkpoint in the released layout, made of tiny random networks and the released code's own outputs, imported and run."""
+"""sonovid import: a checkpoint in the released layout, of tiny random networks, with outputs of the released code."""
 
 import json
 import shutil

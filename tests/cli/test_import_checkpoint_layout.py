@@ -1,4 +1,4 @@
-"""A release as its authors would leave it, on tiny random networks: imported, sampled and measured from the command line."""
+"""sonovid import of a release of tiny random networks, then sampling and evaluation from the command line."""
 
 import json
 

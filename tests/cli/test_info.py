@@ -1,4 +1,4 @@
-"""What `sonovid info` says of media files."""
+"""sonovid info of media files."""
 
 from fractions import Fraction
 
@@ -12,7 +12,7 @@ from sonovid.cli.info import describe_media
 
 
 def test_the_pictures_that_are_shown_are_counted(tmp_path):
-    """Not those that the header or the rate would make: these stand for a second in the middle."""
+    """Frames are counted, not computed from header and rate: a gap of one second is in the middle."""
     stamps = [*range(10), *range(20, 30)]
 
     path = make(

@@ -1,4 +1,4 @@
-"""sonovid metrics: a line to a metric, and the facts of one."""
+"""sonovid metrics: the tables and the details of a metric."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The curves of a model that has learnt nothing, as figures, JSON and a picture."""
+"""sonovid timesteps: the curves as numbers, JSON and an image."""
 
 import json
 

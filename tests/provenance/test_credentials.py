@@ -1,4 +1,4 @@
-"""Content credentials: signed last, read back, and held against the file."""
+"""Content credentials: signing, reading and checking."""
 
 import os
 import stat
@@ -26,7 +26,7 @@ def clip(seed=0):
 
 @pytest.fixture
 def made(tmp_path):
-    """A signed film, whose pictures were somebody's."""
+    """A signed video whose frames are from an input file."""
     film = media.write(tmp_path / "film.mp4", clip())
     out = tmp_path / "out.mp4"
     with signed_file(out, RECORD, ingredient=film) as path:

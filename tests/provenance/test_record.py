@@ -1,4 +1,4 @@
-"""What a container carries of how a file was made: written, and read back."""
+"""The record in a container: written and read back."""
 
 from fractions import Fraction
 

@@ -175,15 +175,15 @@ async def _submit(request: Request, jobs: Jobs, models: Models, *, single: bool 
         RequestError: a value that is not accepted, or a full queue.
     """
     fields, sources = await _parse_fields(request)
-    asked = parse_request(fields)
+    video_request = parse_request(fields)
     if len(sources) > 1:
         raise RequestError("source_video and source_audio are both given, so there is nothing to generate: give one of them")
-    card = models.card(asked.model)
-    asked = validate_request(asked, card, jobs.settings, next(iter(sources), None))
-    if single and asked.count > 1:
-        raise RequestError(f"n={asked.n}: /v1/videos/sync answers with one clip; use /v1/videos", param="n")
+    card = models.card(video_request.model)
+    video_request = validate_request(video_request, card, jobs.settings, next(iter(sources), None))
+    if single and video_request.count > 1:
+        raise RequestError(f"n={video_request.n}: /v1/videos/sync answers with one clip; use /v1/videos", param="n")
     uploads = [await run_in_threadpool(_save_source, name, source, jobs) for name, source in sources.items()]
-    return await run_in_threadpool(jobs.submit, asked.model_dump(exclude_none=True), uploads)
+    return await run_in_threadpool(jobs.submit, video_request.model_dump(exclude_none=True), uploads)
 
 
 def _save_source(name: str, source: "UploadFile | str", jobs: Jobs) -> Upload:

@@ -89,18 +89,18 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 def _mount_page(app: FastAPI, settings: Settings, jobs: Jobs, models: Models) -> None:
     """Mount Gradio's page at /, without requests to other hosts."""
-    held = jobs.folder / "page"
-    shutil.rmtree(held, ignore_errors=True)
-    held.mkdir()
+    page_folder = jobs.folder / "page"
+    shutil.rmtree(page_folder, ignore_errors=True)
+    page_folder.mkdir()
     # Gradio reads the folder of uploads and the telemetry switch from the environment.
-    os.environ["GRADIO_TEMP_DIR"] = str(held)
+    os.environ["GRADIO_TEMP_DIR"] = str(page_folder)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio
 
     from sonovid.app.page import build, examples, style
 
-    made = examples.render(jobs.folder / "examples")
-    blocks = build.build(jobs, models, made)
+    example_files = examples.render(jobs.folder / "examples")
+    blocks = build.build(jobs, models, example_files)
     gradio.mount_gradio_app(
         app,
         blocks,
@@ -109,7 +109,7 @@ def _mount_page(app: FastAPI, settings: Settings, jobs: Jobs, models: Models) ->
         server_port=settings.port,
         footer_links=[],
         run_history=False,
-        allowed_paths=[str(made.folder)],
+        allowed_paths=[str(example_files.folder)],
         max_file_size=settings.max_upload,
         show_error=False,
         ssr_mode=False,

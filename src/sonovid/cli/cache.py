@@ -61,8 +61,8 @@ def _print_stores(root: Path, used: "set[Path]", *, prune: bool) -> None:
         else:
             print(f"{folder}: cache of an earlier version, {folder_size(folder)}; --prune removes it")
     for folder in sorted(root.glob("store-*")):
-        whose = "" if folder in used else ", of another codec or geometry; delete the folder if no recipe uses it"
-        print(f"{folder}: {folder_size(folder)}{whose}")
+        note = "" if folder in used else ", of another codec or geometry; delete the folder if no recipe uses it"
+        print(f"{folder}: {folder_size(folder)}{note}")
 
 
 def folder_size(folder: Path) -> str:

@@ -10,15 +10,15 @@ from typing import Any
 
 def name_entries(entries: Sequence[Any]) -> list[Any]:
     """The entries with unique names: excerpts of a file are named by their start in milliseconds."""
-    found, seen = [], set()
+    exported, seen = [], set()
     for number, entry in enumerate(entries):
         name = entry.name or Path(entry.path).name
         if entry.start or entry.seconds is not None:
             name = f"{name.removesuffix(Path(name).suffix)}-{round(1000 * entry.start):08d}{Path(name).suffix}"
         name = f"{name}#{number}" if name in seen else name
         seen.add(name)
-        found.append(replace(entry, name=name))
-    return found
+        exported.append(replace(entry, name=name))
+    return exported
 
 
 def export_clips(entries: Sequence[Any], folder: Path, *, geometry: Any = None) -> list[Any]:
@@ -39,11 +39,11 @@ def export_clips(entries: Sequence[Any], folder: Path, *, geometry: Any = None) 
     from sonovid.core import atomic
     from sonovid.data import clips
 
-    found = []
+    exported = []
     for entry in entries:
-        whole = not (entry.scene or entry.start or entry.seconds is not None)
-        if whole and geometry is None:
-            found.append(entry)
+        is_whole_file = not (entry.scene or entry.start or entry.seconds is not None)
+        if is_whole_file and geometry is None:
+            exported.append(entry)
             continue
         path = folder / f"{entry.name.removesuffix(Path(entry.name).suffix)}{'.mp4' if geometry else '.mkv'}"
         if not path.is_file():
@@ -60,8 +60,8 @@ def export_clips(entries: Sequence[Any], folder: Path, *, geometry: Any = None) 
         if entry.caption:
             atomic.write_text(path.with_suffix(".txt"), entry.caption + "\n")
         atomic.write_text(path.with_suffix(".json"), json.dumps({"label": entry.label, "events": list(entry.events)}) + "\n")
-        found.append(replace(entry, path=str(path), start=0.0, seconds=None, scene=None))
-    return found
+        exported.append(replace(entry, path=str(path), start=0.0, seconds=None, scene=None))
+    return exported
 
 
 @contextmanager
@@ -74,10 +74,10 @@ def as_clip_files(source: str) -> Iterator[str]:
         return
     from sonovid.data import manifest, manifest_writer
 
-    with tempfile.TemporaryDirectory() as aside:
-        entries = export_clips(name_entries(manifest.read(source)), Path(aside) / "clips")
-        listed = Path(aside) / "clips.jsonl"
+    with tempfile.TemporaryDirectory() as folder:
+        entries = export_clips(name_entries(manifest.read(source)), Path(folder) / "clips")
+        list_path = Path(folder) / "clips.jsonl"
         manifest_writer.write(
-            listed, entries, {"name": {one.name: one.name.removesuffix(Path(one.name).suffix) for one in entries}}
+            list_path, entries, {"name": {one.name: one.name.removesuffix(Path(one.name).suffix) for one in entries}}
         )
-        yield str(listed)
+        yield str(list_path)

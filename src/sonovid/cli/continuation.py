@@ -37,10 +37,10 @@ def check_inputs(args: argparse.Namespace) -> None:
             f"--keep {args.keep}: with --{'video' if args.video else 'audio'} only the other stream is continued; leave it out"
         )
     present = {"video": info.has_video, "audio": info.has_audio}
-    for stream, content in (("video", "pictures"), ("audio", "sound")):
+    for stream in ("video", "audio"):
         is_continued = args.audio if stream == "video" else args.video
         if (args.keep == stream or is_continued) and not present[stream]:
-            raise ValueError(f"{name}: no {content} in it to continue")
+            raise ValueError(f"{name}: no {stream} in it to continue")
     if args.video and args.seconds is not None:
         raise ValueError(f"--seconds {float(args.seconds):g}: the result is as long as --video; leave --seconds out")
     if args.seconds is None and not args.video and not args.audio:

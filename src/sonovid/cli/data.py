@@ -69,7 +69,7 @@ def _add_split(commands: Any) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=split_videos)
-    parser.add_argument("films", metavar="FILMS", type=Path, help="a video, or a folder of videos")
+    parser.add_argument("videos", metavar="VIDEOS", type=Path, help="a video, or a folder of videos")
     parser.add_argument("out", metavar="OUT", type=Path, help="output folder for the clips")
     parser.add_argument(
         "--threshold", type=float, default=27.0, help="threshold of PySceneDetect's content detector; default: 27"
@@ -120,33 +120,33 @@ def split_videos(args: argparse.Namespace) -> None:
     from sonovid.curation import splitting
     from sonovid.data import manifest
 
-    films = manifest.read(args.films) if args.films.is_dir() else []
-    if not films and not args.films.is_file():
-        raise ValueError(f"data split {args.films}: no such file or folder")
-    named = {Path(entry.name).with_suffix(""): Path(entry.path) for entry in films}
-    named = named or {Path(args.films.stem): args.films}
-    if len(films) > len(named):
-        raise ValueError(f"data split {args.films}: two videos differ only in their suffix; rename one of them")
-    made, kept, faults = 0, 0, []
-    for name, path in progress.bar(named.items(), desc="videos", unit="video"):
+    videos = manifest.read(args.videos) if args.videos.is_dir() else []
+    if not videos and not args.videos.is_file():
+        raise ValueError(f"data split {args.videos}: no such file or folder")
+    paths = {Path(entry.name).with_suffix(""): Path(entry.path) for entry in videos}
+    paths = paths or {Path(args.videos.stem): args.videos}
+    if len(videos) > len(paths):
+        raise ValueError(f"data split {args.videos}: two videos differ only in their suffix; rename one of them")
+    num_written, num_kept, faults = 0, 0, []
+    for name, path in progress.bar(paths.items(), desc="videos", unit="video"):
         try:
             shots = splitting.detect_shots(path, threshold=args.threshold, least=min(0.5, args.least))
             for shot in splitting.split_shots(shots, least=args.least, most=args.most):
                 # Named by their start, clips keep their names and captions whatever else is split or skipped.
                 clip = args.out / name.parent / f"{name.name}-{math.floor(1000 * shot.start):08d}.mp4"
                 if clip.exists():
-                    kept += 1
+                    num_kept += 1
                     continue
                 clip.parent.mkdir(parents=True, exist_ok=True)
                 splitting.write_shot(path, shot, clip)
-                made += 1
+                num_written += 1
         except splitting.media.MediaError as error:
             faults.append(str(error))
     for fault in faults[:3]:
         print(f"skipped: {fault}")
     print(
-        f"{args.out}: {made} clips written, {kept} existed already, from {len(named)} videos; "
+        f"{args.out}: {num_written} clips written, {num_kept} existed already, from {len(paths)} videos; "
         f"{len(faults)} videos could not be read to the end"
     )
-    if not made and not kept:
-        raise ValueError(f"data split {args.films}: no clip was written; the shortest is {args.least:g} s (--least)")
+    if not num_written and not num_kept:
+        raise ValueError(f"data split {args.videos}: no clip was written; the shortest is {args.least:g} s (--least)")

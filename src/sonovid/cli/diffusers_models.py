@@ -153,5 +153,5 @@ def describe_memory(folder: Path, names: list[str]) -> str:
     if not known and unknown:
         return "unknown without the weight files"
     size = f"{known / 2**30:.1f} GiB" if known >= 2**28 else f"{known / 2**20:.1f} MiB"
-    beside = f", without {', '.join(unknown)}, whose files are missing" if unknown else ""
-    return f"weights of {size} as stored{beside}; with --offload model only the largest network is on the GPU at a time"
+    missing = f", without {', '.join(unknown)}, whose files are missing" if unknown else ""
+    return f"weights of {size} as stored{missing}; with --offload model only the largest network is on the GPU at a time"

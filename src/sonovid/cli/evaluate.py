@@ -119,10 +119,10 @@ def run(args: argparse.Namespace) -> None:
         from sonovid.cli.reconstructions import reconstruct_clips
 
         chosen = catalogue.reconstruction_metrics(catalogue.select(args.metrics or "fvd,kvd,fad,kad,reconstruction"))
-        with reconstruct_clips(args.reconstructions, args.sets[0], keep=args.keep, quiet=args.quiet) as (made, true):
-            rebuilt = open_set(made, title=f"{args.reconstructions}: reconstructions", workers=workers)
-            given = open_set(true, title=Path(args.sets[0]).absolute().name, workers=workers)
-            report(args, [evaluate(rebuilt, given, chosen, measuring(args))], [rebuilt], given)
+        with reconstruct_clips(args.reconstructions, args.sets[0], keep=args.keep, quiet=args.quiet) as (reconstructed, original):
+            reconstructions = open_set(reconstructed, title=f"{args.reconstructions}: reconstructions", workers=workers)
+            given = open_set(original, title=Path(args.sets[0]).absolute().name, workers=workers)
+            report(args, [evaluate(reconstructions, given, chosen, measuring(args))], [reconstructions], given)
         return
     with ExitStack() as stack:
         # Clips of a dataset are excerpts of its files. They are written to temporary files.

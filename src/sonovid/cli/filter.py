@@ -67,25 +67,25 @@ def run(args: argparse.Namespace) -> None:
     entries = name_entries(manifest.read(args.clips))
     if scene := next((entry for entry in entries if entry.scene), None):
         raise ValueError(f"filter: {scene.name} is a rendered scene without a file that a manifest could list")
-    with tempfile.TemporaryDirectory() as aside:
+    with tempfile.TemporaryDirectory() as temporary:
         # Metrics read whole files, so that excerpts are written to temporary files.
-        files = export_clips(entries, Path(aside))
-        found, faulty = score_clips(files, metric, measuring(args), count_workers(args))
+        files = export_clips(entries, Path(temporary))
+        score_by_name, faulty = score_clips(files, metric, measuring(args), count_workers(args))
     unread = {entry.name for entry in entries} - {entry.name for entry in files}
     faulty |= dict.fromkeys(sorted(unread), "cannot be read")
-    kept = [entry for entry in entries if entry.name in found and least <= found[entry.name] <= most]
+    kept = [entry for entry in entries if entry.name in score_by_name and least <= score_by_name[entry.name] <= most]
     for name, reason in list(faulty.items())[:3]:
         print(f"skipped: {name}: {reason}")
-    undefined = len(entries) - len(found) - len(faulty)
+    undefined = len(entries) - len(score_by_name) - len(faulty)
     print(
-        f"{args.metric} of {len(found)} clips ({len(faulty)} cannot be used, {undefined} have no score): "
-        f"{len(kept)} kept, {len(found) - len(kept)} outside"
+        f"{args.metric} of {len(score_by_name)} clips ({len(faulty)} cannot be used, {undefined} have no score): "
+        f"{len(kept)} kept, {len(score_by_name) - len(kept)} outside"
     )
     if not kept:
-        values = sorted(found.values())
+        values = sorted(score_by_name.values())
         span = f"the scores lie from {values[0]:.3g} to {values[-1]:.3g}" if values else "no clip has a score"
         raise ValueError(f"filter: no clip is left, and {args.out} was not written; {span}")
-    manifest_writer.write(args.out, kept, {args.metric: {entry.name: round(found[entry.name], 6) for entry in kept}})
+    manifest_writer.write(args.out, kept, {args.metric: {entry.name: round(score_by_name[entry.name], 6) for entry in kept}})
 
 
 def clip_metric(name: str) -> Any:
@@ -123,9 +123,9 @@ def score_clips(entries: Sequence[Any], metric: Any, measuring: Any, workers: in
             {"name": entry.name, "path": str(Path(entry.path).absolute()), "caption": entry.caption or entry.label}
             for entry in entries
         )
-        listed = Path(folder) / "clips.jsonl"
-        listed.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        clips = open_set(listed, title="clips", workers=workers)
+        list_path = Path(folder) / "clips.jsonl"
+        list_path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        clips = open_set(list_path, title="clips", workers=workers)
     measured = evaluate(clips, None, [metric], measuring)
     result = measured[metric.name]
     faulty = {one.name: one.reason for one in clips.left_out}

@@ -239,9 +239,9 @@ def check_inputs(args: argparse.Namespace) -> None:
     source = media_options.media_source(args, path)
     info = media.probe(source)
     if args.video and not info.has_video:
-        raise ValueError(f"--video {path}: no pictures in it; to generate frames for a sound give --audio")
+        raise ValueError(f"--video {path}: no video in it; to generate frames for a sound give --audio")
     if args.audio and not info.has_audio:
-        raise ValueError(f"--audio {path}: no sound in it; to generate the sound of a video give --video")
+        raise ValueError(f"--audio {path}: no audio in it; to generate the sound of a video give --video")
     source.limits.check_seconds(Path(path), info.duration)
     if args.video:
         timeline = read_timeline(source)

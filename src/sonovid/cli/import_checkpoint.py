@@ -95,15 +95,15 @@ def load_svg_baseline(
 
     folder = find_svg_folder(folder)
     schedule = AV(*(load_schedule(folder / name) for name in ("scheduler_v", "scheduler_a")))
-    with tempfile.TemporaryDirectory() as aside:
+    with tempfile.TemporaryDirectory() as temporary:
         for name, as_ in (("vae_v", "vae_v"), ("vae_a", "vae"), ("vocoder", "vocoder")):
-            convert_to_safetensors(folder / name, Path(aside) / as_)
+            convert_to_safetensors(folder / name, Path(temporary) / as_)
         for name in ("text_encoder_v", "text_encoder_a"):
-            convert_to_safetensors(folder / name, Path(aside) / name)
-            shutil.copytree(folder / name.replace("text_encoder", "tokenizer"), Path(aside) / name, dirs_exist_ok=True)
-        video = PretrainedVideo.from_pretrained(Path(aside) / "vae_v")
-        audio = load_audioldm(aside)
-        words, vector = (PretrainedText.from_pretrained(Path(aside) / name) for name in ("text_encoder_v", "text_encoder_a"))
+            convert_to_safetensors(folder / name, Path(temporary) / name)
+            shutil.copytree(folder / name.replace("text_encoder", "tokenizer"), Path(temporary) / name, dirs_exist_ok=True)
+        video = PretrainedVideo.from_pretrained(Path(temporary) / "vae_v")
+        audio = load_audioldm(temporary)
+        words, vector = (PretrainedText.from_pretrained(Path(temporary) / name) for name in ("text_encoder_v", "text_encoder_a"))
         text = JointText(words, vector, places=min(77, words.max_words))
     model = load_svg_denoiser(folder, text.places)
     model.set_null_condition(*text.null_condition())

@@ -52,9 +52,9 @@ def run(args: argparse.Namespace) -> None:
         print("\n".join(metric_table(found, width)))
         return
     for index, metric in enumerate(catalogue.select(args.names)):
-        told = describe_metric(metric, catalogue.metric_requirements(metric, args.weights))
+        details = describe_metric(metric, catalogue.metric_requirements(metric, args.weights))
         print(("\n" if index else "") + metric.name)
-        for name, value in told.items():
+        for name, value in details.items():
             print(f"  {name:7}  {value}")
 
 
@@ -107,7 +107,7 @@ def describe_metric(metric: Any, needs: Any) -> dict[str, str]:
     """The details of a metric by name, without those that do not apply."""
     words = {"lower": "lower is better", "higher": "higher is better", "zero": "closer to zero is better"}
     words["one"] = "closer to one is better"
-    told = {
+    details = {
         "family": metric.family,
         "is": metric.what,
         "reads": f"{words[metric.better]}; in {metric.unit}" if metric.unit else words[metric.better],
@@ -116,4 +116,4 @@ def describe_metric(metric: Any, needs: Any) -> dict[str, str]:
         "missing": needs.missing,
         "after": metric.source,
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in details.items() if value}

@@ -38,10 +38,10 @@ def reconstruct_clips(
     from sonovid.metrics.sets import open_set
 
     codecs, geometry = load_codecs(codec)
-    with tempfile.TemporaryDirectory() as aside:
-        root = Path(keep) if keep else Path(aside)
-        made, true = root / "made", root / "true"
-        for folder in (made, true):
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(keep) if keep else Path(temporary)
+        reconstructed, original = root / "made", root / "true"
+        for folder in (reconstructed, original):
             folder.mkdir(parents=True, exist_ok=True)
         found = open_set(reference)
         for item in progress.bar(found.items, desc="reconstructions", unit="clip", quiet=quiet):
@@ -58,11 +58,11 @@ def reconstruct_clips(
             except ValueError as error:
                 log.warning("skipped: %s", error)
                 continue
-            media.write(true / name, clip, overwrite=True)
-            media.write(made / name, result, overwrite=True)
-            for folder in (made, true):
+            media.write(original / name, clip, overwrite=True)
+            media.write(reconstructed / name, result, overwrite=True)
+            for folder in (reconstructed, original):
                 (folder / name).with_suffix(".txt").write_text(item.caption + "\n")
-        yield made, true
+        yield reconstructed, original
 
 
 def load_codecs(codec: str) -> tuple[Any, Any]:
@@ -139,10 +139,10 @@ def reconstruct_jointly(codec: Any, clip: Any) -> Any:
 
     x = rearrange(torch.from_numpy(clip.frames), "t h w c -> 1 c t h w").float() / 127.5 - 1
     with torch.inference_mode():
-        made = codec.decode(codec.encode(x, torch.from_numpy(clip.waveform[:1])), clip.waveform.shape[1])
-    made = made.map(lambda y: y.float().clamp(-1, 1))
-    frames = rearrange(((made.video + 1) * 127.5).round().to(torch.uint8), "1 c t h w -> t h w c").numpy()
-    return replace(clip, frames=frames, waveform=np.ascontiguousarray(made.audio.numpy(), dtype=np.float32))
+        reconstructed = codec.decode(codec.encode(x, torch.from_numpy(clip.waveform[:1])), clip.waveform.shape[1])
+    reconstructed = reconstructed.map(lambda y: y.float().clamp(-1, 1))
+    frames = rearrange(((reconstructed.video + 1) * 127.5).round().to(torch.uint8), "1 c t h w -> t h w c").numpy()
+    return replace(clip, frames=frames, waveform=np.ascontiguousarray(reconstructed.audio.numpy(), dtype=np.float32))
 
 
 def reconstruct_streams(codecs: Any, clip: Any) -> Any:
@@ -165,6 +165,6 @@ def reconstruct_streams(codecs: Any, clip: Any) -> Any:
                 raise ValueError(f"frames of shape {clip.frames.shape} come back as {frames.shape}")
         if codecs.audio is not None and waveform is not None:
             x = torch.from_numpy(waveform[:1])
-            made = codecs.audio.decode(codecs.audio.encode(x), x.shape[1]).clamp(-1, 1).numpy()
-            waveform = np.ascontiguousarray(made, dtype=np.float32)
+            reconstructed = codecs.audio.decode(codecs.audio.encode(x), x.shape[1]).clamp(-1, 1).numpy()
+            waveform = np.ascontiguousarray(reconstructed, dtype=np.float32)
     return replace(clip, frames=frames, waveform=waveform)

@@ -56,33 +56,33 @@ def run(args: argparse.Namespace) -> None:
         )
     losses = collect_losses(args.model, args.data, args.clips, args.draws, args.seed)
     curves = AV(*(loss_curve(*pair[:2]) for pair in losses))
-    refused, chosen = "", None
+    refusal, estimate = "", None
     try:
-        chosen = estimate_gamma(losses, args.draws, seed=args.seed)
+        estimate = estimate_gamma(losses, args.draws, seed=args.seed)
     except ValueError as error:
-        refused = str(error)
-    best = None if chosen is None else chosen.gamma
+        refusal = str(error)
+    best = None if estimate is None else estimate.gamma
     print(f"{'time':>6}  {'video':>6}  {'audio':>6}   loss relative to its value at the smallest time")
     for t in (0.1, 0.3, 0.5, 0.7, 0.9):
         print(f"{t:6.1f}  {float(curves.video(t)):6.3f}  {float(curves.audio(t)):6.3f}")
     gaps = {gamma: curve_gap(curves, gamma) for gamma in dict.fromkeys([1.0, args.gamma, *([] if best is None else [best])])}
     for gamma, value in gaps.items():
-        nearest = "" if chosen is None or gamma != best else f"  <- closest; 95 % [{chosen.low:.2f}, {chosen.high:.2f}]"
+        nearest = "" if estimate is None or gamma != best else f"  <- closest; 95 % [{estimate.low:.2f}, {estimate.high:.2f}]"
         print(f"gamma {gamma:5.2f}: the curves are {value:.3f} apart on average{nearest}")
-    if refused:
-        print(refused)
+    if refusal:
+        print(refusal)
     if args.json:
         points = {n: {"times": c.times.tolist(), "loss": c.loss.tolist()} for n, c in zip(AV._fields, curves, strict=True)}
         found = {"curves": points, "gaps": {str(g): v for g, v in gaps.items()}, "gamma": best, "samples": len(losses.video[0])}
-        found |= {"interval": None if chosen is None else [chosen.low, chosen.high], "refused": refused}
+        found |= {"interval": None if estimate is None else [estimate.low, estimate.high], "refused": refusal}
         atomic.write_text(args.json, json.dumps(found, indent=2) + "\n")
     if args.figure:
         plot_curves(curves, list(gaps), args.figure)
-    if args.save and chosen is None:
-        raise ValueError(f"timesteps --save: {refused}")
-    if args.save and chosen is not None:
-        save_gamma(Path(args.model), chosen.gamma)
-        if chosen.low <= 1 <= chosen.high:
+    if args.save and estimate is None:
+        raise ValueError(f"timesteps --save: {refusal}")
+    if args.save and estimate is not None:
+        save_gamma(Path(args.model), estimate.gamma)
+        if estimate.low <= 1 <= estimate.high:
             print("the interval contains 1: adjustment may be unnecessary")
 
 
@@ -164,5 +164,5 @@ def plot_curves(curves: Any, gammas: list[float], path: Path) -> None:
         )
     axes[0].set_ylabel("loss / loss at 0")
     axes[0].legend()
-    with atomic.atomic_file(path) as aside:
-        figure.savefig(aside, dpi=110)
+    with atomic.atomic_file(path) as temporary:
+        figure.savefig(temporary, dpi=110)

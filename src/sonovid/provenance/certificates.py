@@ -45,10 +45,10 @@ def signing_identity() -> SigningIdentity:
         raise ValueError(f"{CHAIN_VARIABLE} and {KEY_VARIABLE} go together: set both to PEM files, or neither")
     if chain and key:
         return _read(Path(chain), Path(key))
-    own = certificate_folder()
-    if not (own / "chain.pem").is_file():
-        _create_certificates(own)
-    return _read(own / "chain.pem", own / "key.pem")
+    folder = certificate_folder()
+    if not (folder / "chain.pem").is_file():
+        _create_certificates(folder)
+    return _read(folder / "chain.pem", folder / "key.pem")
 
 
 def local_root() -> bytes | None:
@@ -72,7 +72,7 @@ def _last_certificate(pem: bytes) -> bytes:
     return pem[begin:]
 
 
-def _create_certificates(own: Path) -> None:
+def _create_certificates(folder: Path) -> None:
     """Create a root and a signing certificate below it (ES256). C2PA accepts no self-signed signing certificate.
 
     The root's key is not kept, so that nothing else can be signed in its name.
@@ -89,8 +89,8 @@ def _create_certificates(own: Path) -> None:
     now = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
     until = now + datetime.timedelta(days=365 * VALID_YEARS)
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    mark = secrets.token_hex(4)
-    root_name = name(f"Sonovid root {mark}")
+    suffix = secrets.token_hex(4)
+    root_name = name(f"Sonovid root {suffix}")
 
     def certificate(subject: x509.Name, public: ec.EllipticCurvePublicKey, *, ca: bool) -> x509.Certificate:
         usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False)
@@ -119,23 +119,23 @@ def _create_certificates(own: Path) -> None:
         return builder.sign(root_key, hashes.SHA256())
 
     chain = [
-        certificate(name(f"Sonovid on one machine {mark}"), key.public_key(), ca=False),
+        certificate(name(f"Sonovid on one machine {suffix}"), key.public_key(), ca=False),
         certificate(root_name, root_key.public_key(), ca=True),
     ]
     pem = serialization.Encoding.PEM
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    own.parent.mkdir(parents=True, exist_ok=True)
-    aside = own.with_name(f".{own.name}.{mark}")
-    aside.mkdir(mode=0o700)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{suffix}")
+    temporary.mkdir(mode=0o700)
     try:
-        (aside / "key.pem").touch(mode=0o600)
-        (aside / "key.pem").write_bytes(secret)
-        (aside / "chain.pem").write_bytes(b"".join(one.public_bytes(pem) for one in chain))
+        (temporary / "key.pem").touch(mode=0o600)
+        (temporary / "key.pem").write_bytes(secret)
+        (temporary / "chain.pem").write_bytes(b"".join(one.public_bytes(pem) for one in chain))
         # If several processes create one at the same time, the first one is kept.
-        if not own.exists():
-            os.rename(aside, own)
+        if not folder.exists():
+            os.rename(temporary, folder)
     except OSError:
-        if not (own / "chain.pem").is_file():
+        if not (folder / "chain.pem").is_file():
             raise
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)

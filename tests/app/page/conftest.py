@@ -1,4 +1,4 @@
-"""Jobs with a worker, as the page sees them."""
+"""Jobs with a worker, as the page uses them."""
 
 import pytest
 

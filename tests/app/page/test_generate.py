@@ -1,4 +1,4 @@
-"""The first tab without a browser: what its buttons do, on real jobs of the tiny model."""
+"""The generation tab without a browser, on real jobs of the tiny model."""
 
 import asyncio
 import shutil
@@ -28,7 +28,7 @@ def tab(working, film, tone):
 
 
 def values(**changed):
-    """What the components hold, in the order in which the page hands them over."""
+    """The values of the components, in the order in which the page passes them."""
     held = {
         "prompt": "a stick hits a can",
         "video": None,

@@ -1,4 +1,4 @@
-"""The second tab: uploaded clips are measured as sonovid evaluate measures them."""
+"""The evaluation tab: uploaded clips are evaluated as by sonovid evaluate."""
 
 import asyncio
 import shutil
@@ -21,7 +21,7 @@ def measuring(settings):
 
 @pytest.fixture
 def uploaded(measuring, film, tone):
-    """A film with sound, twice, as Gradio leaves uploads."""
+    """A video with sound, twice, as Gradio stores uploads."""
     folder = measuring.jobs.folder / "page"
     places = []
     sound = media.read(tone)

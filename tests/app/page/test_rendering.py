@@ -1,4 +1,4 @@
-"""HTML of jobs: nothing that a user wrote is taken for HTML."""
+"""HTML of jobs: user input is escaped."""
 
 from sonovid.app.jobs import JobProgress
 from sonovid.app.page import rendering

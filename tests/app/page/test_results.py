@@ -1,4 +1,4 @@
-"""The third tab: a file of figures, or how to make one."""
+"""The results tab, with and without a file of results."""
 
 import json
 import math

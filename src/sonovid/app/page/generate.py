@@ -44,9 +44,9 @@ class GenerateActions:
         for name, own in (("guidance_scale", card.guidance_scale), ("audio_guidance_scale", card.audio_guidance_scale)):
             if own is None and fields.get(name) == _slider_value(own):
                 del fields[name]  # Keep the model's unknown default.
-        asked = validate_request(parse_request(fields), card, self.jobs.settings, next(iter(given), None))
+        inputs = validate_request(parse_request(fields), card, self.jobs.settings, next(iter(given), None))
         uploads = [self._save_upload(name, path) for name, path in given.items()]
-        return self.jobs.submit(asked.model_dump(exclude_none=True), uploads)
+        return self.jobs.submit(inputs.model_dump(exclude_none=True), uploads)
 
     def _save_upload(self, name: str, path: str) -> Upload:
         """Copy and check a file that Gradio has stored."""
@@ -139,17 +139,17 @@ class GenerateTab:
     def _events(self) -> None:
         """Connect the components with their actions."""
         outputs = [self.result, self.shown, self.ids, self.history, self.go, self.cancel, self.again, self.seed]
-        quietly: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
-        asked = [self.prompt, self.video, self.audio, self.model, self.seconds, self.steps, self.guidance, self.audio_guidance]
-        asked += [self.seed, self.other_seed, self.negative, self.label, self.ids]
-        gr.on([self.go.click, self.prompt.submit], self.generate, asked, outputs, **quietly)
-        self.again.click(self.repeat, [self.shown, self.ids], outputs, **quietly)
-        self.cancel.click(self.stop, [self.shown], [self.cancel], **quietly)
-        self.history.input(self.select_job, [self.history], [self.result, self.shown, self.again], **quietly)
+        options: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
+        inputs = [self.prompt, self.video, self.audio, self.model, self.seconds, self.steps, self.guidance, self.audio_guidance]
+        inputs += [self.seed, self.other_seed, self.negative, self.label, self.ids]
+        gr.on([self.go.click, self.prompt.submit], self.generate, inputs, outputs, **options)
+        self.again.click(self.repeat, [self.shown, self.ids], outputs, **options)
+        self.cancel.click(self.stop, [self.shown], [self.cancel], **options)
+        self.history.input(self.select_job, [self.history], [self.result, self.shown, self.again], **options)
         self.model.input(
-            self.select_model, [self.model], [self.seconds, self.steps, self.guidance, self.audio_guidance, self.label], **quietly
+            self.select_model, [self.model], [self.seconds, self.steps, self.guidance, self.audio_guidance, self.label], **options
         )
-        self.on_load = {"fn": self.resume, "inputs": [self.ids], "outputs": outputs, **quietly}
+        self.on_load = {"fn": self.resume, "inputs": [self.ids], "outputs": outputs, **options}
 
     # --- events ---------------------------------------------------------------------------------------------------------
 

@@ -70,8 +70,8 @@ def _render_clip(job: Job, clip: dict[str, Any]) -> str:
     place = f"/v1/videos/{job.id}/content?index={index}"
     source = next(iter(job.sources), None)
     small = ' class="sv-small"' if min(map(int, clip["size"].split("x"))) < SMALL else ""
-    made = {"source_video": "With generated sound", "source_audio": "With generated frames"}.get(source or "", "")
-    figures = _render_figure(f'<video controls loop playsinline{small} src="{place}" aria-label="the clip"></video>', made)
+    caption = {"source_video": "With generated sound", "source_audio": "With generated frames"}.get(source or "", "")
+    figures = _render_figure(f'<video controls loop playsinline{small} src="{place}" aria-label="the clip"></video>', caption)
     if source is not None:
         kind = "video" if source == "source_video" else "audio"
         given = f'<{kind} controls src="/v1/videos/{job.id}/content?variant=source" aria-label="the source"></{kind}>'

@@ -29,9 +29,9 @@ def load_results(path: Path) -> list[Evaluation]:
     """
     text = path.read_text(encoding="utf-8")
     try:
-        held = json.loads(text)
+        content = json.loads(text)
     except ValueError:
         raise ValueError(f"{path}: not JSON; expected what sonovid evaluate --json or compare --json wrote") from None
-    if not isinstance(held, dict) or not isinstance(held.get("systems"), list):
+    if not isinstance(content, dict) or not isinstance(content.get("systems"), list):
         return [Evaluation.from_json(text, str(path))]
-    return [Evaluation.from_json(json.dumps({"format": held.get("format"), **one}), str(path)) for one in held["systems"]]
+    return [Evaluation.from_json(json.dumps({"format": content.get("format"), **one}), str(path)) for one in content["systems"]]
