@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from sonovid import media
+from sonovid import media, provenance
 from sonovid.core.clip import Clip
 from sonovid.provenance.record import Record, read_record
 
@@ -36,3 +36,10 @@ def test_every_kind_of_file_carries_it(tmp_path, suffix):
 def test_other_comments_are_none():
     assert Record.from_metadata({"comment": "made on holiday"}) is None
     assert Record.from_metadata({}) is None
+
+
+def test_the_old_name_of_signed_file_works(tmp_path):
+    with pytest.deprecated_call():
+        old = provenance.signed
+    with old(tmp_path / "a.mkv", RECORDS[0], given="film.mp4") as path:
+        assert path == tmp_path / "a.mkv"

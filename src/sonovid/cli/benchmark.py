@@ -196,7 +196,7 @@ def score(args: argparse.Namespace) -> None:
     from sonovid.benchmark import report, scoring
     from sonovid.benchmark.held_out import HeldOut
     from sonovid.benchmark.reader import load, packaged
-    from sonovid.cli.evaluate import measuring
+    from sonovid.cli.evaluate import evaluation_config
     from sonovid.core import atomic
     from sonovid.metrics.report import terminal
 
@@ -206,7 +206,7 @@ def score(args: argparse.Namespace) -> None:
     tasks = parse_tasks(args)
     held, systems, reference = HeldOut.load(args.out), find_systems(args), args.out / "reference"
     reader = load(args.reader) if args.reader else packaged()
-    found = scoring.score(held, reference, systems, tasks=tasks, config=measuring(args), reader=reader)
+    found = scoring.score(held, reference, systems, tasks=tasks, config=evaluation_config(args), reader=reader)
     atomic.write_text(args.out / "results.json", report.to_json(found))
     atomic.write_text(args.out / "results.md", report.to_markdown(found))
     atomic.write_text(args.out / "results.html", report.to_html(found, systems, reference, args.out / "results.html"))

@@ -35,7 +35,14 @@ def run(args: argparse.Namespace) -> None:
     """Evaluate and compare."""
     from dataclasses import replace
 
-    from sonovid.cli.evaluate import check_report_paths, count_workers, default_metrics, load_captions, measuring, report
+    from sonovid.cli.evaluate import (
+        check_report_paths,
+        count_workers,
+        default_metrics,
+        evaluation_config,
+        load_captions,
+        write_reports,
+    )
     from sonovid.metrics import catalogue, results
     from sonovid.metrics.compare import compare
     from sonovid.metrics.evaluate import evaluate_all
@@ -53,12 +60,12 @@ def run(args: argparse.Namespace) -> None:
     reference = open_set(args.reference, captions=captions, workers=workers) if args.reference else None
     if reference is not None and reference.title in titles.values():
         reference = replace(reference, title=f"{reference.title} (reference)")
-    how = measuring(args)
+    how = evaluation_config(args)
     chosen, rest = default_metrics(args, chosen, sets, how)
     found = (replace(one, skipped=(*one.skipped, *rest)) for one in (evaluate_all(sets, reference, chosen, how) if sets else []))
     evaluations = [results.load(place) if place in saved else next(found) for place in args.systems]
     # Saved results have no clips. The page shows clips only if all systems are folders.
-    report(args, evaluations, None if saved else sets, reference, compare(evaluations, seed=args.seed))
+    write_reports(args, evaluations, None if saved else sets, reference, compare(evaluations, seed=args.seed))
 
 
 def _set_titles(folders: list[str]) -> dict[str, str]:

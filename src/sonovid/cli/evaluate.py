@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
         with reconstruct_clips(args.reconstructions, args.sets[0], keep=args.keep, quiet=args.quiet) as (reconstructed, original):
             reconstructions = open_set(reconstructed, title=f"{args.reconstructions}: reconstructions", workers=workers)
             given = open_set(original, title=Path(args.sets[0]).absolute().name, workers=workers)
-            report(args, [evaluate(reconstructions, given, chosen, measuring(args))], [reconstructions], given)
+            write_reports(args, [evaluate(reconstructions, given, chosen, evaluation_config(args))], [reconstructions], given)
         return
     with ExitStack() as stack:
         # Clips of a dataset are excerpts of its files. They are written to temporary files.
@@ -132,10 +132,10 @@ def run(args: argparse.Namespace) -> None:
         reference = open_set(places[1], title=titles[1], captions=captions, workers=workers) if len(places) == 2 else None
         if reference is not None and reference.title == generated.title:
             reference = replace(reference, title=f"{reference.title} (reference)")
-        how = measuring(args)
+        how = evaluation_config(args)
         chosen, rest = default_metrics(args, chosen, [generated], how)
         found = evaluate(generated, reference, chosen, how)
-        report(args, [replace(found, skipped=(*found.skipped, *rest))], [generated], reference)
+        write_reports(args, [replace(found, skipped=(*found.skipped, *rest))], [generated], reference)
 
 
 def default_metrics(args: argparse.Namespace, chosen: list[Any], sets: Sequence[Any], how: Any) -> tuple[list[Any], list[Any]]:
@@ -154,7 +154,7 @@ def default_metrics(args: argparse.Namespace, chosen: list[Any], sets: Sequence[
     return kept, [Skipped(metric.name, metric.family, reason) for metric, reason in rest]
 
 
-def measuring(args: argparse.Namespace) -> Any:
+def evaluation_config(args: argparse.Namespace) -> Any:
     """The evaluation settings from the command's options.
 
     Raises:
@@ -207,7 +207,7 @@ def check_report_paths(args: argparse.Namespace) -> None:
             raise ValueError(f"--{name} {given} exists already; --overwrite replaces it")
 
 
-def report(
+def write_reports(
     args: argparse.Namespace, evaluations: Sequence[Any], sets: "Sequence[Any] | None", reference: Any, compared: Any = None
 ) -> None:
     """Write the reports and print the table. The table is printed last, so that it stays visible."""

@@ -54,7 +54,7 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Score, filter and write."""
     from sonovid.cli.clip_files import export_clips, name_entries
-    from sonovid.cli.evaluate import count_workers, measuring
+    from sonovid.cli.evaluate import count_workers, evaluation_config
     from sonovid.data import manifest, manifest_writer
 
     least, most = (-math.inf if args.least is None else args.least), (math.inf if args.most is None else args.most)
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         # Metrics read whole files, so that excerpts are written to temporary files.
         files = export_clips(entries, Path(temporary))
-        score_by_name, faulty = score_clips(files, metric, measuring(args), count_workers(args))
+        score_by_name, faulty = score_clips(files, metric, evaluation_config(args), count_workers(args))
     unread = {entry.name for entry in entries} - {entry.name for entry in files}
     faulty |= dict.fromkeys(sorted(unread), "cannot be read")
     kept = [entry for entry in entries if entry.name in score_by_name and least <= score_by_name[entry.name] <= most]
@@ -107,7 +107,9 @@ def clip_metric(name: str) -> Any:
     return metric
 
 
-def score_clips(entries: Sequence[Any], metric: Any, measuring: Any, workers: int = 0) -> tuple[dict[str, float], dict[str, str]]:
+def score_clips(
+    entries: Sequence[Any], metric: Any, evaluation_config: Any, workers: int = 0
+) -> tuple[dict[str, float], dict[str, str]]:
     """Score clips by a metric.
 
     Returns:
@@ -126,7 +128,7 @@ def score_clips(entries: Sequence[Any], metric: Any, measuring: Any, workers: in
         list_path = Path(folder) / "clips.jsonl"
         list_path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         clips = open_set(list_path, title="clips", workers=workers)
-    measured = evaluate(clips, None, [metric], measuring)
+    measured = evaluate(clips, None, [metric], evaluation_config)
     result = measured[metric.name]
     faulty = {one.name: one.reason for one in clips.left_out}
     faulty |= {name: reason for side in result.left_out.values() for name, reason in side.items()}
