@@ -1,4 +1,4 @@
-"""What users of diffusers know: that each of these does what it says there, or is an error that says what does."""
+"""Conventions of diffusers: each works as it does there, or raises an error that names the alternative."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_an_output_keeps_the_contract_of_BaseOutput(tiny_pipeline, kind, first):
     assert (out["sampling_rate"], out["seeds"]) == (8000, [0])
 
 
-def test_a_tuple_is_the_video_and_the_audio_whatever_the_type(tiny_pipeline):
+def test_a_tuple_is_video_and_audio_for_every_output_type(tiny_pipeline):
     pairs = {
         kind: tiny_pipeline("a hit", generator=0, output_type=kind, return_dict=False)
         for kind in ("clip", "np", "pt", "pil", "latent")
@@ -48,13 +48,13 @@ def test_a_tuple_is_the_video_and_the_audio_whatever_the_type(tiny_pipeline):
     assert pairs["latent"][1].shape[0] == 1
 
 
-def test_two_names_of_one_thing(tiny_pipeline):
+def test_two_names_of_one_argument(tiny_pipeline):
     assert same(latents(tiny_pipeline, "a", num_videos_per_prompt=2), latents(tiny_pipeline, "a", num_outputs_per_prompt=2))
     with pytest.raises(ValueError, match="two names"):
         tiny_pipeline("a", num_videos_per_prompt=2, num_outputs_per_prompt=2)
 
 
-def test_numbers_of_numpy_are_numbers(tiny_pipeline):
+def test_numpy_integers_are_accepted(tiny_pipeline):
     options = {"num_inference_steps": np.int64(2), "num_outputs_per_prompt": np.int32(1), "batch_size": np.int64(1)}
     assert same(
         latents(tiny_pipeline, "a", generator=np.int64(3), **options),
@@ -70,7 +70,7 @@ def test_negative_prompts_may_be_a_list(tiny_pipeline):
         tiny_pipeline(["a", "b"], negative_prompt=["c"])
 
 
-def test_embedded_prompts_stand_for_words(tiny_pipeline):
+def test_prompt_embeds_equal_prompts(tiny_pipeline):
     words, mask, negative, negative_mask = tiny_pipeline.encode_prompt(["a hit", "a red ball falls"], "rain")
     assert words.shape[:2] == mask.shape == negative_mask.shape
     given = {"prompt_embeds": words, "prompt_attention_mask": mask, "negative_prompt_embeds": negative}
@@ -82,7 +82,7 @@ def test_embedded_prompts_stand_for_words(tiny_pipeline):
         tiny_pipeline("a", prompt_embeds=words)
 
 
-def test_noise_may_be_given(tiny_pipeline):
+def test_noise_may_be_passed(tiny_pipeline):
     noise = tiny_pipeline.unit_noise(torch.Generator().manual_seed(0))
     for given in (noise, tuple(noise), noise._asdict()):
         assert same(latents(tiny_pipeline, "a hit", latents=given, generator=9), latents(tiny_pipeline, "a hit"))
@@ -90,7 +90,7 @@ def test_noise_may_be_given(tiny_pipeline):
         tiny_pipeline(["a", "b"], latents=noise)
 
 
-def test_a_callback_chooses_what_it_is_shown_and_may_interrupt(tiny_pipeline):
+def test_a_callback_selects_its_tensors_and_may_interrupt(tiny_pipeline):
     seen = []
 
     def stop(pipe, step, times, told):
@@ -106,7 +106,7 @@ def test_a_callback_chooses_what_it_is_shown_and_may_interrupt(tiny_pipeline):
         tiny_pipeline("a", callback_on_step_end_tensor_inputs=["noise_pred"])
 
 
-def test_sizes_are_taken_or_refused_by_what_the_model_makes(tiny_pipeline):
+def test_supported_sizes_are_accepted_and_others_refused(tiny_pipeline):
     assert same(latents(tiny_pipeline, "a", height=16, width=16, num_frames=8), latents(tiny_pipeline, "a"))
     assert len(tiny_pipeline("a", num_frames=16, generator=0).clips[0].frames) == 16
     assert tiny_pipeline("a", height=32, generator=0).clips[0].frames.shape == (8, 32, 16, 3)
@@ -117,7 +117,7 @@ def test_sizes_are_taken_or_refused_by_what_the_model_makes(tiny_pipeline):
         tiny_pipeline("a", eta=0.0)
 
 
-def test_lengths_as_floats_are_what_they_are_written_as(tiny_pipeline):
+def test_floats_are_durations_in_decimal_notation(tiny_pipeline):
     assert tiny_pipeline("a", seconds=0.1 + 0.9, generator=0).clips[0].waveform.shape == (1, 8000)
     assert len(tiny_pipeline("a", seconds=np.float32(0.6), generator=0).clips[0].frames) == 5
 
@@ -129,7 +129,7 @@ def with_scheduler(pipe, scheduler):
     return other
 
 
-def test_a_scheduler_of_diffusers_takes_the_place_of_the_own_rule(tiny_pipeline):
+def test_a_scheduler_of_diffusers_replaces_the_solver(tiny_pipeline):
     other = with_scheduler(tiny_pipeline, FlowMatchEulerDiscreteScheduler(shift=1.0))
     times = other.plan(Request(num_inference_steps=3)).times
     assert times.video[0] == 1
@@ -141,14 +141,14 @@ def test_a_scheduler_of_diffusers_takes_the_place_of_the_own_rule(tiny_pipeline)
         other.scheduler = DDIMScheduler()
 
 
-def test_a_table_of_betas_goes_with_its_own_schedule(tiny_pipeline):
+def test_a_scheduler_with_betas_needs_the_same_table(tiny_pipeline):
     table = SoundingVideoPipeline.from_pipe(tiny_pipeline, schedule=AV(Tabulated(), Tabulated()), predict="eps")
     other = with_scheduler(table, DDIMScheduler())
     assert all(torch.isfinite(x).all() for x in latents(other, "a"))
     assert other.scheduler.video.config.prediction_type == "sample"
 
 
-def test_no_ops_are_errors(tiny_pipeline, tiny_folder, tmp_path):
+def test_unsupported_options_are_errors(tiny_pipeline, tiny_folder, tmp_path):
     with pytest.raises(ValueError, match="safe_serialization"):
         tiny_pipeline.save_pretrained(tmp_path / "a", safe_serialization=False)
     with pytest.raises(ValueError, match=r"pipe\.push_to_hub"):
@@ -168,7 +168,7 @@ def test_a_variant_and_a_device_map(tiny_pipeline, tmp_path):
     assert same(latents(again, "a"), latents(tiny_pipeline, "a"))
 
 
-def test_slicing_takes_one_window_at_a_time(tiny_pipeline):
+def test_slicing_decodes_one_window_at_a_time(tiny_pipeline):
     sizes = []
     hook = tiny_pipeline.video_codec.decoder.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     try:
@@ -190,7 +190,7 @@ def test_another_pipeline_shares_the_components(tiny_pipeline):
         SoundingVideoPipeline.from_pipe(tiny_pipeline, unet=None)
 
 
-def test_offloaded_weights_come_where_they_run(tiny_folder, tiny_pipeline):
+def test_sequentially_offloaded_weights_run(tiny_folder, tiny_pipeline):
     """Sequential offloading keeps weights on `meta`, another device than that of the computation.
 
     By accelerate's own call, as the one of diffusers names its device "cpu:0", which accelerate does not take for "cpu".
@@ -205,7 +205,7 @@ def test_offloaded_weights_come_where_they_run(tiny_folder, tiny_pipeline):
     assert np.array_equal(made.clips[0].frames, tiny_pipeline("a hit", generator=0).clips[0].frames)
 
 
-def test_whole_models_are_offloaded_when_the_call_is_done(tiny_folder):
+def test_models_are_offloaded_after_the_call(tiny_folder):
     pipe = SoundingVideoPipeline.from_pretrained(tiny_folder)
     pipe.set_progress_bar_config(disable=True)
     pipe.enable_model_cpu_offload(device="cpu")
@@ -218,7 +218,7 @@ def test_whole_models_are_offloaded_when_the_call_is_done(tiny_folder):
     assert len(pipe._all_hooks) == 1
 
 
-def test_a_low_rank_adapter_is_loaded_written_and_taken_out(tiny_folder, tiny_pipeline, tmp_path):
+def test_lora_is_loaded_saved_and_unloaded(tiny_folder, tiny_pipeline, tmp_path):
     pytest.importorskip("peft")
     pipe = SoundingVideoPipeline.from_pretrained(tiny_folder)
     pipe.set_progress_bar_config(disable=True)
@@ -250,7 +250,7 @@ def test_a_low_rank_adapter_is_loaded_written_and_taken_out(tiny_folder, tiny_pi
     [("a \ud83d hit", r"character 3 is U\+D83D"), ("a\x00b", r"character 2 is U\+0000"), ("a\x1b[0m", r"character 2 is U\+001B")],
 )
 @pytest.mark.parametrize("where", ["prompt", "negative_prompt"])
-def test_what_is_no_text_is_refused_at_the_door(tiny_pipeline, text, says, where):
+def test_invalid_characters_are_refused(tiny_pipeline, text, says, where):
     with pytest.raises(ValueError, match=f"{where}: {says}"):
         tiny_pipeline(**{"prompt": "a hit", where: text})
 
@@ -259,7 +259,7 @@ def test_line_ends_in_a_prompt_are_white_space(tiny_pipeline):
     assert latents(tiny_pipeline, "a\thit\n") is not None
 
 
-def test_more_than_is_given_is_not_made_in_silence(tiny_pipeline):
+def test_seconds_beyond_the_input_is_refused(tiny_pipeline):
     sound = np.random.default_rng(0).normal(0, 0.1, 4000)
     for given in ({"audio": sound, "sample_rate": 8000}, {"video": np.zeros((4, 16, 16, 3), np.uint8), "fps": 8}):
         with pytest.raises(ValueError, match=r"seconds=0\.9: the input (audio|video) lasts 0\.5 s"):

@@ -1,4 +1,4 @@
-"""Nothing half-written is ever seen, and what was there stays until the new one is whole."""
+"""Atomic writes: no partial files, and existing data stays until the new data is complete."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_appears_when_its_block_ends(tmp_path):
+def test_a_file_appears_when_the_block_ends(tmp_path):
     path = tmp_path / "clip.mp4"
     with atomic.atomic_file(path) as aside:
         assert aside.suffix == ".mp4"
@@ -29,7 +29,7 @@ def test_a_file_appears_when_its_block_ends(tmp_path):
     assert names(tmp_path) == ["clip.mp4"]
 
 
-def test_a_fault_leaves_the_file_that_was_there_and_nothing_else(tmp_path):
+def test_an_error_keeps_the_existing_file_and_leaves_no_other(tmp_path):
     path = tmp_path / "a.json"
     atomic.write_text(path, "before")
     with pytest.raises(RuntimeError), atomic.atomic_file(path) as aside:  # noqa: PT012
@@ -39,7 +39,7 @@ def test_a_fault_leaves_the_file_that_was_there_and_nothing_else(tmp_path):
     assert names(tmp_path) == ["a.json"]
 
 
-def test_two_writers_of_one_file_do_not_meet(tmp_path):
+def test_two_writers_of_one_file_do_not_interfere(tmp_path):
     path = tmp_path / "a"
     with atomic.atomic_file(path) as one, atomic.atomic_file(path) as other:
         assert one != other
@@ -53,7 +53,7 @@ def test_a_folder_that_does_not_exist_is_an_error(tmp_path):
         atomic.write_text(tmp_path / "nowhere" / "a", "")
 
 
-def test_a_folder_is_replaced_whole(tmp_path):
+def test_a_folder_is_replaced_atomically(tmp_path):
     final = tmp_path / "deep" / "model"
     atomic.replace_folder(final, lambda folder: (folder / "a").write_text("1"))
     atomic.replace_folder(final, lambda folder: (folder / "b").write_text("2"))
@@ -61,7 +61,7 @@ def test_a_folder_is_replaced_whole(tmp_path):
     assert names(final.parent) == ["model"]
 
 
-def test_a_fault_leaves_the_folder_that_was_there(tmp_path):
+def test_an_error_keeps_the_existing_folder(tmp_path):
     final = tmp_path / "model"
     atomic.replace_folder(final, lambda folder: (folder / "a").write_text("1"))
 
@@ -89,7 +89,7 @@ KILLED = {
 
 
 @pytest.mark.parametrize("kind", KILLED)
-def test_the_next_writer_removes_what_a_killed_process_left(tmp_path, kind):
+def test_the_next_writer_removes_leftovers_of_a_killed_process(tmp_path, kind):
     killed_while_writing(tmp_path, KILLED[kind])
     assert len(names(tmp_path)) == 1
     if kind == "file":
@@ -99,7 +99,7 @@ def test_the_next_writer_removes_what_a_killed_process_left(tmp_path, kind):
     assert names(tmp_path) == ["another.json" if kind == "file" else "model"]
 
 
-def test_what_a_running_process_writes_is_left_alone(tmp_path):
+def test_temporary_files_of_a_running_process_are_kept(tmp_path):
     with atomic.atomic_file(tmp_path / "a") as aside:
         atomic.remove_leftovers(tmp_path)
         atomic.remove_leftovers(tmp_path, exclusive=True)
@@ -114,7 +114,7 @@ def test_what_a_running_process_writes_is_left_alone(tmp_path):
     assert not left.exists()
 
 
-def test_another_machine_s_leftovers_go_after_a_day_or_when_it_is_known_to_be_gone(tmp_path):
+def test_leftovers_of_another_machine_are_removed_after_a_day_or_with_exclusive(tmp_path):
     fresh, stale = (tmp_path / f".model.aside-0123abcd-1-{token}" for token in ("00000000", "11111111"))
     for left in (fresh, stale):
         left.mkdir()
@@ -125,7 +125,7 @@ def test_another_machine_s_leftovers_go_after_a_day_or_when_it_is_known_to_be_go
     assert names(tmp_path) == []
 
 
-def test_a_folder_moved_away_by_a_killed_process_comes_back(tmp_path):
+def test_a_folder_that_a_killed_process_moved_away_is_restored(tmp_path):
     moved = tmp_path / ".model.before-0123abcd-1-00000000"
     moved.mkdir()
     (moved / "a").write_text("1")
@@ -145,7 +145,7 @@ FULL = "a cannot be written: no space is left on the disk .* MB were free.; what
 
 
 @needs_full
-def test_a_full_disk_is_said_in_one_line_and_leaves_what_was_there(tmp_path):
+def test_a_full_disk_is_a_one_line_error_and_keeps_existing_data(tmp_path):
     path = tmp_path / "a"
     atomic.write_text(path, "before")
     with (
@@ -170,7 +170,7 @@ atomic.replace_folder(folder, lambda aside: save_file({"w": torch.zeros(100_000)
 """
 
 
-def test_a_library_that_says_it_in_its_own_way_is_understood(tmp_path):
+def test_disk_full_errors_of_other_libraries_are_recognised(tmp_path):
     # A limit on the size of files stands for a full disk: safetensors raises no OSError for either.
     folder = tmp_path / "a"
     atomic.replace_folder(folder, lambda aside: (aside / "w").write_text("before"))
@@ -183,7 +183,7 @@ def test_a_library_that_says_it_in_its_own_way_is_understood(tmp_path):
     assert atomic.disk_full_errno(full) == errno.ENOSPC
 
 
-def test_another_error_is_not_taken_for_a_full_disk(tmp_path):
+def test_other_errors_are_not_disk_full_errors(tmp_path):
     assert atomic.disk_full_errno(ValueError("os error 2")) is None
     assert atomic.disk_full_errno(FileNotFoundError(2, "no such file")) is None
     with pytest.raises(ValueError, match="other"), atomic.disk_full_errors(tmp_path / "a"):

@@ -7,13 +7,13 @@ from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 
 
-def test_pictures_decide_the_length():
+def test_frames_define_the_duration():
     clip = Clip(np.zeros((30, 4, 6, 3), np.uint8), np.zeros((2, 100), np.float32), fps=Fraction(30000, 1001), sample_rate=48000)
     assert clip.seconds == Fraction(1001, 1000)
     assert clip.geometry == Geometry(30, Fraction(30000, 1001), 4, 6, 48000)
 
 
-def test_a_sound_alone_has_its_own_length():
+def test_audio_alone_defines_the_duration():
     assert Clip(None, np.zeros((1, 8000), np.float32), sample_rate=16000).seconds == Fraction(1, 2)
 
 
@@ -27,6 +27,6 @@ def test_a_sound_alone_has_its_own_length():
         (None, np.zeros((1, 100)), "float32"),
     ],
 )
-def test_other_arrays_are_refused(frames, waveform, message):
+def test_other_dtypes_and_shapes_are_refused(frames, waveform, message):
     with pytest.raises(ValueError, match=message):
         Clip(frames, waveform)

@@ -9,19 +9,19 @@ def condition(b=3):
     return Condition(torch.randn(b, 4, 8), torch.ones(b, 4, dtype=torch.bool), AV(ones, ones))
 
 
-def test_text_is_taken_from_the_samples_that_are_named():
+def test_without_text_drops_the_selected_samples():
     dropped = condition().without_text(torch.tensor([False, True, False]))
     assert dropped.text_mask.any(1).tolist() == [True, False, True]
     assert not condition().without_text().text_mask.any()
 
 
-def test_a_task_holds_for_the_whole_batch():
+def test_for_task_applies_to_the_whole_batch():
     generated = condition().for_task(Task.VIDEO_TO_AUDIO).generated
     assert generated.video.tolist() == [False] * 3
     assert generated.audio.tolist() == [True] * 3
 
 
-def test_two_conditions_side_by_side():
+def test_concat_pads_the_shorter_text():
     on = torch.ones(1, dtype=torch.bool)
     one = Condition(torch.ones(1, 2, 4), torch.ones(1, 2, dtype=torch.bool), AV(on, ~on), torch.ones(1, 3))
     other = Condition(2 * torch.ones(1, 1, 4), torch.ones(1, 1, dtype=torch.bool), AV(on, on), 2 * torch.ones(1, 3))
@@ -32,7 +32,7 @@ def test_two_conditions_side_by_side():
     assert both.pooled[:, 0].tolist() == [1, 2]
 
 
-def test_some_samples_alone():
+def test_select_keeps_the_samples_of_the_mask():
     text, mask = torch.randn(3, 2, 4), torch.tensor([[True, True], [True, False], [False, False]])
     generated = AV(torch.tensor([True, False, True]), torch.ones(3, dtype=torch.bool))
     chosen = torch.tensor([True, False, True])

@@ -24,7 +24,7 @@ def test_rates_are_exact(given, exact):
 
 
 @pytest.mark.parametrize("wrong", [0, -25, "fast", "1/0"])
-def test_what_is_no_rate_is_refused(wrong):
+def test_invalid_rates_are_refused(wrong):
     with pytest.raises(ValueError, match="above zero"):
         as_rate(wrong)
 
@@ -41,19 +41,19 @@ def test_count_and_duration_are_inverse():
             assert count(duration(n, rate), rate) == n
 
 
-def test_a_geometry_knows_its_length_and_survives_json():
+def test_a_geometry_has_a_duration_and_survives_json():
     geometry = Geometry(120, as_rate(29.97), 48, 64, 48000)
     assert geometry.seconds == Fraction(1001, 250)
     assert geometry.num_samples == 192192
     assert Geometry.from_config(geometry.to_config()) == geometry
 
 
-def test_lasting_rounds_to_whole_frames_and_keeps_one():
+def test_with_duration_rounds_to_whole_frames_and_keeps_one():
     geometry = Geometry(16, Fraction(8), 64, 64, 16000)
     assert geometry.with_duration(1.5).num_frames == 12
     assert geometry.with_duration(0.001).num_frames == 1
 
 
-def test_nothing_is_of_size_nought():
+def test_zero_sizes_are_refused():
     with pytest.raises(ValueError, match="height=0"):
         Geometry(16, Fraction(8), 0, 64, 16000)

@@ -1,11 +1,11 @@
-"""Labels and their numbers."""
+"""Class labels and their indices."""
 
 import pytest
 
 from sonovid.core.labels import ClassLabels
 
 
-def test_classes_of_labels_are_numbered_in_one_order():
+def test_class_indices_are_in_alphabetical_order():
     first, second = ClassLabels.from_labels(["rain", "", "fire", "rain"]), ClassLabels.from_labels(["fire", "rain"])
     assert first == second == ClassLabels(["fire", "rain"])
     assert first.indices(["rain", "", "fire", "rain"]).tolist() == [1, -1, 0, 1]
@@ -20,12 +20,12 @@ def test_classes_of_labels_are_numbered_in_one_order():
         ((), "dog", "this model has no classes: leave the label out"),
     ],
 )
-def test_labels_outside_the_set_are_refused(names, label, said):
+def test_unknown_labels_are_refused(names, label, said):
     with pytest.raises(ValueError, match=said):
         ClassLabels(names).indices(["", label])
 
 
 @pytest.mark.parametrize("names", [("a", "a"), ("a", "")])
-def test_a_set_of_classes_has_no_name_twice_and_none_empty(names):
+def test_class_names_are_distinct_and_not_empty(names):
     with pytest.raises(ValueError, match="distinct names"):
         ClassLabels(names)

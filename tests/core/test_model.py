@@ -1,4 +1,4 @@
-"""Model: the files of diffusers, strictly read, and nothing that draws from torch's own generator."""
+"""Model: files of diffusers, strict loading, and no change of torch's global random state."""
 
 import copy
 import json
@@ -42,7 +42,7 @@ def equal(a, b):
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
-def test_each_reads_the_folders_that_the_other_wrote(tmp_path):
+def test_folders_are_interchangeable_with_diffusers(tmp_path):
     ours, theirs = Ours(width=6), Theirs(width=8)
     ours.save_pretrained(tmp_path / "ours")
     theirs.save_pretrained(tmp_path / "theirs")
@@ -52,7 +52,7 @@ def test_each_reads_the_folders_that_the_other_wrote(tmp_path):
     assert (again.config.width, again.config["sizes"], again.training) == (8, [1, 2], False)
 
 
-def test_several_files_a_variant_and_another_dtype(tmp_path):
+def test_shards_variant_and_dtype(tmp_path):
     model = Ours(width=64)
     model.save_pretrained(tmp_path, max_shard_size="4KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
@@ -64,7 +64,7 @@ def test_several_files_a_variant_and_another_dtype(tmp_path):
         Ours.from_pretrained(tmp_path / "half")
 
 
-def test_what_is_missing_or_of_another_shape_is_refused(tmp_path):
+def test_missing_tensors_and_other_shapes_are_refused(tmp_path):
     Ours().save_pretrained(tmp_path)
     whole = load_file(tmp_path / WEIGHTS)
     for change, says in (
@@ -81,14 +81,14 @@ def test_what_is_missing_or_of_another_shape_is_refused(tmp_path):
         Ours.from_config({"_class_name": "Other"})
 
 
-def test_loading_draws_nothing(tmp_path):
+def test_loading_keeps_the_global_random_state(tmp_path):
     Ours().save_pretrained(tmp_path)
     before = torch.get_rng_state()
     Ours.from_pretrained(tmp_path)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_config_is_kept_and_cannot_be_changed(tmp_path):
+def test_a_config_is_stored_and_immutable(tmp_path):
     model = Ours(5, sizes=(3,))
     for one in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert dict(one.config) == {"width": 5, "sizes": [3]}

@@ -1,4 +1,4 @@
-"""The ordered map."""
+"""The ordered parallel map."""
 
 import math
 import os
@@ -22,6 +22,6 @@ def test_workers_have_one_thread_and_this_process_keeps_its_own():
     assert [os.environ.get(name) for name in THREADS] == before
 
 
-def test_a_process_that_dies_is_one_clear_line():
+def test_a_dead_worker_is_a_one_line_error():
     with pytest.raises(ValueError, match="worker process"), process_pool(1) as run:
         list(run(os._exit, [3]))

@@ -1,4 +1,4 @@
-"""A bar on a terminal; a few lines elsewhere, and none for what is soon done."""
+"""Progress: tqdm on a terminal, a few lines elsewhere, and none for short work."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def clock(monkeypatch):
     return now
 
 
-def test_short_work_writes_nothing_where_nobody_watches(clock, capsys):
+def test_short_work_writes_nothing_off_a_terminal(clock, capsys):
     for _ in progress.bar(range(1000), desc="clips", unit="clip"):
         clock[0] += 0.009
     assert capsys.readouterr().err == ""
@@ -28,13 +28,13 @@ def test_long_work_writes_a_line_at_each_tenth(clock, capsys):
     assert "\r" not in "".join(lines)
 
 
-def test_never_more_often_than_every_ten_seconds(clock, capsys):
+def test_lines_are_at_least_ten_seconds_apart(clock, capsys):
     for _ in progress.bar(range(100), desc="clips"):
         clock[0] += 0.3
     assert len(capsys.readouterr().err.splitlines()) == 3
 
 
-def test_work_of_unknown_length_is_told_at_growing_intervals(clock, capsys):
+def test_work_of_unknown_length_is_reported_at_growing_intervals(clock, capsys):
     with progress.bar(desc="frames", unit="frame") as bar:
         for _ in range(10_000):
             clock[0] += 1
@@ -44,7 +44,7 @@ def test_work_of_unknown_length_is_told_at_growing_intervals(clock, capsys):
     assert lines[0] == "frames: 10 frame in 10 s"
 
 
-def test_a_resumed_run_counts_from_where_it_was(clock, capsys):
+def test_a_resumed_run_counts_from_its_initial_value(clock, capsys):
     bar = progress.bar(total=100, initial=50, desc="train", unit="step")
     bar.set_postfix_str("loss 0.5")
     clock[0] += 20
@@ -52,7 +52,7 @@ def test_a_resumed_run_counts_from_where_it_was(clock, capsys):
     assert capsys.readouterr().err == "train: 75 of 100 step (75%) in 20 s, about 20 s left; loss 0.5\n"
 
 
-def test_quiet_writes_nothing_and_a_terminal_gets_a_bar(clock, capsys, monkeypatch):
+def test_quiet_writes_nothing_and_a_terminal_shows_tqdm(clock, capsys, monkeypatch):
     for _ in progress.bar(range(100), quiet=True):
         clock[0] += 10
     assert capsys.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""Old names of modules."""
+"""Former names of modules and attributes."""
 
 import importlib.util
 import subprocess
@@ -10,11 +10,11 @@ from sonovid.core import renamed
 
 
 @pytest.mark.parametrize("old", sorted(renamed.MODULES))
-def test_old_names_lead_to_modules_that_exist(old):
+def test_former_names_map_to_existing_modules(old):
     assert importlib.util.find_spec(renamed.current(f"sonovid.{old}")) is not None
 
 
-def test_names_that_never_changed_stay():
+def test_unchanged_names_are_returned_unchanged():
     for name in ("sonovid.media", "sonovid.codecs.video", "sonovid.models.uniform.transformer", "diffusers.models", "sonovid"):
         assert renamed.current(name) == name
 
@@ -24,7 +24,7 @@ def test_a_module_below_a_renamed_package_moves_with_it():
     assert renamed.current("sonovid.denoisers.svg.joint") == "sonovid.models.svg.model"
 
 
-def test_an_old_import_gives_the_same_class_and_a_warning():
+def test_a_former_import_gives_the_same_class_and_a_warning():
     # A process of its own: which modules are loaded already must not matter.
     code = (
         "import warnings\n"
@@ -42,6 +42,6 @@ def test_an_old_import_gives_the_same_class_and_a_warning():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_name_that_never_was_is_not_found():
+def test_an_unknown_module_is_not_found():
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("sonovid.denoisers.nothing")

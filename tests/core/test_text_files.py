@@ -1,4 +1,4 @@
-"""Text as people save it: marks, encodings, line ends, and what is refused by name and line."""
+"""Text files: byte-order marks, encodings, line ends, and errors with file name and line."""
 
 import json
 
@@ -22,7 +22,7 @@ def save(path, text, encoding):
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_every_reader_of_lists_takes_every_mark_and_line_end(tmp_path, encoding, end):
+def test_all_readers_accept_all_byte_order_marks_and_line_ends(tmp_path, encoding, end):
     (tmp_path / "b.mp4").touch()
     rows = [{"path": "b.mp4", "caption": "ein Ball hüpft"}]
     lists = {
@@ -40,7 +40,7 @@ def test_every_reader_of_lists_takes_every_mark_and_line_end(tmp_path, encoding,
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_a_mark_never_enters_a_caption(tmp_path, encoding):
+def test_a_byte_order_mark_is_not_part_of_a_caption(tmp_path, encoding):
     (tmp_path / "b.mp4").touch()
     save(tmp_path / "b.txt", "ein Ball\r\n hüpft\n", encoding)
     (entry,) = manifest.read(tmp_path)
@@ -53,7 +53,7 @@ def test_a_mark_never_enters_a_caption(tmp_path, encoding):
     assert sets._caption(tmp_path / "b.mp4") == "aus den Fakten"
 
 
-def test_a_line_separator_inside_a_caption_ends_no_line(tmp_path):
+def test_a_line_separator_in_a_caption_does_not_end_the_line(tmp_path):
     (tmp_path / "b.mp4").touch()
     row = json.dumps({"path": "b.mp4", "caption": "one\u2028two\x85three"}, ensure_ascii=False)
     (tmp_path / "m.jsonl").write_text(row + "\n", encoding="utf-8")
@@ -73,7 +73,7 @@ def test_control_characters_become_spaces_and_half_surrogates_are_refused_by_lin
     assert text_files.to_one_line("😀 whole") == "😀 whole"
 
 
-def test_what_is_no_text_is_refused_by_name(tmp_path):
+def test_files_that_are_not_text_are_refused_by_name(tmp_path):
     path = tmp_path / "m.csv"
     path.write_bytes(b"path,caption\nb.mp4,\xff\xff\n")
     for read in (manifest.read, sets.read_captions, text_files.read_text, layout.read_lines):
@@ -84,7 +84,7 @@ def test_what_is_no_text_is_refused_by_name(tmp_path):
         list(text_files.read_table(path))
 
 
-def test_rows_are_read_as_they_are_asked_for(tmp_path):
+def test_rows_are_read_lazily(tmp_path):
     path = tmp_path / "m.jsonl"
     path.write_text('{"path": "a"}\n{"path": "b"}\nnot json\n')
     rows = text_files.read_json_lines(path)

@@ -1,4 +1,4 @@
-"""Batches: what they hold, how large they are, and that a clip is what it is alone, to rounding."""
+"""Batches: concatenation, size, and results that do not depend on the batch up to rounding."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ def job(number, words=1, guided=True):
     return WindowJob((number,), (0,), condition, null, AV(torch.full((1, 3), float(number)), torch.zeros(1, 2)))
 
 
-def test_jobs_are_joined_in_order_and_shorter_words_filled_up():
+def test_jobs_are_concatenated_in_order_and_shorter_text_is_padded():
     batch = concat_jobs([job(0, words=3), job(1), job(2, words=2)])
     assert (batch.clips, len(batch), batch.conditioning) == ((0, 1, 2), 3, AV(None, None))
     assert batch.condition.text_mask.sum(1).tolist() == [3, 1, 2]
@@ -43,7 +43,7 @@ def test_guided_and_unguided_jobs_do_not_mix():
     assert [[one.clips[0] for one in part] for part in group_jobs(jobs, 2)] == [[0, 1], [2], [3], [4]]
 
 
-def test_a_batch_that_does_not_fit_is_halved_until_it_does():
+def test_a_batch_that_runs_out_of_memory_is_halved():
     sizes = []
 
     def run(items):
@@ -58,7 +58,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does():
         split_on_oom(lambda items: (_ for _ in ()).throw(torch.OutOfMemoryError("none at all")), [1, 2])
 
 
-def test_the_size_follows_memory(monkeypatch):
+def test_the_batch_size_depends_on_free_memory(monkeypatch):
     network = torch.nn.Sequential(torch.nn.Linear(1000, 4000), torch.nn.Linear(4000, 10))
     evaluate = lambda: network(torch.zeros(1, 1000))  # noqa: E731
     assert largest_layer_bytes(network, evaluate) == 4 * 5000
@@ -70,7 +70,7 @@ def test_the_size_follows_memory(monkeypatch):
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, "many", True, None])
-def test_sizes_that_are_none_are_refused(tiny_pipeline, size):
+def test_invalid_batch_sizes_are_refused(tiny_pipeline, size):
     with pytest.raises(ValueError, match="batch_size="):
         tiny_pipeline("a hit", batch_size=size)
     assert check_batch_size(np.int64(3)) == 3
@@ -81,7 +81,7 @@ def difference(a, b):
 
 
 @pytest.mark.parametrize("size", [2, 3, 16, "auto"])
-def test_a_clip_in_a_batch_is_that_of_its_single_run_to_rounding(tiny_pipeline, size):
+def test_a_clip_does_not_depend_on_its_batch_up_to_rounding(tiny_pipeline, size):
     options = {"generator": 3, "output_type": "latent", "negative_prompt": ["a bang", None, None, None, "a bang"]}
     alone = tiny_pipeline(WORDS, batch_size=1, **options).latents
     assert difference(tiny_pipeline(WORDS, batch_size=size, **options).latents, alone) < 1e-5
@@ -106,7 +106,7 @@ def noisy(seconds, seed):
 
 
 @pytest.mark.parametrize("stream", ["video", "audio"])
-def test_the_windows_of_long_clips_run_together(tiny_pipeline, stream):
+def test_windows_of_several_long_clips_are_batched(tiny_pipeline, stream):
     given = [noisy(2.5, 0), noisy(1, 1), noisy(3.25, 2)]
     options = {"generator": 0, stream: given}
     calls = []
@@ -147,9 +147,9 @@ def test_a_shared_generator_draws_in_the_order_of_the_clips(tiny_pipeline):
     assert difference(*by_turns) < 1e-5
 
 
-def test_a_joined_job_keeps_what_is_given():
-    first = dataclasses.replace(job(0), given=AV(torch.zeros(1, 3), None))
-    second = dataclasses.replace(job(1), given=AV(torch.ones(1, 3), None))
+def test_concatenated_jobs_keep_their_conditioning():
+    first = dataclasses.replace(job(0), conditioning=AV(torch.zeros(1, 3), None))
+    second = dataclasses.replace(job(1), conditioning=AV(torch.ones(1, 3), None))
     batch = concat_jobs([first, second])
-    assert batch.given.audio is None
-    assert batch.given.video[:, 0].tolist() == [0, 1]
+    assert batch.conditioning.audio is None
+    assert batch.conditioning.video[:, 0].tolist() == [0, 1]

@@ -1,4 +1,4 @@
-"""Guidance and given streams put together, on functions whose answer is known."""
+"""DenoiserBuilder: guidance and conditioning on functions with known answers."""
 
 from types import SimpleNamespace
 
@@ -55,20 +55,20 @@ def evaluated(network, given, scale, against="modality"):
         (AV(None, torch.ones(1, 3)), "modality", AV(101 + 2 * 100.0, 101.0)),
     ],
 )
-def test_a_network_is_guided_against_what_is_named(given, against, wanted):
+def test_guidance_leads_away_from_the_named_condition(given, against, wanted):
     network = Shown()
     assert evaluated(network, given, AV(3.0, 5.0), against) == wanted
     # Once for all steps: the context, and where guidance needs it the null one.
     assert network.embedded == (1 if given != NO_STREAMS and against == "modality" else 2)
 
 
-def test_evaluations_that_change_nothing_are_left_out():
+def test_useless_evaluations_are_skipped():
     for network, scale in ((Shown(), AV(1.0, 1.0)), (Shown(context=0.0), AV(3.0, 5.0))):
         evaluated(network, NO_STREAMS, scale)
         assert len(network.calls) == 2
 
 
-def test_a_shown_stream_enters_noised_by_its_own_noise():
+def test_a_shown_stream_is_noised_with_the_initial_noise():
     network, given = Shown(), AV(torch.full((1, 2), 0.5), None)
     builder = DenoiserBuilder(network, SCHEDULE, "x0", "shown")
     noises = AV(torch.tensor([[1.0, -1.0]]), torch.zeros(1, 3))

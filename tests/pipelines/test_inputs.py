@@ -1,4 +1,4 @@
-"""Pictures and sounds as callers have them."""
+"""Video and audio inputs of all types."""
 
 from fractions import Fraction
 
@@ -27,7 +27,7 @@ WAVE = np.random.default_rng(1).normal(0, 0.1, 800).astype(np.float32)
     ],
 )
 @pytest.mark.parametrize("fps", [Fraction(8), 8, 8.0, "8", np.int64(8)])
-def test_pictures_of_any_kind_are_the_same_clip(given, fps):
+def test_all_video_inputs_give_the_same_clip(given, fps):
     clip = as_video(given, fps)
     assert np.array_equal(clip.frames, FRAMES)
     assert (clip.fps, type(clip.fps)) == (Fraction(8), Fraction)
@@ -36,7 +36,7 @@ def test_pictures_of_any_kind_are_the_same_clip(given, fps):
 @pytest.mark.parametrize(
     "given", [WAVE, WAVE[None], torch.from_numpy(WAVE), np.rint(WAVE * 32768).astype(np.int16), WAVE.astype(np.float64)]
 )
-def test_a_sound_of_any_kind_is_the_same_clip(given):
+def test_all_audio_inputs_give_the_same_clip(given):
     clip = as_audio(given, np.int32(8000))
     assert np.abs(clip.waveform[0] - WAVE).max() < 2e-5
     assert (clip.waveform.shape, clip.sample_rate) == ((1, 800), 8000)
@@ -57,12 +57,12 @@ def test_a_sound_of_any_kind_is_the_same_clip(given):
         (lambda: as_video(FRAMES, 0), "above zero"),
     ],
 )
-def test_what_is_neither_is_said(call, says):
+def test_invalid_inputs_are_refused(call, says):
     with pytest.raises(ValueError, match=says):
         call()
 
 
-def test_one_or_several():
+def test_to_list_of_one_or_several():
     clip = Clip(FRAMES, None, fps=Fraction(8))
     assert to_list(None) == [None]
     assert to_list("a.mp4") == ["a.mp4"]

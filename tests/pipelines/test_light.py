@@ -1,4 +1,4 @@
-"""The command line's pipeline: the same clips, and nothing imported that they do not need."""
+"""LightPipeline: the same clips with fewer imports."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ print(status, len(sys.modules), *(name for name in {heavy} if name in sys.module
 """
 
 
-def test_it_makes_what_the_pipeline_makes(tiny_pipeline, tiny_folder):
+def test_it_generates_what_the_pipeline_generates(tiny_pipeline, tiny_folder):
     light = LightPipeline.from_pretrained(tiny_folder)
     light.set_progress_bar_config(disable=True)
     ours, theirs = (one("a hit", generator=0, output_type="latent").latents for one in (light, tiny_pipeline))

@@ -1,4 +1,4 @@
-"""Model folders: hostile and broken ones are refused in one line, and of a repository only what its index names is fetched."""
+"""Model folders: malicious and broken ones are refused, and only files that the index names are downloaded."""
 
 import json
 import pickle
@@ -202,7 +202,7 @@ def test_a_folder_that_links_into_itself_is_walked_once(tiny_folder, tmp_path):
 
 
 @pytest.mark.parametrize("option", [{"use_safetensors": False}, {"trust_remote_code": True}])
-def test_what_would_run_code_cannot_be_asked_for(tiny_folder, option):
+def test_options_that_run_code_are_refused(tiny_folder, option):
     with pytest.raises(ValueError, match="never run"):
         SoundingVideoPipeline.from_pretrained(tiny_folder, **option)
 
@@ -263,7 +263,7 @@ def fetched(folder):
     return {str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()}
 
 
-def test_only_what_the_index_names_is_fetched(hub):
+def test_only_files_of_the_index_are_downloaded(hub):
     assert fetched(loading.locate("somebody/model")) == {
         "model_index.json",
         "README.md",
@@ -275,7 +275,7 @@ def test_only_what_the_index_names_is_fetched(hub):
     }
 
 
-def test_what_describes_a_model_is_fetched_without_weights(hub):
+def test_a_description_is_downloaded_without_weights(hub):
     assert fetched(loading.locate("somebody/model", weights=False)) == {
         "model_index.json",
         "README.md",
@@ -285,7 +285,7 @@ def test_what_describes_a_model_is_fetched_without_weights(hub):
     }
 
 
-def test_h3_is_fetched_without_its_second_network(hub):
+def test_h3_is_downloaded_without_its_second_network(hub):
     del hub["model_index.json"]
     parts = {name: ["diffusers", "M", {}] for name in ("vae", "transformer", "transformer_ref")}
     hub["modular_model_index.json"] = json.dumps({"_class_name": "MiniMaxH3ModularPipeline", **parts})
@@ -295,7 +295,7 @@ def test_h3_is_fetched_without_its_second_network(hub):
     assert loading.read_index(folder)["_class_name"] == "MiniMaxH3ModularPipeline"
 
 
-def test_a_repository_without_an_index_is_fetched_whole(hub):
+def test_a_repository_without_an_index_is_downloaded_completely(hub):
     del hub["model_index.json"]
     assert "ltx-2-19b-dev.safetensors" in fetched(loading.locate("somebody/model"))
     assert "transformer/code.py" not in fetched(loading.locate("somebody/model"))

@@ -1,4 +1,4 @@
-"""The pipeline on real components that have learnt nothing: what holds whatever the weights."""
+"""The pipeline on real components with random weights."""
 
 import dataclasses
 import json
@@ -30,7 +30,7 @@ def clip():
     return Clip(frames, rng.normal(0, 0.1, (2, 36000)).astype(np.float32), fps=Fraction(30), sample_rate=24000)
 
 
-def test_text_to_both_has_the_model_s_extent(tiny_pipeline):
+def test_joint_generation_has_the_model_s_geometry(tiny_pipeline):
     out = tiny_pipeline("a hit", generator=0)
     (made,) = out.clips
     assert made.frames.shape == (8, 16, 16, 3)
@@ -39,7 +39,7 @@ def test_text_to_both_has_the_model_s_extent(tiny_pipeline):
     assert (out.fps, out.sampling_rate, out.seeds) == (Fraction(8), 8000, [0])
 
 
-def test_a_seed_gives_the_same_latents_whatever_the_count(tiny_pipeline):
+def test_a_seed_gives_the_same_latents_for_any_number_of_clips(tiny_pipeline):
     alone = tiny_pipeline("a hit", generator=5, output_type="latent")
     options = {"output_type": "latent", "batch_size": 1}
     many = tiny_pipeline("a hit", generator=3, num_outputs_per_prompt=3, **options)
@@ -50,20 +50,20 @@ def test_a_seed_gives_the_same_latents_whatever_the_count(tiny_pipeline):
     assert not torch.equal(many.latents.video[0], many.latents.video[1])
 
 
-def test_a_generator_means_what_its_seed_means(tiny_pipeline):
+def test_a_generator_equals_its_seed(tiny_pipeline):
     by_seed = tiny_pipeline("a hit", generator=5, output_type="latent")
     by_generator = tiny_pipeline("a hit", generator=torch.Generator().manual_seed(5), output_type="latent")
     assert same(by_seed.latents, by_generator.latents)
 
 
-def test_nothing_global_is_drawn_from_or_left_changed(tiny_pipeline):
+def test_the_global_random_state_is_unchanged(tiny_pipeline):
     before = torch.get_rng_state()
     tiny_pipeline("a hit", generator=0)
     tiny_pipeline("a hit")
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_words_are_heeded_and_no_words_are_not_guided(tiny_pipeline):
+def test_prompts_change_the_result_and_empty_prompts_are_not_guided(tiny_pipeline):
     hit, splash = (tiny_pipeline(words, generator=0, output_type="latent").latents for words in ("a hit", "a splash"))
     assert not torch.allclose(hit.video, splash.video)
     silent = [tiny_pipeline(None, generator=0, guidance_scale=s, output_type="latent").latents for s in (1, 7)]
@@ -71,7 +71,7 @@ def test_words_are_heeded_and_no_words_are_not_guided(tiny_pipeline):
 
 
 @pytest.mark.parametrize(("arguments", "evaluations"), [({}, 6), ({"guidance_scale": 1}, 3), ({"prompt": None}, 3)])
-def test_guidance_costs_a_second_evaluation_only_where_it_changes_something(tiny_pipeline, arguments, evaluations):
+def test_guidance_evaluates_twice_only_where_it_changes_the_result(tiny_pipeline, arguments, evaluations):
     calls = []
     hook = tiny_pipeline.denoiser.register_forward_pre_hook(lambda _, inputs: calls.append(len(inputs[0].video)))
     try:
@@ -83,7 +83,7 @@ def test_guidance_costs_a_second_evaluation_only_where_it_changes_something(tiny
     assert sum(calls) == evaluations
 
 
-def test_guidance_of_a_given_stream_costs_nothing(tiny_pipeline, clip):
+def test_guidance_of_a_conditioning_stream_costs_no_evaluation(tiny_pipeline, clip):
     calls = []
     hook = tiny_pipeline.denoiser.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
@@ -94,7 +94,7 @@ def test_guidance_of_a_given_stream_costs_nothing(tiny_pipeline, clip):
     assert len(calls) == 3
 
 
-def test_streams_are_guided_apart(tiny_pipeline):
+def test_streams_have_separate_guidance_scales(tiny_pipeline):
     plain = tiny_pipeline("a hit", generator=0, num_inference_steps=1, guidance_scale=1, output_type="latent").latents
     options = {"num_inference_steps": 1, "output_type": "latent", "guidance_scale": 1, "audio_guidance_scale": 4}
     sound = tiny_pipeline("a hit", generator=0, **options).latents
@@ -102,19 +102,19 @@ def test_streams_are_guided_apart(tiny_pipeline):
     assert not torch.allclose(plain.audio, sound.audio)
 
 
-def test_given_pictures_come_back_untouched_and_their_sound_lasts_as_long(tiny_pipeline, clip):
+def test_an_input_video_is_returned_unchanged_with_audio_of_equal_length(tiny_pipeline, clip):
     made = tiny_pipeline(video=clip, generator=0).clips[0]
     assert np.array_equal(made.frames, clip.frames)
     assert (made.fps, made.waveform.shape) == (clip.fps, (1, 12000))
 
 
-def test_given_sound_comes_back_untouched_and_its_pictures_last_as_long(tiny_pipeline, clip):
+def test_an_input_audio_is_returned_unchanged_with_video_of_equal_length(tiny_pipeline, clip):
     made = tiny_pipeline(audio=clip, generator=0).clips[0]
     assert np.array_equal(made.waveform, clip.waveform)
     assert (made.sample_rate, made.frames.shape) == (24000, (12, 16, 16, 3))
 
 
-def test_a_given_stream_decides_what_is_generated(tiny_pipeline, clip):
+def test_a_conditioning_stream_changes_the_result(tiny_pipeline, clip):
     other = dataclasses.replace(clip, frames=255 - clip.frames, waveform=clip.waveform[:, ::-1].copy())
     for stream in ("video", "audio"):
         a, b = (tiny_pipeline(**{stream: c}, generator=0, seconds=1, output_type="latent").latents for c in (clip, other))
@@ -123,7 +123,7 @@ def test_a_given_stream_decides_what_is_generated(tiny_pipeline, clip):
         )
 
 
-def test_the_given_latents_are_those_of_the_codec(tiny_pipeline, clip):
+def test_conditioning_latents_are_those_of_the_codec(tiny_pipeline, clip):
     latents = tiny_pipeline(video=clip, generator=0, seconds=1, output_type="latent").latents
     from sonovid.pipelines.windows import fit_frames
 
@@ -133,7 +133,7 @@ def test_the_given_latents_are_those_of_the_codec(tiny_pipeline, clip):
     torch.testing.assert_close(latents.video, codec.whiten(codec.encode(x)))
 
 
-def test_a_short_clip_is_filled_up_and_cut_back(tiny_pipeline, clip):
+def test_a_short_input_is_padded_and_the_result_trimmed(tiny_pipeline, clip):
     short = Clip(clip.frames[:7], None, fps=clip.fps)
     made = tiny_pipeline(video=short, generator=0).clips[0]
     assert made.waveform.shape == (1, round(Fraction(7, 30) * 8000))
@@ -141,21 +141,21 @@ def test_a_short_clip_is_filled_up_and_cut_back(tiny_pipeline, clip):
     assert len(tiny_pipeline(audio=sound, generator=0).clips[0].frames) == 2
 
 
-def test_a_file_lasts_as_long_as_its_pictures(tiny_pipeline, clip, tmp_path):
+def test_a_file_has_the_duration_of_its_video(tiny_pipeline, clip, tmp_path):
     path = media.write(tmp_path / "clip.mp4", dataclasses.replace(clip, frames=clip.frames[:41]))
     made = tiny_pipeline(video=path, generator=0).clips[0]
     assert made.waveform.shape[1] == round(Fraction(41, 30) * 8000)
     assert made.frames.shape[1:] == (16, 16, 3)
 
 
-def test_the_sound_of_a_written_film_makes_as_many_pictures_as_it_has(tiny_pipeline, clip, tmp_path):
+def test_audio_of_a_written_file_gives_as_many_frames_as_its_video(tiny_pipeline, clip, tmp_path):
     two = Clip(np.repeat(clip.frames[:1], 16, 0), np.resize(clip.waveform, (1, 32000)), fps=Fraction(8), sample_rate=16000)
     for name in ("clip.mp4", "clip.mov", "clip.mkv"):
         made = tiny_pipeline(audio=media.write(tmp_path / name, two), generator=0).clips[0]
         assert (len(made.frames), made.waveform.shape[1]) == (16, 32000)
 
 
-def test_seconds_cut_what_comes_out(tiny_pipeline, clip):
+def test_seconds_limits_the_result(tiny_pipeline, clip):
     made = tiny_pipeline("a hit", generator=0, seconds=0.5).clips[0]
     assert (len(made.frames), made.waveform.shape[1]) == (4, 4000)
     made = tiny_pipeline(audio=clip, generator=0, seconds=0.5).clips[0]
@@ -175,7 +175,7 @@ def test_output_types(tiny_pipeline):
     np.testing.assert_allclose(audio[0], as_np.audio[0], atol=1e-5)
 
 
-def test_the_callback_sees_every_step_and_may_change_it(tiny_pipeline):
+def test_the_callback_sees_every_step_and_may_replace_latents(tiny_pipeline):
     seen = []
 
     def zero_at_the_end(pipe, step, times, told):
@@ -189,7 +189,7 @@ def test_the_callback_sees_every_step_and_may_change_it(tiny_pipeline):
     assert all((x == 0).all() for x in out.latents)
 
 
-def test_a_negative_prompt_leads_away_from_it(tiny_pipeline):
+def test_a_negative_prompt_guides_away_from_it(tiny_pipeline):
     plain, away, itself = (
         tiny_pipeline("a hit", negative_prompt=n, generator=0, output_type="latent").latents for n in (None, "a splash", "a hit")
     )
@@ -198,7 +198,7 @@ def test_a_negative_prompt_leads_away_from_it(tiny_pipeline):
     torch.testing.assert_close(itself.video, unguided.video)
 
 
-def test_half_precision_runs_and_codecs_stay_in_single(tiny_folder):
+def test_half_precision_keeps_codecs_in_float32(tiny_folder):
     pipe = SoundingVideoPipeline.from_pretrained(tiny_folder, dtype=torch.bfloat16)
     pipe.set_progress_bar_config(disable=True)
     assert pipe.dtype == torch.bfloat16
@@ -223,7 +223,7 @@ def test_half_precision_runs_and_codecs_stay_in_single(tiny_folder):
         ({"video": "nowhere.mp4"}, "no such file"),
     ],
 )
-def test_what_cannot_be_done_is_said(tiny_pipeline, arguments, says):
+def test_unsupported_options_are_refused(tiny_pipeline, arguments, says):
     with pytest.raises(ValueError, match=says):
         tiny_pipeline(**{"prompt": "a hit", **arguments})
 
@@ -231,12 +231,12 @@ def test_what_cannot_be_done_is_said(tiny_pipeline, arguments, says):
 @pytest.mark.parametrize(
     ("waveform", "says"), [(np.zeros((1, 0)), "no samples"), (np.zeros((1, 900)), "silent"), (np.full((1, 900), np.nan), "NaN")]
 )
-def test_a_sound_that_holds_nothing_is_refused(tiny_pipeline, waveform, says):
+def test_silent_or_empty_audio_is_refused(tiny_pipeline, waveform, says):
     with pytest.raises(ValueError, match=says):
         tiny_pipeline(audio=Clip(None, waveform.astype(np.float32)))
 
 
-def test_a_clip_without_what_it_is_given_for_is_refused(tiny_pipeline, clip):
+def test_an_input_clip_without_the_stream_is_refused(tiny_pipeline, clip):
     with pytest.raises(ValueError, match="lacks the video"):
         tiny_pipeline(video=Clip(None, clip.waveform))
 
@@ -244,7 +244,7 @@ def test_a_clip_without_what_it_is_given_for_is_refused(tiny_pipeline, clip):
 # --- folders -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_saved_pipeline_comes_back_bit_for_bit(tiny_pipeline, tiny_folder):
+def test_a_saved_pipeline_is_bit_identical(tiny_pipeline, tiny_folder):
     again = SoundingVideoPipeline.from_pretrained(tiny_folder)
     again.set_progress_bar_config(disable=True)
     assert again.geometry == tiny_pipeline.geometry
@@ -339,7 +339,7 @@ def spoil_schedule(folder):
         (spoil_schedule, "Quadratic"),
     ],
 )
-def test_a_folder_that_is_not_whole_is_refused_in_one_line(tiny_folder, tmp_path, spoil, says):
+def test_an_incomplete_folder_is_a_one_line_error(tiny_folder, tmp_path, spoil, says):
     folder = tmp_path / "model"
     shutil.copytree(tiny_folder, folder)
     spoil(folder)
@@ -356,21 +356,21 @@ def test_no_such_model(tmp_path):
         SoundingVideoPipeline.from_pretrained(tmp_path / "nowhere")
 
 
-def test_schedules_are_pairs_however_they_are_written():
+def test_schedules_are_parsed_from_all_notations():
     assert parse_schedules(None) == AV(RectifiedFlow(), RectifiedFlow())
     assert parse_schedules(["Cosine", {"offset": 0.008}]) == AV(Cosine(0.008), Cosine(0.008))
     assert parse_schedules([["Cosine", {"offset": 0.0}], ["RectifiedFlow", {}]]) == AV(Cosine(), RectifiedFlow())
     assert parse_schedules(AV(Cosine(), RectifiedFlow())) == AV(Cosine(), RectifiedFlow())
 
 
-def test_a_saved_folder_does_not_say_where_its_parts_came_from(tiny_folder, tmp_path):
+def test_a_saved_folder_contains_no_local_paths(tiny_folder, tmp_path):
     SoundingVideoPipeline.from_pretrained(tiny_folder).save_pretrained(tmp_path / "again")
     settings = list((tmp_path / "again").rglob("*.json"))
     assert len(settings) > 4
     assert not [path for path in settings if str(tiny_folder) in path.read_text()]
 
 
-def test_the_packaged_model_loads_and_names_no_place():
+def test_the_packaged_model_loads_and_contains_no_local_paths():
     packaged = SoundingVideoPipeline.from_pretrained()
     assert packaged.geometry.seconds == 2
     folder = packaged.folder()
@@ -399,7 +399,7 @@ def wordless(tiny_pipeline):
     return pipe
 
 
-def test_a_model_without_words_is_saved_loaded_and_sampled(wordless, clip, tmp_path):
+def test_a_model_without_text_is_saved_loaded_and_sampled(wordless, clip, tmp_path):
     wordless.save_pretrained(tmp_path / "model")
     again = SoundingVideoPipeline.from_pretrained(tmp_path / "model")
     again.set_progress_bar_config(disable=True)
@@ -412,7 +412,7 @@ def test_a_model_without_words_is_saved_loaded_and_sampled(wordless, clip, tmp_p
         again("a hit")
 
 
-def test_a_replaced_stream_enters_noised_by_the_noise_its_loop_began_with(wordless, clip):
+def test_a_replaced_stream_is_noised_with_the_initial_noise(wordless, clip):
     seen, steps = [], []
     hook = wordless.denoiser.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[:2]))
     try:
@@ -428,7 +428,7 @@ def test_a_replaced_stream_enters_noised_by_the_noise_its_loop_began_with(wordle
     assert len(steps) == len(seen) == 3
 
 
-def test_reconstruction_leads_the_generated_stream_alone(wordless, clip):
+def test_reconstruction_guidance_changes_the_generated_stream_only(wordless, clip):
     options = {"video": clip, "generator": 0, "seconds": 1, "output_type": "latent"}
     plain, led, more = (wordless(reconstruction_scale=s, **options).latents for s in (0, 1e-3, 2e-3))
     assert torch.equal(plain.video, led.video)
@@ -437,7 +437,7 @@ def test_reconstruction_leads_the_generated_stream_alone(wordless, clip):
     assert not any(weight.grad is not None for weight in wordless.denoiser.parameters())
 
 
-def test_reconstruction_scales_that_cannot_be_are_refused(tiny_pipeline, wordless, clip):
+def test_invalid_reconstruction_scales_are_refused(tiny_pipeline, wordless, clip):
     with pytest.raises(ValueError, match="enter this model clean"):
         tiny_pipeline(video=clip, reconstruction_scale=1)
     for scale in (-1, float("nan"), float("inf")):
@@ -477,6 +477,6 @@ def test_a_pipeline_has_two_codecs_or_a_joint_one(tiny_pipeline):
         ({"guidance_against": "words"}, "modality, context, both"),
     ],
 )
-def test_what_only_other_models_know_is_refused(tiny_pipeline, arguments, says):
+def test_options_of_other_models_are_refused(tiny_pipeline, arguments, says):
     with pytest.raises(ValueError, match=says):
         tiny_pipeline("a hit", **arguments)

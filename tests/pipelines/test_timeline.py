@@ -1,4 +1,4 @@
-"""How long results are, and in which windows they are made."""
+"""Lengths of results and their windows."""
 
 from fractions import Fraction
 
@@ -13,7 +13,7 @@ from sonovid.pipelines.timeline import plan_timeline
 OWN = Geometry(8, Fraction(8), 16, 16, 8000)
 
 
-def test_without_a_given_clip_the_model_s_own_length_or_less():
+def test_without_input_the_length_is_at_most_the_model_s():
     assert (
         plan_timeline(Task.JOINT, None, None, None, OWN).num_frames,
         plan_timeline(Task.JOINT, None, None, 0.5, OWN).num_frames,
@@ -25,7 +25,7 @@ def test_without_a_given_clip_the_model_s_own_length_or_less():
         plan_timeline(Task.JOINT, None, None, 1.5, OWN)
 
 
-def test_a_given_clip_decides_the_length_and_the_windows():
+def test_an_input_clip_defines_the_length_and_the_windows():
     frames = np.zeros((75, 4, 4, 3), np.uint8)
     found = plan_timeline(Task.VIDEO_TO_AUDIO, Clip(frames, None, fps=Fraction(30)), None, None, OWN)
     assert (found.num_frames, found.starts, found.seconds) == (20, [0, 7, 12], Fraction(5, 2))

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from sonovid.core import renamed
+
 # The index of a sample without a class.
 NO_LABEL = -1
 
@@ -64,3 +66,6 @@ class ClassLabels:
         labels = list(labels)
         known = {label: self.index(label) for label in set(labels)}
         return torch.tensor([known[label] for label in labels], dtype=torch.long)
+
+
+__getattr__ = renamed.attributes(__name__, {"Classes": "ClassLabels", "NONE": "NO_LABEL"})

@@ -1,4 +1,4 @@
-"""Which way a network goes on, and what it is shown of the window previous."""
+"""Conditioning strategies, and how the previous window enters the network."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def pair(seed):
 
 
 @pytest.mark.parametrize("scale", [None, 0.0, 1.0])
-def test_the_end_of_the_window_before_is_the_beginning_of_this_one(scale):
+def test_the_end_of_the_previous_window_is_the_beginning_of_the_next(scale):
     network, previous, noise = RecordingNetwork(), pair(1), pair(2)
     denoise = OverlapConditioning(4, 8, scale).build_denoiser(
         DenoiserBuilder(network, SCHEDULE, "x0", "clean"), window_request(noise), previous
@@ -64,7 +64,7 @@ def test_the_end_of_the_window_before_is_the_beginning_of_this_one(scale):
         assert times.audio.shape == (1,)
 
 
-def test_a_given_stream_is_given_wholly_and_only_the_other_has_known_frames():
+def test_a_conditioning_stream_has_no_shared_frames():
     network, previous, noise, conditioning = RecordingNetwork(), pair(1), pair(2), AV(None, pair(3).audio)
     denoise = OverlapConditioning(4, 8, 1.0).denoise(
         DenoiserBuilder(network, SCHEDULE, "x0", "clean"), window_request(noise, conditioning), previous
@@ -77,7 +77,7 @@ def test_a_given_stream_is_given_wholly_and_only_the_other_has_known_frames():
     assert torch.equal(found.video[:, :, :4], previous.video[:, :, -4:])
 
 
-def test_the_first_window_follows_none():
+def test_the_first_window_has_no_previous_one():
     network, noise = RecordingNetwork(), pair(2)
     denoise = OverlapConditioning(4, 8, 1.0).build_denoiser(
         DenoiserBuilder(network, SCHEDULE, "x0", "clean"), window_request(noise), None
@@ -86,7 +86,7 @@ def test_the_first_window_follows_none():
     assert torch.equal(network.seen[0][0].video, noise.video)
 
 
-def test_a_network_with_the_window_before_is_the_network_told_of_it():
+def test_PreviousWindowNetwork_passes_the_previous_window():
     torch.manual_seed(0)
     model = Continuation(tiny(), 1).eval()
     with torch.no_grad():
@@ -101,7 +101,7 @@ def test_a_network_with_the_window_before_is_the_network_told_of_it():
     assert not torch.allclose(found.video, model(x, t).prediction.video)
 
 
-def test_networks_go_on_in_their_own_way(tiny_pipeline):
+def test_each_network_has_its_strategy(tiny_pipeline):
     own = tiny_pipeline.geometry
     assert select_strategy(Continuation(tiny(), 1), own) == PreviousWindowConditioning()
     assert select_strategy(tiny_pipeline.denoiser, own) == OverlapConditioning(4, 8, DEFAULT_RECONSTRUCTION_SCALE)

@@ -1,4 +1,4 @@
-"""Joins: what is faded keeps its power, what is eased does not jump, and what is measured finds the jump that was put there."""
+"""Crossfades keep the power, easing removes jumps, and the report detects discontinuities."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def moving(t, speed=0.02, start=0.2):
 
 
 @pytest.mark.parametrize("alike", [0.0, 0.5, 1.0])
-def test_a_fade_keeps_the_power_whatever_the_two_have_in_common(alike):
+def test_a_crossfade_keeps_the_power_for_any_correlation(alike):
     n = 40_000
     old = noise(n)
     new = alike * old + (1 - alike**2) ** 0.5 * noise(n, 1)
@@ -42,14 +42,14 @@ def test_a_fade_keeps_the_power_whatever_the_two_have_in_common(alike):
     torch.testing.assert_close(crossfade_audio(old, old), old)
 
 
-def test_a_fade_goes_from_one_to_the_other():
+def test_a_crossfade_is_a_linear_ramp():
     old, new = torch.zeros(8, 2, 2, 3), torch.ones(8, 2, 2, 3)
     mixed = crossfade_frames(old, new)[:, 0, 0, 0]
     torch.testing.assert_close(mixed, (torch.arange(8) + 0.5) / 8)
     assert not crossfade_audio(torch.zeros(50), torch.zeros(50)).any()
 
 
-def test_an_eased_sound_does_not_jump_and_is_soon_itself():
+def test_eased_audio_does_not_jump_and_is_unchanged_later():
     old, new = tone(8000), tone(8000, 660.0, phase=2.0)
     cut, eased = torch.cat([old, new]).numpy(), torch.cat([old, ease_in_audio(old, new, RATE)]).numpy()
     jump = abs(cut[8000] - cut[7999])
@@ -59,7 +59,7 @@ def test_an_eased_sound_does_not_jump_and_is_soon_itself():
     np.testing.assert_array_equal(eased[8000 + 2560 :], new[2560:])
 
 
-def test_a_level_that_would_step_further_than_anywhere_else_is_eased_for_longer():
+def test_a_large_level_step_is_eased_for_longer():
     old, new = tone(16000, level=0.5), tone(16000, level=0.005)
     eased = ease_in_audio(old, new, RATE)
     at = 16000 // 160
@@ -72,7 +72,7 @@ def test_a_level_that_would_step_further_than_anywhere_else_is_eased_for_longer(
     assert (eased - new)[160:2560].abs().max() > 0.05
 
 
-def test_pictures_that_jump_are_brought_within_the_bound_and_others_are_left():
+def test_frames_are_eased_only_above_the_bound():
     old, near, far = moving(8), moving(8, start=0.36), moving(8, start=0.66)
     assert torch.equal(ease_in_frames(old, near), near)
     eased = ease_in_frames(old, far, bound=0.1)
@@ -90,7 +90,7 @@ def put(frames, sound, at=20, **place):
     return measure_crossfade(old, new, (frames, sound), RATE, **place)
 
 
-def test_the_measure_finds_a_click_a_level_and_a_cut_and_nothing_where_nothing_is():
+def test_a_click_a_level_step_and_a_cut_are_detected():
     frames, sound = moving(40), tone(40 * 2000, 200.0)
     clean = put(frames, sound, begin=3.0)
     assert clean.within
@@ -115,14 +115,14 @@ def test_the_measure_finds_a_click_a_level_and_a_cut_and_nothing_where_nothing_i
 
 
 @pytest.mark.parametrize("offset", range(0, 320, 40))
-def test_a_step_at_the_join_is_seen_wherever_the_grid_of_levels_lies(offset):
+def test_a_level_step_is_detected_at_any_offset(offset):
     sound = torch.cat([tone(40000 + offset), 0.1 * tone(40000)])
     found = put(moving(40), sound, samples=(40000 + offset, 40000 + offset))
     assert found.level.value > 12
     assert found.level.reference < 1
 
 
-def test_what_happens_in_both_windows_where_they_overlap_is_their_own():
+def test_a_step_in_both_windows_counts_as_reference():
     frames, sound = moving(60), noise(60 * 2000)
     frames[23:] += 0.1
     found = put(frames, sound, frames=(20, 28), samples=(40000, 56000))
@@ -137,7 +137,7 @@ def test_what_happens_in_both_windows_where_they_overlap_is_their_own():
     assert not alone.pixels.within
 
 
-def test_levels_have_a_floor():
+def test_levels_are_clipped_below():
     np.testing.assert_allclose(audio_levels(np.zeros(3200), RATE), -60)
     np.testing.assert_allclose(audio_levels(tone(3200, level=1.0).numpy(), RATE), -3.01, atol=0.1)
     assert len(audio_levels(np.zeros(10), RATE)) == 0

@@ -1,4 +1,4 @@
-"""Drift: what is measured of a window, what is far from the first, and where a video that was made to drift is said to."""
+"""DriftReport: statistics of windows, their distances, and where a video drifts."""
 
 import json
 from dataclasses import replace
@@ -32,7 +32,7 @@ def window(level=0.2, hertz=500.0, red=0.4, num_frames=8, seed=0):
     return Clip((frames * 255).astype(np.uint8), sound[None].astype(np.float32), fps=Fraction(8), sample_rate=8000)
 
 
-def test_a_window_is_measured():
+def test_window_statistics():
     found = measure_window(window(), 3.0)
     assert found.begin == 3.0
     assert found.loudness == pytest.approx(20 * np.log10(0.2 / 2**0.5), abs=0.1)
@@ -45,7 +45,7 @@ def test_a_window_is_measured():
     assert window_distances(found, silent)["centroid"] is None
 
 
-def test_clicks_with_flashes_are_aligned_and_clicks_between_them_are_not():
+def test_alignment_of_clicks_and_flashes():
     frames, sound = np.zeros((32, 16, 16, 3), np.uint8), np.zeros((1, 32000), np.float32)
     for frame in (6, 14, 24):
         frames[frame:, :, :] = 255 - frames[frame - 1, 0, 0, 0]
@@ -56,7 +56,7 @@ def test_clicks_with_flashes_are_aligned_and_clicks_between_them_are_not():
     assert measure_window(late).alignment < 0.5
 
 
-def test_the_centroid_is_that_of_what_is_loud():
+def test_the_centroid_is_weighted_by_power():
     tone = np.sin(2 * np.pi * 1000 * np.arange(8192) / 8000)
     assert centroid(tone, 8000) == pytest.approx(1000, rel=0.02)
     assert centroid(np.concatenate([tone, 1e-3 * np.random.default_rng(0).normal(size=8192)]), 8000) == pytest.approx(
@@ -64,7 +64,7 @@ def test_the_centroid_is_that_of_what_is_loud():
     )
 
 
-def test_pieces_of_any_length_are_cut_into_windows():
+def test_chunks_of_any_length_are_split_into_windows():
     clip = window(num_frames=40)
     report, whole = DriftReport(OWN), DriftReport(OWN)
     for first, last in ((0, 3), (3, 21), (21, 22), (22, 40)):
@@ -76,7 +76,7 @@ def test_pieces_of_any_length_are_cut_into_windows():
     assert len(report._frames) == 0
 
 
-def test_a_video_that_turns_red_and_loud_is_said_to_drift_where_it_does():
+def test_drift_is_reported_from_the_window_where_it_begins():
     report = DriftReport(OWN, DEFAULT_THRESHOLDS)
     for index in range(8):
         report.add(window(level=0.01 * (20 if index >= 6 else 1), red=0.4 + (0.02 * max(0, index - 2))))
@@ -97,7 +97,7 @@ def test_a_video_that_turns_red_and_loud_is_said_to_drift_where_it_does():
     assert len(report.table().splitlines()) == 10
 
 
-def test_what_is_allowed_is_read_off_real_clips():
+def test_thresholds_are_calibrated_on_real_clips():
     clips = []
     for red in (0.3, 0.5):
         parts = [window(red=red), window(red=red + 0.1), window(red=red + 0.1, level=0.1)]

@@ -1,4 +1,4 @@
-"""Long videos from a small UniForm that has learnt nothing: what holds whatever the weights."""
+"""Long videos from a small UniForm with random weights."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -33,7 +33,7 @@ def whole(windows):
 
 @pytest.mark.parametrize("hand_off", HAND_OFFS)
 @pytest.mark.parametrize("overlap", [2, 4, 6])
-def test_words_go_on_for_as_long_as_is_asked(tiny_pipeline, hand_off, overlap):
+def test_a_prompt_gives_a_video_of_the_requested_length(tiny_pipeline, hand_off, overlap):
     settings = ContinuationSettings(prompt="a hit", hand_off=hand_off, overlap=overlap, num_inference_steps=2)
     chunks = extend(tiny_pipeline, seconds=2.6, settings=settings, generator=3)
     made, windows = whole(chunks)
@@ -48,7 +48,7 @@ def test_words_go_on_for_as_long_as_is_asked(tiny_pipeline, hand_off, overlap):
     assert all(join.end - join.begin == overlap / 8 for join in joins)
 
 
-def test_the_first_window_is_the_one_that_is_made_alone(tiny_pipeline):
+def test_the_first_window_equals_a_single_generation(tiny_pipeline):
     alone = tiny_pipeline("a hit", generator=3).clips[0]
     chunks = extend(tiny_pipeline, seconds=2, settings=ContinuationSettings(prompt="a hit"), generator=3)
     first = next(iter(chunks))
@@ -56,7 +56,7 @@ def test_the_first_window_is_the_one_that_is_made_alone(tiny_pipeline):
     np.testing.assert_array_equal(first.clip.waveform, alone.waveform[:, :4000])
 
 
-def test_latents_are_carried_over_as_they_were_sampled(tiny_pipeline):
+def test_shared_latents_are_carried_over_unchanged(tiny_pipeline):
     for pull in (None, 0.5):
         settings = ContinuationSettings(prompt="a hit", overlap=4, reconstruction_scale=pull, num_inference_steps=2)
         _, windows = whole(extend(tiny_pipeline, seconds=2, settings=settings, generator=3))
@@ -70,7 +70,7 @@ def test_latents_are_carried_over_as_they_were_sampled(tiny_pipeline):
     assert not torch.equal(windows[0].latents.video, other[1].latents.video)
 
 
-def test_a_clip_is_gone_on_with_and_its_beginning_stays_as_it_is(tiny_pipeline, tmp_path):
+def test_extending_a_clip_keeps_its_beginning(tiny_pipeline, tmp_path):
     given = clip(1.5)
     media.write(tmp_path / "given.mkv", given)
     alike = []
@@ -90,7 +90,7 @@ def test_a_clip_is_gone_on_with_and_its_beginning_stays_as_it_is(tiny_pipeline, 
     np.testing.assert_array_equal(alike[0].frames, alike[1].frames)
 
 
-def test_the_clip_itself_is_what_is_gone_on_from(tiny_pipeline):
+def test_the_clip_conditions_the_first_window(tiny_pipeline):
     settings = ContinuationSettings(overlap=4, num_inference_steps=2)
     (_, window) = whole(
         extend(tiny_pipeline, clip(1.0, Fraction(8), (16, 16), 8000), seconds=1.5, settings=settings, generator=0)
@@ -101,7 +101,7 @@ def test_the_clip_itself_is_what_is_gone_on_from(tiny_pipeline):
 
 
 @pytest.mark.parametrize("stream", ["video", "audio"])
-def test_one_stream_goes_on_beside_another_that_is_given_throughout(tiny_pipeline, stream):
+def test_one_stream_is_extended_with_the_other_as_conditioning(tiny_pipeline, stream):
     given = clip(3.0, Fraction(8), (16, 16), 8000)
     only = replace(given, **({"waveform": None} if stream == "video" else {"frames": None}))
     short = clip(1.0, Fraction(8), (16, 16), 8000)
@@ -123,7 +123,7 @@ def test_one_stream_goes_on_beside_another_that_is_given_throughout(tiny_pipelin
 
 
 @pytest.mark.parametrize(("keep", "lacking"), [("video", False), ("audio", False), ("both", True)])
-def test_what_is_not_kept_of_the_clip_or_not_there_is_made_for_the_rest_first(tiny_pipeline, keep, lacking):
+def test_missing_or_dropped_streams_of_the_clip_are_generated_first(tiny_pipeline, keep, lacking):
     given = clip(1.5, Fraction(8), (16, 16), 8000, audio=not lacking)
     made, _ = whole(
         extend(tiny_pipeline, given, seconds=2.5, keep=keep, settings=ContinuationSettings(num_inference_steps=2), generator=0)
@@ -149,7 +149,7 @@ def test_a_seed_gives_the_same_video_and_another_gives_another(tiny_pipeline):
     assert (one.frames != other.frames).any()
 
 
-def test_no_more_is_kept_of_the_past_than_two_windows(tiny_pipeline):
+def test_at_most_two_windows_of_the_past_are_kept(tiny_pipeline):
     chunks, kept = extend(tiny_pipeline, seconds=6, settings=ContinuationSettings(num_inference_steps=1), generator=0), []
     inner = chunks._join
 
@@ -162,7 +162,7 @@ def test_no_more_is_kept_of_the_past_than_two_windows(tiny_pipeline):
     assert max(kept) == (16, 16000)
 
 
-def test_steps_are_told_one_by_one(tiny_pipeline):
+def test_after_step_is_called_for_each_step(tiny_pipeline):
     steps = []
     chunks = extend(
         tiny_pipeline,
@@ -196,12 +196,12 @@ def test_steps_are_told_one_by_one(tiny_pipeline):
         ({"seconds": 3, "settings": ContinuationSettings(label="dog")}, "has no classes"),
     ],
 )
-def test_what_does_not_fit_is_said_before_anything_is_made(tiny_pipeline, options, message):
+def test_invalid_arguments_are_refused_before_sampling(tiny_pipeline, options, message):
     with pytest.raises(ValueError, match=message):
         extend(tiny_pipeline, **options, generator=0)
 
 
-def test_a_model_of_single_windows_is_refused(tiny_pipeline):
+def test_a_model_without_continuation_is_refused(tiny_pipeline):
     from sonovid.models.mmldm import MMLDM
     from sonovid.models.mmldm.transformer import tiny
     from sonovid.pipelines.continuation.conditioning import select_strategy

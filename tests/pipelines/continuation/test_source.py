@@ -1,4 +1,4 @@
-"""What is gone on from: the same frames and samples whether asked for at once or in stretches, from a file or a clip."""
+"""SourceClip: the same frames and samples at once or in segments, from a file or a clip."""
 
 from fractions import Fraction
 
@@ -25,7 +25,7 @@ def path(clip, tmp_path_factory):
     return media.write(tmp_path_factory.mktemp("source") / "clip.mkv", clip)
 
 
-def test_a_file_is_the_clip_it_holds_in_stretches_too(clip, path):
+def test_a_file_and_its_clip_give_the_same_segments(clip, path):
     kept, read = SourceClip(clip, OWN), SourceClip(path, OWN)
     assert kept.num_frames == read.num_frames == 20  # 2.6 s are 20.8 frames: whole ones count.
     whole = kept.frames(0, 20)
@@ -36,7 +36,7 @@ def test_a_file_is_the_clip_it_holds_in_stretches_too(clip, path):
 
 
 @pytest.mark.parametrize("kind", ["clip", "path"])
-def test_beyond_the_end_the_last_picture_stays_and_the_sound_is_silent(request, kind):
+def test_beyond_the_end_the_last_frame_repeats_and_audio_is_silent(request, kind):
     source = SourceClip(request.getfixturevalue(kind), OWN)
     last = source.frames(19, 20)[0]
     for begin, end in ((18, 24), (22, 25)):
@@ -47,14 +47,14 @@ def test_beyond_the_end_the_last_picture_stays_and_the_sound_is_silent(request, 
     assert source.audio(19, 22).shape == (3000,)
 
 
-def test_a_stream_that_is_not_wanted_or_not_there_is_left_out(clip, path):
+def test_unused_and_missing_streams_are_left_out(clip, path):
     assert not SourceClip(path, OWN, audio=False).has_audio
     assert not SourceClip(clip, OWN, video=False).has_video
     with pytest.raises(ValueError, match="lacks the video or the audio"):
         SourceClip(Clip(clip.frames, None, fps=clip.fps), OWN, video=False)
 
 
-def test_stretches_have_as_many_samples_as_the_whole():
+def test_segments_add_up_to_the_samples_of_the_whole():
     odd = Geometry(16, Fraction(30000, 1001), 16, 16, 44100)
     edges = [sample_index(frame, odd) for frame in range(0, 400, 7)]
     assert edges == sorted(edges)

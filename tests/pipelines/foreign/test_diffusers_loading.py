@@ -1,4 +1,4 @@
-"""Model folders of diffusers that are damaged, incomplete, of another kind, or too new."""
+"""Model folders of diffusers that are damaged, incomplete, unsupported, or too new."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def test_a_missing_tensor_is_an_error(copied):
 
 
 @pytest.mark.parametrize("name", ["ltx2", "minimax_h3"])
-def test_damaged_folders_are_said_in_one_line(copied, name):
+def test_damaged_folders_are_one_line_errors(copied, name):
     folder = copied(name)
     path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes()[:100])
@@ -66,12 +66,12 @@ def test_a_modular_index_cannot_point_elsewhere(copied):
     assert SoundingVideoPipeline.from_pretrained(folder).vae is not None
 
 
-def test_components_cannot_be_given(foreign_folder):
+def test_components_cannot_be_replaced(foreign_folder):
     with pytest.raises(TypeError, match="vae"):
         SoundingVideoPipeline.from_pretrained(foreign_folder("ltx2"), vae=None)
 
 
-def test_a_checkpoint_without_sound_is_refused(copied):
+def test_a_checkpoint_without_audio_is_refused(copied):
     folder = copied("cosmos3")
     index = folder / "model_index.json"
     index.write_text(json.dumps({**json.loads(index.read_text()), "sound_tokenizer": [None, None]}))
@@ -79,7 +79,7 @@ def test_a_checkpoint_without_sound_is_refused(copied):
         SoundingVideoPipeline.from_pretrained(folder)
 
 
-def test_an_older_diffusers_is_told_what_it_lacks(monkeypatch):
+def test_an_older_diffusers_is_refused_with_the_needed_version(monkeypatch):
     monkeypatch.setattr(diffusers_loading, "diffusers_version", lambda: "0.39.0")
     ltx2 = find_family({"_class_name": "LTX2Pipeline"})
     check_version(ltx2, Task.VIDEO_TO_AUDIO)
@@ -90,7 +90,7 @@ def test_an_older_diffusers_is_told_what_it_lacks(monkeypatch):
     assert diffusers_loading.dtype_option(torch.float16) == {"torch_dtype": torch.float16}
 
 
-def test_other_pipelines_are_not_taken_for_these():
+def test_other_pipelines_are_refused():
     assert not is_foreign_model({"_class_name": "StableDiffusionPipeline"})
     assert not is_foreign_model({})
     with pytest.raises(ValueError, match="LTX2HDRPipeline: not a supported joint audio-video pipeline"):

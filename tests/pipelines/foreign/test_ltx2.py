@@ -1,4 +1,4 @@
-"""What is particular to LTX-2: the scale of given frames, and the latents of a given sound."""
+"""LTX-2: the range of input frames, and the latents of input audio."""
 
 from fractions import Fraction
 
@@ -20,7 +20,7 @@ def inner(foreign_folder):
     return diffusers.LTX2Pipeline.from_pretrained(foreign_folder("ltx2"))
 
 
-def test_given_frames_arrive_on_the_right_scale(inner):
+def test_input_frames_have_the_right_scale(inner):
     """Bytes become [-1, 1]. As floats in [0, 1] the same frames would be taken for all but black, without an error."""
     import diffusers
     from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
@@ -41,7 +41,7 @@ def test_frames_that_are_not_bytes_are_refused():
 
 
 @pytest.mark.parametrize("num_frames", [9, 25, 121])
-def test_a_given_sound_has_the_latents_that_the_model_would_generate(inner, num_frames):
+def test_an_input_audio_has_latents_of_the_generated_shape(inner, num_frames):
     """The same number as diffusers draws noise for, and decoded a sound of the length of the pictures."""
     sound = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 48000 * num_frames // 24)).astype(np.float32)
     asked = ("", None, num_frames, Fraction(24), (32, 32), torch.Generator())
@@ -53,7 +53,7 @@ def test_a_given_sound_has_the_latents_that_the_model_would_generate(inner, num_
     assert torch.equal(latents, stereo)
 
 
-def test_siblings_share_their_networks(inner):
+def test_converted_pipelines_share_their_networks(inner):
     import diffusers
 
     other = diffusers_loading.convert_pipeline(diffusers.LTX2DFRPipeline, inner)

@@ -1,4 +1,4 @@
-"""The spectrogram that LTX-2 encodes, against librosa's with the settings that diffusers uses for the same audio VAE."""
+"""The spectrogram of LTX-2 against librosa, with the settings that diffusers uses for the same audio VAE."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every family of diffusers' joint pipelines behind our call, end to end with tiny random models on disk."""
+"""Every family of diffusers models, end to end with tiny random models on disk."""
 
 from fractions import Fraction
 
@@ -47,7 +47,7 @@ def film(num_frames, size, fps=24, sample_rate=16000, seed=0):
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_words_to_both_streams_of_equal_length(loaded, name):
+def test_text_to_both_streams_of_equal_length(loaded, name):
     pipe = loaded(name)
     assert isinstance(pipe, ForeignPipeline)
     out = pipe("a ball bounces", num_inference_steps=2, num_outputs_per_prompt=2, generator=3, **ASKED[name])
@@ -82,7 +82,7 @@ def test_h3_has_one_rate(loaded):
 
 
 @pytest.mark.parametrize("name", ["ltx2", "cosmos3"])
-def test_sound_for_pictures_keeps_the_pictures(loaded, name):
+def test_audio_for_a_video_keeps_the_video(loaded, name):
     pipe, given = loaded(name), film(10, (16, 32))
     asked = {"num_inference_steps": 2, "size": ASKED[name]["size"], **(WORDS if name == "ltx2" else {})}
     one, two = (pipe("a ball", video=given, generator=seed, **asked).clips[0] for seed in (0, 1))
@@ -95,7 +95,7 @@ def test_sound_for_pictures_keeps_the_pictures(loaded, name):
 
 
 @pytest.mark.parametrize("name", ["ltx2", "cosmos3"])
-def test_the_given_pictures_are_what_the_model_sees_whatever_the_seed(loaded, name, monkeypatch):
+def test_the_input_video_conditions_the_model_for_any_seed(loaded, name, monkeypatch):
     """The condition holds every latent frame: what is decoded of the pictures is their own reconstruction."""
     pipe, seen = loaded(name), []
     generate = type(pipe.family).generate
@@ -107,7 +107,7 @@ def test_the_given_pictures_are_what_the_model_sees_whatever_the_seed(loaded, na
     assert not np.array_equal(seen[0].waveform, seen[1].waveform)
 
 
-def test_pictures_for_a_sound_keep_the_sound(loaded, monkeypatch):
+def test_video_for_an_audio_keeps_the_audio(loaded, monkeypatch):
     pipe, seen = loaded("ltx2"), []
     given = Clip(None, film(12, (8, 8)).waveform, sample_rate=16000)
     generate = type(pipe.family).generate
@@ -124,7 +124,7 @@ def test_pictures_for_a_sound_keep_the_sound(loaded, monkeypatch):
     assert not np.array_equal(one.frames, pipe("a ball", audio=other, generator=0, **asked).clips[0].frames)
 
 
-def test_a_file_lasts_as_long_as_it_did(loaded, tmp_path):
+def test_a_file_keeps_its_duration(loaded, tmp_path):
     """A rate that is not the model's: the sound lasts as long as the file's own pictures."""
     source = media.write(tmp_path / "clip.mp4", film(10, (16, 16), fps=25))
     clip = loaded("ltx2")("a ball", video=source, generator=0, num_inference_steps=1, size=(32, 32), **WORDS).clips[0]
@@ -158,7 +158,7 @@ def test_arrays_and_tensors(loaded):
 
 
 @pytest.mark.parametrize("name", ["ltx2", "kandinsky6", "cosmos3"])
-def test_each_step_is_told(loaded, name):
+def test_the_callback_is_called_for_each_step(loaded, name):
     steps = []
     loaded(name)(
         "a ball",
@@ -211,7 +211,7 @@ def test_guidance_per_stream(loaded):
         ("cosmos3", {"audio": film(9, (16, 16))}, "does not generate video for an audio"),
     ],
 )
-def test_what_cannot_be_done_is_said(loaded, name, call, complaint):
+def test_unsupported_options_are_refused(loaded, name, call, complaint):
     with pytest.raises(ValueError, match=complaint):
         loaded(name)(**{"prompt": "a ball", **call})
 
@@ -246,7 +246,7 @@ def test_modular_pipelines_are_offloaded_too(loaded, foreign_folder):
         pipe.enable_sequential_cpu_offload()
 
 
-def test_dtype_tiling_and_lora_reach_through(foreign_folder, tmp_path):
+def test_dtype_tiling_and_lora_are_forwarded(foreign_folder, tmp_path):
     pipe = SoundingVideoPipeline.from_pretrained(foreign_folder("ltx2"), dtype=torch.bfloat16)
     pipe.set_progress_bar_config(disable=True)
     assert pipe.transformer.dtype == torch.bfloat16

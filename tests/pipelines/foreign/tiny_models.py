@@ -1,4 +1,4 @@
-"""Tiny random models of the joint audio-video families of diffusers, saved as folders; nothing is fetched."""
+"""Tiny random models of the joint audio-video families of diffusers, saved as folders; nothing is downloaded."""
 
 import json
 from collections.abc import Iterator
