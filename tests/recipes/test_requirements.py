@@ -139,11 +139,11 @@ def test_requirements_are_listed_with_sizes_and_licences(no_hub, tmp_path, capsy
     (tmp_path / "vae").mkdir()
     assert main(["recipes", "uniform.paper", f"codecs.video={tmp_path}", "--needs"]) == 0
     message = capsys.readouterr().out
-    assert f"codecs.video={tmp_path}\n    vae/\n    here" in message
+    assert f"codecs.video={tmp_path}\n    vae/\n    available" in message
     assert "network.pixart=PixArt-alpha/PixArt-XL-2-512x512\n    transformer/; 2.44 GB; licence:" in message
-    assert "to fetch: 21.93 GB" in message
+    assert "to download: 21.93 GB" in message
     assert main(["recipes", "uniform.scenes", "--needs"]) == 0
-    assert "needs nothing from elsewhere" in capsys.readouterr().out
+    assert "needs no pretrained parts" in capsys.readouterr().out
     assert main(["recipes", "--needs"]) == 2
 
 
