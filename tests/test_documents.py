@@ -1,5 +1,7 @@
-"""Every command that the documents print is one that the command line takes, and every recipe's key there exists."""
+"""Every command in the documents is one that the command line takes, and Python code in them names what exists."""
 
+import ast
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -10,7 +12,7 @@ from sonovid import recipes
 from sonovid.cli import build_parser
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def commands(text: str) -> list[list[str]]:
@@ -50,3 +52,35 @@ def test_a_printed_command_is_taken(path, words):
     args = build_parser().parse_args(words)
     if words[0] == "train":
         assert recipes.get(args.recipe, args.values).out or "out=" not in " ".join(words)
+
+
+def named(code: str) -> list[tuple[str, str]]:
+    """Pairs of module and name that Python code imports from this package, or takes from a module that it imported so."""
+    found, modules = [], {}
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "sonovid":
+            found += [(node.module, alias.name) for alias in node.names]
+            modules |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            found.append((modules[node.value.id], node.attr))
+    return found
+
+
+PYTHON = [
+    (path.relative_to(ROOT), index, code)
+    for path in DOCUMENTS
+    for index, code in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL))
+]
+
+
+@pytest.mark.filterwarnings("error::DeprecationWarning:sonovid")
+@pytest.mark.parametrize(("path", "index", "code"), PYTHON, ids=[f"{path}:{index}" for path, index, _ in PYTHON])
+def test_python_code_names_what_exists(path, index, code):
+    for module, name in named(code):
+        try:
+            thing = importlib.import_module(module)
+        except ModuleNotFoundError:
+            # The name of a class or a function, such as a class whose method is called.
+            parent, _, last = module.rpartition(".")
+            thing = getattr(importlib.import_module(parent), last)
+        assert hasattr(thing, name) or importlib.util.find_spec(f"{module}.{name}"), f"{module} has no {name}"
