@@ -158,4 +158,4 @@ class ComponentsMixin(DeprecatedNames):
     @property
     def generated_streams(self) -> AV:
         """Which streams the model generates: both, unless it was trained on one alone (MM-LDM-v, MM-LDM-a)."""
-        return getattr(self.denoiser, "makes", AV(True, True))
+        return getattr(self.denoiser, "generated_streams", AV(True, True))

@@ -97,7 +97,7 @@ class MMLDM(Model):
         self.gradient_checkpointing = False
 
     @property
-    def makes(self) -> AV:
+    def generated_streams(self) -> AV:
         """Which streams the model generates."""
         return AV(*(name in self.sizes for name in AV._fields))
 

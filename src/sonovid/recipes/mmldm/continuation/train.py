@@ -90,7 +90,7 @@ def load_generator(recipe: MMLDMContinuationConfig) -> SoundingVideoPipeline:
     if not recipe.generator:
         raise ValueError("generator is empty: name the folder of a pipeline that a training of mmldm.* saved")
     pipe = SoundingVideoPipeline.from_pretrained(recipe.generator)
-    if not isinstance(pipe.denoiser, MMLDM) or not all(pipe.denoiser.makes):
+    if not isinstance(pipe.denoiser, MMLDM) or not all(pipe.denoiser.generated_streams):
         kind = type(pipe.denoiser).__name__
         raise ValueError(f"generator={recipe.generator}: a {kind}; expected MM-LDM's generator of video and audio")
     if pipe.config.predict != recipe.regression.predict:
