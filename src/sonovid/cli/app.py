@@ -37,66 +37,72 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--token-file", metavar="FILE", help="file with the bearer token that requests need; default: $SONOVID_TOKEN, or no token"
     )
-    what = parser.add_argument_group("models and devices")
-    what.add_argument(
+    models = parser.add_argument_group("models and devices")
+    models.add_argument(
         "--model",
         action="append",
         metavar="DIR_OR_ID",
         help="model folder or Hub repository to offer, may be repeated; default: the packaged model",
     )
-    what.add_argument(
+    models.add_argument(
         "--device",
         action="append",
         metavar="NAME",
         help="device of a worker, may be repeated for several workers; default: a GPU if available, else cpu",
     )
-    what.add_argument(
+    models.add_argument(
         "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="dtype of the networks; default: float32"
     )
-    what.add_argument("--table", metavar="JSON", help="results to show on the page, written by evaluate --json or compare --json")
-    kept = parser.add_argument_group("storage")
-    kept.add_argument(
+    models.add_argument(
+        "--table", metavar="JSON", help="results to show on the page, written by evaluate --json or compare --json"
+    )
+    storage = parser.add_argument_group("storage")
+    storage.add_argument(
         "--folder",
         metavar="DIR",
         help="folder of jobs and files; default: $SONOVID_APP, or sonovid/app in the user's cache folder",
     )
-    kept.add_argument(
+    storage.add_argument(
         "--max-folder",
         type=byte_size,
         default=4 * 2**30,
         metavar="SIZE",
         help="size above which the oldest finished jobs are removed, such as 4G; default: 4G",
     )
-    kept.add_argument(
+    storage.add_argument(
         "--max-age",
         type=positive_seconds,
         default=Fraction(7),
         metavar="DAYS",
         help="age in days after which finished jobs are removed; default: 7",
     )
-    asked = parser.add_argument_group("limits")
-    asked.add_argument(
+    _add_limits(parser)
+
+
+def _add_limits(parser: Any) -> None:
+    limits = parser.add_argument_group("limits")
+    limits.add_argument(
         "--max-queue",
         type=positive_int,
         default=32,
         metavar="N",
         help="number of waiting jobs above which requests are rejected; default: 32",
     )
-    asked.add_argument(
+    limits.add_argument(
         "--max-upload",
         type=byte_size,
         default=256 * 2**20,
         metavar="SIZE",
         help="largest request body, such as 256M; default: 256M",
     )
-    asked.add_argument(
+    limits.add_argument(
         "--max-seconds",
         type=positive_seconds,
         default=Fraction(60),
         metavar="S",
         help="longest clip and longest upload in seconds; default: 60",
     )
-    asked.add_argument(
+    limits.add_argument(
         "--max-pixels",
         type=positive_int,
         default=4096 * 2304,
