@@ -45,12 +45,12 @@ def test_all_audio_inputs_give_the_same_clip(given):
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: as_video(FRAMES), "give fps="),
+        (lambda: as_video(FRAMES), "pass fps="),
         (lambda: as_video(FRAMES[0], 8), r"expected \[t h w 3\]"),
         (lambda: as_video(FRAMES.astype(np.int64), 8), "bytes"),
         (lambda: as_video(FRAMES.astype(np.float32), 8), "floats from 0 to 255"),
         (lambda: as_video([FRAMES[0], FRAMES[0][:2]], 8), "several sizes"),
-        (lambda: as_audio(WAVE), "give sample_rate="),
+        (lambda: as_audio(WAVE), "pass sample_rate="),
         (lambda: as_audio(WAVE[:, None], 8000), "transpose"),
         (lambda: as_audio(WAVE.astype(np.int64), 8000), "int16"),
         (lambda: to_list(3), "type int"),

@@ -212,3 +212,19 @@ def test_a_model_without_continuation_is_refused(tiny_pipeline):
         select_strategy(MMLDM(**tiny()), tiny_pipeline.geometry)
     with pytest.raises(ValueError, match=r"\(Linear\) generates single windows"):
         select_strategy(torch.nn.Linear(1, 1), tiny_pipeline.geometry)
+
+
+def test_deprecated_names_work_with_a_warning(tiny_pipeline):
+    from sonovid.pipelines import continuation
+
+    with pytest.warns(DeprecationWarning, match="ContinuationSettings"):
+        settings = continuation.Manner(pull=None, num_inference_steps=1)
+    assert settings == ContinuationSettings(reconstruction_scale=None, num_inference_steps=1)
+    with pytest.warns(DeprecationWarning, match="extend"):
+        chunk = next(iter(continuation.go_on(tiny_pipeline, seconds=1, manner=settings, generator=0)))
+    with pytest.warns(DeprecationWarning, match="crossfade"):
+        assert chunk.join is None
+    with pytest.warns(DeprecationWarning, match="accepts_text"):
+        assert tiny_pipeline.takes_words
+    with pytest.warns(DeprecationWarning, match="DriftReport"):
+        assert continuation.Drift is continuation.DriftReport
