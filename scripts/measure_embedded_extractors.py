@@ -23,7 +23,7 @@ from sonovid import media
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import Geometry
 from sonovid.data.scenes import render
-from sonovid.metrics.extractors.embedded import SceneNetworks, probabilities, packaged_networks, timing
+from sonovid.metrics.extractors.embedded import SceneNetworks, packaged_networks, probabilities, timing
 from sonovid.metrics.frechet import frechet
 from sonovid.metrics.kernels import kad, kvd
 from train_embedded_extractors import (

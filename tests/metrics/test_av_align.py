@@ -53,16 +53,16 @@ def test_precision_recall_and_counts():
 
 @pytest.mark.parametrize("form", FORMS.values())
 def test_the_order_of_peaks_in_a_list_says_nothing_but_their_times_do(form):
-    sound, picture = [0.1, 0.5, 0.52, 1.0, 2.0], [0.48, 1.05, 2.02, 3.0]
-    assert form(sound, picture, 8) == pytest.approx(form(np.array(sound) + 7, np.array(picture) + 7, 8))
-    assert form(sound, picture, 8) > form(sound, np.array(picture) + 10, 8)
+    audio, video = [0.1, 0.5, 0.52, 1.0, 2.0], [0.48, 1.05, 2.02, 3.0]
+    assert form(audio, video, 8) == pytest.approx(form(np.array(audio) + 7, np.array(video) + 7, 8))
+    assert form(audio, video, 8) > form(audio, np.array(video) + 10, 8)
 
 
 def test_only_the_bounded_forms_are_bounded():
-    sound, picture = [0.92, 0.96, 1.0, 1.04, 1.08], [1.0]
-    assert av_align.sony(sound, picture, 10) == 1
-    assert av_align.tempotokens2025(sound, picture, 10) == 1 / 5
-    assert av_align.tempotokens2023(sound, picture, 10) == 5
+    audio, video = [0.92, 0.96, 1.0, 1.04, 1.08], [1.0]
+    assert av_align.sony(audio, video, 10) == 1
+    assert av_align.tempotokens2025(audio, video, 10) == 1 / 5
+    assert av_align.tempotokens2023(audio, video, 10) == 5
 
 
 def test_weak_motion_is_no_peak_in_2025():

@@ -150,7 +150,7 @@ def test_sound_as_decoded_is_read_without_pictures(tmp_path, monkeypatch):
 
 
 def test_weights_that_are_not_at_hand_and_weights_of_another_network(tmp_path, items, monkeypatch):
-    with pytest.raises(UnavailableError, match=r"nobody_has_this.pt is not at hand: fetch it from https://example.org"):
+    with pytest.raises(UnavailableError, match=r"nobody_has_this.pt is not available: fetch it from https://example.org"):
         resolve_extractor(measured.Heavy)
     (tmp_path / "nobody_has_this.pt").write_bytes(b"of another network")
 

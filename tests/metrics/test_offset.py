@@ -18,28 +18,28 @@ def curve(seed, count=400, blur=4):
 
 
 def test_correlation_is_that_of_every_overlap_by_hand():
-    sound, picture = curve(0, 60), curve(1, 60)
-    lags, values = correlation(sound, picture, reach=0.1)
+    audio, video = curve(0, 60), curve(1, 60)
+    lags, values = correlation(audio, video, reach=0.1)
     assert lags[0] == -0.1
     for lag, value in zip(np.round(lags / STEP).astype(int), values, strict=True):
-        a, b = sound[max(lag, 0) : 60 + min(lag, 0)], picture[max(-lag, 0) : 60 + min(-lag, 0)]
+        a, b = audio[max(lag, 0) : 60 + min(lag, 0)], video[max(-lag, 0) : 60 + min(-lag, 0)]
         expected = np.corrcoef(a, b)[0, 1] if np.ptp(a) and np.ptp(b) else 0.0
         assert value == pytest.approx(expected * np.sqrt(len(a) / 60), abs=1e-9)
 
 
 @pytest.mark.parametrize("shift", [-120, -17, 0, 3, 150])
 def test_a_curve_that_is_shifted_is_found_shifted(shift):
-    picture = curve(2, 600)
-    found = offset(np.roll(picture, shift) + 5, 3 * picture)
+    video = curve(2, 600)
+    found = offset(np.roll(video, shift) + 5, 3 * video)
     assert found.seconds == pytest.approx(shift * STEP, abs=0.002)
     assert found.confidence > 0.5
 
 
 def test_late_sound_is_positive():
     times = np.arange(0, 4, 0.04)
-    picture = video_curve(np.where(np.isin(np.arange(100), [20, 50, 61]), 1.0, 0.0), times, 4.0)
+    video = video_curve(np.where(np.isin(np.arange(100), [20, 50, 61]), 1.0, 0.0), times, 4.0)
     late = audio_curve(np.where(np.isin(np.arange(800), [180, 420, 508]), 1.0, 0.0), time_grid(4.0), 4.0, 25.0)
-    assert offset(late, picture).seconds == pytest.approx(0.1, abs=0.005)
+    assert offset(late, video).seconds == pytest.approx(0.1, abs=0.005)
 
 
 def test_steps_are_divided():
@@ -58,16 +58,16 @@ def test_what_does_not_belong_together_has_little_confidence():
 
 
 def test_nothing_happens_nothing_is_found():
-    for sound, picture in [(np.zeros(400), curve(0)), (curve(0), np.zeros(400)), (np.ones(2), np.ones(2))]:
-        found = offset(sound, picture)
+    for audio, video in [(np.zeros(400), curve(0)), (curve(0), np.zeros(400)), (np.ones(2), np.ones(2))]:
+        found = offset(audio, video)
         assert math.isnan(found.seconds)
         assert found.confidence == 0
 
 
 def test_reach_bounds_the_offset():
-    picture = curve(3, 1200)
-    assert abs(offset(np.roll(picture, 150), picture, reach=0.5).seconds) <= 0.5 + STEP
-    assert offset(np.roll(picture, 150), picture, reach=0.8).seconds == pytest.approx(0.75, abs=0.005)
+    video = curve(3, 1200)
+    assert abs(offset(np.roll(video, 150), video, reach=0.5).seconds) <= 0.5 + STEP
+    assert offset(np.roll(video, 150), video, reach=0.8).seconds == pytest.approx(0.75, abs=0.005)
 
 
 def test_a_rendered_scene_whose_sound_is_moved():
@@ -75,8 +75,8 @@ def test_a_rendered_scene_whose_sound_is_moved():
     clip = scenes.render("hits", 11, geometry)
     impacts = flow_curves(clip.frames).impacts
     times, strength = onset_strength(clip.waveform[0], 16000)
-    picture = video_curve(impacts, np.arange(75) / 25, 3.0)
+    video = video_curve(impacts, np.arange(75) / 25, 3.0)
     for late in (-0.16, 0.0, 0.16):
-        found = offset(audio_curve(strength, times + late, 3.0, 25.0), picture)
+        found = offset(audio_curve(strength, times + late, 3.0, 25.0), video)
         assert found.seconds == pytest.approx(late, abs=0.08)
         assert found.confidence > 0.2

@@ -102,7 +102,7 @@ def test_a_folder_against_itself(folders, weights):
 
 def test_what_is_not_at_hand_is_skipped_in_one_line(folders, tmp_path):
     generated, reference = (open_set(folder) for folder in folders)
-    with pytest.raises(ValueError, match="is not at hand: fetch it from") as caught:
+    with pytest.raises(ValueError, match="is not available: fetch it from") as caught:
         evaluate(generated, reference, METRICS, EvaluationConfig(tmp_path))
     assert "\n" not in str(caught.value)
 

@@ -101,5 +101,5 @@ def test_without_weights_one_line_says_what_to_fetch_and_from_where(name, tmp_pa
     monkeypatch.delenv("SONOVID_WEIGHTS", raising=False)
     missing = metric_requirements(BY_NAME[name], tmp_path).missing
     file = BY_NAME[name].extractors[0].weights[0]
-    assert missing.startswith(f"{file.name} is not at hand: fetch it from https://")
+    assert missing.startswith(f"{file.name} is not available: fetch it from https://")
     assert "\n" not in missing

@@ -35,9 +35,9 @@ METRICS = {
 }
 # The name of each task's F1, and its events.
 EVENTS = {
-    Task.VIDEO_TO_AUDIO: ("onsets_f1", "onsets of the generated sound against the scene's events"),
-    Task.AUDIO_TO_VIDEO: ("events_read_f1", "events read in the generated pictures against the scene's events"),
-    Task.JOINT: ("onsets_events_read_f1", "onsets of the generated sound against events read in the generated pictures"),
+    Task.VIDEO_TO_AUDIO: ("onsets_f1", "onsets of the generated audio against the scene's events"),
+    Task.AUDIO_TO_VIDEO: ("events_read_f1", "events detected in the generated video against the scene's events"),
+    Task.JOINT: ("onsets_events_read_f1", "onsets of the generated audio against events detected in the generated video"),
 }
 ATTRIBUTES = ("world", "material", "colour")
 # How prompts of `hits` name the number of events.

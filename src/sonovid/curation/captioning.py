@@ -62,8 +62,8 @@ class Captioner:
     @torch.inference_mode()
     def __call__(self, frames: UInt8[np.ndarray, "t h w 3"]) -> str:
         """Generate a caption in one line, by greedy decoding and therefore deterministic."""
-        pictures = [Image.fromarray(frame) for frame in frames]
-        inputs = self._chat_inputs(pictures) if self.is_chat_model else self._named(pictures[len(pictures) // 2])
+        images = [Image.fromarray(frame) for frame in frames]
+        inputs = self._chat_inputs(images) if self.is_chat_model else self._named(images[len(images) // 2])
         inputs = inputs.to(self.model.device)
         for name, value in inputs.items():
             if torch.is_tensor(value) and value.is_floating_point():
@@ -75,12 +75,12 @@ class Captioner:
             output = output[prompt_ids.shape[1] :]
         return " ".join(self.processor.decode(output, skip_special_tokens=True).split())
 
-    def _chat_inputs(self, pictures: list[Image.Image]) -> Any:
-        content: list[dict[str, str]] = [{"type": "image"}] * len(pictures)
+    def _chat_inputs(self, images: list[Image.Image]) -> Any:
+        content: list[dict[str, str]] = [{"type": "image"}] * len(images)
         content = [*content, {"type": "text", "text": self.prompt or PROMPT}]
         text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-        return self.processor(images=pictures, text=text, return_tensors="pt")
+        return self.processor(images=images, text=text, return_tensors="pt")
 
-    def _named(self, picture: Image.Image) -> Any:
+    def _named(self, image: Image.Image) -> Any:
         words = {"text": self.prompt} if self.prompt else {}
-        return self.processor(images=picture, return_tensors="pt", **words)
+        return self.processor(images=image, return_tensors="pt", **words)

@@ -22,47 +22,49 @@ class Coincidences(NamedTuple):
     Attributes:
         precision: the share of audio peaks that coincide with a video peak, in [0, 1]; 0 without peaks.
         recall: the share of video peaks that coincide with an audio peak, likewise.
-        sound, picture: the numbers of audio and video peaks.
-        sound_matched, picture_matched: the numbers of them that coincide.
+        audio, video: the numbers of audio and video peaks.
+        audio_matched, video_matched: the numbers of them that coincide.
     """
 
     precision: float
     recall: float
-    sound: int
-    picture: int
-    sound_matched: int
-    picture_matched: int
+    audio: int
+    video: int
+    audio_matched: int
+    video_matched: int
 
 
-def within_one_frame(sound: Times, picture: Times, fps: Number) -> np.ndarray:
+def within_one_frame(audio: Times, video: Times, fps: Number) -> np.ndarray:
     """Whether each audio peak is within one frame of each video peak: booleans [audio, video]."""
     if not fps > 0:
         raise ValueError(f"AV-Align: fps={fps}; expected a frame rate above zero")
-    sound, picture, window = np.asarray(sound, float), np.asarray(picture, float), 1 / float(fps)
+    audio, video, window = np.asarray(audio, float), np.asarray(video, float), 1 / float(fps)
     # The order of operations of the released programs: with other rounding a distance of exactly one frame would count at some
     # rates.
-    return (picture[None] - window < sound[:, None]) & (sound[:, None] < picture[None] + window)
+    return (video[None] - window < audio[:, None]) & (audio[:, None] < video[None] + window)
 
 
-def count_coincidences(sound: Times, picture: Times, fps: Number) -> Coincidences:
+def count_coincidences(audio: Times, video: Times, fps: Number) -> Coincidences:
     """Count the peaks of each stream that coincide with a peak of the other."""
-    pairs = within_one_frame(sound, picture, fps)
-    of_sound, of_picture = int(pairs.any(1).sum()), int(pairs.any(0).sum())
-    sounds, pictures = pairs.shape
-    return Coincidences(of_sound / max(sounds, 1), of_picture / max(pictures, 1), sounds, pictures, of_sound, of_picture)
+    pairs = within_one_frame(audio, video, fps)
+    with_video, with_audio = int(pairs.any(1).sum()), int(pairs.any(0).sum())
+    num_audio, num_video = pairs.shape
+    return Coincidences(
+        with_video / max(num_audio, 1), with_audio / max(num_video, 1), num_audio, num_video, with_video, with_audio
+    )
 
 
-def sony(sound: Times, picture: Times, fps: Number) -> float:
+def sony(audio: Times, video: Times, fps: Number) -> float:
     """p r / (p + r - p r) of precision p and recall r (Ishii et al. 2024, released code), in [0, 1]; 0 without peaks."""
-    p, r = count_coincidences(sound, picture, fps)[:2]
+    p, r = count_coincidences(audio, video, fps)[:2]
     return p * r / (p + r - p * r) if p + r > 0 else 0.0
 
 
-def tempotokens2025(sound: Times, picture: Times, fps: Number, *, flow: Times | None = None) -> float:
+def tempotokens2025(audio: Times, video: Times, fps: Number, *, flow: Times | None = None) -> float:
     """c / (A + V - c), where c counts one-to-one pairs and each audio peak takes the first free video peak (TempoTokens 2025).
 
     Args:
-        sound, picture: the times of audio and video peaks, in seconds.
+        audio, video: the times of audio and video peaks, in seconds.
         fps: frames per second.
         flow: the optical flow at each video peak, in pixels per frame; peaks below 0.1 are ignored.
 
@@ -70,8 +72,8 @@ def tempotokens2025(sound: Times, picture: Times, fps: Number, *, flow: Times | 
         A value in [0, 1]; NaN without any peak.
     """
     if flow is not None:
-        picture = np.asarray(picture, float)[np.asarray(flow) >= LEAST_FLOW]
-    pairs = within_one_frame(sound, picture, fps)
+        video = np.asarray(video, float)[np.asarray(flow) >= LEAST_FLOW]
+    pairs = within_one_frame(audio, video, fps)
     free = np.ones(pairs.shape[1], bool)
     count = 0
     for row in pairs:
@@ -83,20 +85,20 @@ def tempotokens2025(sound: Times, picture: Times, fps: Number, *, flow: Times | 
     return count / every if every else float("nan")
 
 
-def tempotokens2023(sound: Times, picture: Times, fps: Number) -> float:
+def tempotokens2023(audio: Times, video: Times, fps: Number) -> float:
     """c / (A + V - c), where c counts the audio peaks that coincide with any video peak (TempoTokens 2023).
 
     Not bounded by 1: several audio peaks may coincide with one video peak, up to A / V. NaN without peaks.
     """
-    it = count_coincidences(sound, picture, fps)
-    every = it.sound + it.picture - it.sound_matched
-    return it.sound_matched / every if every else float("nan")
+    it = count_coincidences(audio, video, fps)
+    every = it.audio + it.video - it.audio_matched
+    return it.audio_matched / every if every else float("nan")
 
 
-def javisbench(sound: Times, picture: Times, fps: Number) -> float:
+def javisbench(audio: Times, video: Times, fps: Number) -> float:
     """c / (A + V - c + 1e-6), with c as in TempoTokens 2023 (JavisBench). Onsets are detected at the file's own sample rate.
 
     Not bounded by 1, for the same reason; 0 without peaks.
     """
-    it = count_coincidences(sound, picture, fps)
-    return it.sound_matched / (it.sound + it.picture - it.sound_matched + 1e-6)
+    it = count_coincidences(audio, video, fps)
+    return it.audio_matched / (it.audio + it.video - it.audio_matched + 1e-6)

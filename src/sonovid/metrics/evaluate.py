@@ -124,7 +124,7 @@ def _reason_to_skip(metric: Metric, systems: Sequence[MediaSet], reference: "Med
             return "needs audio, and no clip has any"
     if all(is_borrowed(metric, item) for item in items):
         stream = "video" if any(extractor.input_spec.video for extractor in metric.extractors) else "audio"
-        return f"needs {stream} of the clips' own; theirs is the reference's"
+        return f"needs {stream} of the clips' own; they borrow it from the reference"
     return ""
 
 
@@ -177,7 +177,7 @@ def _compute_result(
     if computed.values.get("undefined"):
         lines.append(f"not defined for {computed.values['undefined']} of {len(computed.generated)} clips, which are left out")
     if computed.values.get("shuffled") and computed.values.get("low", 1.0) <= computed.values["floor"] <= computed.values["high"]:
-        lines.append("not told from shuffled partners: the floor lies in the interval")
+        lines.append("not significantly different from shuffled partners: the floor lies in the interval")
     result = Result(
         name=metric.name,
         family=metric.family,

@@ -35,4 +35,4 @@ def flow_images(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.ndarray, "t h 
     hue = np.degrees(np.arctan2(flow[..., 1], flow[..., 0])) % 360 / 2
     value = np.clip(lengths / full, 0, 1) * 255
     hsv = np.stack([hue, np.full_like(hue, 255), value], -1).astype(np.uint8)
-    return np.stack([cv2.cvtColor(picture, cv2.COLOR_HSV2RGB) for picture in hsv])
+    return np.stack([cv2.cvtColor(image, cv2.COLOR_HSV2RGB) for image in hsv])

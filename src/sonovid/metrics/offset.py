@@ -52,7 +52,7 @@ def audio_curve(
 
 
 def correlation(
-    sound: Float[np.ndarray, "l"], picture: Float[np.ndarray, "l"], *, reach: float = REACH
+    audio: Float[np.ndarray, "l"], video: Float[np.ndarray, "l"], *, reach: float = REACH
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pearson's correlation of the overlapping parts of the curves at each lag of the audio.
 
@@ -62,8 +62,8 @@ def correlation(
     Returns:
         Lags in seconds, and the correlations.
     """
-    count = min(len(sound), len(picture))
-    sound, picture = sound[:count], picture[:count]
+    count = min(len(audio), len(video))
+    audio, video = audio[:count], video[:count]
     furthest = min(round(reach / STEP), int(count * (1 - LEAST_OVERLAP)))
     lags = np.arange(-furthest, furthest + 1)
     overlap = count - np.abs(lags)
@@ -75,23 +75,23 @@ def correlation(
         return total[start + overlap] - total[start]
 
     # Correlation is invariant to a constant; centring reduces rounding errors.
-    sound, picture = sound - sound.mean(), picture - picture.mean()
+    audio, video = audio - audio.mean(), video - video.mean()
     middle = count - 1
-    products = correlate(sound, picture, "full", method="fft")[middle - furthest : middle + furthest + 1]
-    means = sums(sound, starts[0]), sums(picture, starts[1])
+    products = correlate(audio, video, "full", method="fft")[middle - furthest : middle + furthest + 1]
+    means = sums(audio, starts[0]), sums(video, starts[1])
     covariance = products - means[0] * means[1] / overlap
-    spreads = [sums(v**2, s) - m**2 / overlap for v, s, m in zip((sound, picture), starts, means, strict=True)]
-    least = [1e-9 * max(float((v**2).sum()), 1e-30) for v in (sound, picture)]
+    spreads = [sums(v**2, s) - m**2 / overlap for v, s, m in zip((audio, video), starts, means, strict=True)]
+    least = [1e-9 * max(float((v**2).sum()), 1e-30) for v in (audio, video)]
     steady = (spreads[0] <= least[0]) | (spreads[1] <= least[1])
     scale = np.sqrt(np.where(steady, 1.0, spreads[0] * spreads[1]))
     return lags * STEP, np.where(steady, 0.0, covariance / scale) * np.sqrt(overlap / count)
 
 
-def best_lag(sound: Float[np.ndarray, "l"], picture: Float[np.ndarray, "l"], *, reach: float = REACH) -> tuple[float, float]:
+def best_lag(audio: Float[np.ndarray, "l"], video: Float[np.ndarray, "l"], *, reach: float = REACH) -> tuple[float, float]:
     """The lag of the highest correlation in seconds, refined by a parabola, and the correlation; NaN and 0 for flat curves."""
-    if len(sound) < 3 or len(picture) < 3 or np.ptp(sound) == 0 or np.ptp(picture) == 0:
+    if len(audio) < 3 or len(video) < 3 or np.ptp(audio) == 0 or np.ptp(video) == 0:
         return float("nan"), 0.0
-    lags, values = correlation(sound, picture, reach=reach)
+    lags, values = correlation(audio, video, reach=reach)
     if not values.any():
         return float("nan"), 0.0
     k = int(values.argmax())
@@ -103,16 +103,16 @@ def best_lag(sound: Float[np.ndarray, "l"], picture: Float[np.ndarray, "l"], *, 
     return float(lags[k] + shift * STEP), float(values[k])
 
 
-def offset(sound: Float[np.ndarray, "l"], picture: Float[np.ndarray, "l"], *, reach: float = REACH) -> Offset:
+def offset(audio: Float[np.ndarray, "l"], video: Float[np.ndarray, "l"], *, reach: float = REACH) -> Offset:
     """Estimate the offset of the audio from two curves with a value every 5 ms.
 
     The confidence is (r - r0) / (1 - r0), at least 0, where r is the highest correlation and r0 the mean of the highest
     correlations with the video curve reversed in time and rotated by each eighth of its length.
     """
-    seconds, highest = best_lag(sound, picture, reach=reach)
+    seconds, highest = best_lag(audio, video, reach=reach)
     if np.isnan(seconds):
         return Offset(seconds, 0.0)
-    turned = picture[::-1]
+    turned = video[::-1]
     rolled = [np.roll(turned, i * len(turned) // CHANCE_SHIFTS) for i in range(CHANCE_SHIFTS)]
-    chance = float(np.mean([correlation(sound, one, reach=reach)[1].max() for one in rolled]))
+    chance = float(np.mean([correlation(audio, one, reach=reach)[1].max() for one in rolled]))
     return Offset(seconds, float(np.clip((highest - chance) / max(1 - chance, 1e-9), 0, 1)))

@@ -227,7 +227,7 @@ def set_warnings(generated: MediaSet, reference: "MediaSet | None", ignored: Con
             lines.append(f"{side.title}: {copies} of {len(side)} files are copies of others, byte by byte")
         rates = {(item.video_source or item).info.fps for item in side.items}
         sizes = {(item.video_source or item).info.size for item in side.items}
-        for what, key, values in (("frame rates", "fps", rates), ("picture sizes", "size", sizes)):
+        for what, key, values in (("frame rates", "fps", rates), ("frame sizes", "size", sizes)):
             if len(values) > 1 and key not in ignored:
                 lines.append(f"{side.title}: its clips have {len(values)} different {what}")
     for what, borrowing in (

@@ -54,33 +54,33 @@ def wide_beats_warning(info: SetInfo) -> str:
 def by_peaks(score: Callable[..., float]) -> Score:
     """Adapt a function of two lists of peaks and a frame rate to extracted arrays."""
 
-    def of_arrays(sound: Arrays, picture: Arrays) -> float:
-        return float(score(sound["times"], picture["times"], picture["fps"][0]))
+    def of_arrays(audio: Arrays, video: Arrays) -> float:
+        return float(score(audio["times"], video["times"], video["fps"][0]))
 
     return of_arrays
 
 
-def precision(sound: Arrays, picture: Arrays) -> float:
+def precision(audio: Arrays, video: Arrays) -> float:
     """The share of audio peaks that coincide with a video peak; NaN without audio peaks."""
-    found = av_align.count_coincidences(sound["times"], picture["times"], picture["fps"][0])
-    return found.precision if found.sound else float("nan")
+    found = av_align.count_coincidences(audio["times"], video["times"], video["fps"][0])
+    return found.precision if found.audio else float("nan")
 
 
-def recall(sound: Arrays, picture: Arrays) -> float:
+def recall(audio: Arrays, video: Arrays) -> float:
     """The share of video peaks that coincide with an audio peak; NaN without video peaks."""
-    found = av_align.count_coincidences(sound["times"], picture["times"], picture["fps"][0])
-    return found.recall if found.picture else float("nan")
+    found = av_align.count_coincidences(audio["times"], video["times"], video["fps"][0])
+    return found.recall if found.video else float("nan")
 
 
-def with_least_flow(sound: Arrays, picture: Arrays) -> float:
+def with_least_flow(audio: Arrays, video: Arrays) -> float:
     """The TempoTokens 2025 variant, which ignores video peaks with little flow."""
-    return av_align.tempotokens2025(sound["times"], picture["times"], picture["fps"][0], flow=picture["heights"])
+    return av_align.tempotokens2025(audio["times"], video["times"], video["fps"][0], flow=video["heights"])
 
 
-def motion_peaks(picture: Arrays) -> np.ndarray:
+def motion_peaks(video: Arrays) -> np.ndarray:
     """The times of peaks of the frame difference, halfway between the frames, in seconds."""
-    times = (np.arange(len(picture["energy"])) - 0.5) / picture["fps"][0]
-    return peaks(times, picture["energy"], apart=0.13, threshold=0.0)
+    times = (np.arange(len(video["energy"])) - 0.5) / video["fps"][0]
+    return peaks(times, video["energy"], apart=0.13, threshold=0.0)
 
 
 def events_f1(found: np.ndarray, true: np.ndarray) -> float:
@@ -88,46 +88,46 @@ def events_f1(found: np.ndarray, true: np.ndarray) -> float:
     return agreement([(found.tolist(), true.tolist())], TOLERANCE).f1 if len(found) + len(true) else float("nan")
 
 
-def onsets_against_motion(sound: Arrays, picture: Arrays) -> float:
-    return events_f1(sound["onsets"], motion_peaks(picture))
+def onsets_against_motion(audio: Arrays, video: Arrays) -> float:
+    return events_f1(audio["onsets"], motion_peaks(video))
 
 
 def onsets_against_partner(generated: Arrays, reference: Arrays) -> float:
     return events_f1(generated["onsets"], reference["onsets"])
 
 
-def impacts(picture: Arrays) -> tuple[np.ndarray, np.ndarray]:
+def impacts(video: Arrays) -> tuple[np.ndarray, np.ndarray]:
     """The strength of impacts at each frame (`extractors.peaks.Flow`), and its time in seconds."""
-    return picture["impacts"], np.arange(len(picture["impacts"])) / picture["fps"][0]
+    return video["impacts"], np.arange(len(video["impacts"])) / video["fps"][0]
 
 
-def motion(picture: Arrays) -> tuple[np.ndarray, np.ndarray]:
+def motion(video: Arrays) -> tuple[np.ndarray, np.ndarray]:
     """The frame difference, and the times halfway between frames in seconds."""
-    return picture["energy"][1:], (np.arange(1, len(picture["energy"])) - 0.5) / picture["fps"][0]
+    return video["energy"][1:], (np.arange(1, len(video["energy"])) - 0.5) / video["fps"][0]
 
 
 Curve = Callable[[Arrays], tuple[np.ndarray, np.ndarray]]
 
 
-def curves(sound: Arrays, picture: Arrays, curve: Curve) -> tuple[np.ndarray, np.ndarray]:
+def curves(audio: Arrays, video: Arrays, curve: Curve) -> tuple[np.ndarray, np.ndarray]:
     """The audio curve and a video curve at the same times."""
-    seconds, fps = float(min(sound["seconds"][0], picture["seconds"][0])), float(picture["fps"][0])
-    return audio_curve(sound["strength"], sound["moments"], seconds, fps), video_curve(*curve(picture), seconds)
+    seconds, fps = float(min(audio["seconds"][0], video["seconds"][0])), float(video["fps"][0])
+    return audio_curve(audio["strength"], audio["moments"], seconds, fps), video_curve(*curve(video), seconds)
 
 
-def milliseconds(sound: Arrays, picture: Arrays, *, curve: Curve) -> float:
+def milliseconds(audio: Arrays, video: Arrays, *, curve: Curve) -> float:
     """The offset in milliseconds, positive if the audio is late; NaN if the curves correlate no better than by chance."""
-    found = offset(*curves(sound, picture, curve))
+    found = offset(*curves(audio, video, curve))
     return 1000 * found.seconds if found.confidence > 0 else float("nan")
 
 
-def distance(sound: Arrays, picture: Arrays, *, curve: Curve) -> float:
+def distance(audio: Arrays, video: Arrays, *, curve: Curve) -> float:
     """The absolute offset in milliseconds, whatever its confidence; NaN if a curve is flat."""
-    return abs(1000 * best_lag(*curves(sound, picture, curve))[0])
+    return abs(1000 * best_lag(*curves(audio, video, curve))[0])
 
 
-def confidence(sound: Arrays, picture: Arrays, *, curve: Curve) -> float:
-    return offset(*curves(sound, picture, curve)).confidence
+def confidence(audio: Arrays, video: Arrays, *, curve: Curve) -> float:
+    return offset(*curves(audio, video, curve)).confidence
 
 
 def median(values: np.ndarray) -> float:

@@ -14,11 +14,11 @@ from sonovid.metrics.extractors.imagebind import (
     ImageBindFrames,
     ImageBindText,
     ImageBindVideo,
+    clip_starts,
     filter_bank,
     frames_in_windows,
     resize_short_side,
     side_crops,
-    clip_starts,
 )
 
 # What a user's install offers, as small as it comes: the call, the kinds of input, and means over clips.

@@ -41,7 +41,7 @@ def file_of(tmp_path, name="net.pt", state=None):
 
 def test_a_file_that_is_not_there_is_missing_in_one_line(tmp_path):
     with pytest.raises(
-        UnavailableError, match=r"net\.pt is not at hand: fetch it from example\.org into the folder that --weights"
+        UnavailableError, match=r"net\.pt is not available: fetch it from example\.org into the folder that --weights"
     ) as caught:
         weights.find_weights(WeightFile("net.pt", "example.org"), tmp_path)
     assert "\n" not in str(caught.value)
@@ -49,7 +49,7 @@ def test_a_file_that_is_not_there_is_missing_in_one_line(tmp_path):
 
 def test_a_hub_model_that_is_not_there_is_missing(tmp_path):
     with pytest.raises(
-        UnavailableError, match="owner/name is not at hand: fetch it from the hub into the hub cache or into the folder"
+        UnavailableError, match="owner/name is not available: fetch it from the hub into the hub cache or into the folder"
     ):
         weights.find_weights(WeightFile("owner/name", "the hub"), tmp_path)
 

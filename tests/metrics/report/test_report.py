@@ -257,7 +257,7 @@ def test_distributions_are_folded_by_family_and_those_of_one_value_left_out():
 
 
 def test_what_was_skipped_is_one_line_where_nothing_was_asked_for():
-    missing = [Skipped(f"m{i}", "f", "w.pt is not at hand: fetch it from x") for i in range(5)]
+    missing = [Skipped(f"m{i}", "f", "w.pt is not available: fetch it from x") for i in range(5)]
     others = [
         Skipped("b", "beats", "beats are of music: name them if captions do not mention it"),
         Skipped("t", "f", "needs captions (x)"),
@@ -265,5 +265,5 @@ def test_what_was_skipped_is_one_line_where_nothing_was_asked_for():
     found = cells.table(Evaluation("t", (), (*missing, *others)), brief=True)
     ((names, line),) = found.skipped
     assert names == "7 metrics"
-    assert line.startswith("5 need weights or libraries that are not at hand; 1 beats are of music; 1 needs captions (sonovid")
+    assert line.startswith("5 need weights or libraries that are not available; 1 beats are of music; 1 needs captions (sonovid")
     assert cells.table(Evaluation("t", ()), brief=True).skipped == ()

@@ -79,8 +79,8 @@ class SlowOnly(nn.Module):
             in_channels = 4 * wide
         self.stages = len(depths)
 
-    def forward(self, pictures: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b t d"]:
-        x = F.max_pool3d(F.relu(self.conv1(pictures)), (1, 3, 3), (1, 2, 2), (0, 1, 1))
+    def forward(self, images: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b t d"]:
+        x = F.max_pool3d(F.relu(self.conv1(images)), (1, 3, 3), (1, 2, 2), (0, 1, 1))
         for i in range(self.stages):
             x = self.get_submodule(f"layer{i + 1}")(x)
         return x.mean((-2, -1)).mT
@@ -128,8 +128,8 @@ class CavpNetwork(nn.Module):
         self.video_project_head = nn.Linear(4 * width * 2 ** (len(depths) - 1), out)
         self.spec_encoder = SpectrogramEncoder(width, out)
 
-    def encode_video(self, pictures: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b t d"]:
-        return self.video_project_head(self.video_encoder(pictures))
+    def encode_video(self, images: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b t d"]:
+        return self.video_project_head(self.video_encoder(images))
 
     def encode_audio(self, mel: Float[Tensor, "b l f"]) -> Float[Tensor, "b t d"]:
         return self.spec_encoder(mel)
@@ -174,14 +174,14 @@ class CavpVideo(Cavp):
         frames = get_frames(sample)
         if len(frames) < FPS:
             raise UnusableClipError(f"has {len(frames) / FPS:.2f} s of video; CAVP needs whole seconds")
-        pictures = rearrange(torch.from_numpy(frames[: len(frames) // FPS * FPS]), "t h w c -> t c h w").float()
-        return {"pictures": resize_bilinear(pictures, (SIDE, SIDE), antialias=True).round().byte().numpy()}
+        images = rearrange(torch.from_numpy(frames[: len(frames) // FPS * FPS]), "t h w c -> t c h w").float()
+        return {"pictures": resize_bilinear(images, (SIDE, SIDE), antialias=True).round().byte().numpy()}
 
     @torch.inference_mode()
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
         # One clip at a time: lengths differ, and the network convolves over time.
-        pictures = (torch.from_numpy(p["pictures"]).transpose(0, 1)[None].to(self.device) / 255 for p in prepared)
-        return [{"features": self.network.encode_video(some)[0].cpu().numpy()} for some in pictures]
+        images = (torch.from_numpy(p["pictures"]).transpose(0, 1)[None].to(self.device) / 255 for p in prepared)
+        return [{"features": self.network.encode_video(some)[0].cpu().numpy()} for some in images]
 
 
 class CavpAudio(Cavp):

@@ -31,11 +31,11 @@ def resize_frames(
     frames: UInt8[np.ndarray, "t h w 3"], size: tuple[int, int], *, mode: str = "bilinear"
 ) -> Float32[np.ndarray, "t 3 h2 w2"]:
     """Resize frames to (h, w), ignoring the aspect ratio, without antialiasing (torch's `interpolate`). Values in [0, 1]."""
-    pictures = rearrange(torch.from_numpy(frames), "t h w c -> t c h w").float() / 255
-    if tuple(pictures.shape[-2:]) != size:
-        pictures = F.interpolate(pictures, size=size, mode=mode, align_corners=False)
+    images = rearrange(torch.from_numpy(frames), "t h w c -> t c h w").float() / 255
+    if tuple(images.shape[-2:]) != size:
+        images = F.interpolate(images, size=size, mode=mode, align_corners=False)
     # Bicubic interpolation can overshoot.
-    return pictures.clamp(0, 1).numpy()
+    return images.clamp(0, 1).numpy()
 
 
 def resize_and_crop(
@@ -44,17 +44,17 @@ def resize_and_crop(
     """Resize the shorter side of frames to `short`, and crop the centre to size x size. Values in [0, 1]."""
     height, width = frames.shape[1:3]
     scale = short / min(height, width)
-    pictures = resize_frames(frames, (max(short, int(height * scale)), max(short, int(width * scale))), mode=mode)
-    top, left = (round((side - size) / 2) for side in pictures.shape[-2:])
-    return np.ascontiguousarray(pictures[..., top : top + size, left : left + size])
+    images = resize_frames(frames, (max(short, int(height * scale)), max(short, int(width * scale))), mode=mode)
+    top, left = (round((side - size) / 2) for side in images.shape[-2:])
+    return np.ascontiguousarray(images[..., top : top + size, left : left + size])
 
 
 def normalize_frames(
-    pictures: Float[np.ndarray, "*k 3 h w"], mean_and_deviation: tuple[tuple[float, ...], tuple[float, ...]]
+    images: Float[np.ndarray, "*k 3 h w"], mean_and_deviation: tuple[tuple[float, ...], tuple[float, ...]]
 ) -> Float32[np.ndarray, "*k 3 h w"]:
     """Subtract the channel means and divide by the standard deviations."""
     mean, deviation = (np.asarray(values, np.float32)[:, None, None] for values in mean_and_deviation)
-    return ((pictures - mean) / deviation).astype(np.float32)
+    return ((images - mean) / deviation).astype(np.float32)
 
 
 def window_starts(count: int, length: int, step: int) -> list[int]:

@@ -167,8 +167,8 @@ class I3DLogits(Extractor):
     def prepare(self, sample: Sample) -> Arrays:
         frames = get_frames(sample, FRAMES)
         frames = frames[: len(frames) // FRAMES * FRAMES]
-        pictures = map_frames(frames, lambda part: resize_center_crop(part / 255, SIDE) * 2 - 1)
-        return {"windows": rearrange(pictures, "(k t) c h w -> k c t h w", t=FRAMES).numpy()}
+        images = map_frames(frames, lambda part: resize_center_crop(part / 255, SIDE) * 2 - 1)
+        return {"windows": rearrange(images, "(k t) c h w -> k c t h w", t=FRAMES).numpy()}
 
     @torch.inference_mode()
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:

@@ -76,15 +76,15 @@ def resize_short_side(frames: UInt8[np.ndarray, "t h w 3"], mode: str) -> Float[
     height, width = frames.shape[1:3]
     scale = SIDE / min(height, width)
     size = (SIDE, int(width * scale)) if height <= width else (int(height * scale), SIDE)
-    pictures = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> t c h w").float() / 255
-    return F.interpolate(pictures, size, mode=mode, align_corners=False, antialias=mode == "bicubic").clamp(0, 1)
+    images = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> t c h w").float() / 255
+    return F.interpolate(images, size, mode=mode, align_corners=False, antialias=mode == "bicubic").clamp(0, 1)
 
 
-def side_crops(pictures: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "3 t 3 s s"]:
+def side_crops(images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "3 t 3 s s"]:
     """Three square crops along the longer side: start, centre and end."""
-    height, width = pictures.shape[-2:]
+    height, width = images.shape[-2:]
     places = (0, -(-(max(height, width) - SIDE) // 2), max(height, width) - SIDE)
-    some = [pictures[..., p : p + SIDE, :] if height > width else pictures[..., :, p : p + SIDE] for p in places]
+    some = [images[..., p : p + SIDE, :] if height > width else images[..., :, p : p + SIDE] for p in places]
     return torch.stack(some)
 
 
@@ -143,8 +143,8 @@ class ImageBindVideo(ImageBind):
             first = min(int(np.ceil(start * fps - 1e-6)), len(frames) - 1)
             last = min(max(first, int(np.ceil((start + CLIP_SECONDS) * fps - 1e-6)) - 1), len(frames) - 1)
             clips.append(side_crops(resize_short_side(frames[[first, last]], "bilinear")))
-        pictures = normalize_frames(torch.cat(clips).numpy(), CLIP)
-        return {"video": rearrange(pictures, "k t c h w -> 1 k c t h w")}
+        images = normalize_frames(torch.cat(clips).numpy(), CLIP)
+        return {"video": rearrange(images, "k t c h w -> 1 k c t h w")}
 
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
         return [{"features": rows[0]} for rows in self.embed_arrays("vision", prepared, "video")]
@@ -165,19 +165,19 @@ class ImageBindFrames(ImageBind):
         done = np.empty((len(frames), SIDE, SIDE, 3), np.uint8)
         for i in range(len(frames)):
             # Frame by frame and rounded to uint8, as Pillow does, which takes a quarter of the memory.
-            picture = resize_short_side(frames[i : i + 1], "bicubic")
-            top, left = (round((side - SIDE) / 2) for side in picture.shape[-2:])
-            square = picture[0, :, top : top + SIDE, left : left + SIDE] * 255
+            image = resize_short_side(frames[i : i + 1], "bicubic")
+            top, left = (round((side - SIDE) / 2) for side in image.shape[-2:])
+            square = image[0, :, top : top + SIDE, left : left + SIDE] * 255
             done[i] = square.round().byte().permute(1, 2, 0).numpy()
         return {"pictures": done, "times": np.arange(len(frames)) / float(sample.clip.fps)}
 
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
         return [{"features": self._rows(p["pictures"]), "times": p["times"]} for p in prepared]
 
-    def _rows(self, pictures: UInt8[np.ndarray, "t s s 3"]) -> Float32[np.ndarray, "t d"]:
+    def _rows(self, images: UInt8[np.ndarray, "t s s 3"]) -> Float32[np.ndarray, "t d"]:
         rows = []
-        for i in range(0, len(pictures), self.chunk_size):
-            some = rearrange(pictures[i : i + self.chunk_size].astype(np.float32) / 255, "t h w c -> t c h w")
+        for i in range(0, len(images), self.chunk_size):
+            some = rearrange(images[i : i + self.chunk_size].astype(np.float32) / 255, "t h w c -> t c h w")
             rows.append(self.embed_inputs("vision", torch.from_numpy(normalize_frames(some, CLIP))))
         return np.concatenate(rows)
 

@@ -81,10 +81,10 @@ def resize_and_crop_frames(frames: UInt8[np.ndarray, "t h w 3"]) -> UInt8[np.nda
     done = np.empty((len(frames), SIDE, SIDE, 3), np.uint8)
     top, left = (round((side - SIDE) / 2) for side in size)
     for i, frame in enumerate(frames):
-        picture = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
+        image = torch.from_numpy(frame).permute(2, 0, 1)[None].float()
         if frame.shape[:2] != size:
-            picture = F.interpolate(picture, size, mode="bicubic", align_corners=False, antialias=True).round().clamp(0, 255)
-        done[i] = picture[0, :, top : top + SIDE, left : left + SIDE].permute(1, 2, 0).byte().numpy()
+            image = F.interpolate(image, size, mode="bicubic", align_corners=False, antialias=True).round().clamp(0, 255)
+        done[i] = image[0, :, top : top + SIDE, left : left + SIDE].permute(1, 2, 0).byte().numpy()
     return done
 
 
@@ -129,15 +129,15 @@ class SyncVideo(SyncTokens):
     def prepare(self, sample: Sample) -> Arrays:
         frames = get_frames(sample)
         if len(window_starts(len(frames), FRAMES, STEP)) < SEGMENTS:
-            raise UnusableClipError(f"has {float(len(frames) / FPS):.2f} s of pictures; Synchformer needs {LEAST} s")
+            raise UnusableClipError(f"has {float(len(frames) / FPS):.2f} s of video; Synchformer needs {LEAST} s")
         return {"frames": resize_and_crop_frames(frames)}
 
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
         done = []
         for frames in (p["frames"] for p in prepared):
-            pictures = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
+            images = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
             done.append(
-                self.embed_segments([pictures[i : i + FRAMES].transpose(0, 1) for i in window_starts(len(frames), FRAMES, STEP)])
+                self.embed_segments([images[i : i + FRAMES].transpose(0, 1) for i in window_starts(len(frames), FRAMES, STEP)])
             )
         return done
 

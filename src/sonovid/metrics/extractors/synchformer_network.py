@@ -78,8 +78,8 @@ class VideoEncoder(nn.Module):
         self.norm = nn.LayerNorm(width, 1e-6)
         self.spatial_attn_agg = Aggregate(width, heads)
 
-    def forward(self, pictures: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b k d"]:
-        x = self.patch_embed_3d(pictures)
+    def forward(self, images: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b k d"]:
+        x = self.patch_embed_3d(images)
         places = rearrange(self.pos_embed[:, None, 1:] + self.temp_embed[:, :, None], "b f n d -> b (f n) d")
         x = torch.cat([(self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1), x + places], 1)
         for block in self.blocks:
@@ -207,9 +207,9 @@ class Synchformer(nn.Module):
         steps = self.afeat_extractor.ast.embeddings.shape[1]
         self.transformer = Joint(width, 3, joint_heads, 2 + SEGMENTS * (VIDEO_TOKENS + steps))
 
-    def encode_video(self, pictures: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b k d"]:
+    def encode_video(self, images: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b k d"]:
         """The tokens of video segments, the input of the joint transformer."""
-        return self.vproj(self.vfeat_extractor(pictures))
+        return self.vproj(self.vfeat_extractor(images))
 
     def encode_audio(self, mel: Float[Tensor, "b l f"]) -> Float[Tensor, "b k d"]:
         """The tokens of audio segments, the input of the joint transformer."""

@@ -54,8 +54,8 @@ class VideoMaeGiant(nn.Module):
         self.fc_norm = nn.LayerNorm(width, 1e-6)
         self.head = nn.Linear(width, classes)
 
-    def forward(self, pictures: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b d"]:
-        x = self.patch_embed(pictures)
+    def forward(self, images: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b d"]:
+        x = self.patch_embed(images)
         x = x + sinusoids(*x.shape[1:]).to(x)
         for block in self.blocks:
             x = block(x)
@@ -73,7 +73,7 @@ class WindowExtractor(Extractor):
         """Preprocess the frames of one window."""
         raise NotImplementedError
 
-    def features(self, pictures: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
+    def features(self, images: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
         """Compute one row per window."""
         raise NotImplementedError
 
@@ -124,8 +124,8 @@ class ContentDebiased(WindowExtractor):
     def preprocess_window(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
         return resize_frames(frames, (SIDE, SIDE))
 
-    def features(self, pictures: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
-        return self.network(pictures.transpose(1, 2))
+    def features(self, images: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
+        return self.network(images.transpose(1, 2))
 
 
 class VideoMaeBase(WindowExtractor):
@@ -157,5 +157,5 @@ class VideoMaeBase(WindowExtractor):
     def preprocess_window(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
         return normalize_frames(resize_and_crop(frames, SIDE, SIDE), IMAGENET)
 
-    def features(self, pictures: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
-        return self.model.fc_norm(self.model.videomae(pixel_values=pictures).last_hidden_state.mean(1))
+    def features(self, images: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
+        return self.model.fc_norm(self.model.videomae(pixel_values=images).last_hidden_state.mean(1))

@@ -46,5 +46,5 @@ class VJepa2(WindowExtractor):
     def preprocess_window(self, frames: np.ndarray) -> Float32[np.ndarray, "t 3 h w"]:
         return normalize_frames(resize_and_crop(frames, SHORT, SIDE), IMAGENET)
 
-    def features(self, pictures: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
-        return self.model.get_vision_features(pictures).mean(1)
+    def features(self, images: Float[Tensor, "b t 3 h w"]) -> Float[Tensor, "b d"]:
+        return self.model.get_vision_features(images).mean(1)

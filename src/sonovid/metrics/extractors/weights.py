@@ -59,7 +59,7 @@ def find_weights(file: WeightFile, folder: "str | os.PathLike | None" = None) ->
     if path is None:
         hub = "into the hub cache or " if _is_hub_id(file.name) else ""
         into = f"{hub}into the folder that --weights or {WEIGHTS_VARIABLE} names"
-        raise UnavailableError(f"{file.name} is not at hand: fetch it from {file.source} {into}")
+        raise UnavailableError(f"{file.name} is not available: fetch it from {file.source} {into}")
     found = LocatedWeights(file, path, folder_sha256(path) if path.is_dir() else file_sha256(path))
     if not found.sha256.startswith(file.sha256.lower()):
         raise ValueError(

@@ -221,7 +221,7 @@ def _items(
         counts = ", ".join(f"{system} {len(found)}" for system, found in files.items())
         raise ValueError(
             f"clips={clips}: the systems have {len(common)} items of the same name in common ({counts}); give files of one item "
-            "the same name, ask for fewer, or draw from each system by itself with --unpaired"
+            "the same name, reduce --clips, or draw from each system independently with --unpaired"
         )
     same = drawn(common)
     return dict.fromkeys(files, same)

@@ -60,15 +60,15 @@ def table(evaluation: Evaluation, *, brief: bool = False) -> Table:
 
 
 # Parts of a reason that mean missing weights or a missing library.
-NOT_AT_HAND = ("not at hand", "pip install")
+UNAVAILABLE = ("not available", "not at hand", "pip install")
 
 
 def summarize_skipped(skipped: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Skipped metrics in one line: the number of metrics by kind of reason."""
     kinds: dict[str, int] = {}
     for _, reason in skipped:
-        lacking = any(words in reason for words in NOT_AT_HAND)
-        kind = "need weights or libraries that are not at hand" if lacking else reason.split(": name")[0].split(" (")[0]
+        lacking = any(words in reason for words in UNAVAILABLE)
+        kind = "need weights or libraries that are not available" if lacking else reason.split(": name")[0].split(" (")[0]
         kinds[kind] = kinds.get(kind, 0) + 1
     if not kinds:
         return ()
