@@ -220,7 +220,7 @@ def test_invalid_inputs_are_refused_in_one_line():
     ids=["modality", "context", "both"],
 )
 def test_audio_is_sampled_for_conditioning_video(against):
-    """Complete sampling: contexts projected once, guidance by Eq. 9, the conditioning stream noised along and unchanged at the end."""
+    """Complete sampling: contexts projected once, guidance by Eq. 9, the conditioning stream unchanged at the end."""
     model, schedule = awake(MMLDM(**tiny())), AV(*[Tabulated("scaled_linear", 0.00085, 0.012)] * 2)
     clean, noise = pair(), pair(seed=3)
     given = AV(clean.video, None)

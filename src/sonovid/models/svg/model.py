@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -13,14 +13,13 @@ from diffusers.models.unets.unet_motion_model import UpBlockMotion
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
-from torch.utils.checkpoint import checkpoint
 
 from sonovid.core.av import AV
 from sonovid.core.condition import Condition
 from sonovid.models.base import Output
 from sonovid.models.svg.connector import Connector, RunningCentring, clip_context, temporal_context
 from sonovid.models.svg.fusion import NORM_GROUPS, CMCPEBlock, CrossAttention, FusionModule, SequenceCrossAttention
+from sonovid.models.svg.precision import checkpoint_block, cpu_precision
 
 Variant = Literal["cmc_pe", "cross_attention", "cross_attention_sequence"]
 VARIANTS = get_args(Variant)
@@ -342,41 +341,6 @@ class SVG(ModelMixin, ConfigMixin):
         """The number of audio steps, rounded up to what the U-Net can halve."""
         halvings = 2 ** (len(self.config.audio["block_out_channels"]) - 1)
         return math.ceil(steps / halvings) * halvings
-
-
-class SinglePrecision(TorchFunctionMode):
-    """Run operations in single precision that a CPU handles badly in bfloat16.
-
-    These are attention, whose backward pass is slow, and convolutions over a width of one, as for audio with one mel position:
-    with a stride, the gradients of their weights were sometimes not finite (torch 2.13).
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        narrow = func is F.conv2d and args[0].shape[-1] == 1
-        if func is not F.scaled_dot_product_attention and not narrow:
-            return func(*args, **(kwargs or {}))
-
-        def single(value: Any) -> Any:
-            return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
-
-        with torch.autocast("cpu", enabled=False):
-            return func(*map(single, args), **{name: single(value) for name, value in (kwargs or {}).items()})
-
-
-def cpu_precision(device: torch.device) -> Any:
-    """Context for a forward pass: `SinglePrecision` if a CPU trains under autocast, else nothing."""
-    slow = device.type == "cpu" and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
-    return SinglePrecision() if slow else nullcontext()
-
-
-def checkpoint_block(block: nn.Module, *inputs: Any) -> Any:
-    """Gradient checkpointing of a block that recomputes in the precision of the forward pass.
-
-    The backward pass runs outside `cpu_precision`, so its mode has to be entered again.
-    """
-    tensors = [value for value in inputs if isinstance(value, Tensor)]
-    mode = cpu_precision(tensors[0].device)
-    return checkpoint(block, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), mode))
 
 
 def deduplicate_text(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
