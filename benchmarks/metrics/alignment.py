@@ -35,9 +35,7 @@ def arrays(world: str, seed: int, rate: int, seconds: int) -> tuple[Arrays, dict
     """What is extracted from a clip's pictures and, for each movement, from its sound; and whether an event lies well inside."""
     whole = scenes.render(world, seed, Geometry((seconds + 3) * rate, Fraction(rate), 64, 64, 16000))
     first = round(START * rate)
-    pictures = MotionPeaks().prepare(
-        Sample(replace(whole, frames=whole.frames[first : first + seconds * rate], waveform=None))
-    )
+    pictures = MotionPeaks().prepare(Sample(replace(whole, frames=whole.frames[first : first + seconds * rate], waveform=None)))
     sounds = {}
     for move in MOVES:
         begin = round((START - move / 1000) * whole.sample_rate)

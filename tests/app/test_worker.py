@@ -57,7 +57,7 @@ def test_a_worker_outlives_faults_and_says_them_without_places(settings, film):
     jobs.store._update(gone.id, sources='{"source_video": "source_video.mp4"}')
     workers = Workers(jobs, models)
     workers.start()
-    while not all(jobs.get(job.id).ended for job in (lost, there, gone)):
+    while not all(jobs.get(job.id).is_finished for job in (lost, there, gone)):
         time.sleep(0.01)
     workers.stop()
     assert [jobs.get(job.id).status for job in (lost, there, gone)] == ["failed", "completed", "failed"]

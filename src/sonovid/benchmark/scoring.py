@@ -395,9 +395,13 @@ def score_means(
             continue
         found = mean_interval(np.array(list(own.values())), seed=seed) if len(own) > 1 else None
         low, high = (found.low, found.high) if found else (float("nan"), float("nan"))
-        bounds = [float(np.nanmean(one)) if np.isfinite(one).any() else None for one in (np.array(floor), np.array(ceiling))]
+        low_bound, high_bound = (
+            float(np.nanmean(one)) if np.isfinite(one).any() else None for one in map(np.array, (floor, ceiling))
+        )
         mean, missing = float(np.mean(list(own.values()))), max(0, int(asked) - len(own))
-        collector.scores.append(Score(task, measure, what, better, title, mean, low, high, *bounds, len(own), missing))
+        collector.scores.append(
+            Score(task, measure, what, better, title, mean, low, high, low_bound, high_bound, len(own), missing)
+        )
 
     def p(first: Mapping[int, float], second: Mapping[int, float]) -> float:
         shared = sorted(first.keys() & second.keys())

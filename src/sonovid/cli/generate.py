@@ -283,8 +283,7 @@ def load_pipeline(args: argparse.Namespace) -> Any:
         from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
         dtype = None if args.dtype in (None, "auto") else getattr(torch, args.dtype)
-        pipe = SoundingVideoPipeline.from_pretrained(args.model, dtype=dtype)
-        return diffusers_models.prepare_pipeline(pipe, args, device)
+        return diffusers_models.prepare_pipeline(SoundingVideoPipeline.from_pretrained(args.model, dtype=dtype), args, device)
     diffusers_models.check_unsupported(args)
     pipe = LightPipeline.from_pretrained(args.model)
     fps = pipe.geometry.fps

@@ -263,9 +263,7 @@ class PretrainedText(nn.Module):
             source, **options, subfolder=subfolder, dtype=dtype, use_safetensors=True, output_loading_info=True
         )
         if loading_info["missing_keys"]:
-            raise ValueError(
-                f"{source}: no weights for {sorted(loading_info['missing_keys'])[0]}; the checkpoint is not whole"
-            )
+            raise ValueError(f"{source}: no weights for {sorted(loading_info['missing_keys'])[0]}; the checkpoint is not whole")
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             source, subfolder=subfolder if tokenizer_subfolder is None else tokenizer_subfolder, trust_remote_code=False
         )

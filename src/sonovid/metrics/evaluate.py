@@ -197,7 +197,7 @@ def _compute_result(
 
 def _measuring(*args: Any, how: "Extraction | None" = None, **options: Any) -> EvaluationConfig:
     """`EvaluationConfig` as it was called before, with `how=` in place of `extraction=`."""
-    return EvaluationConfig(*args, **options, **({} if how is None else {"extraction": how}))
+    return EvaluationConfig(*args, **(options if how is None else {**options, "extraction": how}))
 
 
 def __getattr__(name: str) -> Any:

@@ -21,11 +21,11 @@ class DiffusersFeaturesMixin(ComponentsMixin):
 
     to.__doc__ = ComponentsMixin.to.__doc__
 
-    def progress_bar(self, iterable: Any = None, total: int | None = None) -> Any:  # type: ignore[override]
+    def progress_bar(self, iterable: Any = None, total: int | None = None) -> Any:
         """The progress bar of diffusers on a terminal, lines of text elsewhere; see `set_progress_bar_config`."""
         config: dict[str, Any] = getattr(self, "_progress_bar_config", {})
         if config.get("disable") or progress.is_interactive():
-            return super().progress_bar(iterable, total)  # type: ignore[misc]
+            return super().progress_bar(iterable, total)
         return progress.bar(iterable, total=total, desc=config.get("desc", "sampling"), unit=config.get("unit", "step"))
 
     @property

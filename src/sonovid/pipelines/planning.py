@@ -109,7 +109,7 @@ class PlanningMixin(EncodingMixin, ComponentsMixin):
             geometry=geometry,
             task=task,
             clips=clips,
-            timelines=[plan_timeline(task, *pair, request.seconds, geometry) for pair in _pair_inputs(videos, audios)],
+            timelines=[plan_timeline(task, v, a, request.seconds, geometry) for v, a in _pair_inputs(videos, audios)],
             times=times,
             step=step,
             guidance_scale=guidance_scale,
@@ -128,7 +128,7 @@ class PlanningMixin(EncodingMixin, ComponentsMixin):
         labels = arguments.labels_to_indices(request.label, self.classes)
         rows = arguments.broadcast_inputs(outputs_per_prompt, prompts=prompts, labels=labels, inputs=range(num_inputs))
         negatives = arguments.expand_negative_prompts(request.negative_prompt, len(rows), outputs_per_prompt)
-        return [ClipRequest(*row, negative) for row, negative in zip(rows, negatives, strict=True)]
+        return [ClipRequest(row[0], row[1], row[2], negative) for row, negative in zip(rows, negatives, strict=True)]
 
     def _window_geometry(self, request: Request) -> Geometry:
         """The geometry of one window: the model's own with the requested size and number of frames.

@@ -215,6 +215,6 @@ def prepare_latents(recipe: Any, codec: PairCodec, text_encoder: Any = None) -> 
             components.set_whitening(one, training.statistics.get(name))
     load_clip = partial(clips.load_clip, geometry=recipe.geometry)
     if isinstance(codec, SeparateCodecs) and ProcessGroup.current().is_main:
-        measured = windows or getattr(training.rows, "windows", ())
+        measured = windows or list(getattr(training.rows, "windows", ()))
         codec_quality.report_quality(codec, measured, load_clip, device, Path(recipe.out))
     return LatentData(training, held_out, windows, codec, load_clip, text_encoder)

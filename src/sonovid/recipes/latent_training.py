@@ -68,7 +68,7 @@ def train_on_latents(
         validation_size=len(held_out) if held_out else 0,
         config=recipe.training,
         weights=weights,
-        compare_compare_pairs=objective.compare_shuffled,
+        compare_pairs=objective.compare_shuffled,
         sample=lambda network, folder, step: write_samples(
             build_pipeline(network), data.windows[:num_samples], data.load_clip, folder
         ),

@@ -118,7 +118,7 @@ class HierarchicalObjective:
         """Losses of the autoencoder, and for the adversary the real and the generated triples."""
         network, perceived = model.network, AV(batch["video"], batch["audio"])
         posterior = network.posterior(perceived)
-        latents = posterior.map(lambda moments: sample_posterior(*moments, generator))
+        latents = posterior.map(lambda moments: sample_posterior(moments[0], moments[1], generator))
         divergence = posterior.map(lambda moments: kl_divergence(*moments))
         losses = {"kl": self.kl * (divergence.video + divergence.audio)}
         semantics = network.encode_semantics(latents)

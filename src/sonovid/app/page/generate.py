@@ -189,7 +189,7 @@ class GenerateTab:
     def stop(self, shown: str) -> Any:
         """Cancel the followed job. Its followers see that it is gone."""
         try:
-            if not self.work.jobs.get(shown).ended:
+            if not self.work.jobs.get(shown).is_finished:
                 self.work.jobs.delete(shown)
         except RequestError:
             pass

@@ -90,6 +90,10 @@ def run(recipe: MMLDMAutoencoderConfig, recorded: dict[str, Any]) -> Path:
     model = build_autoencoder(network, decoding=Decoding(**asdict(recipe.decoding)))
 
     samples = [clips.load_clip(window, recipe.geometry) for window in windows[: recipe.shown]]
+
+    def save(model: HierarchicalAutoencoder, folder: Path) -> None:
+        model.save_pretrained(folder)
+
     job = Job(
         model=model,
         objective=HierarchicalObjective(**asdict(recipe.losses), adversary=discriminator),
@@ -100,7 +104,7 @@ def run(recipe: MMLDMAutoencoderConfig, recorded: dict[str, Any]) -> Path:
         config=recipe.training,
         adversary=discriminator,
         sample=lambda model, folder, step: write_reconstructions(model, samples, folder) if samples else None,
-        export=lambda model, folder: model.save_pretrained(folder),
+        export=save,
         recipe={**recorded, "classes": list(classes.names) if classes else []},
     )
     return train(job, Path(recipe.out), resume=recipe.resume)

@@ -73,7 +73,7 @@ def run(recipe: MMLDMContinuationConfig, recorded: dict[str, Any]) -> Path:
         validation_size=len(held_out) if held_out else 0,
         config=recipe.training,
         weights={"audio": recipe.regression.audio_weight},
-        compare_compare_pairs=objective.compare_shuffled,
+        compare_pairs=objective.compare_shuffled,
         sample=lambda network, folder, step: write_continuations(build_pipeline(base, network), samples, recipe.windows, folder),
         export=lambda network, folder: build_pipeline(base, network).save_pretrained(folder),
         recipe=recorded,
