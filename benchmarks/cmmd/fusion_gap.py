@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from cmmd_negatives import scene_crops
 from torch import Tensor
 
+from benchmarks.cmmd.negatives import scene_crops
 from sonovid.core.av import AV
 from sonovid.diffusion.contrastive import gather_windows
 from sonovid.diffusion.schedule import add_noise, training_target

@@ -28,7 +28,7 @@ from sonovid.recipes.cmmd.config import CodecConfig, ContrastiveConfig
 from sonovid.recipes.cmmd.crops import add_margin, find_window
 from sonovid.recipes.cmmd.train import build_audio_codec, build_network, build_objective, load_video_codec
 
-from cmmd_lambda import MARGIN, SEED, WORLDS  # isort: skip
+from benchmarks.cmmd.guidance import MARGIN, SEED, WORLDS  # isort: skip
 
 
 def kept(run: Any, weights: set[int]) -> tuple[Tensor, int]:

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from cmmd_lambda import Table, Timer, moments, said, table
 
+from benchmarks.cmmd.guidance import Table, Timer, moments, said, table
 from benchmarks.readers import Scene, rolled, scenes
 from sonovid.core import atomic
 from sonovid.core.clip import Clip

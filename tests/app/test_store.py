@@ -83,7 +83,7 @@ def test_another_process_is_kept_out_until_the_first_is_gone(tmp_path):
     def other():
         return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
 
-    assert "another sonovid app works in this folder" in other()
+    assert "another sonovid app uses this folder" in other()
     store.close()
     assert other() == "open\n"
 

@@ -121,7 +121,7 @@ def test_quiet_says_nothing_and_otherwise_there_is_a_bar(sonovid, monkeypatch):
     assert out.count("\n") == 1
     # Nobody watches, and it is soon done.
     assert "generating" not in err
-    monkeypatch.setattr(progress, "watched", lambda: True)
+    monkeypatch.setattr(progress, "is_interactive", lambda: True)
     assert "generating" in sonovid("a hit", "-o", "out.mp4", "--overwrite")[2]
 
 

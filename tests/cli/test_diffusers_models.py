@@ -87,7 +87,7 @@ def test_what_a_model_can_do_is_said_without_its_weights(foreign_folder, tmp_pat
         (("--lora", "nowhere.safetensors"), "--lora nowhere.safetensors: cannot be loaded"),
         (("--image", "nowhere.png"), "--image nowhere.png: no such file"),
         (("--size", "60x32"), "width 60: LTX-2 needs multiples of 32"),
-        (("--seconds", "40"), "makes 20 s at most"),
+        (("--seconds", "40"), "generates 20 s at most"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_leaves_nothing(foreign_folder, tmp_path, capsys, options, complaint):

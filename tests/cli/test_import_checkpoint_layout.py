@@ -61,7 +61,7 @@ def test_the_config_of_512_pixels_is_not_what_is_made(release, tmp_path, capsys)
     assert (own.width, own.height, own.num_frames, own.fps) == (256, 256, 32, 8)
     with pytest.raises(ValueError, match="frames of 60x60"):
         load_svg_baseline(release, size=(60, 60))
-    with pytest.raises(ValueError, match="40 frames; the motion layers know 32"):
+    with pytest.raises(ValueError, match="40 frames; the motion layers take up to 32"):
         load_svg_baseline(release, num_frames=40)
 
 

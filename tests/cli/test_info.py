@@ -9,6 +9,7 @@ from PIL import Image
 
 from sonovid.cli import main
 from sonovid.cli.info import describe_media
+from sonovid.pipelines import loading
 
 
 def test_the_pictures_that_are_shown_are_counted(tmp_path):

@@ -21,7 +21,7 @@ def learnt(tiny_pipeline, tmp_path, monkeypatch):
         loud = np.exp(0.1 * rng.standard_normal((clips, 1)))
         return AV(*((times.ravel(), (loud * np.exp(-4 * times ** (2 * power))).ravel()) for power in (1.3**-0.5, 1.3**0.5)))
 
-    monkeypatch.setattr(timesteps, "measure", measured)
+    monkeypatch.setattr(timesteps, "collect_losses", measured)
     tiny_pipeline.save_pretrained(tmp_path / "model")
     return tmp_path / "model"
 

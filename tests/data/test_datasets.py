@@ -42,8 +42,8 @@ def test_stretches_of_a_dataset_become_clips_with_their_events(tmp_path):
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("aist:{p}/nowhere", "is no folder; expected aist:FOLDER"),
-        ("aist:", "nothing is no folder"),
+        ("aist:{p}/nowhere", "is not a folder; expected aist:FOLDER"),
+        ("aist:", "nothing is not a folder"),
         ("aist:{p}:speed=2", r"no option 'speed'; expected aist:FOLDER\[:split=train\]\[:label=genre\]"),
         ("aist:{p}:folder=2", "no option 'folder'"),
         ("greatest-hits:{p}:seconds=soon", "seconds=soon: expected seconds above zero"),

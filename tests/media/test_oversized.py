@@ -16,7 +16,7 @@ from PIL import Image
 from sonovid.media import Limits, MediaError, probe, read
 
 SMALL = {"max_seconds": 5, "max_pixels": 2**20, "max_bytes": 2**24, "max_samples": 2**18}
-REFUSED = ("above the limit", "no size that can be found", "implausible time stamps", "cannot be read")
+REFUSED = ("above the limit", "size is unknown", "implausible time stamps", "cannot be read")
 
 
 def replaced(path: Path, old: bytes, new: bytes, count: int = -1) -> Path:

@@ -52,7 +52,7 @@ def test_json_and_back(tmp_path):
 def test_other_files_are_refused(tmp_path):
     for text in ("{", "[]", "{}", '{"format": 99, "results": []}'):
         (tmp_path / "x.json").write_text(text)
-        with pytest.raises(ValueError, match=r"x.json: not "):
+        with pytest.raises(ValueError, match=r"x.json: (not JSON|expected a file that)"):
             results.load(tmp_path / "x.json")
     with pytest.raises(KeyError, match="there are fvd_x"):
         evaluation()["other"]

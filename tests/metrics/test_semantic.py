@@ -115,7 +115,7 @@ def test_a_wrong_folder_under_the_right_name_is_refused(folders, tmp_path):
     )
     transformers.VideoMAEModel(config).save_pretrained(tmp_path / "clap-htsat-unfused")
     generated, reference = (open_set(folder) for folder in folders)
-    with pytest.raises(ValueError, match="holds a 'videomae'; expected a 'clap'"):
+    with pytest.raises(ValueError, match="contains a 'videomae'; expected a 'clap'"):
         evaluate(generated, reference, [BY_NAME["fad_clap_htsat_unfused"]], EvaluationConfig(tmp_path))
 
 

@@ -371,8 +371,7 @@ def test_a_saved_folder_contains_no_local_paths(tiny_folder, tmp_path):
 
 
 def test_the_packaged_model_loads_and_contains_no_local_paths():
-    packaged = SoundingVideoPipeline.from_pretrained()
-    assert packaged.geometry.seconds == 2
+    assert SoundingVideoPipeline.from_pretrained().geometry.seconds == 2
     folder = packaged.folder()
     assert not [path for path in folder.rglob("*.json") if "_name_or_path" in path.read_text()]
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 60e6

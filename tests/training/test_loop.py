@@ -321,7 +321,7 @@ def test_an_existing_run_is_not_overwritten(tmp_path):
 
 def test_resume_latest_starts_a_new_run_and_a_missing_path_raises(tmp_path):
     train(job(steps=2), tmp_path / "a", resume="latest")
-    with pytest.raises(ValueError, match="no checkpoint folder"):
+    with pytest.raises(ValueError, match="no such checkpoint folder"):
         train(job(steps=2), tmp_path / "b", resume=tmp_path / "checkpoint-000004")
 
 

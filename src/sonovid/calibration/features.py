@@ -83,7 +83,7 @@ class ConditionFeatures:
     def put(self, condition: Condition, extractor: ExtractorClass, clip: int, arrays: Arrays | None) -> None:
         self._found[condition, extractor, clip] = arrays
 
-    def of(self, condition: Condition, extractor: ExtractorClass, clip: int) -> Arrays | None:
+    def get(self, condition: Condition, extractor: ExtractorClass, clip: int) -> Arrays | None:
         """One clip's arrays; those of the original clip if the condition does not change the extractor's stream."""
         fps = condition.fps if extractor.input_spec.video else self.plan.fps
         if condition.degradation == "swap" and extractor.input_spec.audio:

@@ -120,7 +120,7 @@ class ConditionValues:
             if isinstance(metric, ClipScore):
                 first, second = self._arrays(metric.of, i), self._arrays(metric.to, i)
             elif isinstance(metric, PairedScore):
-                first, second = self._arrays(metric.extractor, i), self._arranged.of(clean, metric.extractor, i)
+                first, second = self._arrays(metric.extractor, i), self._arranged.get(clean, metric.extractor, i)
             elif isinstance(metric, ClipDistance):
                 first, second = self._arrays(metric.extractor, i), {}
             else:
@@ -134,7 +134,7 @@ class ConditionValues:
         return values
 
     def _arrays(self, extractor: Any, clip: int) -> Arrays | None:
-        return self._arranged.of(self.condition, extractor, clip)
+        return self._arranged.get(self.condition, extractor, clip)
 
     def _reference(self, metric: "Distance | ClipDistance") -> np.ndarray:
         return _stack_rows([self._arranged.reference[metric.extractor, i] for i in range(self.count)], metric.key)

@@ -146,7 +146,7 @@ def test_the_filters_and_the_spectrogram_are_torchaudio_s():
 
 def test_segments_and_the_least_length(both):
     video, audio = both
-    for extractor, key in ((video, "pictures"), (audio, "sound")):
+    for extractor, key in ((video, "video"), (audio, "audio")):
         with pytest.raises(UnusableClipError, match=f"of {key}; Synchformer needs 4.8 s"):
             extractor.prepare(clip(4.76))
         (arrays,) = extractor.embed([extractor.prepare(clip(4.8))])

@@ -40,5 +40,5 @@ def test_rows_whatever_the_batch_and_the_order(jepa):
 
 
 def test_another_model_is_refused(clap_folder):
-    with pytest.raises(ValueError, match="holds a 'clap'; expected a 'vjepa2'"):
+    with pytest.raises(ValueError, match="contains a 'clap'; expected a 'vjepa2'"):
         VJepa2().load([clap_folder])

@@ -263,7 +263,7 @@ def test_incompatible_streams_are_refused():
         (AV(x.video, x.audio[:, :, :2]), "3 latent frames and 2 audio steps cannot be fused"),
         (AV(x.video, x.audio[:, :, :0]), "cannot be fused"),
         (AV(x.video[:, :, :0], x.audio), "0 latent frames"),
-        (AV(x.video, x.audio[:1]), "2 videos and 1 sounds"),
+        (AV(x.video, x.audio[:1]), "2 videos and 1 audio clips"),
         (AV(x.video[:, :1], x.audio), "1 video channels"),
         (AV(x.video, x.audio[..., :9]), "1 x 9 audio channels"),
         (AV(x.video[..., :3], x.audio), "multiples of 4"),

@@ -65,7 +65,7 @@ def test_other_patch_and_latent_sizes_are_refused_in_one_line():
     places = tensors | {"pos_embed_video": torch.zeros(1, 64, 32)}
     wider = tensors | {"c_embedder.weight": torch.zeros(32, 9)}
     for changed, said in (
-        (patches, r"has patches of 2x2 latents; only those of 1x1"),
+        (patches, r"has patches of 2x2 latents; only patches of 1x1"),
         (places, r"entrances\.video\.position is \(1, 64, 32\), expected"),
         (wider, r"context_in\.weight is \(32, 9\), expected \(32, 8\)"),
     ):

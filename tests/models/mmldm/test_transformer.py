@@ -108,7 +108,7 @@ def test_embed_context_is_valid_for_all_steps():
     calls = []
     model.context_in.register_forward_hook(lambda *_: calls.append(1))
     dropped = torch.tensor([False, True])
-    context = model.embed_context(None, 2, drop_context)
+    context = model.embed_context(None, 2, dropped)
     step = partial(model, context=context)
     for value in (0.9, 0.5, 0.1):
         assert torch.equal(step(x, at(value)).prediction.video, model(x, at(value), drop_context=dropped).prediction.video)
@@ -137,7 +137,7 @@ def test_class_and_null_contexts():
     assert not torch.allclose(one, other)
     none = model(x, at(), labelled(-1, 2)).prediction.video
     assert torch.allclose(none[0], model(x, at()).prediction.video[0], atol=1e-6)
-    beside = labelled(1).beside(worded(torch.zeros(1, 1, 1), torch.zeros(1, 1, dtype=torch.bool)))
+    beside = labelled(1).concat(worded(torch.zeros(1, 1, 1), torch.zeros(1, 1, dtype=torch.bool)))
     assert beside.labels.tolist() == [1, -1]
 
 

@@ -105,7 +105,9 @@ def test_connectors_and_fusion_modules_agree(case):
 def test_sampling_trajectories_agree(case, run, steps, gamma, scales):
     wanted = {key.removeprefix(f"{run}."): v for key, v in tensors(case, "sampler_trajectory").items() if key.startswith(run)}
     model = imported(case)
-    times = AV(table_times(steps, spacing="linspace", bend=gamma**0.5), table_times(steps, spacing="leading", bend=gamma**-0.5))
+    times = AV(
+        table_times(steps, spacing="linspace", exponent=gamma**0.5), table_times(steps, spacing="leading", exponent=gamma**-0.5)
+    )
     for index in range(steps):
         assert [round(1000 * times.video[index]) - 1] == wanted[f"step{index}.t_video"].tolist()
         assert [round(1000 * times.audio[index]) - 1] == wanted[f"step{index}.t_audio"].tolist()

@@ -108,7 +108,7 @@ def test_tasks_differ():
 
 def test_samples_of_a_batch_are_independent():
     model, x, told = awake(), pair(), condition()
-    alone = model(x.map(lambda z: z[:1]), times(b=1), told.of(torch.tensor([True, False]))).prediction
+    alone = model(x.map(lambda z: z[:1]), times(b=1), told.select(torch.tensor([True, False]))).prediction
     assert close(alone, model(x, times(), told).prediction.map(lambda y: y[:1]))
 
 
@@ -129,7 +129,7 @@ def test_rotary_products_only_depend_on_distances():
     ("x", "message"),
     [
         (AV(torch.zeros(1, 3, 3, 2, 2), torch.zeros(1, 5, 6, 1)), "this model takes video"),
-        (AV(torch.zeros(1, 3, 3, 2, 4), torch.zeros(1, 5, 5, 1)), "expected 2 each"),
+        (AV(torch.zeros(1, 3, 3, 2, 4), torch.zeros(1, 5, 5, 1)), "expected 2 per frame"),
     ],
 )
 def test_incompatible_streams_are_refused(x, message):

@@ -313,7 +313,7 @@ def test_incompatible_streams_are_refused(config):
     model, x = awake(config), pair()
     for bad, message in (
         (AV(x.video, x.audio[:, :, :-1]), "cannot be fused"),
-        (AV(x.video, x.audio[:1]), "2 videos and 1 sounds"),
+        (AV(x.video, x.audio[:1]), "2 videos and 1 audio clips"),
         (AV(x.video[:, :1], x.audio), "1 video channels"),
         (AV(x.video[..., :3], x.audio), "whole patches"),
     ):
@@ -329,7 +329,7 @@ def test_incompatible_streams_are_refused(config):
         ({"layout": "rows"}, "columns, tokens"),
         ({"heads": 3}, "even width"),
         ({"video": (2, 5, 4)}, "whole patches"),
-        ({"patch_size": (1, 2)}, "three whole numbers"),
+        ({"patch_size": (1, 2)}, "three positive integers"),
         ({"audio": (4, 3, 3)}, "must equal"),
         ({"audio": (4, 2, 2)}, "task's"),
     ],

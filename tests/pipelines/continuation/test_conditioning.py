@@ -66,7 +66,7 @@ def test_the_end_of_the_previous_window_is_the_beginning_of_the_next(scale):
 
 def test_a_conditioning_stream_has_no_shared_frames():
     network, previous, noise, conditioning = RecordingNetwork(), pair(1), pair(2), AV(None, pair(3).audio)
-    denoise = OverlapConditioning(4, 8, 1.0).denoise(
+    denoise = OverlapConditioning(4, 8, 1.0).build_denoiser(
         DenoiserBuilder(network, SCHEDULE, "x0", "clean"), window_request(noise, conditioning), previous
     )
     found = denoise(noise, AV(torch.tensor([0.6]), torch.tensor([0.6])), None)

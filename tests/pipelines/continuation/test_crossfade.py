@@ -82,12 +82,12 @@ def test_frames_are_eased_only_above_the_bound():
     assert torch.equal(eased[-1], far[-1])
 
 
-def put(frames, sound, at=20, **place):
+def put(video, sound, at=20, **place):
     """What is measured at frame `at` of 2000 samples a frame, where the old ends and the new begins."""
     place = {"frames": (at, at), "samples": (at * 2000, at * 2000), **place}
     ends = place["frames"][1], place["samples"][1]
-    old, new = (frames[: ends[0]], sound[: ends[1]]), (frames[at:], sound[place["samples"][0] :])
-    return measure_crossfade(old, new, (frames, sound), RATE, **place)
+    old, new = (video[: ends[0]], sound[: ends[1]]), (video[at:], sound[place["samples"][0] :])
+    return measure_crossfade(old, new, (video, sound), RATE, **place)
 
 
 def test_a_click_a_level_step_and_a_cut_are_detected():

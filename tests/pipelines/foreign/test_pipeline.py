@@ -198,7 +198,7 @@ def test_guidance_per_stream(loaded):
     [
         ("ltx2", {"prompt": None}, "needs text: pass a prompt"),
         ("ltx2", {"size": (30, 32)}, "height 30: LTX-2 needs multiples of 32"),
-        ("ltx2", {"seconds": 30}, "makes 20 s at most"),
+        ("ltx2", {"seconds": 30}, "generates 20 s at most"),
         ("ltx2", {"output_type": "latent"}, "returns one of"),
         ("ltx2", {"label": "dog"}, "label: LTX-2 does not support it"),
         ("ltx2", {"num_inference_steps": 0}, "expected a whole number above zero"),

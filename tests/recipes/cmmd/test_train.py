@@ -95,10 +95,10 @@ def test_the_published_recipes_have_the_paper_s_values():
     objective = build_objective(plain.regression, plain.contrast, window)
     assert isinstance(objective, MultiTaskObjective)
     assert (objective.predict, objective.schedule) == ("v", AV(Cosine(0.008), Cosine(0.008)))
-    assert torch.equal(objective.law.video(torch.tensor([0.0004, 1.0])), torch.tensor([0.001, 1.0]))
+    assert torch.equal(objective.time_distribution.video(torch.tensor([0.0004, 1.0])), torch.tensor([0.001, 1.0]))
     contrast = build_objective(contrastive.regression, contrastive.contrast, window)
     assert isinstance(contrast, ContrastiveObjective)
-    assert (contrast.kinds, contrast.seconds, contrast.count) == ({"shift": 1.0}, (0.2, 0.4), 1)
+    assert (contrast.kinds, contrast.shift_seconds, contrast.count) == ({"shift": 1.0}, (0.2, 0.4), 1)
 
 
 @pytest.mark.parametrize("name", ["cmmd.scenes", "cmmd.tiny"])

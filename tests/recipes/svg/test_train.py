@@ -203,7 +203,7 @@ def test_base_models_that_do_not_fit_are_rejected(pipelines, tmp_path):
     fails("holds no network of diffusers", **{"network.audio": pipelines / "clip"})
     fails("no UNet2DConditionModel there", **{"network.audio": tmp_path})
     fails("takes no text vector", **{"network.audio": pipelines / "sd"})
-    fails("40 frames; the motion layers know 32", **{"geometry.num_frames": 40})
+    fails("40 frames; the motion layers take up to 32", **{"geometry.num_frames": 40})
     fails("50 mel frames .* needs multiples of 4; change geometry.num_frames, now 4", **{"geometry.num_frames": 4})
     for change, message in (("missing", "1 weights are missing, such as conv_in.bias"), ("surplus", "1 weights are unexpected")):
         folder = tmp_path / change / "unet"

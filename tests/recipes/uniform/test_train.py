@@ -88,12 +88,12 @@ def test_the_published_recipe_has_the_network_s_published_size():
 
 def test_the_objective_follows_the_recipe():
     regress = build_objective(recipes.get("uniform.paper").regression)
-    assert (regress.predict, regress.text_dropout, regress.bound) == ("eps", 0.5, 1.0)
+    assert (regress.predict, regress.text_dropout, regress.vlb_weight) == ("eps", 0.5, 1.0)
     assert len(set(regress.tasks.values())) == 1
     u = torch.linspace(0.01, 0.99, 99)
     noisy = build_objective(recipes.get("uniform.scenes").regression)
-    assert (noisy.law_for[Task.AUDIO_TO_VIDEO].video(u) > noisy.law.video(u)).all()
-    assert (noisy.law.video(u) > noisy.law.audio(u)).all()
+    assert (noisy.task_time_distributions[Task.AUDIO_TO_VIDEO].video(u) > noisy.time_distribution.video(u)).all()
+    assert (noisy.time_distribution.video(u) > noisy.time_distribution.audio(u)).all()
 
 
 @pytest.mark.parametrize(

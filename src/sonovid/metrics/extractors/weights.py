@@ -124,7 +124,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             return dict(read_torchscript(path).state_dict())
         with _allow_numpy_arrays():
             held = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotLocatedWeightsError:
+    except FileNotFoundError:
         raise
     except Exception as error:
         # torch names the object that a pickle asks for; its advice to allow it is not passed on.

@@ -91,7 +91,7 @@ def run(recipe: MMLDMAutoencoderConfig, recorded: dict[str, Any]) -> Path:
 
     samples = [clips.load_clip(window, recipe.geometry) for window in windows[: recipe.shown]]
 
-    def save(model: HierarchicalAutoencoder, folder: Path) -> None:
+    def save(model: Any, folder: Path) -> None:
         model.save_pretrained(folder)
 
     job = Job(
