@@ -54,7 +54,7 @@ def test_other_files_are_refused(tmp_path):
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(ValueError, match=r"x.json: (not JSON|expected a file that)"):
             results.load(tmp_path / "x.json")
-    with pytest.raises(KeyError, match="there are fvd_x"):
+    with pytest.raises(KeyError, match="available are fvd_x"):
         evaluation()["other"]
 
 

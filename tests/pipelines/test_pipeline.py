@@ -15,6 +15,7 @@ from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow
 from sonovid.models.cmmd.unet import CMMD
+from sonovid.pipelines import packaged
 from sonovid.pipelines.arguments import MAX_PROMPT_LENGTH, parse_schedules
 
 
