@@ -162,6 +162,8 @@ def test_a_job_is_cancelled_and_another_one_made_after_it(visit):
     page = visit(viewport={"width": 1200, "height": 900})
     page.get_by_text("Settings", exact=True).click()
     page.locator("#seconds input").fill("40")
+    # Enough work that it is still running when the button is clicked, also on a fast machine.
+    page.locator("#steps input[type=number]").fill("100")
     page.locator("#prompt textarea").fill("a long clip")
     page.locator("#go").click()
     expect(page.locator("#result")).to_contain_text("Sampling")
@@ -170,6 +172,7 @@ def test_a_job_is_cancelled_and_another_one_made_after_it(visit):
     expect(page.locator("#result")).to_contain_text("Cancelled")
     expect(page.locator("#history")).to_be_hidden()
     page.locator("#seconds input").fill("1")
+    page.locator("#steps input[type=number]").fill("2")
     page.locator("#go").click()
     made(page)
 
