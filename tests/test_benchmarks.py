@@ -43,3 +43,13 @@ def test_without_a_name_all_are_listed_and_a_wrong_name_is_an_error(known, monke
         runpy.run_path(str(ROOT / "benchmarks"), run_name="__main__")
     assert ended.value.code == 2
     assert "packaged.held_out" in capsys.readouterr().err
+
+
+def test_tables_of_the_page_are_those_of_the_figures(known):
+    tables = importlib.import_module("benchmarks.tables")
+    page = tables.PAGE.read_text()
+    assert page.count("<!-- table: ") == 2
+    assert tables.rendered(page) == page
+    changed = page.replace("| 0.94 |", "| 0.99 |", 1)
+    assert changed != page
+    assert tables.rendered(changed) == page
