@@ -71,6 +71,8 @@ def test_negative_prompts_may_be_a_list(tiny_pipeline):
 
 
 def test_prompt_embeds_equal_prompts(tiny_pipeline):
+    with pytest.raises(ValueError, match="2 prompts and 1 negative prompts"):
+        tiny_pipeline.encode_prompt(["a hit", "a red ball falls"], ["rain"])
     words, mask, negative, negative_mask = tiny_pipeline.encode_prompt(["a hit", "a red ball falls"], "rain")
     assert words.shape[:2] == mask.shape == negative_mask.shape
     given = {"prompt_embeds": words, "prompt_attention_mask": mask, "negative_prompt_embeds": negative}

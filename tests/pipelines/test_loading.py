@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from sonovid import SoundingVideoPipeline
@@ -299,3 +300,11 @@ def test_a_repository_without_an_index_is_downloaded_completely(hub):
     del hub["model_index.json"]
     assert "ltx-2-19b-dev.safetensors" in fetched(loading.locate("somebody/model"))
     assert "transformer/code.py" not in fetched(loading.locate("somebody/model"))
+
+
+def test_the_damaged_one_of_several_files_is_named(tmp_path):
+    save_file({"a": torch.zeros(2)}, tmp_path / "first.safetensors")
+    (tmp_path / "second.safetensors").write_bytes(b"no tensors")
+    assert loading.find_damage(tmp_path).startswith("second.safetensors is damaged")
+    (tmp_path / "second.safetensors").unlink()
+    assert loading.find_damage(tmp_path) is None

@@ -1,5 +1,7 @@
 """Components loaded by the sources that recipes name."""
 
+import json
+
 import pytest
 import torch
 
@@ -30,3 +32,20 @@ def test_a_hifi_gan_of_transformers_is_a_vocoder(tmp_path):
         load_vocoder(tmp_path / "audioldm", log_mel, "base.vocoder")
     with pytest.raises(ValueError, match=r"base\.vocoder=.*: no vocoder there; .* or SpeechT5HifiGan"):
         load_vocoder(tmp_path, log_mel, "base.vocoder")
+
+
+def test_a_mel_autoencoder_with_griffin_lim_is_an_audio_codec(tmp_path):
+    from sonovid.codecs.audio import MelAutoencoder
+    from sonovid.codecs.mel import LogMel
+    from sonovid.codecs.vocoder import GriffinLim
+    from sonovid.recipes.components import load_audio_codec
+    from sonovid.recipes.configs import CodecConfig
+
+    log_mel = LogMel(bins=128, hop=250, floor=3e-4)
+    MelAutoencoder(bins=128, latent_channels=4, width=16, blocks=1, levels=1).save_pretrained(tmp_path / "mel")
+    (tmp_path / "mel" / "recipe.json").write_text(
+        json.dumps({"mel": {"bins": 128, "hop": 250, "floor": 3e-4}, "geometry": {"sample_rate": 16000}})
+    )
+    GriffinLim(log_mel, iterations=2).save_pretrained(tmp_path / "griffin-lim")
+    codec = load_audio_codec(CodecConfig(audio=str(tmp_path / "mel"), vocoder=str(tmp_path / "griffin-lim")))
+    assert codec.decode(codec.encode(torch.randn(1, 2000)), 2000).shape == (1, 2000)

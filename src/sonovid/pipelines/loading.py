@@ -254,6 +254,8 @@ def count_values(shapes: Iterable[tuple[int, ...]]) -> int:
 
 def find_damage(folder: Path) -> str | None:
     """A description of the first damaged config or weight file of a component; None where there is none."""
+    from safetensors import safe_open
+
     for inner in [folder, *sorted(p for p in folder.rglob("*") if p.is_dir())]:
         if (inner / "config.json").is_file():
             try:
@@ -262,7 +264,8 @@ def find_damage(folder: Path) -> str | None:
                 return f"{inner.name}/config.json is not JSON"
         for path in sorted(inner.glob("*.safetensors")):
             try:
-                tensor_shapes(inner)
+                with safe_open(path, "pt") as file:
+                    file.keys()
             except Exception as error:
                 return f"{path.name} is damaged ({short_message(error)})"
     return None

@@ -103,6 +103,10 @@ class SoundingVideoPipeline(PretrainedMixin, DiffusersFeaturesMixin, Generation,
             raise ValueError("encode_prompt: this model uses pooled embeddings and takes prompts as text only: pass prompt")
         prompts = check_prompts(prompt, negative_prompt, self.accepts_text)
         negatives = [negative_prompt] * len(prompts) if isinstance(negative_prompt, str | None) else list(negative_prompt)
+        if len(negatives) != len(prompts):
+            raise ValueError(
+                f"encode_prompt: {len(prompts)} prompts and {len(negatives)} negative prompts; pass one, or one for each"
+            )
         pairs = [self.guidance_conditions(text, n, Task.JOINT) for text, n in zip(prompts, negatives, strict=True)]
         both = [c.concat(n or c.without_text()) for c, n in pairs for _ in range(num_videos_per_prompt)]
         longest = max(one.text.shape[1] for one in both)

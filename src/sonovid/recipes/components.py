@@ -74,9 +74,9 @@ def load_audio_codec(config: CodecConfig) -> Any:
             raise ValueError(
                 f"codecs.audio={config.audio}: a mel autoencoder without a vocoder; name a vocoder by codecs.vocoder=FOLDER"
             )
-        vocoder = SpectralVocoder.from_pretrained(config.vocoder, use_safetensors=True)
+        log_mel = read_log_mel(folder)
         autoencoder = MelAutoencoder.from_pretrained(folder, use_safetensors=True)
-        return SpectrogramCodec(autoencoder, vocoder, read_log_mel(folder)).eval()
+        return SpectrogramCodec(autoencoder, load_vocoder(Path(config.vocoder), log_mel), log_mel).eval()
     return SpectrogramCodec.from_pretrained(folder).eval()
 
 

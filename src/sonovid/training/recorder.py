@@ -56,8 +56,8 @@ class Recorder:
         if self.log is not None and values:
             self.log.write("validation", self.run.step, values)
         self.run.processes.barrier()
-        # The validation does not count for the throughput.
-        self._since = time.monotonic()
+        # Neither the time of the validation nor the clips before it count for the throughput.
+        self._clips, self._since = 0, time.monotonic()
 
     def close(self) -> None:
         """Close the bar and the log."""
