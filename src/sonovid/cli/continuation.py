@@ -218,7 +218,7 @@ def describe_joins(report: Any) -> str:
 
 
 def _stream_duration(source: Any, geometry: Any) -> Fraction:
-    """The duration of a given stream in seconds, rounded down to whole frames of the model."""
+    """The duration of a conditioning stream in seconds, rounded down to whole frames of the model."""
     from sonovid import media
     from sonovid.core.geometry import duration
 
