@@ -35,7 +35,7 @@ class CrossModalObjective(MultiTaskObjective):
 
     Deviation: eq. 8 halves unsquared norms, which gives gradients of another scale, and no learning rate for them was published.
     Like DDPM and the released code, this uses mean squares. Deviation: the released code gives a stream only where it keeps the
-    context, and then guides against (null context, conditioning stream), which it never trained. Here both are drawn independently,
+    context, and then guides against (null context, conditioning stream), which it never trained. Here both are independent,
     so all four combinations occur.
     """
 
