@@ -120,3 +120,20 @@ def test_muon_updates_kernels_inside_blocks():
     fresh.step()
     torch.testing.assert_close(again.chain[1][0].weight.flatten(1), alone)
     assert moved.shape == (4, 4, 3, 3)
+
+
+def test_muon_moves_kernels_alike_whatever_their_memory_format():
+    results = []
+    for memory in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        network = Convolutions().to(memory_format=memory)
+        opt = build_optimizer(network, 1e-2, TrainingConfig(optimizer="muon_kernels"), torch.device("cpu"))
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(3):
+            network(torch.randn(3, 2, 5, 5, generator=generator)).square().mean().backward()
+            opt.step()
+            opt.zero_grad()
+        momentum = [state["momentum_buffer"] for state in opt.state.values() if "momentum_buffer" in state]
+        results.append([*network.parameters(), *momentum])
+    for usual, other in zip(*results, strict=True):
+        torch.testing.assert_close(other, usual, rtol=1e-3, atol=1e-5)

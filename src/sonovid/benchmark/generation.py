@@ -90,9 +90,21 @@ def supports(pipe: Any, task: Task) -> bool:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """The facts that `system.json` of a system's folder holds; empty if there is none."""
+    """The facts that `system.json` of a system's folder holds; empty if there is none.
+
+    Raises:
+        ValueError: not a JSON object of plain values.
+    """
     path = folder / FACTS
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
+    if not isinstance(held, dict) or any(not isinstance(value, str | int | float) for value in held.values()):
+        raise ValueError(f"{path}: expected an object whose values are numbers or text")
+    return held
 
 
 def count_parameters(pipe: Any) -> int:

@@ -18,6 +18,7 @@ from sonovid.benchmark.shape_scores import values as shape_values
 from sonovid.core import progress
 from sonovid.core.av import AV, Task
 from sonovid.core.clip import Clip
+from sonovid.data.scenes.hits import TIMES
 from sonovid.media import MediaError
 from sonovid.metrics import catalogue
 from sonovid.metrics.alignment import sound_onsets
@@ -40,8 +41,6 @@ EVENTS = {
     Task.JOINT: ("onsets_events_read_f1", "onsets of the generated audio against events detected in the generated video"),
 }
 ATTRIBUTES = ("world", "material", "colour")
-# How prompts of `hits` name the number of events.
-NUMBERS = {1: ("once", "one time"), 2: ("twice", "two times"), 3: ("three times",), 4: ("four times",)}
 
 
 @dataclass(frozen=True)
@@ -395,12 +394,12 @@ def score_means(
             continue
         found = mean_interval(np.array(list(own.values())), seed=seed) if len(own) > 1 else None
         low, high = (found.low, found.high) if found else (float("nan"), float("nan"))
-        low_bound, high_bound = (
+        floor_mean, ceiling_mean = (
             float(np.nanmean(one)) if np.isfinite(one).any() else None for one in map(np.array, (floor, ceiling))
         )
         mean, missing = float(np.mean(list(own.values()))), max(0, int(asked) - len(own))
         collector.scores.append(
-            Score(task, measure, what, better, title, mean, low, high, low_bound, high_bound, len(own), missing)
+            Score(task, measure, what, better, title, mean, low, high, floor_mean, ceiling_mean, len(own), missing)
         )
 
     def p(first: Mapping[int, float], second: Mapping[int, float]) -> float:
@@ -413,7 +412,7 @@ def score_means(
 
 def number_in_prompt(prompt: str) -> int | None:
     """The number of events that a prompt of a scene names, 1 to 4, or None."""
-    found = [number for number, phrases in NUMBERS.items() for phrase in phrases if re.search(rf"\b{phrase}\b", prompt)]
+    found = [number for number, phrases in TIMES.items() for phrase in phrases if re.search(rf"\b{phrase}\b", prompt)]
     return found[0] if len(found) == 1 else None
 
 

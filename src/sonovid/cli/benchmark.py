@@ -1,7 +1,6 @@
 """sonovid benchmark: any systems compared on held-out scenes."""
 
 import argparse
-import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -143,6 +142,7 @@ def generate(args: argparse.Namespace) -> str:
     from sonovid.benchmark.generation import GenerationConfig, generate_system
     from sonovid.benchmark.held_out import HeldOut
     from sonovid.cli.device import resolve_device, resolve_dtype
+    from sonovid.pipelines import loading
     from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
     if not args.systems:
@@ -155,11 +155,11 @@ def generate(args: argparse.Namespace) -> str:
     folders = {}
     for name, model in models.items():
         # A folder of clips that another program generated is scored as it is.
-        clips = Path(model).is_dir() and not any(Path(model).glob("*model_index.json"))
+        clips = Path(model).is_dir() and not any((Path(model) / index).is_file() for index in loading.INDICES)
         folders[name] = Path(model) if clips else args.out / name
         if clips:
             continue
-        pipe = SoundingVideoPipeline.from_pretrained(None if model in ("packaged", "shipped") else model)
+        pipe = SoundingVideoPipeline.from_pretrained(None if model == "packaged" else model)
         pipe.to(device, resolve_dtype(args.dtype, device))
         pipe.set_progress_bar_config(disable=True)
         count = generate_system(pipe, held_out, args.out, name, config)
@@ -221,6 +221,7 @@ def find_systems(args: argparse.Namespace) -> list[Any]:
     Raises:
         ValueError: a missing folder, or no system at all.
     """
+    from sonovid.benchmark.generation import read_facts
     from sonovid.benchmark.held_out import TASKS
     from sonovid.benchmark.scoring import System
 
@@ -237,22 +238,4 @@ def find_systems(args: argparse.Namespace) -> list[Any]:
     for name, folder in folders.items():
         if not folder.is_dir():
             raise ValueError(f"--systems {name}: {folder}: no such folder")
-    return [System(name, folder, read_system_facts(folder)) for name, folder in folders.items()]
-
-
-def read_system_facts(folder: Path) -> dict[str, Any]:
-    """The facts of a system's system.json, empty without one.
-
-    Raises:
-        ValueError: not a JSON object of plain values.
-    """
-    path = folder / "system.json"
-    if not path.is_file():
-        return {}
-    try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not JSON ({error})") from None
-    if not isinstance(held, dict) or any(not isinstance(value, str | int | float) for value in held.values()):
-        raise ValueError(f"{path}: expected an object whose values are numbers or text")
-    return held
+    return [System(name, folder, read_facts(folder)) for name, folder in folders.items()]

@@ -18,6 +18,7 @@ from sonovid.pipelines import packaged
 INDEX = "model_index.json"
 # The index of a modular pipeline of diffusers, which is read where there is no other.
 MODULAR_INDEX = "modular_model_index.json"
+INDICES = (INDEX, MODULAR_INDEX)
 # Libraries that components of a diffusers model may come from; `foreign` checks these.
 LIBRARIES = ("sonovid", "diffusers", "transformers")
 # Classes that an index may name: networks and codecs of this package only. Classes of other libraries may run code that lies in
@@ -67,7 +68,7 @@ def _download(name: str, *, weights: bool, **hub: Any) -> Path:
     """Download a repository of the Hub, without files that its index does not name: some hold the weights a second time."""
     from huggingface_hub import snapshot_download
 
-    indices = [INDEX, MODULAR_INDEX]
+    indices = list(INDICES)
     folder = Path(snapshot_download(name, allow_patterns=indices, **hub))
     patterns = [pattern for pattern in HUB_FILES if weights or pattern != "*.safetensors"]
     path = next((folder / index for index in indices if (folder / index).is_file()), None)
@@ -159,7 +160,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: no index, an unreadable one, or a pickle or code anywhere in the folder.
     """
-    path = next((folder / name for name in (INDEX, MODULAR_INDEX) if (folder / name).is_file()), None)
+    path = next((folder / name for name in INDICES if (folder / name).is_file()), None)
     if path is None:
         raise ValueError(f"model {folder}: no {INDEX} there; expected a folder that save_pretrained wrote")
     check_safe_files(folder)
