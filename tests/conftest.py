@@ -19,6 +19,15 @@ def own_certificate(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def librosa():
+    """librosa, compiled by one worker at a time."""
+    pytest.importorskip("numba")
+    from sonovid.metrics.extractors.optional import import_librosa
+
+    return import_librosa()
+
+
+@pytest.fixture(scope="session")
 def tiny_pipeline():
     """A pipeline that has learnt nothing: 16x16 pictures, 8 frames at 8 per second, 8 kHz."""
     from sonovid.codecs.audio import MelAutoencoder

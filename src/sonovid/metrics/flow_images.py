@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import UInt8
 
-from sonovid.metrics.extractors.peaks import FARNEBACK, import_optional
+from sonovid.metrics.extractors.optional import import_optional
+from sonovid.metrics.extractors.peaks import FARNEBACK
 
 # Full brightness is a flow of this many pixels per frame, or the 99th percentile of the clip if that is larger.
 LEAST_FULL = 1.0

@@ -6,7 +6,6 @@ The detectors are librosa's and OpenCV's, as in the published programs.
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -15,7 +14,8 @@ from jaxtyping import Float, UInt8
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import duration
 from sonovid.metrics.alignment import change, grey, onset_strength, sound_onsets
-from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, UnavailableError, UnusableClipError
+from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, UnusableClipError
+from sonovid.metrics.extractors.optional import import_librosa, import_optional
 
 # The arguments of OpenCV's dense optical flow (Farneback 2003) in all released AV-Align programs.
 FARNEBACK: dict[str, Any] = {
@@ -32,21 +32,6 @@ SAMPLE_RATE = 22050
 DIRECTIONS = 8
 # librosa's hop and window in samples; shorter audio has no spectrum.
 HOP, WINDOW = 512, 2048
-
-
-def import_optional(module: str) -> ModuleType:
-    """Import librosa or cv2 on first use.
-
-    Raises:
-        UnavailableError: it is not installed.
-    """
-    import importlib
-
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = {"cv2": "opencv-python-headless"}.get(module, module)
-        raise UnavailableError(f"{package} cannot be imported ({error}): pip install 'sonovid[eval]'") from None
 
 
 class Flow(NamedTuple):
@@ -118,7 +103,7 @@ def strict_peaks(values: Float[np.ndarray, "t"]) -> np.ndarray:
 
 def onset_times(waveform: Float[np.ndarray, "n"], sample_rate: int) -> np.ndarray:
     """The times in seconds of librosa's onsets, with its default settings."""
-    librosa = import_optional("librosa")
+    librosa = import_librosa()
     strength = librosa.onset.onset_strength(y=waveform, sr=sample_rate, hop_length=HOP)
     found = librosa.onset.onset_detect(onset_envelope=strength, sr=sample_rate, hop_length=HOP)
     return librosa.frames_to_time(found, sr=sample_rate, hop_length=HOP)
@@ -126,7 +111,7 @@ def onset_times(waveform: Float[np.ndarray, "n"], sample_rate: int) -> np.ndarra
 
 def beat_times(waveform: Float[np.ndarray, "n"], sample_rate: int) -> tuple[float, np.ndarray]:
     """The tempo in beats per minute and the times of the beats in seconds, by librosa's tracker (Ellis 2007) and its defaults."""
-    librosa = import_optional("librosa")
+    librosa = import_librosa()
     tempo, beats = librosa.beat.beat_track(y=waveform, sr=sample_rate, hop_length=HOP, units="time")
     # Since librosa 0.10 the tempo is an array of one.
     return float(np.atleast_1d(tempo)[0]), np.asarray(beats, float)
@@ -137,7 +122,7 @@ def beat_seconds(waveform: Float[np.ndarray, "n"], sample_rate: int) -> np.ndarr
 
     What that paper calls beats are onsets, not the output of a beat tracker.
     """
-    librosa = import_optional("librosa")
+    librosa = import_librosa()
     found = librosa.onset.onset_detect(
         y=waveform, sr=sample_rate, hop_length=HOP, wait=1, delta=0.2, pre_avg=1, post_avg=1, post_max=1, units="time"
     )
@@ -242,7 +227,7 @@ class Onsets(Extractor):
     settings: ClassVar[Mapping[str, Any]] = {"hop": HOP}
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
-        import_optional("librosa")
+        import_librosa()
 
     def prepare(self, sample: Sample) -> Arrays:
         waveform, rate = get_mono_audio(sample)
@@ -292,7 +277,7 @@ class Beats(Extractor):
     settings: ClassVar[Mapping[str, Any]] = {"hop": HOP}
 
     def load(self, files: Sequence[Path], device: str = "cpu") -> None:
-        import_optional("librosa")
+        import_librosa()
 
     def prepare(self, sample: Sample) -> Arrays:
         waveform, rate = get_mono_audio(sample)
