@@ -1,11 +1,18 @@
 """Real components, as small as they come, with fixed random weights: what the tests of whole pipelines share."""
 
+import os
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
+
+# Each worker has its own cache of numba: workers that fill one together can leave code that crashes (metrics.extractors.optional).
+# Libraries that some tests compare with import librosa without the lock of this package.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "numba" / WORKER)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,15 +23,6 @@ def own_certificate(tmp_path_factory):
         patch.delenv("SONOVID_CERTIFICATE", raising=False)
         patch.delenv("SONOVID_PRIVATE_KEY", raising=False)
         yield
-
-
-@pytest.fixture(scope="session")
-def librosa():
-    """librosa, compiled by one worker at a time."""
-    pytest.importorskip("numba")
-    from sonovid.metrics.extractors.optional import import_librosa
-
-    return import_librosa()
 
 
 @pytest.fixture(scope="session")
