@@ -9,8 +9,8 @@ import torch
 
 torch.set_num_threads(1)
 
-# Each worker has its own cache of numba: workers that fill one together can leave code that crashes (metrics.extractors.optional).
-# Libraries that some tests compare with import librosa without the lock of this package.
+# Each worker has its own cache of numba: workers that fill one together can leave code that crashes. Libraries that some tests
+# compare with import librosa without the lock of metrics.extractors.optional.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".pytest_cache" / "numba" / WORKER)
 
