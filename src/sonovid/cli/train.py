@@ -40,6 +40,9 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Train."""
+    from sonovid.core.allocator import keep_freed_memory
+
+    keep_freed_memory()
     from sonovid import recipes
 
     print(recipes.run(args.recipe, args.values))
