@@ -3,6 +3,7 @@
 # make lint         run the linters and the type checker
 # make docs         build the documentation site into site/; broken links are errors
 # make dist-check   build the sdist and the wheel, and run the wheel from an empty environment
+# make lowest-check run a part of the tests on the lowest versions that pyproject.toml allows
 #
 # Each sets up what it needs in $(VENV), once.
 #
@@ -14,7 +15,7 @@ VENV ?= .venv
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs dist-check clean
+.PHONY: demo test lint docs dist-check lowest-check clean
 demo: $(VENV)/.installed
 	$(BIN)/sonovid generate "a wooden stick hits a metal can twice" --seed 1 -o demo.mp4 --preview demo.png --overwrite
 
@@ -34,6 +35,10 @@ docs: $(VENV)/.installed-dev
 
 dist-check: $(VENV)/.installed-dev
 	$(BIN)/python scripts/check_distribution.py
+
+lowest-check: export OMP_NUM_THREADS ?= 1
+lowest-check: $(VENV)/.installed-dev
+	$(BIN)/python scripts/lowest_versions.py
 
 # An installed PyTorch is used. Otherwise the pinned one is installed first, before a dependency can ask for another.
 $(VENV)/.torch:
