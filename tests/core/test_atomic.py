@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from sonovid.core import atomic
 
@@ -188,3 +190,35 @@ def test_other_errors_are_not_disk_full_errors(tmp_path):
     assert atomic.disk_full_errno(FileNotFoundError(2, "no such file")) is None
     with pytest.raises(ValueError, match="other"), atomic.disk_full_errors(tmp_path / "a"):
         raise ValueError("other")
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o007, 0o660), (0o077, 0o600)])
+def test_safetensors_get_the_permissions_of_other_files(tmp_path, umask, mode):
+    """safetensors itself writes files that only their owner can read."""
+
+    def write(aside):
+        (aside / "inner").mkdir()
+        (aside / "config.json").write_text("{}")
+        for path in (aside / "w.safetensors", aside / "inner" / "w.safetensors"):
+            save_file({"w": torch.zeros(3)}, path)
+
+    before = os.umask(umask)
+    try:
+        atomic.replace_folder(tmp_path / "model", write)
+        with atomic.atomic_file(tmp_path / "latents.safetensors") as aside:
+            save_file({"w": torch.zeros(3)}, aside)
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.name: path.stat().st_mode & 0o777 for path in files} == dict.fromkeys(
+        ("config.json", "w.safetensors", "latents.safetensors"), mode
+    )
+
+
+def test_permissions_that_someone_chose_stay(tmp_path):
+    def write(aside):
+        (aside / "w").write_text("")
+        (aside / "w").chmod(0o400)
+
+    atomic.replace_folder(tmp_path / "model", write)
+    assert (tmp_path / "model" / "w").stat().st_mode & 0o777 == 0o400

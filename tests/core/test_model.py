@@ -47,6 +47,8 @@ def test_folders_are_interchangeable_with_diffusers(tmp_path):
     ours.save_pretrained(tmp_path / "ours")
     theirs.save_pretrained(tmp_path / "theirs")
     assert equal(Theirs.from_pretrained(tmp_path / "ours"), ours)
+    weights, config = tmp_path / "ours" / WEIGHTS, tmp_path / "ours" / "config.json"
+    assert weights.stat().st_mode == config.stat().st_mode, "others can read the config, but not the weights"
     again = Ours.from_pretrained(tmp_path / "theirs")
     assert equal(again, theirs)
     assert (again.config.width, again.config["sizes"], again.training) == (8, [1, 2], False)

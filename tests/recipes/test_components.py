@@ -49,3 +49,14 @@ def test_a_mel_autoencoder_with_griffin_lim_is_an_audio_codec(tmp_path):
     GriffinLim(log_mel, iterations=2).save_pretrained(tmp_path / "griffin-lim")
     codec = load_audio_codec(CodecConfig(audio=str(tmp_path / "mel"), vocoder=str(tmp_path / "griffin-lim")))
     assert codec.decode(codec.encode(torch.randn(1, 2000)), 2000).shape == (1, 2000)
+
+
+def test_the_packaged_vocoder_goes_with_its_own_spectrogram_alone():
+    from sonovid.codecs.mel import LogMel
+    from sonovid.codecs.spectrogram import SpectrogramCodec
+    from sonovid.pipelines import packaged
+
+    log_mel = SpectrogramCodec.from_pretrained(packaged.folder() / "audio_codec").log_mel
+    assert load_vocoder("shipped", log_mel)(torch.zeros(1, log_mel.bins, 4)).shape == (1, 4 * log_mel.hop)
+    with pytest.raises(ValueError, match=r"codecs\.vocoder=shipped: made for a spectrogram of .*bins 64.* has .*bins 80"):
+        load_vocoder("shipped", LogMel(22050, 80, 1024, 1024, 256))

@@ -93,8 +93,10 @@ def atomic_file(path: "str | os.PathLike") -> Iterator[Path]:
     with disk_full_errors(path):
         # Created here and not by the writer, so that a missing permission is told apart from other errors.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        permissions = temporary.stat().st_mode & 0o666
         try:
             yield temporary
+            _open_private_file(temporary, permissions)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -126,6 +128,7 @@ def replace_folder(final: "str | os.PathLike", write: Callable[[Path], None]) ->
         try:
             temporary.mkdir()
             write(temporary)
+            open_private_files(temporary)
             if final.exists():
                 os.replace(final, previous)
             os.replace(temporary, final)
@@ -136,6 +139,27 @@ def replace_folder(final: "str | os.PathLike", write: Callable[[Path], None]) ->
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.rmtree(previous, ignore_errors=True)
+
+
+def open_private_files(folder: Path, pattern: str = "**/*") -> None:
+    """Give files that only their owner can read the permissions of their folder, as the umask gives them to both.
+
+    safetensors writes such files (mode 0600): others of a group could read the configs of a model, but not its weights.
+
+    Args:
+        folder: the folder, whose permissions count.
+        pattern: the files.
+    """
+    permissions = folder.stat().st_mode & 0o666
+    for path in folder.glob(pattern):
+        if path.is_file():
+            _open_private_file(path, permissions)
+
+
+def _open_private_file(path: Path, permissions: int) -> None:
+    """Set the permissions of a file that only its owner can read and write."""
+    if not path.is_symlink() and path.stat().st_mode & 0o777 == 0o600 != permissions:
+        path.chmod(permissions)
 
 
 def remove_leftovers(folder: Path, name: str | None = None, *, exclusive: bool = False) -> None:

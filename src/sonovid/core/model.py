@@ -15,6 +15,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
+from sonovid.core import atomic
+
 CONFIG = "config.json"
 WEIGHTS = "diffusion_pytorch_model"
 INDEX = f"{WEIGHTS}.safetensors.index.json"
@@ -236,6 +238,7 @@ class Model(nn.Module):
         pattern = f"{WEIGHTS}{{suffix}}.{variant}.safetensors" if variant else f"{WEIGHTS}{{suffix}}.safetensors"
         weights = {name: value.contiguous() for name, value in self.state_dict().items()}
         save_torch_state_dict(weights, path, filename_pattern=pattern, max_shard_size=max_shard_size, metadata={"format": "pt"})
+        atomic.open_private_files(path, "*.safetensors")
 
 
 def read_weights(folder: Path, variant: str | None = None) -> dict[str, torch.Tensor]:

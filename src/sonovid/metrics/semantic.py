@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sonovid.metrics.audio import split_inception
+from sonovid.metrics.audio import kl_of_logits, split_inception
 from sonovid.metrics.base import Arrays, ClipDistance, ClipScore, Distance, Metric, PairedScore, SetInfo, SetScore
 from sonovid.metrics.extractors.ast_audioset import AstAudioSet
 from sonovid.metrics.extractors.cavp import CavpAudio, CavpVideo
@@ -17,11 +17,12 @@ from sonovid.metrics.extractors.imagebind import ImageBindAudio, ImageBindFrames
 from sonovid.metrics.extractors.msclap import MsClap
 from sonovid.metrics.extractors.passt import Passt
 from sonovid.metrics.extractors.synchformer import LEAST, SyncAudio, SyncVideo, offset_logits
-from sonovid.metrics.extractors.videomae import FRAMES, ContentDebiased, VideoMaeBase
+from sonovid.metrics.extractors.videomae import ContentDebiased, VideoMaeBase
 from sonovid.metrics.extractors.vjepa import VJepa2
 from sonovid.metrics.frechet import frechet, per_clip
 from sonovid.metrics.kernels import jedi, kad, kvd
-from sonovid.metrics.scores import av_harmony, cosine, desync, javis_score, offsets, paired_kl
+from sonovid.metrics.scores import av_harmony, cosine, desync, javis_score, offsets
+from sonovid.metrics.video import frames_warning
 
 GE, GUI, CHUNG = "Ge et al. 2024", "Gui et al. 2024", "Chung et al. 2025"
 WU, LUO, IASHIN = "Wu et al. 2023", "Luo et al. 2025", "Iashin et al. 2024"
@@ -36,11 +37,6 @@ def one_cosine(key: str, other: str) -> Callable[[Arrays, Arrays], float]:
         return float(cosine(np.asarray(first[key])[None], np.asarray(second[other])[None])[0])
 
     return of_arrays
-
-
-def kl_of_logits(generated: Arrays, reference: Arrays) -> float:
-    """KL(reference || generated) of the softmax of two clips' logits, in nats."""
-    return float(paired_kl(generated["logits"][None], reference["logits"][None])[0])
 
 
 def in_step(video: Arrays, audio: Arrays) -> float:
@@ -78,14 +74,6 @@ def short_warning(info: SetInfo) -> str:
     """Warn if clips are too short for Synchformer."""
     seconds = info["seconds"]
     return f"clips of {seconds:.2g} s: Synchformer needs {LEAST} s" if seconds < LEAST else ""
-
-
-def frames_warning(info: SetInfo) -> str:
-    """Warn if clips are shorter than a window of 16 frames."""
-    fps, seconds = info["fps"], info["seconds"]
-    if fps is None or not seconds or fps * seconds >= FRAMES:
-        return ""
-    return f"clips of {fps * seconds:.0f} frames: the network needs {FRAMES}"
 
 
 METRICS: list[Metric] = [

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sonovid.core import atomic
+
 FILE = "pytorch_lora_weights.safetensors"
 # Prefixes that other libraries put before the names of the network's modules.
 PREFIXES = ("base_model.model.", "denoiser.", "transformer.", "unet.")
@@ -114,6 +116,7 @@ def save(network: nn.Module, folder: "str | os.PathLike", adapter_name: str) -> 
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     save_file({f"denoiser.{name}": value.contiguous() for name, value in weights.items()}, path / FILE, {"format": "pt"})
+    atomic.open_private_files(path, FILE)
     settings = {name: getattr(configs[adapter_name], name) for name in ("r", "lora_alpha", "alpha_pattern", "use_rslora")}
     (path / "adapter_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 

@@ -76,21 +76,27 @@ def load_audio_codec(config: CodecConfig) -> Any:
             )
         log_mel = read_log_mel(folder)
         autoencoder = MelAutoencoder.from_pretrained(folder, use_safetensors=True)
-        return SpectrogramCodec(autoencoder, load_vocoder(Path(config.vocoder), log_mel), log_mel).eval()
+        return SpectrogramCodec(autoencoder, load_vocoder(config.vocoder, log_mel), log_mel).eval()
     return SpectrogramCodec.from_pretrained(folder).eval()
 
 
-def load_vocoder(folder: Path, log_mel: LogMel, key: str = "codecs.vocoder") -> Any:
+def load_vocoder(source: str | Path, log_mel: LogMel, key: str = "codecs.vocoder") -> Any:
     """Load a vocoder of this package, or a HiFi-GAN as transformers saves it, alone or in a pipeline's vocoder/.
 
     Args:
-        folder: the folder of the vocoder.
+        source: "shipped", the vocoder of the packaged model, or the folder of a vocoder.
         log_mel: the spectrogram that the vocoder must be made for.
         key: the recipe's key, for error messages.
 
     Raises:
         ValueError: there is no vocoder, or it was made for another spectrogram.
     """
+    if source == packaged.NAME:
+        codec = SpectrogramCodec.from_pretrained(packaged.folder() / "audio_codec")
+        names = ("sample_rate", "bins", "n_fft", "hop", "low", "high", "floor")
+        _check_spectrogram({name: getattr(codec.log_mel, name) for name in names}, log_mel, f"{key}={source}")
+        return codec.vocoder.eval()
+    folder = Path(source)
     folder = folder / "vocoder" if (folder / "vocoder" / "config.json").is_file() else folder
     path = folder / "config.json"
     config = json.loads(path.read_text()) if path.is_file() else {}
@@ -106,11 +112,24 @@ def load_vocoder(folder: Path, log_mel: LogMel, key: str = "codecs.vocoder") -> 
         made_for = {"sample_rate": config["sampling_rate"], "bins": config["model_in_dim"], "hop": hop}
     else:
         made_for = {}
-    differing = [f"{name} {value}" for name, value in made_for.items() if value != getattr(log_mel, name)]
-    if differing:
-        own = ", ".join(f"{name} {getattr(log_mel, name)}" for name in made_for)
-        raise ValueError(f"{key}={folder}: made for a spectrogram of {', '.join(differing)}; the recipe's has {own}")
+    _check_spectrogram(made_for, log_mel, f"{key}={folder}")
     return getattr(importlib.import_module(PARTS[kind]), kind).from_pretrained(folder).eval()
+
+
+def _check_spectrogram(made_for: dict[str, Any], log_mel: LogMel, where: str) -> None:
+    """Check that a vocoder was made for a spectrogram.
+
+    Args:
+        made_for: what is known of the vocoder's own spectrogram, by the names of the attributes of `LogMel`.
+        log_mel: the recipe's spectrogram.
+        where: key and source of the vocoder, for the error message.
+
+    Raises:
+        ValueError: the spectrograms differ.
+    """
+    if differing := [f"{name} {value}" for name, value in made_for.items() if value != getattr(log_mel, name)]:
+        own = ", ".join(f"{name} {getattr(log_mel, name)}" for name in made_for)
+        raise ValueError(f"{where}: made for a spectrogram of {', '.join(differing)}; the recipe's has {own}")
 
 
 def load_text_encoder(config: CodecConfig) -> Any:

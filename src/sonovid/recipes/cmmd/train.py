@@ -88,7 +88,7 @@ def build_audio_codec(config: CodecConfig, sample_rate: int) -> SpectrogramCodec
     """
     mel = config.mel
     log_mel = LogMel(sample_rate, mel.bins, mel.n_fft, mel.n_fft, mel.hop, 0.0, sample_rate / 2, mel.floor, partial=True)
-    vocoder: Any = components.load_vocoder(Path(config.vocoder), log_mel) if config.vocoder else GriffinLim(log_mel)
+    vocoder: Any = components.load_vocoder(config.vocoder, log_mel) if config.vocoder else GriffinLim(log_mel)
     centre, half_range = (config.high + config.low) / 2, (config.high - config.low) / 2
     return SpectrogramCodec(IdentityMel(mel.bins), vocoder, log_mel, latents_mean=[centre], latents_std=[half_range]).eval()
 

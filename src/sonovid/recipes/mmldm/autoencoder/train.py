@@ -16,19 +16,16 @@ from sonovid import media
 from sonovid.codecs.hierarchical import Decoding, Discriminator, HierarchicalAutoencoder, HierarchicalNetwork
 from sonovid.codecs.hierarchical import discriminator as discriminators
 from sonovid.codecs.hierarchical import network as networks
-from sonovid.codecs.mel import LogMel
-from sonovid.codecs.spectrogram import SpectrogramCodec
 from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.core.labels import ClassLabels
 from sonovid.data import clips, latents
-from sonovid.pipelines import packaged
 from sonovid.recipes import components
 from sonovid.recipes.clip_batches import UNENCODED, stack_clips
 from sonovid.recipes.configs import CodecConfig
 from sonovid.recipes.latent_cache import open_latents
 from sonovid.recipes.latent_data import find_classes
-from sonovid.recipes.mmldm.autoencoder.config import BaseConfig, MMLDMAutoencoderConfig
+from sonovid.recipes.mmldm.autoencoder.config import MMLDMAutoencoderConfig
 from sonovid.recipes.sample_files import write_figures, write_spectrograms
 from sonovid.training.hierarchical import HierarchicalObjective
 from sonovid.training.job import Job
@@ -58,7 +55,7 @@ def run(recipe: MMLDMAutoencoderConfig, recorded: dict[str, Any]) -> Path:
     """
     frame_codec = components.load_video_codec(CodecConfig(video=recipe.base.frames))
     log_mel, audio_image = components.build_audio_image(recipe.base.picture, recipe.geometry)
-    vocoder = load_vocoder(recipe.base, log_mel)
+    vocoder = components.load_vocoder(recipe.base.vocoder, log_mel, "base.vocoder") if recipe.base.vocoder else None
     build_autoencoder = partial(
         HierarchicalAutoencoder,
         frame_codec=frame_codec,
@@ -130,22 +127,6 @@ def discriminator_config(recipe: MMLDMAutoencoderConfig) -> dict[str, Any]:
     """The arguments of the discriminator, for images of the recipe's size."""
     size = (recipe.geometry.height, recipe.geometry.width)
     return {**discriminators.paper(), "size": size} if recipe.network.size == "paper" else discriminators.small(size, 12)
-
-
-def load_vocoder(base: BaseConfig, log_mel: LogMel) -> Any:
-    """Load the vocoder that a recipe names, or return None for the Griffin-Lim algorithm.
-
-    Raises:
-        ValueError: there is no vocoder, or it was made for another spectrogram.
-    """
-    if base.vocoder != packaged.NAME:
-        return components.load_vocoder(Path(base.vocoder), log_mel, "base.vocoder") if base.vocoder else None
-    codec = SpectrogramCodec.from_pretrained(packaged.folder() / "audio_codec")
-    names = ("sample_rate", "bins", "n_fft", "hop", "low", "high", "floor")
-    differing = [name for name in names if getattr(codec.log_mel, name) != getattr(log_mel, name)]
-    if differing:
-        raise ValueError(f"base.vocoder=shipped: its spectrogram has another {', '.join(differing)} than base.picture")
-    return codec.vocoder.eval()
 
 
 @dataclass(frozen=True)
