@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from fractions import Fraction
 from html.parser import HTMLParser
 
 import pytest
@@ -13,10 +14,12 @@ from sonovid.benchmark import report, scoring
 from sonovid.benchmark.held_out import HeldOut, export
 from sonovid.benchmark.reader import WEIGHTS, EventReader, packaged
 from sonovid.benchmark.scoring import System, score
-from sonovid.core.av import AV, Task
+from sonovid.core.av import Task
 from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.metrics.alignment import agreement
 from sonovid.metrics.evaluate import EvaluationConfig
+from sonovid.metrics.sets import open_set
 
 COUNT = 8
 
@@ -148,8 +151,8 @@ def test_reports_hold_every_number_and_the_clips(found, place):
 
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="this checkout holds no trained reader")
 def test_the_packaged_reader_reads_scenes(place):
-    _, held_out = place
-    true = [scoring._detect(held_out.clip(i), AV(True, True), packaged(), held_out) for i in range(COUNT)]
+    root, held_out = place
+    true = scoring._detect_truth(held_out, open_set(root / "reference"), packaged())
     pairs = [(one.events, list(scene.events)) for one, scene in zip(true, held_out.scenes, strict=True)]
     assert agreement(pairs).f1 > 0.7
     assert all(one.attributes["world"] == scene.world for one, scene in zip(true, held_out.scenes, strict=True))
@@ -164,3 +167,31 @@ def test_faults_are_one_line(place, reader, tmp_path):
         score(held_out, root / "reference", [System("a", tmp_path)], tasks=[Task.JOINT], reader=reader)
     with pytest.raises(ValueError, match="the reader of events knows bounces, hits"):
         score(HeldOut(worlds=("dance",), count=4), root / "reference", [System("a", root / "truth")], reader=reader)
+
+
+def test_scenes_without_events_and_of_other_rates_are_scored(tmp_path):
+    """Most landscapes have no events, and none has a material. The reader sees all rates and sizes at its own."""
+    held_out = HeldOut(worlds=("hits", "landscape"), count=4, first=3, geometry=Geometry(32, Fraction(16), 32, 32, 16000))
+    export(held_out, tmp_path)
+    for task in ("joint", "video_to_audio"):
+        shutil.copytree(tmp_path / "reference", tmp_path / "truth" / task)
+    classes = {"world": ["hits", "landscape"], "material": ["wood"], "colour": ["red"]}
+    shown = []
+
+    class Watched(EventReader):
+        def forward(self, frames, mel):
+            shown.append(tuple(frames.shape))
+            return super().forward(frames, mel)
+
+    scores = score(
+        held_out,
+        tmp_path / "reference",
+        [System("truth", tmp_path / "truth")],
+        tasks=(Task.JOINT, Task.VIDEO_TO_AUDIO),
+        config=EvaluationConfig(resamples=5),
+        reader=Watched(classes).eval(),
+    )
+    assert set(shown) == {(1, 3, 16, 64, 64)}
+    assert [scores.of("joint", f"text_{name}", "truth").clips for name in ("world", "material")] == [4, 2]
+    eventful = sum(bool(scene.events) for scene in held_out.scenes)
+    assert scores.of("video_to_audio", "onsets_f1", "truth").clips == eventful < 4

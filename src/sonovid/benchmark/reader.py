@@ -25,6 +25,8 @@ from sonovid.core import atomic
 
 # The network's input: frames of 64x64, and audio at 16 kHz.
 SIZE, SAMPLE_RATE = 64, 16000
+# Frames per second of the scenes that it was trained on. Clips of other rates are read at this one.
+FPS = Fraction(8)
 # Temporal resolution of events, in bins per frame.
 BINS_PER_FRAME = 2
 WEIGHTS = Path(__file__).parent / "reader.safetensors"

@@ -12,12 +12,13 @@ import numpy as np
 from sonovid import media
 from sonovid.benchmark import event_f1
 from sonovid.benchmark.held_out import TASKS, HeldOut, Scene
-from sonovid.benchmark.reader import SAMPLE_RATE, SIZE, EventReader, packaged, read_attributes, read_events
+from sonovid.benchmark.reader import FPS, SAMPLE_RATE, SIZE, EventReader, packaged, read_attributes, read_events
 from sonovid.benchmark.shape_scores import MEASURES, read_shape
 from sonovid.benchmark.shape_scores import values as shape_values
 from sonovid.core import progress
 from sonovid.core.av import AV, Task
 from sonovid.core.clip import Clip
+from sonovid.core.geometry import Geometry
 from sonovid.data.scenes.hits import TIMES
 from sonovid.media import MediaError
 from sonovid.metrics import catalogue
@@ -164,7 +165,7 @@ def score(
         raise ValueError(f"worlds {', '.join(sorted(unknown))}: the reader of events knows {', '.join(reader.classes['world'])}")
     config = config or EvaluationConfig()
     truth = open_set(reference, title="held-out scenes", workers=config.extraction.workers)
-    true = [_detect(held_out.clip(i), AV(True, True), reader, held_out) for i in range(held_out.count)]
+    true = _detect_truth(held_out, truth, reader)
     collector = _Collector([], [], [])
     for task in tasks:
         found = ((one, _open_clips(one, task, held_out, collector.notes)) for one in systems)
@@ -242,15 +243,27 @@ def _score_task(
     _score_metrics(name, evaluations, held_out, collector, config.seed)
 
 
+def _detect_truth(held_out: HeldOut, truth: MediaSet, reader: EventReader) -> list[Detections]:
+    """Analyse the true clips of all scenes."""
+    paths = {item.name: item.path for item in truth.items}
+    found: list[Detections] = []
+    for scene in held_out.scenes:
+        seen = _read_and_detect(paths[scene.name], AV(True, True), reader, held_out) if scene.name in paths else "not there"
+        if isinstance(seen, str):
+            raise ValueError(f"the true clip of {scene.name}: {seen}; sonovid benchmark export writes it again")
+        found.append(seen)
+    return found
+
+
 def _read_and_detect(path: str, streams: AV, reader: EventReader, held_out: HeldOut) -> Detections | str:
-    """Analyse a file at the rate and size of the scenes, or return the reason why it cannot be read."""
-    geometry = held_out.geometry
+    """Analyse a file at the rate and size of the reader, or return the reason why it cannot be read."""
+    geometry = reader_geometry(held_out.geometry)
     try:
         clip = media.read(
             path,
             fps=geometry.fps,
-            size=(SIZE, SIZE),
-            sample_rate=SAMPLE_RATE,
+            size=(geometry.height, geometry.width),
+            sample_rate=geometry.sample_rate,
             mono=True,
             seconds=geometry.seconds,
             video=streams.video,
@@ -260,17 +273,22 @@ def _read_and_detect(path: str, streams: AV, reader: EventReader, held_out: Held
         return str(error).removeprefix(f"{path}: ")
     if (streams.video and clip.frames is None) or (streams.audio and clip.waveform is None):
         return "without video" if streams.video and clip.frames is None else "without audio"
-    return _detect(clip, streams, reader, held_out)
+    return _detect(clip, streams, reader)
 
 
-def _detect(clip: Clip, streams: AV, reader: EventReader, held_out: HeldOut) -> Detections:
+def reader_geometry(geometry: Geometry) -> Geometry:
+    """The geometry at which the reader sees scenes of some geometry: of the same length, and alike for all systems."""
+    return Geometry(max(1, round(geometry.seconds * FPS)), FPS, SIZE, SIZE, SAMPLE_RATE)
+
+
+def _detect(clip: Clip, streams: AV, reader: EventReader) -> Detections:
     onsets = events = attributes = None
     if streams.audio:
         assert clip.waveform is not None
         onsets = sound_onsets(clip.waveform[0], clip.sample_rate).tolist()
     if streams.video:
         assert clip.frames is not None
-        events = read_events(reader, clip.frames, held_out.geometry.fps)
+        events = read_events(reader, clip.frames, FPS)
     if streams.video and streams.audio and clip.frames is not None and clip.waveform is not None:
         attributes = read_attributes(reader, clip.frames, clip.waveform[0])
     return Detections(onsets, events, attributes)
@@ -301,19 +319,22 @@ def _score_events(
         return event_f1.match_counts([f for f, _ in found], [t for _, t in found])
 
     scenes = held_out.scenes
+    # Most landscapes have no events.
+    asked = [i for i in range(held_out.count) if scenes[i].events]
+    if not asked:
+        return
     ceiling = [event_lists(task, true[i], scenes[i]) for i in range(held_out.count)]
-    floor = event_f1.f1(rows([(ceiling[held_out.partner(i)][0], ceiling[i][1]) for i in range(held_out.count)])).value
-    top = event_f1.f1(rows(ceiling)).value
+    floor = event_f1.f1(rows([(ceiling[held_out.partner(i)][0], ceiling[i][1]) for i in asked])).value
+    top = event_f1.f1(rows([ceiling[i] for i in asked])).value
     counted = {
-        title: {i: rows([event_lists(task, one, scenes[i])])[0] for i, one in sorted(found.items())}
+        title: {i: rows([event_lists(task, found[i], scenes[i])])[0] for i in asked if i in found}
         for title, found in generated.items()
-        if found
     }
     for title, own in counted.items():
+        if not own:
+            continue
         found = event_f1.f1(np.stack(list(own.values())), seed=seed)
-        collector.scores.append(
-            Score(name, measure, what, "higher", title, *found, floor, top, len(own), held_out.count - len(own))
-        )
+        collector.scores.append(Score(name, measure, what, "higher", title, *found, floor, top, len(own), len(asked) - len(own)))
 
     def p(first: Mapping[int, np.ndarray], second: Mapping[int, np.ndarray]) -> float:
         shared = sorted(first.keys() & second.keys())
@@ -335,7 +356,8 @@ def _score_attributes(
     for attribute in ATTRIBUTES:
 
         def right(one: Detections, i: int, attribute: str = attribute) -> float:
-            return float((one.attributes or {}).get(attribute) == held_out.scenes[i].attributes[attribute])
+            named = held_out.scenes[i].attributes.get(attribute)
+            return float((one.attributes or {}).get(attribute) == named) if named else float("nan")
 
         what = f"share of clips that show the {attribute} of their prompt, by the reader"
         _score_shares(f"text_{attribute}", what, right, generated, held_out, true, collector, seed)
