@@ -49,6 +49,11 @@ def test_a_mel_autoencoder_with_griffin_lim_is_an_audio_codec(tmp_path):
     GriffinLim(log_mel, iterations=2).save_pretrained(tmp_path / "griffin-lim")
     codec = load_audio_codec(CodecConfig(audio=str(tmp_path / "mel"), vocoder=str(tmp_path / "griffin-lim")))
     assert codec.decode(codec.encode(torch.randn(1, 2000)), 2000).shape == (1, 2000)
+    named = load_audio_codec(CodecConfig(audio=str(tmp_path / "mel"), vocoder="griffin-lim"))
+    assert isinstance(named.vocoder, GriffinLim)
+    assert named.vocoder.log_mel.bins == 128
+    with pytest.raises(ValueError, match=r"or codecs\.vocoder=griffin-lim"):
+        load_audio_codec(CodecConfig(audio=str(tmp_path / "mel")))
 
 
 def test_the_packaged_vocoder_goes_with_its_own_spectrogram_alone():

@@ -20,6 +20,7 @@ from sonovid.recipes.mmldm import autoencoder, continuation, generator
 
 RECIPES: dict[str, Callable[[], Any]] = {
     "uniform.scenes": uniform.scenes,
+    "uniform.packaged": uniform.packaged,
     "uniform.paper": uniform.paper,
     "uniform.tiny": uniform.tiny,
     "uniform.tiny.columns": uniform.tiny_columns,
@@ -50,6 +51,7 @@ RECIPES: dict[str, Callable[[], Any]] = {
     "codec.frames": codec.frames,
     "codec.video": codec.video,
     "codec.mel": codec.mel,
+    "codec.mel.fine": codec.mel_fine,
     "codec.vocoder": codec.vocoder,
     "codec.frames.fine_tuned": fine_tuning.paper,
     "codec.frames.fine_tuned.scenes": fine_tuning.scenes,

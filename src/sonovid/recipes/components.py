@@ -21,7 +21,7 @@ from sonovid.codecs.spacetime import VideoAutoencoder
 from sonovid.codecs.spectrogram import PARTS, SpectrogramCodec
 from sonovid.codecs.text import HashedText, PretrainedText
 from sonovid.codecs.video import FrameAutoencoder
-from sonovid.codecs.vocoder import SpectralVocoder
+from sonovid.codecs.vocoder import GriffinLim, SpectralVocoder
 from sonovid.core.geometry import Geometry
 from sonovid.pipelines import loading, packaged
 from sonovid.recipes.configs import AudioImageConfig, CodecConfig, MelConfig
@@ -29,6 +29,9 @@ from sonovid.recipes.requirements import locate_source
 from sonovid.training.seeding import seeded_init
 
 TINY = "tiny"
+GRIFFIN_LIM = "griffin-lim"
+# Fewer iterations raise the distance of reconstructed sounds to true ones (docs/training-log.md).
+GRIFFIN_LIM_ITERATIONS = 128
 OPEN_SORA = "hpcai-tech/OpenSora-VAE-v1.2"
 VOCODERS = ("SpectralVocoder", "MelGAN", "GriffinLim", "HifiGanVocoder")
 
@@ -72,7 +75,8 @@ def load_audio_codec(config: CodecConfig) -> Any:
     if _class_name(folder) == MelAutoencoder.__name__:
         if not config.vocoder:
             raise ValueError(
-                f"codecs.audio={config.audio}: a mel autoencoder without a vocoder; name a vocoder by codecs.vocoder=FOLDER"
+                f"codecs.audio={config.audio}: a mel autoencoder without a vocoder; name a vocoder by codecs.vocoder=FOLDER, "
+                f"or codecs.vocoder={GRIFFIN_LIM}"
             )
         log_mel = read_log_mel(folder)
         autoencoder = MelAutoencoder.from_pretrained(folder, use_safetensors=True)
@@ -84,13 +88,15 @@ def load_vocoder(source: str | Path, log_mel: LogMel, key: str = "codecs.vocoder
     """Load a vocoder of this package, or a HiFi-GAN as transformers saves it, alone or in a pipeline's vocoder/.
 
     Args:
-        source: "shipped", the vocoder of the packaged model, or the folder of a vocoder.
+        source: "shipped", the vocoder of the packaged model, "griffin-lim", or the folder of a vocoder.
         log_mel: the spectrogram that the vocoder must be made for.
         key: the recipe's key, for error messages.
 
     Raises:
         ValueError: there is no vocoder, or it was made for another spectrogram.
     """
+    if source == GRIFFIN_LIM:
+        return GriffinLim(log_mel, GRIFFIN_LIM_ITERATIONS).eval()
     if source == packaged.NAME:
         codec = SpectrogramCodec.from_pretrained(packaged.folder() / "audio_codec")
         names = ("sample_rate", "bins", "n_fft", "hop", "low", "high", "floor")

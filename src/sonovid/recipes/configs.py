@@ -41,7 +41,7 @@ class CodecConfig:
     Attributes:
         video: source of the video codec.
         audio: source of the audio codec.
-        vocoder: folder of a vocoder; needed where `audio` is a mel autoencoder without one.
+        vocoder: folder of a vocoder, or "griffin-lim"; needed where `audio` is a mel autoencoder without one.
         text: "hashed", or the Hub id or folder of a T5, CLIP or CLAP text encoder.
         text_width: width of the text embeddings.
         text_words: maximum number of tokens of a prompt.

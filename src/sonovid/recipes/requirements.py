@@ -29,7 +29,7 @@ LAYOUTS: dict[str, Sequence[Sequence[str]]] = {
 # The file that shows that a subfolder is there, where it is not config.json.
 CONFIG_FILES = {"tokenizer": "tokenizer_config.json"}
 # Sources that need no download.
-BUILT_IN = ("", "shipped", "tiny", "hashed")
+BUILT_IN = ("", "shipped", "tiny", "hashed", "griffin-lim")
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 

@@ -167,6 +167,26 @@ def mel() -> MelCodecConfig:
     )
 
 
+def mel_fine() -> MelCodecConfig:
+    """The mel autoencoder of the next packaged model: 128 bins to 32 channels, half of the frames; for Griffin-Lim."""
+    return MelCodecConfig(
+        data=SCENES,
+        mel=MelConfig(bins=128, floor=3e-4),
+        network=MelNetworkConfig(latent_channels=32, width=256, levels=1),
+        kl=2e-4,
+        training=TrainingConfig(
+            steps=4000,
+            batch_size=16,
+            optimizer="muon_kernels",
+            matrix_rate=1.5,
+            learning_rate=8e-4,
+            weight_decay=0.0,
+            precision="bf16",
+            average=0.997,
+        ),
+    )
+
+
 def vocoder() -> VocoderConfig:
     """The vocoder of the packaged model; adversary=true adds a multi-resolution discriminator."""
     return VocoderConfig(

@@ -179,6 +179,24 @@ def scenes() -> UniFormConfig:
     )
 
 
+def packaged() -> UniFormConfig:
+    """The next packaged model: hits, bounces, landscape at 96x96 and 16 fps; codecs.video and codecs.audio name its codecs.
+
+    codec.video and codec.mel.fine train them. One sequence of 376 tokens; 8 guided steps are enough.
+    """
+    return UniFormConfig(
+        geometry=Geometry(32, Fraction(16), 96, 96, 16000),
+        data=DataConfig(path="scenes:hits+bounces+landscape:36000:seed=0", held_out=0.01),
+        codecs=CodecConfig(video="", audio="", vocoder="griffin-lim", text_words=24),
+        network=NetworkConfig(layout="sequence", depth=8, width=384, heads=3),
+        regression=ObjectiveConfig(
+            joint=0.46, audio_to_video=0.34, video_mean=0.8, audio_mean=0.5, given_audio_mean=1.5, text_dropout=0.2
+        ),
+        sampling=SamplingConfig(step="dpm_solver"),
+        training=replace(scenes().training, steps=14_000, compile=True),
+    )
+
+
 def tiny_columns() -> UniFormConfig:
     """A tiny model with the layout and the objective of the paper; trains within seconds on a CPU.
 
