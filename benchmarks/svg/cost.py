@@ -16,20 +16,18 @@ Without options, all three.
 
 import argparse
 import contextlib
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from unittest import mock
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import clock
 from sonovid.core.av import AV
 from sonovid.models.svg import SVG
 from sonovid.models.svg import model as joint
+from sonovid.training.memory import StorageTracker
 
 VARIANTS = ("cmc_pe", "cross_attention")
 # bf16 products that an A100 does in a second, and the share of them that such a network reaches: an assumption, not measured.
@@ -117,32 +115,6 @@ def measure_time(repeat: int, threads: int, frames: int = 16) -> None:
             print(f"{variant}, {name}: alone {alone:.2f} s, joint {whole:.2f} s (+{whole / alone - 1:.1%})", flush=True)
 
 
-class Storages(TorchDispatchMode):
-    """Bytes of all storages that are made while it is on: those there now, and the most at a time."""
-
-    def __init__(self, known: Iterator[torch.Tensor]):
-        super().__init__()
-        self.now = self.most = 0
-        self.keys = {tensor.untyped_storage()._cdata for tensor in known}
-
-    def _gone(self, key: int, size: int) -> None:
-        self.now -= size
-        self.keys.discard(key)
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for value in tree_leaves(out):
-            if not isinstance(value, torch.Tensor):
-                continue
-            storage = value.untyped_storage()
-            if storage._cdata not in self.keys:
-                self.keys.add(storage._cdata)
-                self.now += storage.nbytes()
-                self.most = max(self.most, self.now)
-                weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
-        return out
-
-
 def step_memory(settings: dict, inputs: Callable[[], tuple[AV, AV]], *, checkpointing: bool, fake: bool) -> tuple[float, float]:
     """GiB that a forward pass keeps, and the most that forward and backward hold at a time, both beside the parameters."""
     with FakeTensorMode() if fake else contextlib.nullcontext():
@@ -150,12 +122,12 @@ def step_memory(settings: dict, inputs: Callable[[], tuple[AV, AV]], *, checkpoi
         if checkpointing:
             model.enable_gradient_checkpointing()
         given = inputs()
-        with Storages(iter([*model.parameters(), *model.buffers()])) as storages:
+        with StorageTracker([*model.parameters(), *model.buffers()]) as storages:
             with torch.autocast("cpu", torch.bfloat16):
                 made = model(*given).prediction
             kept = storages.now
             (made.video.square().mean() + made.audio.square().mean()).backward()
-    return kept / 2**30, storages.most / 2**30
+    return kept / 2**30, storages.peak / 2**30
 
 
 def estimate_training() -> None:

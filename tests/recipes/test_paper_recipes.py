@@ -7,6 +7,7 @@ import released_components
 
 from sonovid import recipes
 from sonovid.training import checkpoint, logs
+from sonovid.training.run import resolve_accumulation
 
 COMMON = {
     "data": "scenes:landscape:4:seed=0",
@@ -74,6 +75,15 @@ def is_published(name: str) -> bool:
 def test_every_published_recipe_is_tested():
     published = {name for name in recipes.RECIPES if is_published(name)} - {"codec.frames", "codec.video"}
     assert published == TINY.keys() | TESTED_ELSEWHERE | VARIANTS
+
+
+@pytest.mark.parametrize("processes", [1, 8])
+def test_every_published_batch_fits_one_gpu_and_eight(processes):
+    for name in recipes.RECIPES:
+        if is_published(name):
+            own = recipes.get(name).training
+            resolved = resolve_accumulation(own, processes)
+            assert own.global_batch in (None, own.batch_size * resolved.accumulate * processes), name
 
 
 @pytest.mark.parametrize("name", TINY)

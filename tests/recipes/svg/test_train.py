@@ -8,6 +8,7 @@ import pytest
 import released_components
 import torch
 from safetensors.torch import load_file, save_file
+from small_files import film, text
 
 from sonovid import recipes
 from sonovid.core.av import AV, Task
@@ -169,10 +170,27 @@ def paper_values(root, **changed):
     return {key: str(value) for key, value in (values | changed).items()}
 
 
+def greatest_hits(folder):
+    """Two recordings of Greatest Hits as they are downloaded, and SVG's captions of their sections of 4 s."""
+    for name in ("2015-03-28", "2015-03-29"):
+        film(folder / "vis-data-256" / f"{name}_denoised_thumb.mp4", 4)
+        text(folder / "vis-data-256" / f"{name}_times.txt", "0.5 rock hit static\n3.9 rock hit static\n")
+    text(folder / "vis-data-256" / "train.txt", "2015-03-28\n2015-03-29\n")
+    captions = [f'./crop/2015-03-{day}_denoised_thumb-000.mp4,"A person hits a rock, on day {day}."\n' for day in (28, 29)]
+    text(folder / "flist_train.txt", "".join(captions))
+    return folder
+
+
 def test_the_published_recipe_trains_on_released_layouts(pipelines, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    out = tmp_path / "run"
-    recipes.run("svg.paper", {"out": str(out), **paper_values(pipelines)})
+    out, data = tmp_path / "run", f"greatest-hits:{greatest_hits(tmp_path / 'hits')}"
+    values = paper_values(pipelines, **{"data.path": data})
+    training = recipes.get("svg.paper", {"out": str(out), **values}).training
+    assert (training.precision, training.gradient_checkpointing, training.global_batch) == ("bf16", True, 16)
+    recipes.run("svg.paper", {"out": str(out), **values})
+    captions = {path.read_text().strip() for path in (out / "samples").rglob("*.txt")}
+    assert captions <= {f"A person hits a rock, on day {day}." for day in (28, 29)}
+    assert captions
     pipe = SoundingVideoPipeline.from_pretrained(out / "model")
     weights = dict(pipe.denoiser.named_parameters())
     # Frozen weights equal those of the folders; the CMC-PE blocks and motion layers have changed.

@@ -146,6 +146,9 @@ def paper() -> CMMDConfig:
 
     Deviation: the paper does not state the scale of the mel, the averaging and the dropout. The frame autoencoder's posterior is
     replaced by its mode, so that a clip has one latent. The cosine schedule is continuous in time and has no betas to clip.
+
+    Memory of a step on one GPU: 2.0 GiB for weights, gradients, AdamW and averages; the passes of 8 clips come in addition
+    (benchmarks/training/memory.py).
     """
     return CMMDConfig(codecs=CodecConfig(video="stabilityai/sd-vae-ft-mse"), training=PAPER_TRAINING)
 
@@ -156,7 +159,10 @@ def _with_contrastive_loss(plain: CMMDConfig) -> CMMDConfig:
 
 
 def paper_contrastive() -> CMMDConfig:
-    """CMMD as published: from nCMMD's checkpoint at step 400,000 (resume=FOLDER) to 700,000, batches of 2, eta 5e-5."""
+    """CMMD as published: from nCMMD's checkpoint at step 400,000 (resume=FOLDER) to 700,000, batches of 2, eta 5e-5.
+
+    Memory of a step on one GPU: 2.0 GiB for weights, gradients, AdamW and averages; the passes of 6 pairs come in addition.
+    """
     plain = _with_contrastive_loss(paper())
     return replace(plain, training=replace(plain.training, batch_size=2))
 

@@ -1,0 +1,37 @@
+"""The memory that published recipes state: the part of weights, gradients, AdamW and averages, counted on the meta device."""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sonovid import recipes
+from sonovid.training.memory import GIB
+
+ROOT = Path(__file__).parents[2]
+STATED = re.compile(r"Memory of a step on one GPU: ([\d.]+) GiB\s+for\s+weights,\s+gradients,\s+AdamW\s+and\s+averages")
+NAMES = ("uniform.paper", "cmmd.paper", "cmmd.paper.contrastive", "svg.paper", "mmldm.landscape")
+
+
+@pytest.fixture(scope="module")
+def steps():
+    sys.path.insert(0, str(ROOT))
+    yield importlib.import_module("benchmarks.training.memory").STEPS
+    sys.path.remove(str(ROOT))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_stated_memory_is_that_of_the_network(name, steps):
+    assert set(steps) == set(NAMES)
+    training = recipes.get(name).training
+    assert training.optimizer == "adamw"
+    with torch.device("meta"):
+        model = steps[name].build()
+    weights = sum(one.nbytes for one in (*model.parameters(), *model.buffers()))
+    trained = sum(one.nbytes for one in model.parameters() if one.requires_grad)
+    counted = (weights + (4 if training.average else 3) * trained) / GIB
+    # What the passes hold beside this: python -m benchmarks training.memory.
+    assert float(STATED.search(recipes.RECIPES[name].__doc__)[1]) == pytest.approx(counted, abs=0.06)
