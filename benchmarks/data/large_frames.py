@@ -25,9 +25,10 @@ def write(path: Path, size: tuple[int, int], seconds: int, fps: int) -> None:
     """A horizontal gradient that moves by one sixteenth of the width in each frame."""
     height, width = size
     row = np.linspace(0, 255, width, dtype=np.uint8)
-    with media.open_writer(path, fps=Fraction(fps), size=size) as out:
+    with media.open_writer(path, fps=Fraction(fps), size=size, sample_rate=8000) as out:
         for index in range(seconds * fps):
-            out.add(np.broadcast_to(np.roll(row, index * width // 16)[None, None, :, None], (1, height, width, 3)))
+            frame = np.broadcast_to(np.roll(row, index * width // 16)[None, None, :, None], (1, height, width, 3))
+            out.add(frame, np.zeros((1, 8000 // fps), np.float32))
 
 
 def measure(path: Path) -> tuple[float, float, float]:
