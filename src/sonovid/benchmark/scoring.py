@@ -110,11 +110,8 @@ class Scores:
         if len(own) < 2:
             return {one.system: "" for one in own}
         top = max(own, key=lambda one: oriented_value(one.value, one.better)).system
-        adjusted = {
-            frozenset((pair.first, pair.second)): pair.adjusted
-            for pair in self.pairs
-            if (pair.task, pair.measure) == (task, measure)
-        }
+        pairs = [pair for pair in self.pairs if (pair.task, pair.measure) == (task, measure)]
+        adjusted = {frozenset((pair.first, pair.second)): pair.adjusted for pair in pairs}
         same = {one.system: not adjusted.get(frozenset((top, one.system)), 1.0) < level for one in own}
         return {one.system: "best" if one.system == top else ("same" if same[one.system] else "") for one in own}
 
