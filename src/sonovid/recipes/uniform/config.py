@@ -110,9 +110,6 @@ def paper() -> UniFormConfig:
 
     Deviation: the paper does not state the number of steps, the averaging or the timestep distribution; those of Open-Sora and of
     improved DDPM are used. docs/uniform.md lists all deviations.
-
-    Memory of a step on one GPU: 22.5 GiB for weights, gradients, AdamW and averages, and 3.1 GiB for the passes, without codecs
-    and text encoder (benchmarks/training/memory.py).
     """
     return UniFormConfig(
         geometry=Geometry(68, Fraction(17), 256, 256, 16000),
