@@ -18,7 +18,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="keep only the active model, or only the active layer (sequential), on the GPU; default: all on the GPU",
     )
     group.add_argument("--tiling", action="store_true", help="decode frames in tiles, which takes less memory")
-    group.add_argument("--lora", metavar="FILE_OR_ID", help="LoRA weights: a .safetensors file, a folder or a Hub repository")
 
 
 def is_diffusers_pipeline(pipe: Any) -> bool:
@@ -32,7 +31,7 @@ def check_unsupported(args: argparse.Namespace) -> None:
     Raises:
         ValueError: one of the options is given.
     """
-    for name in ("image", "offload", "tiling", "lora"):
+    for name in ("image", "offload", "tiling"):
         if getattr(args, name, None):
             raise ValueError(f"--{name}: only models of diffusers support it (LTX-2, Kandinsky 6, Cosmos 3, MiniMax-H3)")
 

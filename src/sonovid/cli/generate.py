@@ -139,6 +139,7 @@ def _add_sampling_options(parser: Any) -> None:
     """Add the options of the model and of sampling."""
     group = parser.add_argument_group("model and sampling")
     group.add_argument("--model", metavar="DIR_OR_ID", help="model folder or Hub repository; default: the packaged model")
+    group.add_argument("--lora", metavar="FILE_OR_DIR", help="LoRA weights for the model: a .safetensors file or a folder")
     group.add_argument("--seed", type=int, default=0, metavar="SEED", help="random seed of the first clip; default: 0")
     group.add_argument("--steps", type=positive_int, metavar="N", help="number of sampling steps; default: the model's own")
     group.add_argument(
@@ -286,6 +287,14 @@ def load_pipeline(args: argparse.Namespace) -> Any:
         return diffusers_models.prepare_pipeline(SoundingVideoPipeline.from_pretrained(args.model, dtype=dtype), args, device)
     diffusers_models.check_unsupported(args)
     pipe = LightPipeline.from_pretrained(args.model)
+    if args.lora:
+        from sonovid.pipelines import lora
+
+        try:
+            lora.load(pipe.denoiser, args.lora, "default")
+        except ValueError as error:
+            raise ValueError(f"--lora {args.lora}: cannot be loaded: {error}") from error
+        lora.fuse(pipe.denoiser)
     fps = pipe.geometry.fps
     if args.fps is not None and not media_options.is_image_sequence(args) and as_rate(args.fps) != fps:
         raise ValueError(f"--fps {args.fps}: this model makes {fps} frames per second")

@@ -1,8 +1,10 @@
-"""LoRA layers (Hu et al. 2021) of a network, through peft: load, save, unload, fuse."""
+"""LoRA layers (Hu et al. 2021) of a network, through peft: add, load, save, unload, fuse."""
 
+import copy
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,50 @@ def _peft() -> Any:
     except ImportError:
         raise ValueError("LoRA needs peft: pip install 'sonovid[lora]'") from None
     return peft
+
+
+def add(network: nn.Module, rank: int, alpha: float | None, layers: Sequence[str], *, seed: int, name: str = "default") -> None:
+    """Add new LoRA layers to the linear layers of a network, and freeze all other weights.
+
+    The output does not change at first, since B is zero (Hu et al. 2021, Sec. 4.1).
+
+    Args:
+        network: the network. Linear layers with frozen weights get no LoRA layer.
+        rank: rank r of the update.
+        alpha: the update is scaled by alpha / r. None: alpha = r.
+        layers: ends of the names of the layers to adapt, such as "qkv" or "attention.out". Empty: all linear layers.
+        seed: of the initial values of A.
+        name: name of the adapter.
+
+    Raises:
+        ValueError: peft is not installed, or the network has no such layers.
+    """
+    peft = _peft()
+    trained = [name for name, part in network.named_modules() if isinstance(part, nn.Linear) and part.weight.requires_grad]
+    wanted = [name for name in trained if not layers or any(name == end or name.endswith("." + end) for end in layers)]
+    if not wanted:
+        ends = sorted({name.rpartition(".")[2] for name in trained})
+        asked = f" {' or '.join(layers)} among those that are trained; their names end in {', '.join(ends)}" if ends else "s"
+        raise ValueError(f"LoRA: {type(network).__name__} has no linear layer{asked}")
+    # A pattern matches whole names, whereas names in a list match ends too.
+    pattern = "|".join(re.escape(name) for name in wanted)
+    config = peft.LoraConfig(r=rank, lora_alpha=rank if alpha is None else alpha, target_modules=pattern)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        _inject(network, config, name)
+
+
+def _inject(network: nn.Module, config: Any, name: str) -> None:
+    """Insert the LoRA layers of a config of peft."""
+    _peft().inject_adapter_in_model(config, network, name)
+    for _, _, layer in _lora_layers(network):
+        # Motion modules of diffusers call linear layers with input=, which those of peft do not take.
+        layer.register_forward_pre_hook(_positional_input, with_kwargs=True)
+    network._lora = {**getattr(network, "_lora", {}), name: config}  # type: ignore[assignment]
+
+
+def _positional_input(_: nn.Module, inputs: tuple, named: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    return (named.pop("input"), *inputs) if "input" in named else inputs, named
 
 
 def read_weights(source: "str | os.PathLike | Mapping[str, torch.Tensor]", weight_name: str | None = None) -> tuple[dict, dict]:
@@ -92,15 +138,14 @@ def load(network: nn.Module, source: Any, adapter_name: str, *, weight_name: str
         use_rslora=bool(settings.get("use_rslora", False)),
         target_modules=sorted(ranks),
     )
-    peft.inject_adapter_in_model(config, network, adapter_name)
+    _inject(network, config, adapter_name)
     keys = peft.set_peft_model_state_dict(network, weights, adapter_name)
     if unexpected := list(getattr(keys, "unexpected_keys", [])):
         raise ValueError(f"LoRA: {len(unexpected)} tensors do not fit {type(network).__name__}, such as {unexpected[0]}")
-    network._lora = {**getattr(network, "_lora", {}), adapter_name: config}  # type: ignore[assignment]
     network.eval().requires_grad_(False)
 
 
-def save(network: nn.Module, folder: "str | os.PathLike", adapter_name: str) -> None:
+def save(network: nn.Module, folder: "str | os.PathLike", adapter_name: str = "default") -> None:
     """Save the LoRA layers as `pytorch_lora_weights.safetensors`, with the settings of peft in `adapter_config.json`.
 
     Raises:
@@ -145,6 +190,15 @@ def _clear_adapters(network: nn.Module) -> None:
     network._lora = {}  # type: ignore[assignment]
     # peft takes a network with this attribute for one with adapters.
     network.__dict__.pop("peft_config", None)
+
+
+def fused_copy(network: nn.Module) -> nn.Module:
+    """A copy of a network whose weights contain the LoRA updates, without LoRA layers; the network itself if it has none."""
+    if not getattr(network, "_lora", {}):
+        return network
+    copied = copy.deepcopy(network)
+    fuse(copied)
+    return copied
 
 
 def fuse(network: nn.Module, scale: float = 1.0) -> None:

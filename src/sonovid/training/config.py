@@ -48,6 +48,11 @@ class TrainingConfig:
             instead.
         streams: "both", or one stream to train. "audio" minimises the audio loss; weights that serve only the video are frozen,
             weights that both streams share are trained.
+        lora_rank: rank of LoRA layers (Hu et al. 2021), which are trained in place of the weights of `init`. 0: all weights are
+            trained.
+        lora_alpha: scale of the LoRA update, which is multiplied by alpha / rank; none: the rank.
+        lora_layers: ends of the names of the linear layers with LoRA, such as "qkv"; empty: all linear layers that the recipe
+            trains.
         compile: use torch.compile for the network.
     """
 
@@ -81,6 +86,9 @@ class TrainingConfig:
     gradient_checkpointing: bool = False
     init: str = ""
     streams: Literal["both", "video", "audio"] = "both"
+    lora_rank: int = 0
+    lora_alpha: float | None = None
+    lora_layers: tuple[str, ...] = ()
     compile: bool = False
 
     def __post_init__(self) -> None:
@@ -90,6 +98,10 @@ class TrainingConfig:
                 raise ValueError(f"{name}={getattr(self, name)}: expected a whole number above zero")
         if self.global_batch is not None and self.global_batch < 1:
             raise ValueError(f"global_batch={self.global_batch}: expected a whole number above zero, or none")
+        if self.lora_rank < 0:
+            raise ValueError(f"lora_rank={self.lora_rank}: expected a rank above zero, or 0 to train all weights")
+        if not self.lora_rank and (self.lora_alpha is not None or self.lora_layers):
+            raise ValueError("lora_alpha and lora_layers need lora_rank=RANK")
         if not 0 <= self.average < 1:
             raise ValueError(f"average={self.average}: expected a decay of the averaged weights in [0, 1)")
 

@@ -41,7 +41,7 @@ def save(out: Path, tensors: dict[str, Tensor], fingerprint: str) -> None:
             save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, temporary)
 
 
-def restore(model: nn.Module, checkpoint: Path, expected: str) -> None:
+def restore(model: nn.Module, checkpoint: Path, expected: str, *, expected_to_differ: bool = False) -> None:
     """Load the frozen weights that belong to a checkpoint into a model.
 
     No file is read if the model already has them, for example because its recipe loads the same released components.
@@ -50,6 +50,7 @@ def restore(model: nn.Module, checkpoint: Path, expected: str) -> None:
         model: the model; its frozen parameters are compared and replaced.
         checkpoint: folder of the checkpoint.
         expected: fingerprint of the frozen weights, from the state of the checkpoint.
+        expected_to_differ: no warning if the model has other weights, because the run was initialised from a trained model.
 
     Raises:
         ValueError: the model has other frozen weights, and the file beside the checkpoint is missing or damaged.
@@ -66,7 +67,10 @@ def restore(model: nn.Module, checkpoint: Path, expected: str) -> None:
     found = load_file(path)
     if fingerprint(found) != expected or found.keys() != own.keys():
         raise ValueError(f"resume: {path} is damaged, or belongs to another model than this recipe's; copy it again")
-    log.warning("the frozen weights that this recipe loads differ from those of %s; %s is used instead", checkpoint, path.name)
+    if not expected_to_differ:
+        log.warning(
+            "the frozen weights that this recipe loads differ from those of %s; %s is used instead", checkpoint, path.name
+        )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in found:

@@ -1,5 +1,6 @@
-"""Fine-tuning: initialise a network from a trained model, and freeze all but one stream."""
+"""Fine-tuning: initialise a network from a trained model, train LoRA layers, and freeze all but one stream."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sonovid.pipelines import loading
+from sonovid.pipelines import loading, lora
+from sonovid.training.config import TrainingConfig
 
 PACKAGED = "packaged"
 
@@ -17,14 +19,15 @@ def initialize_from(model: nn.Module, source: str) -> None:
 
     Args:
         model: the network of a recipe, of the same class and size as the trained one.
-        source: a model folder (its `denoiser` is used), the folder of one network or codec, or "packaged".
+        source: a model folder, the folder of one network or codec, or "packaged". Of a folder with several networks, that of this
+            class is used.
 
     Raises:
         ValueError: there is no such folder, or its weights belong to another network.
     """
     name = "shipped" if source == PACKAGED else source
     folder = loading.locate(name) if name == "shipped" or not Path(name).is_dir() else Path(name)
-    folder = folder / "denoiser" if (folder / loading.INDEX).is_file() else folder
+    folder = _network_folder(folder, type(model).__name__)
     found: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         found |= load_file(path)
@@ -41,6 +44,37 @@ def initialize_from(model: nn.Module, source: str) -> None:
         raise ValueError(f"init={source}: this recipe's network has no {surplus[0]}; use the same network.*")
     with torch.no_grad():
         model.load_state_dict(found)
+
+
+def _network_folder(folder: Path, kind: str) -> Path:
+    """The folder of the network of this class: `folder` itself or below it; the denoiser of a model folder if there is none."""
+    for path in [folder / "config.json", *sorted(folder.glob("*/config.json")), *sorted(folder.glob("*/*/config.json"))]:
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("_class_name") == kind:
+            return path.parent
+    return folder / "denoiser" if (folder / loading.INDEX).is_file() else folder
+
+
+def prepare_fine_tuning(model: nn.Module, config: TrainingConfig, *, resumed: bool) -> None:
+    """Do what the keys `init`, `streams` and `lora_*` of a training ask for, before its optimiser is built.
+
+    Args:
+        model: the network of a recipe.
+        config: the training config.
+        resumed: whether a checkpoint will be loaded, so that `init` is not read.
+
+    Raises:
+        ValueError: see `initialize_from`, `freeze_other_stream` and `lora.add`; LoRA layers without a trained network.
+    """
+    if config.lora_rank and not config.init:
+        raise ValueError(
+            f"lora_rank={config.lora_rank}: LoRA layers adapt a trained network; name it by init=MODEL_FOLDER or init=packaged"
+        )
+    if config.init and not resumed:
+        initialize_from(model, config.init)
+    if config.streams != "both":
+        freeze_other_stream(model, config.streams)
+    if config.lora_rank:
+        lora.add(model, config.lora_rank, config.lora_alpha, config.lora_layers, seed=config.seed)
 
 
 def stream_of(name: str) -> str | None:

@@ -75,7 +75,7 @@ def build_optimizer(model: nn.Module, rate: float, config: TrainingConfig, devic
 
     Parameters with two or more axes have weight decay, vectors (biases, norms) have none. "muon" gives the linear layers inside
     lists of blocks to Muon, "muon_kernels" the convolutions inside blocks instead. The first and last layers use AdamW, as the
-    authors of Muon advise.
+    authors of Muon advise. LoRA layers use AdamW.
 
     Args:
         model: the network; only its trainable parameters are optimised.
@@ -84,7 +84,8 @@ def build_optimizer(model: nn.Module, rate: float, config: TrainingConfig, devic
         device: where the parameters are.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
-    inner = {"muon": _linear_weights_in_blocks, "muon_kernels": _kernels_in_blocks}.get(config.optimizer, lambda _: set())(model)
+    kind = "adamw" if config.lora_rank else config.optimizer
+    inner = {"muon": _linear_weights_in_blocks, "muon_kernels": _kernels_in_blocks}.get(kind, lambda _: set())(model)
     matrices = [p for p in trained if id(p) in inner]
     others = [p for p in trained if id(p) not in inner]
     groups = [

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from sonovid.core import atomic
+from sonovid.pipelines import lora
 from sonovid.training import checkpoint, frozen_weights, optimizers
 from sonovid.training.batches import MicroBatch, SampleOrder
 from sonovid.training.config import TrainingConfig
 from sonovid.training.distributed import ProcessGroup
 from sonovid.training.ema import EMA, trainable_parameters
 from sonovid.training.gradient_checkpointing import enable_gradient_checkpointing
-from sonovid.training.initialization import freeze_other_stream, initialize_from
+from sonovid.training.initialization import prepare_fine_tuning
 from sonovid.training.job import Job
 from sonovid.training.logs import LossMeter
 from sonovid.training.objective_modules import AdversaryModule, ObjectiveModule
@@ -90,11 +92,8 @@ class TrainingRun:
         )
         self.device = self.accelerator.device
         _refuse_sharding()
-        if config.init and not resumed:
-            initialize_from(job.model, config.init)
+        prepare_fine_tuning(job.model, config, resumed=resumed)
         self.model, self.adversary = job.model.to(self.device), job.adversary
-        if config.streams != "both":
-            freeze_other_stream(self.model, config.streams)
         if config.gradient_checkpointing:
             enable_gradient_checkpointing(self.model)
         if config.compile:
@@ -150,6 +149,8 @@ class TrainingRun:
             tensors, state = self._state()
             checkpoint.save(self.out, self.step, tensors, state, keep=self.config.keep, milestones=self.config.milestones)
         self.with_ema_weights(lambda model: atomic.replace_folder(self.out / "model", lambda folder: self.export(model, folder)))
+        if self.config.lora_rank:
+            self.with_ema_weights(lambda model: atomic.replace_folder(self.out / "lora", partial(lora.save, model)))
         self.processes.barrier()
 
     def _state(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
@@ -168,7 +169,8 @@ class TrainingRun:
         return tensors, state
 
     def export(self, model: nn.Module, folder: Path) -> None:
-        """Fill the folder of the exported model, `out/model`."""
+        """Fill the folder of the exported model, `out/model`. Its weights contain the LoRA updates."""
+        model = lora.fused_copy(model)
         if self.job.export is not None:
             self.job.export(model, folder)
         else:
@@ -189,7 +191,8 @@ class TrainingRun:
         frozen = state.get("frozen", "")
         self._load_weights(path, tensors["model"], without_frozen=bool(frozen))
         if frozen:
-            frozen_weights.restore(self.model, path, frozen)
+            # The frozen weights of `init` are not loaded again.
+            frozen_weights.restore(self.model, path, frozen, expected_to_differ=bool(self.config.init))
             self.frozen_fingerprint = frozen
         checkpoint.restore_optimizer(self.optimizer, tensors["optimizer"], state["optimizer"])
         self._load_ema(tensors["average"], state)

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from sonovid import media, recipes
 from sonovid.cli import main
@@ -169,3 +170,22 @@ def test_the_columns_layout_trains_from_the_command_line(tmp_path):
     assert media.probe(tmp_path / "a.mp4").size == (16, 16)
     with pytest.raises(ValueError, match="and whose channels times rows are 16, such as hpcai-tech/OpenSora-VAE"):
         recipes.run("uniform.tiny.columns", {"out": str(out), "codecs.video": ""})
+
+
+def test_a_resumed_lora_training_equals_the_uninterrupted_one(trained, tmp_path, caplog):
+    pytest.importorskip("peft", reason="LoRA layers are those of peft, which is not installed")
+    values = {"data": "scenes:bounces+hits:12:seed=0", "data.cache": str(trained / "latents"), "validation_clips": "0"}
+    values |= {"init": str(trained / "model"), "lora_rank": "2", "lora_layers": "qkv,out", "steps": "3", "checkpoint_every": "2"}
+    values |= {"learning_rate": "0.02"}
+    whole = recipes.run("uniform.tiny", {"out": str(tmp_path / "whole"), **values})
+    checkpoint = tmp_path / "whole" / "checkpoint-000002"
+    resumed = recipes.run("uniform.tiny", {"out": str(tmp_path / "resumed"), "resume": str(checkpoint), **values})
+    first, ours, theirs = (
+        load_file(folder / "denoiser" / "diffusion_pytorch_model.safetensors") for folder in (trained / "model", whole, resumed)
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    changed = {name for name in ours if not torch.equal(ours[name], first[name])}
+    assert changed
+    assert all(name.endswith(("qkv.weight", "out.weight")) for name in changed)
+    # The frozen weights lie beside the checkpoint; a resumed run does not read `init`.
+    assert "frozen weights" not in caplog.text
