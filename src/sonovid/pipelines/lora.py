@@ -26,17 +26,16 @@ def _peft() -> Any:
     return peft
 
 
-def add(network: nn.Module, rank: int, alpha: float | None, layers: Sequence[str], *, seed: int, name: str = "default") -> None:
+def add(network: nn.Module, rank: int, alpha: float | None, layers: Sequence[str], name: str = "default") -> None:
     """Add new LoRA layers to the linear layers of a network, and freeze all other weights.
 
-    The output does not change at first, since B is zero (Hu et al. 2021, Sec. 4.1).
+    The output does not change at first, since B is zero (Hu et al. 2021, Sec. 4.1). A is drawn from the global random state.
 
     Args:
         network: the network. Linear layers with frozen weights get no LoRA layer.
         rank: rank r of the update.
         alpha: the update is scaled by alpha / r. None: alpha = r.
         layers: ends of the names of the layers to adapt, such as "qkv" or "attention.out". Empty: all linear layers.
-        seed: of the initial values of A.
         name: name of the adapter.
 
     Raises:
@@ -52,9 +51,7 @@ def add(network: nn.Module, rank: int, alpha: float | None, layers: Sequence[str
     # A pattern matches whole names, whereas names in a list match ends too.
     pattern = "|".join(re.escape(name) for name in wanted)
     config = peft.LoraConfig(r=rank, lora_alpha=rank if alpha is None else alpha, target_modules=pattern)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        _inject(network, config, name)
+    _inject(network, config, name)
 
 
 def _inject(network: nn.Module, config: Any, name: str) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sonovid.pipelines import loading, lora
 from sonovid.training.config import TrainingConfig
+from sonovid.training.seeding import seeded_init
 
 PACKAGED = "packaged"
 
@@ -74,7 +75,8 @@ def prepare_fine_tuning(model: nn.Module, config: TrainingConfig, *, resumed: bo
     if config.streams != "both":
         freeze_other_stream(model, config.streams)
     if config.lora_rank:
-        lora.add(model, config.lora_rank, config.lora_alpha, config.lora_layers, seed=config.seed)
+        with seeded_init(config.seed):
+            lora.add(model, config.lora_rank, config.lora_alpha, config.lora_layers)
 
 
 def stream_of(name: str) -> str | None:

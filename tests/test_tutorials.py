@@ -1,0 +1,95 @@
+"""The tutorials run from top to bottom as they are printed, with a tiny packaged model and tiny trainings."""
+
+import re
+import shlex
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from sonovid import media
+from sonovid.cli import main
+from sonovid.core.geometry import Geometry
+from sonovid.data import clips
+from sonovid.pipelines import packaged
+
+PAGES = Path(__file__).parents[1] / "docs" / "tutorials"
+BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', flags=re.DOTALL | re.MULTILINE)
+FAST = ["steps=1", "batch_size=2", "validate_size=2"]
+NETWORK = ["network.depth=1", "network.width=16", "network.heads=2", "codecs.text_width=32", "validation_clips=0", *FAST]
+TINY_CLIPS = ["geometry.num_frames=8", "geometry.height=16", "geometry.width=16", "geometry.sample_rate=8000"]
+# Values that are added to a printed training whose words contain the first ones. The first match counts.
+SIZES = (
+    (["uniform.scenes", "init=packaged"], [*TINY_CLIPS, *NETWORK]),
+    (["uniform.scenes"], NETWORK),
+    (["codec.frames"], ["network.widths=8,8", "network.blocks=1", *FAST]),
+    (["codec.mel"], ["network.width=16", "network.blocks=1", *FAST]),
+    (["codec.vocoder"], ["network.width=16", "network.depth=1", *FAST]),
+    (["uniform.tiny"], FAST),
+)
+
+
+def run_command(line: str) -> None:
+    """Run a printed command in this process; a training gets the values of `SIZES`."""
+    program, *words = shlex.split(line, comments=True)
+    assert program == "sonovid", line
+    if words[0] == "train":
+        own, added = {}, next(values for parts, values in SIZES if set(parts) <= set(words))
+        for value in [*words[2:], *added]:
+            own[value.split("=")[0]] = value
+        words = [*words[:2], *own.values()]
+    assert main(words) == 0, line
+
+
+def run_page(name: str) -> dict:
+    """Run the blocks of a page in order, and return the names that its Python code has defined."""
+    names: dict = {}
+    for kind, title, text in BLOCK.findall((PAGES / f"{name}.md").read_text()):
+        if title:
+            Path(title).write_text(text)
+        elif kind == "python":
+            exec(compile(text, f"{name}.md", "exec"), names)
+        else:
+            assert kind == "bash", f"{name}.md has a block of {kind}, which this test cannot run"
+            for line in text.replace("\\\n", " ").splitlines():
+                run_command(line)
+    return names
+
+
+@pytest.fixture(autouse=True)
+def workplace(tiny_folder, tmp_path, monkeypatch):
+    """An empty working folder, with a tiny model in place of the packaged one."""
+    monkeypatch.setattr(packaged, "FOLDER", tiny_folder)
+    monkeypatch.chdir(tmp_path)
+
+
+def write_clips(folder: str, count: int, seed: int) -> None:
+    clips.write_scenes(Path(folder), "hits", count, seed, Geometry(24, Fraction(12), 48, 64, 16000), quiet=True)
+
+
+def test_every_tutorial_is_tested_and_in_the_navigation():
+    pages = {path.stem for path in PAGES.glob("*.md")}
+    assert pages == {"editor"}
+    navigation = (PAGES.parents[1] / "mkdocs.yml").read_text()
+    assert all(f"tutorials/{page}.md" in navigation for page in pages)
+
+
+def test_the_editor_s_tutorial(capsys):
+    write_clips("films", 2, 0)
+    film, other = sorted(Path("films").glob("*.mp4"))
+    film.replace("film.mp4")
+    run_page("editor")
+    assert "replaced" in capsys.readouterr().err
+    own = media.read("film.mp4")
+    for name in ("replaced.mp4", "take-2.mp4", "glass.mp4", "mixed.mp4", "two-tracks.mov"):
+        made = media.read(name)
+        assert (made.frames == own.frames).all(), name
+        assert made.waveform.shape[1] / made.sample_rate == pytest.approx(2, abs=0.01), name
+    assert Path("replaced.png").is_file()
+    with av.open("two-tracks.mov") as container:
+        assert len(container.streams.audio) == 2
+    effects = media.probe("effects.wav")
+    assert (effects.sample_rate, effects.channels) == (48000, 2)
+    assert len(media.read("scene.mp4").frames) == 12
+    assert (Path("with-sound") / other.name).is_file()
