@@ -1,12 +1,13 @@
-"""Quality metrics of a single stream: temporal flickering of video, predicted opinion of speech."""
+"""Quality metrics of a single stream: temporal flickering of video, predicted opinions of speech and of any audio."""
 
 from collections.abc import Callable
 
 from sonovid.metrics.base import Arrays, ClipScore, Metric
+from sonovid.metrics.extractors.audiobox import AudioboxAesthetics
 from sonovid.metrics.extractors.dnsmos import NAMES, Dnsmos
 from sonovid.metrics.extractors.steadiness import Steadiness
 
-HUANG, REDDY = "Huang et al. 2024", "Reddy et al. 2022"
+HUANG, REDDY, TJANDRA = "Huang et al. 2024", "Reddy et al. 2022", "Tjandra et al. 2025"
 
 
 def flickering(own: Arrays, _: Arrays) -> float:
@@ -15,7 +16,7 @@ def flickering(own: Arrays, _: Arrays) -> float:
 
 
 def opinion(name: str) -> Callable[[Arrays, Arrays], float]:
-    """Select one of the opinions that DNSMOS predicts."""
+    """Select one of the opinions that a network predicts."""
 
     def of_arrays(own: Arrays, _: Arrays) -> float:
         return float(own[name][0])
@@ -29,6 +30,13 @@ WHAT = {
     "bak": "quality of the background, predicted mean opinion score from 1 to 5 (P.835)",
     "p808": "quality of speech, predicted mean opinion score from 1 to 5 (P.808)",
 }
+# Name, axis, description.
+AESTHETICS = (
+    ("ce", "content enjoyment: emotional impact, artistic skill and expression"),
+    ("cu", "content usefulness as material for further productions"),
+    ("pc", "production complexity, the number of components of a scene (JavisBench: higher is better, Verse-Bench: lower)"),
+    ("pq", "production quality: clarity, fidelity, dynamics, frequencies and spatial image"),
+)
 METRICS: tuple[Metric, ...] = (
     ClipScore(
         "temporal_flickering",
@@ -43,5 +51,18 @@ METRICS: tuple[Metric, ...] = (
     *(
         ClipScore(f"dnsmos_{name}", "dnsmos", WHAT[name], "higher", REDDY, of=Dnsmos, to=Dnsmos, score=opinion(name))
         for name in NAMES
+    ),
+    *(
+        ClipScore(
+            f"audiobox_{axis}",
+            "audiobox",
+            f"{what}; predicted rating from 1 to 10",
+            "higher",
+            TJANDRA,
+            of=AudioboxAesthetics,
+            to=AudioboxAesthetics,
+            score=opinion(axis),
+        )
+        for axis, what in AESTHETICS
     ),
 )

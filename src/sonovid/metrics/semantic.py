@@ -14,7 +14,9 @@ from sonovid.metrics.extractors.ast_audioset import AstAudioSet
 from sonovid.metrics.extractors.cavp import CavpAudio, CavpVideo
 from sonovid.metrics.extractors.clap import ClapAudio, ClapText
 from sonovid.metrics.extractors.imagebind import ImageBindAudio, ImageBindFrames, ImageBindText, ImageBindVideo, frames_in_windows
+from sonovid.metrics.extractors.laion_clap import LaionClapAudio, LaionClapAudioSmall, LaionClapText, LaionClapTextSmall
 from sonovid.metrics.extractors.msclap import MsClap
+from sonovid.metrics.extractors.openai_clip import ClipCaption, ClipCaptionBase, ClipFrames, ClipFramesBase
 from sonovid.metrics.extractors.passt import Passt
 from sonovid.metrics.extractors.synchformer import LEAST, SyncAudio, SyncVideo, offset_logits
 from sonovid.metrics.extractors.videomae import ContentDebiased, VideoMaeBase
@@ -26,6 +28,7 @@ from sonovid.metrics.video import frames_warning
 
 GE, GUI, CHUNG = "Ge et al. 2024", "Gui et al. 2024", "Chung et al. 2025"
 WU, LUO, IASHIN = "Wu et al. 2023", "Luo et al. 2025", "Iashin et al. 2024"
+RADFORD = "Radford et al. 2021"
 GIRDHAR, MAO, LIU = "Girdhar et al. 2023", "Mao et al. 2024", "Liu et al. 2025"
 KOUTINI, IASHIN_RAHTU = "Koutini et al. 2022", "Iashin & Rahtu 2021"
 
@@ -43,6 +46,12 @@ def in_step(video: Arrays, audio: Arrays) -> float:
     """The mean cosine of rows at the same time, up to the end of the shorter stream."""
     count = min(len(video["features"]), len(audio["features"]))
     return float(cosine(np.asarray(video["features"])[:count], np.asarray(audio["features"])[:count]).mean())
+
+
+def clip_similarity(frames: Arrays, caption: Arrays) -> float:
+    """The mean cosine of the frames and the caption (CLIPSIM)."""
+    rows = np.asarray(frames["features"])
+    return float(cosine(rows, np.broadcast_to(np.asarray(caption["features"]), rows.shape)).mean())
 
 
 def harmony(frames: Arrays, audio: Arrays) -> float:
@@ -143,6 +152,29 @@ METRICS: list[Metric] = [
         "clap_score_htsat_unfused", "clap_score",
         "cosine of LAION-CLAP's embeddings of the first 10 s of audio and of the caption", "higher", WU,
         of=ClapAudio, to=ClapText, score=one_cosine("whole", "features"),
+    ),
+    ClipScore(
+        "clap_score_music_speech_audioset", "clap_score",
+        "cosine of LAION-CLAP's embeddings, music_speech_audioset_epoch_15_esc_89.98 (av-benchmark's LAION-CLAP)", "higher", WU,
+        of=LaionClapAudio, to=LaionClapText, score=one_cosine("whole", "features"),
+    ),
+    ClipScore(
+        "clap_score_630k_audioset", "clap_score",
+        "cosine of LAION-CLAP's embeddings, 630k-audioset-best", "higher", WU,
+        of=LaionClapAudioSmall, to=LaionClapTextSmall, score=one_cosine("whole", "features"),
+    ),
+    Distance(
+        "fad_clap_630k_audioset", "fad",
+        "Fréchet distance of rows of 10 s every second of LAION-CLAP 630k-audioset-best (fadtk's clap-laion-audio)", "lower",
+        GUI, extractor=LaionClapAudioSmall, distance=frechet, by_size=True,
+    ),
+    ClipScore(
+        "clip_score_vit_l14", "clip_score", "mean cosine of CLIP's embeddings of the frames and of the caption, ViT-L/14",
+        "higher", RADFORD, of=ClipFrames, to=ClipCaption, score=clip_similarity,
+    ),
+    ClipScore(
+        "clip_score_vit_b32", "clip_score", "mean cosine of CLIP's embeddings of the frames and of the caption, ViT-B/32",
+        "higher", RADFORD, of=ClipFramesBase, to=ClipCaptionBase, score=clip_similarity,
     ),
     ClipScore(
         "imagebind_av", "imagebind", "IB-AV: cosine of ImageBind's embeddings of video and audio", "higher", GIRDHAR,

@@ -108,12 +108,12 @@ def test_filter_banks_are_204_frames_and_nought_behind_the_sound():
 def test_three_squares_along_the_longer_side():
     frames = np.zeros((2, 224, 448, 3), np.uint8)
     frames[:, :, 224:] = 255
-    three = side_crops(resize_short_side(frames, "bilinear"))
+    three = side_crops(resize_short_side(frames, "bilinear", 224))
     assert three.shape == (3, 2, 3, 224, 224)
     assert three[0].max() == 0
     assert three[1].mean() == pytest.approx(0.5)
     assert three[2].min() == 1
-    tall = side_crops(resize_short_side(frames.transpose(0, 2, 1, 3), "bilinear"))
+    tall = side_crops(resize_short_side(frames.transpose(0, 2, 1, 3), "bilinear", 224))
     assert tall[0].max() == 0
     assert tall[2].min() == 1
 
@@ -135,7 +135,7 @@ def test_what_the_halves_see(weights):
     video = ImageBindVideo().prepare(clip(4))["video"]
     assert video.shape == (1, 15, 3, 2, 224, 224)
     whole = clip(4).clip.frames
-    first = side_crops(resize_short_side(whole[[0, 15]], "bilinear"))[0]
+    first = side_crops(resize_short_side(whole[[0, 15]], "bilinear", 224))[0]
     shown = video[0, 0].transpose(1, 0, 2, 3) * np.array([0.26862954, 0.26130258, 0.27577711])[:, None, None]
     assert np.allclose(shown + np.array([0.48145466, 0.4578275, 0.40821073])[:, None, None], first, atol=1e-5)
     audio = ImageBindAudio().prepare(clip(4))

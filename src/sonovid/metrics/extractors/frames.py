@@ -49,6 +49,29 @@ def resize_and_crop(
     return np.ascontiguousarray(images[..., top : top + size, left : left + size])
 
 
+def resize_short_side(frames: UInt8[np.ndarray, "t h w 3"], mode: str, side: int) -> Float[torch.Tensor, "t 3 h2 w2"]:
+    """Frames in [0, 1] with the shorter side resized: "bicubic" with antialiasing as in Pillow, "bilinear" without."""
+    height, width = frames.shape[1:3]
+    scale = side / min(height, width)
+    size = (side, int(width * scale)) if height <= width else (int(height * scale), side)
+    images = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> t c h w").float() / 255
+    return F.interpolate(images, size, mode=mode, align_corners=False, antialias=mode == "bicubic").clamp(0, 1)
+
+
+def square_frames(frames: UInt8[np.ndarray, "t h w 3"], side: int) -> UInt8[np.ndarray, "t s s 3"]:
+    """The centre square of frames whose shorter side is resized, bicubic with antialiasing and rounded, as by Pillow.
+
+    Frames are processed one by one, and rounded, which takes a quarter of the memory.
+    """
+    done = np.empty((len(frames), side, side, 3), np.uint8)
+    for i in range(len(frames)):
+        image = resize_short_side(frames[i : i + 1], "bicubic", side)
+        top, left = (round((length - side) / 2) for length in image.shape[-2:])
+        square = image[0, :, top : top + side, left : left + side] * 255
+        done[i] = square.round().byte().permute(1, 2, 0).numpy()
+    return done
+
+
 def normalize_frames(
     images: Float[np.ndarray, "*k 3 h w"], mean_and_deviation: tuple[tuple[float, ...], tuple[float, ...]]
 ) -> Float32[np.ndarray, "*k 3 h w"]:

@@ -13,14 +13,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, UnavailableError, WeightFile
 from sonovid.metrics.extractors.clap import get_caption, get_waveform
-from sonovid.metrics.extractors.frames import CLIP, get_frames, normalize_frames
+from sonovid.metrics.extractors.frames import CLIP, get_frames, normalize_frames, resize_short_side, square_frames
 from sonovid.metrics.extractors.front_ends import kaldi_fbank
 from sonovid.metrics.extractors.pretrained import first_line, quiet
 from sonovid.metrics.extractors.weights import read_state_dict
@@ -69,15 +68,6 @@ def filter_bank(waveform: Float32[np.ndarray, "n"]) -> Float32[np.ndarray, "1 f 
     found = kaldi_fbank(torch.from_numpy(waveform - waveform.mean()), bins=BINS, sample_rate=SAMPLE_RATE).numpy().T
     found = np.pad(found[:, :BANK_FRAMES], ((0, 0), (0, max(0, BANK_FRAMES - found.shape[1]))))
     return ((found - MEAN) / DEVIATION).astype(np.float32)[None]
-
-
-def resize_short_side(frames: UInt8[np.ndarray, "t h w 3"], mode: str) -> Float[Tensor, "t 3 h2 w2"]:
-    """Frames in [0, 1] with the shorter side resized to 224: "bicubic" with antialiasing as in Pillow, "bilinear" without."""
-    height, width = frames.shape[1:3]
-    scale = SIDE / min(height, width)
-    size = (SIDE, int(width * scale)) if height <= width else (int(height * scale), SIDE)
-    images = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> t c h w").float() / 255
-    return F.interpolate(images, size, mode=mode, align_corners=False, antialias=mode == "bicubic").clamp(0, 1)
 
 
 def side_crops(images: Float[Tensor, "t 3 h w"]) -> Float[Tensor, "3 t 3 s s"]:
@@ -142,7 +132,7 @@ class ImageBindVideo(ImageBind):
         for start in clip_starts(seconds, VIDEO_CLIPS):
             first = min(int(np.ceil(start * fps - 1e-6)), len(frames) - 1)
             last = min(max(first, int(np.ceil((start + CLIP_SECONDS) * fps - 1e-6)) - 1), len(frames) - 1)
-            clips.append(side_crops(resize_short_side(frames[[first, last]], "bilinear")))
+            clips.append(side_crops(resize_short_side(frames[[first, last]], "bilinear", SIDE)))
         images = normalize_frames(torch.cat(clips).numpy(), CLIP)
         return {"video": rearrange(images, "k t c h w -> 1 k c t h w")}
 
@@ -162,14 +152,7 @@ class ImageBindFrames(ImageBind):
     def prepare(self, sample: Sample) -> Arrays:
         frames = get_frames(sample)
         assert sample.clip is not None
-        done = np.empty((len(frames), SIDE, SIDE, 3), np.uint8)
-        for i in range(len(frames)):
-            # Frame by frame and rounded to uint8, as Pillow does, which takes a quarter of the memory.
-            image = resize_short_side(frames[i : i + 1], "bicubic")
-            top, left = (round((side - SIDE) / 2) for side in image.shape[-2:])
-            square = image[0, :, top : top + SIDE, left : left + SIDE] * 255
-            done[i] = square.round().byte().permute(1, 2, 0).numpy()
-        return {"pictures": done, "times": np.arange(len(frames)) / float(sample.clip.fps)}
+        return {"pictures": square_frames(frames, SIDE), "times": np.arange(len(frames)) / float(sample.clip.fps)}
 
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
         return [{"features": self._rows(p["pictures"]), "times": p["times"]} for p in prepared]

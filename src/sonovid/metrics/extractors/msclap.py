@@ -19,25 +19,14 @@ from torch import Tensor, nn
 
 from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, WeightFile
 from sonovid.metrics.extractors.clap import cut_windows, get_waveform
+from sonovid.metrics.extractors.htsat import Htsat, convert_htsat
 from sonovid.metrics.extractors.weights import build_network, read_state_dict
 
 SAMPLE_RATE = 44100
 SECONDS, HOP_SECONDS = 7, 1
-WINDOW, HOP, BINS = 1024, 320, 64
+HOP = 320
 
 BASE, PROJECTION = "audio_encoder.base.htsat.", "audio_encoder.projection."
-# Published names of the parts of an HTSAT block, and their names in transformers.
-BLOCK = {
-    "norm1": "layernorm_before",
-    "norm2": "layernorm_after",
-    "attn.proj": "attention.output.dense",
-    "attn.relative_position_bias_table": "attention.self.relative_position_bias_table",
-    "attn.relative_position_index": "attention.self.relative_position_index",
-    "mlp.fc1": "intermediate.dense",
-    "mlp.fc2": "output.dense",
-}
-# Parts of the checkpoint that the embedding does not use: classifiers and constants.
-UNUSED = ("spectrogram_extractor.", "tscam_conv.", "head.")
 
 
 class Projection(nn.Module):
@@ -54,67 +43,27 @@ class Projection(nn.Module):
         return self.layer_norm(x + self.linear2(F.gelu(x)))
 
 
-class MsClapAudio(nn.Module):
+class MsClapAudio(Htsat):
     """Audio at 44.1 kHz to embeddings, [b n] -> [b 1024].
 
-    The mel filters are part of the weights. They were designed for 32 kHz and are used at 44.1 kHz, so that the bands are not
-    where the config says (50 to 8000 Hz). The network was trained that way.
+    The mel filters were designed for 32 kHz and are used at 44.1 kHz, so that the bands are not where the config says (50 to
+    8000 Hz). The network was trained that way.
     """
 
     def __init__(
         self, width: int = 96, depths: Sequence[int] = (2, 2, 6, 2), heads: Sequence[int] = (4, 8, 16, 32), out: int = 1024
-    ):
-        super().__init__()
-        from transformers import ClapAudioConfig, ClapAudioModel
-
-        channels = width * 2 ** (len(depths) - 1)
-        config = ClapAudioConfig(
-            patch_embeds_hidden_size=width, depths=list(depths), num_attention_heads=list(heads), hidden_size=channels,
-            enable_fusion=False, num_mel_bins=BINS, spec_size=256, hidden_dropout_prob=0.0,
-        )  # fmt: skip
-        self.htsat = ClapAudioModel(config)
-        self.projection = Projection(channels, out)
-        self.filters = nn.Parameter(torch.zeros(WINDOW // 2 + 1, BINS))
-
-    def log_mel(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b l f"]:
-        """Power in decibels, floor 1e-10, windows of 1024 every 320, centred with reflection padding."""
-        window = torch.hann_window(WINDOW, device=waveform.device)
-        spectrum = torch.stft(waveform, WINDOW, HOP, WINDOW, window, center=True, pad_mode="reflect", return_complex=True)
-        power = spectrum.real.square() + spectrum.imag.square()
-        return 10 * torch.log10((power.mT @ self.filters).clamp(min=1e-10))
+    ) -> None:
+        super().__init__(width, depths, heads, HOP)
+        self.projection = Projection(self.channels, out)
 
     def forward(self, waveform: Float[Tensor, "b n"]) -> Float[Tensor, "b d"]:
-        features: Any = self.htsat(input_features=self.log_mel(waveform)[:, None])
-        return self.projection(features.pooler_output)
+        return self.projection(super().forward(waveform))
 
 
 def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Convert the audio encoder of the published checkpoint to the keys of `MsClapAudio`; the text encoder is dropped."""
-    found = {}
-    for key, value in state.items():
-        if key.startswith(PROJECTION):
-            found["projection." + key.removeprefix(PROJECTION)] = value
-            continue
-        own = key.removeprefix(BASE)
-        if own == key or own.startswith(UNUSED) or own.endswith("attn_mask"):
-            continue
-        if own == "logmel_extractor.melW":
-            found["filters"] = value
-            continue
-        name = "batch_norm" + own.removeprefix("bn0") if own.startswith("bn0.") else own
-        if ".blocks." in own:
-            stage, _, rest = own.partition(".blocks.")
-            block, _, part = rest.partition(".")
-            prefix = f"{stage}.blocks.{block}."
-            if part.startswith("attn.qkv."):
-                kind = part.removeprefix("attn.qkv.")
-                for which, third in zip(("query", "key", "value"), value.chunk(3), strict=True):
-                    found[f"htsat.audio_encoder.{prefix}attention.self.{which}.{kind}"] = third
-                continue
-            theirs = next((theirs for theirs in BLOCK if part == theirs or part.startswith(theirs + ".")), "")
-            name = prefix + (BLOCK[theirs] + part.removeprefix(theirs) if theirs else part)
-        found["htsat.audio_encoder." + name] = value
-    return found
+    found = convert_htsat(state, BASE)
+    return found | {"projection." + k.removeprefix(PROJECTION): v for k, v in state.items() if k.startswith(PROJECTION)}
 
 
 class MsClap(Extractor):
