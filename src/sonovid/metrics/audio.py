@@ -1,4 +1,5 @@
-"""Audio metrics of published tables: FAD on VGGish; FD, IS, KL, KAD and KID on PANNs; the "FAD" on AudioCLIP.
+"""Audio metrics of published tables: FAD on VGGish; FD, IS, KL, KAD and KID on PANNs; the "FAD" on AudioCLIP;
+distances on BirdNET.
 
 The papers that this package compares call three different numbers FAD. Here each has its network in its name.
 """
@@ -8,6 +9,7 @@ from jaxtyping import Shaped
 
 from sonovid.metrics.base import Arrays, ClipDistance, Distance, Metric, PairedScore, SetInfo, SetScore
 from sonovid.metrics.extractors.audioclip import AudioClipFeatures
+from sonovid.metrics.extractors.birdnet import BirdNet
 from sonovid.metrics.extractors.cnn14 import PannsFeatures
 from sonovid.metrics.extractors.vggish import VGGishAudioLDM, VGGishFeatures
 from sonovid.metrics.frechet import frechet, per_clip
@@ -17,6 +19,7 @@ from sonovid.metrics.sizes import frechet_infinity
 
 KILGOUR, GUI, CHUNG = "Kilgour et al. 2019", "Gui et al. 2024", "Chung et al. 2025"
 LIU, KREUK, RUAN = "Liu et al. 2023", "Kreuk et al. 2023", "Ruan et al. 2023"
+KAHL = "Kahl et al. 2021"
 PATCH_SECONDS = 0.975
 
 
@@ -160,4 +163,25 @@ AUDIOCLIP: tuple[Metric, ...] = (
         by_size=True,
     ),
 )
-METRICS: tuple[Metric, ...] = (*VGGISH, *PANNS, *AUDIOCLIP)
+BIRDNET: tuple[Metric, ...] = (
+    Distance(
+        "fad_birdnet",
+        "birdnet",
+        "Fréchet distance of BirdNET's windows of 3 s, over N - 1; offline, by the extra birdnet",
+        "lower",
+        KAHL,
+        extractor=BirdNet,
+        distance=frechet,
+        by_size=True,
+    ),
+    Distance(
+        "kad_birdnet",
+        "birdnet",
+        "unbiased Gaussian kernel distance of the same rows, times 100; bandwidth: the reference's median distance",
+        "lower",
+        KAHL,
+        extractor=BirdNet,
+        distance=kad,
+    ),
+)
+METRICS: tuple[Metric, ...] = (*VGGISH, *PANNS, *AUDIOCLIP, *BIRDNET)

@@ -15,6 +15,7 @@ from sonovid.metrics.extractors.cavp import CavpAudio, CavpVideo
 from sonovid.metrics.extractors.clap import ClapAudio, ClapText
 from sonovid.metrics.extractors.imagebind import ImageBindAudio, ImageBindFrames, ImageBindText, ImageBindVideo, frames_in_windows
 from sonovid.metrics.extractors.laion_clap import LaionClapAudio, LaionClapAudioSmall, LaionClapText, LaionClapTextSmall
+from sonovid.metrics.extractors.languagebind import LanguageBindAudio, LanguageBindText, LanguageBindVideo
 from sonovid.metrics.extractors.msclap import MsClap
 from sonovid.metrics.extractors.openai_clip import ClipCaption, ClipCaptionBase, ClipFrames, ClipFramesBase
 from sonovid.metrics.extractors.passt import Passt
@@ -28,7 +29,7 @@ from sonovid.metrics.video import frames_warning
 
 GE, GUI, CHUNG = "Ge et al. 2024", "Gui et al. 2024", "Chung et al. 2025"
 WU, LUO, IASHIN = "Wu et al. 2023", "Luo et al. 2025", "Iashin et al. 2024"
-RADFORD = "Radford et al. 2021"
+RADFORD, ZHU = "Radford et al. 2021", "Zhu et al. 2024"
 GIRDHAR, MAO, LIU = "Girdhar et al. 2023", "Mao et al. 2024", "Liu et al. 2025"
 KOUTINI, IASHIN_RAHTU = "Koutini et al. 2022", "Iashin & Rahtu 2021"
 
@@ -187,6 +188,18 @@ METRICS: list[Metric] = [
     ClipScore(
         "imagebind_tv", "imagebind", "IB-TV: cosine of ImageBind's embeddings of video and caption", "higher", GIRDHAR,
         of=ImageBindVideo, to=ImageBindText, score=one_cosine("features", "features"),
+    ),
+    ClipScore(
+        "languagebind_av", "languagebind", "cosine of LanguageBind's embeddings of video and audio (SVG's evaluation)", "higher",
+        ZHU, of=LanguageBindVideo, to=LanguageBindAudio, score=one_cosine("features", "features"),
+    ),
+    ClipScore(
+        "languagebind_ta", "languagebind", "cosine of LanguageBind's embeddings of audio and caption", "higher", ZHU,
+        of=LanguageBindAudio, to=LanguageBindText, score=one_cosine("features", "features"),
+    ),
+    ClipScore(
+        "languagebind_tv", "languagebind", "cosine of LanguageBind's embeddings of video and caption", "higher", ZHU,
+        of=LanguageBindVideo, to=LanguageBindText, score=one_cosine("features", "features"),
     ),
     ClipScore(
         "avhscore_imagebind", "avhscore", "mean cosine of each frame of the file with the whole audio", "higher", MAO,
