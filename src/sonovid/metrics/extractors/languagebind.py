@@ -3,9 +3,9 @@
 Networks and preprocessing follow the released code (MIT), whose keys are those of the modules here; the text encoder is
 transformers' `CLIPTextModel`.
 
-Deviations: frames are not mirrored at random. Of audio over 10.4 s the released code stacks three random excerpts, one of each third
-of their possible starts; here each excerpt is the earliest of its third. Channels are mixed to one, of which the released code uses
-the first.
+Deviations: frames are not mirrored at random. Of audio over 10.4 s the released code stacks three random excerpts, one of each
+third of their possible starts; here each excerpt is the earliest of its third. Channels are mixed to one, of which the released
+code uses the first.
 """
 
 import json
