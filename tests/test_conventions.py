@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 from accelerate import cpu_offload
-from diffusers import DDIMScheduler, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
+from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from diffusers.utils import BaseOutput
 from PIL import Image
 
 from sonovid import SoundingVideoPipeline
+from sonovid.codecs.pretrained import PretrainedVideo
 from sonovid.core.av import AV
 from sonovid.diffusion.schedule import Tabulated
 from sonovid.models.uniform.transformer import UniForm
@@ -181,6 +182,27 @@ def test_slicing_decodes_one_window_at_a_time(tiny_pipeline):
         tiny_pipeline.disable_vae_slicing()
         hook.remove()
     assert sizes == [16, 8, 8]
+
+
+def test_tiling_reaches_a_released_autoencoder(tiny_pipeline):
+    autoencoder = AutoencoderKL(
+        block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=4, latent_channels=4, sample_size=16,
+    )  # fmt: skip
+    other = SoundingVideoPipeline.from_pipe(tiny_pipeline, video_codec=PretrainedVideo(autoencoder))
+    other.enable_vae_tiling()
+    assert autoencoder.use_tiling
+    tiles = []
+    hook = autoencoder.decoder.register_forward_pre_hook(lambda _, inputs: tiles.append(tuple(inputs[0].shape[-2:])))
+    frames = other.video_codec.decode(torch.zeros(1, 4, 1, 16, 16))
+    assert frames.shape == (1, 3, 1, 32, 32)
+    assert len(tiles) > 1
+    assert max(tiles) == (8, 8)
+    other.disable_vae_tiling()
+    tiles.clear()
+    other.video_codec.decode(torch.zeros(1, 4, 1, 16, 16))
+    hook.remove()
+    assert tiles == [(16, 16)]
 
 
 def test_another_pipeline_shares_the_components(tiny_pipeline):

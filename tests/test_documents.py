@@ -2,13 +2,15 @@
 
 import ast
 import importlib
+import inspect
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from sonovid import recipes
+from sonovid import SoundingVideoPipeline, recipes
 from sonovid.cli import build_parser
 
 ROOT = Path(__file__).parents[1]
@@ -84,3 +86,56 @@ def test_python_code_names_what_exists(path, index, code):
             parent, _, last = module.rpartition(".")
             thing = getattr(importlib.import_module(parent), last)
         assert hasattr(thing, name) or importlib.util.find_spec(f"{module}.{name}"), f"{module} has no {name}"
+
+
+def calls(code: str) -> list[tuple[object, ast.Call]]:
+    """Calls in Python code of what it imports from this package, and of a pipeline under its usual name."""
+    found: list[tuple[object, ast.Call]] = []
+    known = {"pipe": SoundingVideoPipeline.__call__}
+    modules: dict[str, object] = {}
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "sonovid":
+            for alias in node.names:
+                home = importlib.import_module(node.module)
+                thing = getattr(home, alias.name, None) or importlib.import_module(f"{node.module}.{alias.name}")
+                modules[alias.asname or alias.name] = thing
+    for node in ast.walk(ast.parse(code)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        if name in known:
+            found.append((known[name], node))
+        elif isinstance(node.func, ast.Name) and node.func.id in modules:
+            found.append((modules[node.func.id], node))
+        elif isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) and node.func.value.id in modules:
+            found.append((getattr(modules[node.func.value.id], node.func.attr), node))
+    return found
+
+
+def unknown_arguments(target: object, node: ast.Call) -> list[str]:
+    """The keyword arguments of a call that its function does not have."""
+    parameters = inspect.signature(target).parameters  # type: ignore[arg-type]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return []
+    return [keyword.arg for keyword in node.keywords if keyword.arg and keyword.arg not in parameters]
+
+
+def test_an_argument_that_does_not_exist_is_seen():
+    code = "from sonovid import media\nmedia.write('a.mp4', clip, loudnes=3)\npipe('a', second=3)\n"
+    assert [unknown_arguments(*call) for call in calls(code)] == [["loudnes"], ["second"]]
+
+
+@pytest.mark.parametrize(("path", "index", "code"), PYTHON, ids=[f"{path}:{index}" for path, index, _ in PYTHON])
+def test_python_code_calls_with_arguments_that_exist(path, index, code):
+    for target, node in calls(code):
+        assert not unknown_arguments(target, node), f"line {node.lineno}: {ast.unparse(node.func)}"
+
+
+def test_every_extra_that_is_named_exists():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    sources = [*DOCUMENTS, *(ROOT / "src").rglob("*.py")]
+    named = {
+        word for path in sources for group in re.findall(r"sonovid\[([\w,]+)\]", path.read_text()) for word in group.split(",")
+    }
+    assert {"eval", "speech"} <= named
+    assert named <= set(extras), f"no such extra: {sorted(named - set(extras))}"
