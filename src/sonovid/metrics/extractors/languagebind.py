@@ -36,13 +36,15 @@ TOKENS = 77
 NAMES = ("model.safetensors", "pytorch_model.bin")
 VIDEO = WeightFile(
     "LanguageBind/LanguageBind_Video_FT",
-    "the Hugging Face hub (hf download LanguageBind/LanguageBind_Video_FT)",
+    "the Hugging Face hub (hf download LanguageBind/LanguageBind_Video_FT --revision 13f52c20ce66)",
     licence="MIT",
+    revision="13f52c20ce666a7d017bcd00522039f4ab034a66",
 )
 AUDIO = WeightFile(
     "LanguageBind/LanguageBind_Audio_FT",
-    "the Hugging Face hub (hf download LanguageBind/LanguageBind_Audio_FT)",
+    "the Hugging Face hub (hf download LanguageBind/LanguageBind_Audio_FT --revision 4820c496563c)",
     licence="MIT",
+    revision="4820c496563c46acfb1ff9a486fae5319f16257e",
 )
 
 
