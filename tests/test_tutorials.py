@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def write_clips(folder: str, count: int, seed: int) -> None:
 
 def test_every_tutorial_is_tested_and_in_the_navigation():
     pages = {path.stem for path in PAGES.glob("*.md")}
-    assert pages == {"editor"}
+    assert pages == {"editor", "diffusers", "own-clips"}
     navigation = (PAGES.parents[1] / "mkdocs.yml").read_text()
     assert all(f"tutorials/{page}.md" in navigation for page in pages)
 
@@ -93,3 +94,28 @@ def test_the_editor_s_tutorial(capsys):
     assert (effects.sample_rate, effects.channels) == (48000, 2)
     assert len(media.read("scene.mp4").frames) == 12
     assert (Path("with-sound") / other.name).is_file()
+
+
+def test_the_tutorial_for_users_of_diffusers():
+    names = run_page("diffusers")
+    assert names["out"].clips is names["out"]["clips"] is names["out"][0]
+    assert len(names["images"]) == len(names["clip"].frames) == 8
+    assert names["several"].seeds == [0, 1, 2, 3]
+    assert (names["by_noise"].clips[0].frames == names["pipe"]("a stick hits a can", generator=0).clips[0].frames).all()
+    assert len(names["norms"]) == 3
+    assert (names["adapted"].clips[0].frames.shape) == (8, 16, 16, 3)
+    assert (names["found"].name, names["found"].reference) == ("av_align_sony", 8)
+
+
+def test_the_tutorial_for_owners_of_clips():
+    write_clips("clips", 4, 0)
+    write_clips("held-out", 2, 10)
+    for number, path in enumerate(sorted(Path("held-out").glob("*.mp4"))):
+        path.replace(f"held-out/{number + 1:04d}.mp4")
+    run_page("own-clips")
+    assert replace(media.read("first.mp4").geometry, sample_rate=16000) == Geometry(16, Fraction(8), 128, 128, 16000)
+    assert {path.name for path in Path("generated").glob("*.mp4")} == {"0001.mp4", "0002.mp4"}
+    found = Path("found.json").read_text()
+    assert '"av_align_sony"' in found
+    assert '"lsd"' in found
+    assert Path("small/lora/pytorch_lora_weights.safetensors").is_file()
