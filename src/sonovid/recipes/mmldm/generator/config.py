@@ -113,7 +113,7 @@ def landscape() -> MMLDMConfig:
     Deviation: the paper trains for up to 1000 epochs; here the number of steps is that of 1000 epochs on AIST++. The paper does
     not say which size the results in Table 1 are of.
 
-    Memory of a step on one GPU: 2.0 GiB for weights, gradients, AdamW and averages; the passes of 28 clips come in addition
+    Memory of a step on one GPU: 2.0 GiB for weights, gradients, AdamW and averages, and 5.0 GiB for the passes of 28 clips
     (benchmarks/training/memory.py).
     """
     return MMLDMConfig(geometry=PAPER_GEOMETRY, codec=CodecConfig(whiten=False), training=GENERATOR_TRAINING)
