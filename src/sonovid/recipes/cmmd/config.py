@@ -147,7 +147,7 @@ def paper() -> CMMDConfig:
     Deviation: the paper does not state the scale of the mel, the averaging and the dropout. The frame autoencoder's posterior is
     replaced by its mode, so that a clip has one latent. The cosine schedule is continuous in time and has no betas to clip.
 
-    Memory of a step on one GPU: 2.0 GiB for weights, gradients, AdamW and averages; the passes of 8 clips come in addition
+    Memory of a step on one GPU: 2.0 GiB for weights, gradients, AdamW and averages, and 3.0 GiB for the passes of 8 clips
     (benchmarks/training/memory.py).
     """
     return CMMDConfig(codecs=CodecConfig(video="stabilityai/sd-vae-ft-mse"), training=PAPER_TRAINING)
