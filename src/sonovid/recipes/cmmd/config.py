@@ -161,7 +161,7 @@ def _with_contrastive_loss(plain: CMMDConfig) -> CMMDConfig:
 def paper_contrastive() -> CMMDConfig:
     """CMMD as published: from nCMMD's checkpoint at step 400,000 (resume=FOLDER) to 700,000, batches of 2, eta 5e-5.
 
-    Memory of a step on one GPU: 2.0 GiB for weights, gradients, AdamW and averages; the passes of 6 pairs come in addition.
+    Memory of a step on one GPU: 2.0 GiB for weights, gradients, AdamW and averages, and 2.2 GiB for the passes of 6 pairs.
     """
     plain = _with_contrastive_loss(paper())
     return replace(plain, training=replace(plain.training, batch_size=2))
