@@ -5,6 +5,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+import torch
 
 from sonovid import media
 from sonovid.cli import main
@@ -97,6 +98,27 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(foreign_folder, tmp_
     assert said.startswith("sonovid: error: ")
     assert complaint in said
     assert not list(tmp_path.iterdir())
+
+
+def test_our_own_models_take_lora_layers_too(tiny_folder, tmp_path, capsys):
+    pytest.importorskip("peft", reason="LoRA layers are those of peft, which is not installed")
+    from sonovid.pipelines import lora
+    from sonovid.pipelines.light import LightPipeline
+
+    network = LightPipeline.from_pretrained(tiny_folder).denoiser.requires_grad_(True)
+    lora.add(network, 2, None, ["qkv", "head_video"])
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.5)
+    lora.save(network, tmp_path / "lora")
+    words = ("generate", "a ball", "--model", tiny_folder, "--steps", "2", "--exact", "--quiet")
+    assert run(*words, "-o", tmp_path / "plain.mkv") == 0
+    assert run(*words, "-o", tmp_path / "adapted.mkv", "--lora", tmp_path / "lora") == 0
+    plain, adapted = (media.read(tmp_path / f"{name}.mkv") for name in ("plain", "adapted"))
+    assert (plain.frames != adapted.frames).any()
+    assert run(*words, "-o", tmp_path / "other.mkv", "--lora", tmp_path) == 2
+    assert f"--lora {tmp_path}: cannot be loaded: LoRA {tmp_path}: expected a .safetensors file" in capsys.readouterr().err
 
 
 def test_our_own_models_refuse_what_only_these_can(tmp_path, capsys):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sonovid.codecs.separate import SeparateCodecs
+from sonovid.codecs.text import HashedText
 from sonovid.core.av import AV
 from sonovid.core.labels import ClassLabels
 from sonovid.data import clips
@@ -33,6 +34,15 @@ def test_captions_are_embedded_once():
     assert text.shape == (2, 3, 8)
     assert mask.sum(1).tolist() == [3, 1]
     assert text[1, 0, 0] == 1.0
+
+
+@pytest.mark.parametrize(("captions", "said"), [(("", ""), "none of 2"), (("a hit", ""), "only 1 of 2"), (("a", "b"), "")])
+def test_missing_captions_are_reported(caplog, captions, said):
+    cache = cached("", "")
+    for row, caption in zip(cache.rows, captions, strict=True):
+        row["caption"] = caption
+    latent_data.make_batches(cache, SeparateCodecs(IdentityWhitening(), IdentityWhitening()), HashedText(8, 4))
+    assert (f"{said} clips have a caption" in caplog.text) if said else not caplog.text
 
 
 class IdentityWhitening:

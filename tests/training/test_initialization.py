@@ -33,6 +33,41 @@ def test_init_from_another_network_raises(tmp_path):
         initialize_from(Tiny(), str(tmp_path / "empty"))
 
 
+def test_init_finds_the_network_of_its_class_below_the_folder(tmp_path):
+    trained = Tiny()
+    trained.save_pretrained(tmp_path / "joint" / "network")
+    fresh = Tiny()
+    assert not torch.equal(fresh.layers[0].weight, trained.layers[0].weight)
+    initialize_from(fresh, str(tmp_path))
+    assert torch.equal(fresh.layers[0].weight, trained.layers[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"lora_rank": 2}, "lora_rank=2: LoRA layers adapt a trained network; name it by init="),
+        ({"lora_rank": -1}, "lora_rank=-1: expected a rank above zero"),
+        ({"lora_alpha": 2.0}, "need lora_rank=RANK"),
+        ({"lora_rank": 2, "init": "FIRST", "lora_layers": ("qkv",)}, "no linear layer qkv .* names end in 0, 3, never_used"),
+    ],
+)
+def test_lora_settings_that_cannot_be_are_refused(tmp_path, values, message):
+    Tiny().save_pretrained(tmp_path / "first")
+    values = {name: str(tmp_path / "first") if value == "FIRST" else value for name, value in values.items()}
+    with pytest.raises(ValueError, match=message):
+        train(job(**values), tmp_path / "run")
+
+
+def test_a_network_outside_the_systems_trains_lora_layers(tmp_path):
+    pytest.importorskip("peft", reason="LoRA layers are those of peft, which is not installed")
+    first = train(job(steps=2), tmp_path / "first")
+    second = train(job(init=str(first), lora_rank=1, optimizer="muon", gradient_checkpointing=True), tmp_path / "second")
+    before, after = (load_file(folder / "diffusion_pytorch_model.safetensors") for folder in (first, second))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"layers.0.weight", "layers.3.weight"}
+    assert (tmp_path / "second" / "lora" / "pytorch_lora_weights.safetensors").is_file()
+
+
 class TwoStreams(Tiny):
     """The tiny model with a layer for each stream after the shared layers."""
 
