@@ -17,7 +17,7 @@ DATA = {"data": "scenes:bounces+hits:4:seed=0", "data.held_out": "0", "batch_siz
 # Steps that move weights visibly, and EMA weights that follow.
 VISIBLE = {"steps": "2", "learning_rate": "0.02", "warm_up": "1", "average": "0"}
 # The U-Nets have hundreds of linear layers; diffusers' motion modules call proj_in with input=.
-LORA_LAYERS = {"uniform": "", "cmmd": "qkv", "svg": "to_q,proj_in", "mmldm": ""}
+LORA_LAYERS = {"uniform": "", "cmmd": "out", "svg": "to_q,proj_in", "mmldm": ""}
 
 
 class TrainedSystem:
