@@ -7,9 +7,9 @@ from peers import built, waves
 
 from sonovid.core.clip import Clip
 from sonovid.metrics.base import Sample
+from sonovid.metrics.extractors.clap import SAMPLE_RATE
 from sonovid.metrics.extractors.laion_clap import (
     BASE,
-    SAMPLE_RATE,
     TINY,
     LaionClapAudio,
     LaionClapAudioNetwork,

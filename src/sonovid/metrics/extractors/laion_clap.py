@@ -18,15 +18,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from sonovid.metrics.base import Arrays, Extractor, InputSpec, Sample, WeightFile
-from sonovid.metrics.extractors.clap import (
-    HOP_SECONDS,
-    SAMPLE_RATE,
-    SECONDS,
-    cut_windows,
-    get_caption,
-    get_waveform,
-    repeat_to_length,
-)
+from sonovid.metrics.extractors.clap import HOP_SECONDS, SECONDS, ClapAudio, get_caption
 from sonovid.metrics.extractors.htsat import Htsat, convert_htsat
 from sonovid.metrics.extractors.pretrained import load_tokenizer
 from sonovid.metrics.extractors.weights import build_network, read_state_dict
@@ -113,7 +105,7 @@ def split_state_dict(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], di
     return audio, text
 
 
-class LaionClapAudio(Extractor):
+class LaionClapAudio(ClapAudio):
     """`features` [k 512]: a row per window of 10 s every second; `whole` [512]: the first 10 s, with short audio repeated.
 
     Rows are normalised to length one.
@@ -121,16 +113,12 @@ class LaionClapAudio(Extractor):
 
     name = "clap_music_speech_audioset"
     what = "audio embeddings of LAION's CLAP, music_speech_audioset_epoch_15_esc_89.98"
-    input_spec: ClassVar[InputSpec] = InputSpec(audio=True, sample_rate=SAMPLE_RATE, mono=True)
     weights = (LARGE_FILE,)
     settings: ClassVar = {
         "features": f"windows of {SECONDS} s every {HOP_SECONDS} s, padded with silence",
         "whole": f"the first {SECONDS} s, shorter audio repeated",
         "length": "one",
     }
-    batch_size = 4
-    # Windows per forward pass.
-    chunk_size: ClassVar[int] = 8
     # Sizes of the audio encoder.
     sizes: ClassVar[Mapping[str, Any]] = BASE
 
@@ -142,20 +130,10 @@ class LaionClapAudio(Extractor):
         build = partial(LaionClapAudioNetwork, **self.sizes)
         self.network, self.device = build_network(build, state, name=file.name, device=device), device
 
-    def prepare(self, sample: Sample) -> Arrays:
-        return {"waveform": get_waveform(sample)}
-
     @torch.inference_mode()
-    def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
-        length, hop = SECONDS * SAMPLE_RATE, HOP_SECONDS * SAMPLE_RATE
-        inputs: list[Float32[np.ndarray, "k n"]] = [
-            np.concatenate([cut_windows(w, length, hop), repeat_to_length(w, length)[None]])
-            for w in (p["waveform"] for p in prepared)
-        ]
-        joined = torch.from_numpy(np.concatenate(inputs)).float()
-        rows = torch.cat([self.network(some.to(self.device)) for some in joined.split(self.chunk_size)]).cpu().numpy()
-        parts = np.split(rows, np.cumsum([len(one) for one in inputs])[:-1])
-        return [{"features": part[:-1], "whole": part[-1]} for part in parts]
+    def _rows(self, sounds: Float32[np.ndarray, "k n"]) -> Float[np.ndarray, "k d"]:
+        joined = torch.from_numpy(sounds).float()
+        return torch.cat([self.network(some.to(self.device)) for some in joined.split(self.chunk_size)]).cpu().numpy()
 
 
 class LaionClapAudioSmall(LaionClapAudio):
