@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,9 +21,14 @@ BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', flags=re.DOTAL
 FAST = ["steps=1", "batch_size=2", "validate_size=2"]
 NETWORK = ["network.depth=1", "network.width=16", "network.heads=2", "codecs.text_width=32", "validation_clips=0", *FAST]
 TINY_CLIPS = ["geometry.num_frames=8", "geometry.height=16", "geometry.width=16", "geometry.sample_rate=8000"]
+# `tiny_folder` is a UniForm with blocks of STDiT.
+TINY_MODEL = ["geometry.fps=8", "network.layout=tokens", "codecs.text_words=32", "compile=false"]
 # Values that are added to a printed training whose words contain the first ones. The first match counts.
 SIZES = (
-    (["uniform.scenes", "init=packaged"], [*TINY_CLIPS, *NETWORK]),
+    (
+        ["uniform.packaged", "init=packaged"],
+        [*TINY_CLIPS, *NETWORK, *TINY_MODEL],
+    ),
     (["uniform.scenes"], NETWORK),
     (["codec.frames"], ["network.widths=8,8", "network.blocks=1", *FAST]),
     (["codec.mel"], ["network.width=16", "network.blocks=1", *FAST]),
@@ -60,8 +66,13 @@ def run_page(name: str) -> dict:
 
 @pytest.fixture(autouse=True)
 def workplace(tiny_folder, tmp_path, monkeypatch):
-    """An empty working folder, with a tiny model in place of the packaged one."""
-    monkeypatch.setattr(packaged, "FOLDER", tiny_folder)
+    """An empty working folder, with a tiny model in place of the packaged ones."""
+    for name in packaged.NAMES:
+        (tmp_path / "weights" / name).mkdir(parents=True)
+        shutil.copytree(tiny_folder, tmp_path / "weights" / name, dirs_exist_ok=True)
+    monkeypatch.setattr(packaged, "FOLDER", tmp_path / "weights")
+    tmp_path /= "work"
+    tmp_path.mkdir()
     monkeypatch.chdir(tmp_path)
 
 

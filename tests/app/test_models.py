@@ -7,9 +7,9 @@ from sonovid.app.models import MAX_LOADED, Models, name_models
 
 
 def test_names_say_no_places_and_are_all_different(tiny_folder):
-    assert name_models([str(tiny_folder), "shipped", f"{tiny_folder}/", "owner/name"]) == {
+    assert name_models([str(tiny_folder), "packaged", f"{tiny_folder}/", "owner/name"]) == {
         "tiny": str(tiny_folder),
-        "shipped": "shipped",
+        "packaged": "packaged",
         "tiny-2": f"{tiny_folder}/",
         "owner/name": "owner/name",
     }

@@ -20,7 +20,7 @@ def test_the_defaults_are_this_machine_alone(monkeypatch, tmp_path):
     monkeypatch.setenv("SONOVID_APP", str(tmp_path))
     settings = parse_settings(parse())
     assert (settings.host, settings.port, settings.token, settings.folder) == ("127.0.0.1", 7860, None, tmp_path)
-    assert settings.models == ("shipped",)
+    assert settings.models == ("packaged",)
     assert len(settings.devices) == 1
 
 

@@ -15,7 +15,7 @@ from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow
 from sonovid.models.cmmd.unet import CMMD
-from sonovid.pipelines import packaged
+from sonovid.pipelines import loading, packaged
 from sonovid.pipelines.arguments import MAX_PROMPT_LENGTH, parse_schedules
 
 
@@ -371,11 +371,22 @@ def test_a_saved_folder_contains_no_local_paths(tiny_folder, tmp_path):
     assert not [path for path in settings if str(tiny_folder) in path.read_text()]
 
 
-def test_the_packaged_model_loads_and_contains_no_local_paths():
-    assert SoundingVideoPipeline.from_pretrained().geometry.seconds == 2
-    folder = packaged.folder()
+@pytest.mark.parametrize(("name", "size", "megabytes"), [("packaged", 96, 90), ("uniform", 64, 40)])
+def test_a_packaged_model_loads_and_contains_no_local_paths(name, size, megabytes):
+    geometry = SoundingVideoPipeline.from_pretrained(name).geometry
+    assert (geometry.seconds, geometry.width, geometry.height) == (2, size, size)
+    folder = packaged.folder(name)
     assert not [path for path in folder.rglob("*.json") if "_name_or_path" in path.read_text()]
-    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 60e6
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 1e6 * megabytes
+
+
+def test_names_of_packaged_models():
+    assert packaged.folder() == packaged.folder("packaged") == packaged.folder("shipped") != packaged.folder("uniform")
+    assert loading.locate(None) == loading.locate("shipped") == packaged.folder()
+    with pytest.raises(ValueError, match="does not have the packaged model 'nothing'"):
+        packaged.folder("nothing")
+    with pytest.raises(ValueError, match="or one of packaged, uniform"):
+        loading.locate("nothing")
 
 
 @pytest.fixture(scope="module")

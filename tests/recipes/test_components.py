@@ -61,7 +61,8 @@ def test_the_packaged_vocoder_goes_with_its_own_spectrogram_alone():
     from sonovid.codecs.spectrogram import SpectrogramCodec
     from sonovid.pipelines import packaged
 
-    log_mel = SpectrogramCodec.from_pretrained(packaged.folder() / "audio_codec").log_mel
-    assert load_vocoder("shipped", log_mel)(torch.zeros(1, log_mel.bins, 4)).shape == (1, 4 * log_mel.hop)
-    with pytest.raises(ValueError, match=r"codecs\.vocoder=shipped: made for a spectrogram of .*bins 64.* has .*bins 80"):
-        load_vocoder("shipped", LogMel(22050, 80, 1024, 1024, 256))
+    log_mel = SpectrogramCodec.from_pretrained(packaged.folder("uniform") / "audio_codec").log_mel
+    for name in ("uniform", "shipped"):  # The latter is its former name.
+        assert load_vocoder(name, log_mel)(torch.zeros(1, log_mel.bins, 4)).shape == (1, 4 * log_mel.hop)
+    with pytest.raises(ValueError, match=r"codecs\.vocoder=uniform: made for a spectrogram of .*bins 64.* has .*bins 80"):
+        load_vocoder("uniform", LogMel(22050, 80, 1024, 1024, 256))

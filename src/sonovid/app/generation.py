@@ -16,6 +16,7 @@ from sonovid import media
 from sonovid.app.jobs import JobProgress
 from sonovid.app.models import ModelCard
 from sonovid.app.request import VideoRequest
+from sonovid.app.settings import PACKAGED_MODEL
 from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.core.geometry import count
@@ -207,7 +208,7 @@ def provenance_record(request: VideoRequest, pipe: Any, seed: int, sources: dict
     return Record(
         video="source_video" not in sources,
         audio="source_audio" not in sources,
-        model=request.model or "shipped",
+        model=request.model or PACKAGED_MODEL,
         system=pipe.config.system,
         version=sonovid.__version__,
         seed=seed,

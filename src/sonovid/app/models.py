@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sonovid.app.errors import RequestError
-from sonovid.app.settings import PACKAGED_MODEL
+from sonovid.pipelines import packaged
 
 MAX_LOADED = 2  # Pipelines that stay loaded on each device.
 
@@ -115,7 +115,7 @@ def _can_extend(pipe: Any) -> bool:
     if not hasattr(pipe, "denoiser"):
         return False  # A pipeline of diffusers, which generates single clips.
     try:
-        select_strategy(pipe.denoiser, pipe.geometry)
+        select_strategy(pipe.denoiser, pipe.geometry, latent_frames=pipe.codec.latent_shapes(pipe.geometry).video[1])
     except ValueError:
         return False
     return True
@@ -125,7 +125,7 @@ def name_models(models: Sequence[str]) -> dict[str, str]:
     """The models by the names that clients use: a folder's last part, or the repository."""
     found: dict[str, str] = {}
     for model in models:
-        base = model if model == PACKAGED_MODEL or not Path(model).is_dir() else Path(model).resolve().name
+        base = model if packaged.is_packaged(model) or not Path(model).is_dir() else Path(model).resolve().name
         name, number = base, 2
         while name in found:
             name, number = f"{base}-{number}", number + 1
@@ -163,6 +163,7 @@ class Models:
         """
         if name is None:
             return self.default
+        name = name if name in self.cards else packaged.FORMER_NAMES.get(name, name)
         if name not in self.cards:
             raise RequestError(f"model={name!r}: not offered here; expected one of {', '.join(self.cards)}", param="model")
         return self.cards[name]
@@ -178,7 +179,7 @@ class Models:
                 self._loaded.move_to_end((name, device))
                 return self._loaded[name, device]
             place = self.sources[name]
-            pipe = SoundingVideoPipeline.from_pretrained(None if place == PACKAGED_MODEL else place)
+            pipe = SoundingVideoPipeline.from_pretrained(place)
             pipe.to(device, getattr(torch, self.dtype))
             pipe.set_progress_bar_config(disable=True)
             self._loaded[name, device] = pipe

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-PACKAGED_MODEL = "shipped"
+from sonovid.pipelines import packaged
+
+PACKAGED_MODEL = packaged.NAME
 MIN_TOKEN = 16
 
 

@@ -13,7 +13,7 @@ Serve a web page and an HTTP API that generate sounding video from a prompt, a v
 device has one worker. The API is documented at /docs. Needs pip install 'sonovid[app]'.
 
   sonovid app                                             http://127.0.0.1:7860
-  sonovid app --model run/model --model shipped           several models; the first is the default
+  sonovid app --model run/model --model packaged          several models; the first is the default
   SONOVID_TOKEN=... sonovid app --host 0.0.0.0            reachable from other machines, which needs a token
 """
 

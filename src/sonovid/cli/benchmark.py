@@ -159,7 +159,7 @@ def generate(args: argparse.Namespace) -> str:
         folders[name] = Path(model) if clips else args.out / name
         if clips:
             continue
-        pipe = SoundingVideoPipeline.from_pretrained(None if model == "packaged" else model)
+        pipe = SoundingVideoPipeline.from_pretrained(model)
         pipe.to(device, resolve_dtype(args.dtype, device))
         pipe.set_progress_bar_config(disable=True)
         count = generate_system(pipe, held_out, args.out, name, config)

@@ -17,7 +17,7 @@ clip.txt.
   sonovid evaluate generated reference
   sonovid evaluate generated reference --metrics av_align,fvd --html table.html --json table.json
   sonovid evaluate generated                              metrics that need no reference
-  sonovid evaluate --reconstructions shipped reference    a model's codecs: rFVD, rKVD, rFAD, PSNR
+  sonovid evaluate --reconstructions packaged reference   a model's codecs: rFVD, rKVD, rFAD, PSNR
 
 Sound files (a folder of wav) are combined with the frames of the reference clip of the same name, and silent videos with its
 sound. Metrics whose weights are missing are skipped, with a line that says what to download. Nothing is downloaded.

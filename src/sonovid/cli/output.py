@@ -64,11 +64,12 @@ def describe_file(path: Path) -> str:
 def provenance_record(args: argparse.Namespace, pipe: Any, seed: int) -> Any:
     """The `provenance.Record` that is written into the file: what was generated, by which model, and how to repeat it."""
     import sonovid
+    from sonovid.pipelines import packaged
     from sonovid.provenance import Record
 
     source = args.clip or args.video or args.audio
     # The name of a model's folder, not its path: files travel to other machines.
-    model = Path(args.model).name if args.model and Path(args.model).is_dir() else args.model or "shipped"
+    model = Path(args.model).name if args.model and Path(args.model).is_dir() else args.model or packaged.NAME
     return Record(
         video=not args.video,
         audio=not args.audio,

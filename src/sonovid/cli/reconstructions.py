@@ -21,7 +21,7 @@ def reconstruct_clips(
     the first window of each clip.
 
     Args:
-        codec: A model's folder, "shipped", a Hub repository, or the folder of one codec.
+        codec: A model's folder, "packaged", a Hub repository, or the folder of one codec.
         reference: A folder of clips, a list or a dataset.
         keep: Folder where both sets stay, in subfolders made (reconstructions) and true; None: they are temporary.
         quiet: Whether to show no progress bar.

@@ -38,25 +38,26 @@ log = logging.getLogger(__name__)
 
 
 def locate(model: "str | os.PathLike | None", *, weights: bool = True, **hub: Any) -> Path:
-    """The folder of a model: the packaged one, a folder on disk, or a repository of the Hub, which is downloaded.
+    """The folder of a model: a packaged one, a folder on disk, or a repository of the Hub, which is downloaded.
 
     Args:
-        model: None or "shipped", a folder, or OWNER/NAME.
+        model: None (the default), the name of a packaged model, a folder, or OWNER/NAME.
         weights: whether the weights of a repository are downloaded, or only what describes it.
         hub: `HUB_OPTIONS`, as huggingface_hub takes them.
 
     Raises:
         ValueError: no such model.
     """
-    if model is None or model == packaged.NAME:
-        return packaged.folder()
+    if model is None or packaged.is_packaged(model):
+        return packaged.folder(packaged.NAME if model is None else model)
     path = Path(model).expanduser()
     if path.is_dir():
         return path
     name = os.fspath(model)
     if path.exists() or name.count("/") != 1 or name.startswith((".", "/", "~")) or name.endswith("/"):
         what = "a file" if path.exists() else "no such folder"
-        raise ValueError(f"model {name!r}: {what}; expected a folder with {INDEX}, a repository OWNER/NAME, or {packaged.NAME!r}")
+        names = ", ".join(packaged.NAMES)
+        raise ValueError(f"model {name!r}: {what}; expected a folder with {INDEX}, a repository OWNER/NAME, or one of {names}")
     try:
         return _download(name, weights=weights, **hub)
     except Exception as error:

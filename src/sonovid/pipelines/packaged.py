@@ -1,19 +1,37 @@
-"""The model that comes inside the package."""
+"""The models inside the package, by name."""
 
+import os
 from pathlib import Path
 
-NAME = "shipped"
+# The default model: three worlds of scenes at 96x96 and 16 frames per second.
+NAME = "packaged"
+# A model of two worlds at 64x64 and 8 frames per second, the geometry in which the systems are compared. Its codecs are the
+# default of the recipes of scenes.
+SMALL = "uniform"
+NAMES = (NAME, SMALL)
+# Former names. "shipped" as the source of a codec means `SMALL` (recipes.components).
+FORMER_NAMES = {"shipped": NAME}
 FOLDER = Path(__file__).parents[1] / "weights"
 
 
-def folder() -> Path:
-    """The folder of the packaged model.
+def is_packaged(model: "str | os.PathLike") -> bool:
+    """Whether `model` names a packaged model."""
+    return model in NAMES or model in FORMER_NAMES
+
+
+def folder(name: "str | os.PathLike" = NAME) -> Path:
+    """The folder of a packaged model.
+
+    Args:
+        name: one of `NAMES` or `FORMER_NAMES`.
 
     Raises:
-        ValueError: this installation has none.
+        ValueError: this installation does not have it.
     """
-    if not (FOLDER / "model_index.json").is_file():
+    path = FOLDER / FORMER_NAMES.get(os.fspath(name), os.fspath(name))
+    if not (path / "model_index.json").is_file():
         raise ValueError(
-            "this installation of sonovid has no packaged model: name one, as a folder or as a repository of the Hub"
+            f"this installation of sonovid does not have the packaged model {os.fspath(name)!r}: name a folder, or a repository "
+            "of the Hub"
         )
-    return FOLDER
+    return path

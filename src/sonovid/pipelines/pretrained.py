@@ -30,13 +30,13 @@ class PretrainedMixin:
         trust_remote_code: bool = False,
         **options: Any,
     ) -> "SoundingVideoPipeline":
-        """Load the packaged model (no argument), a folder, or a repository of the Hub.
+        """Load a packaged model (default: "packaged"), a folder, or a repository of the Hub.
 
         A model of LTX-2, Kandinsky 6, Cosmos 3 or MiniMax-H3, as diffusers has it, becomes a `foreign.ForeignPipeline`, which is
         called in the same way.
 
         Args:
-            model: None or "shipped", a folder, or OWNER/NAME.
+            model: None (the default), "packaged" or "uniform", a folder, or OWNER/NAME.
             dtype: dtype of the denoiser and the text encoder.
             torch_dtype: former name of `dtype`.
             device_map: a device for the whole pipeline, such as "cuda"; maps of components to devices are not supported.

@@ -33,6 +33,8 @@ GRIFFIN_LIM = "griffin-lim"
 # Fewer iterations raise the distance of reconstructed sounds to true ones (docs/training-log.md).
 GRIFFIN_LIM_ITERATIONS = 128
 OPEN_SORA = "hpcai-tech/OpenSora-VAE-v1.2"
+# "shipped" named the packaged model when it was the small one.
+FORMER_SOURCES = {"shipped": packaged.SMALL}
 VOCODERS = ("SpectralVocoder", "MelGAN", "GriffinLim", "HifiGanVocoder")
 
 
@@ -88,7 +90,7 @@ def load_vocoder(source: str | Path, log_mel: LogMel, key: str = "codecs.vocoder
     """Load a vocoder of this package, or a HiFi-GAN as transformers saves it, alone or in a pipeline's vocoder/.
 
     Args:
-        source: "shipped", the vocoder of the packaged model, "griffin-lim", or the folder of a vocoder.
+        source: "uniform", the vocoder of this packaged model, "griffin-lim", or the folder of a vocoder.
         log_mel: the spectrogram that the vocoder must be made for.
         key: the recipe's key, for error messages.
 
@@ -97,8 +99,9 @@ def load_vocoder(source: str | Path, log_mel: LogMel, key: str = "codecs.vocoder
     """
     if source == GRIFFIN_LIM:
         return GriffinLim(log_mel, GRIFFIN_LIM_ITERATIONS).eval()
-    if source == packaged.NAME:
-        codec = SpectrogramCodec.from_pretrained(packaged.folder() / "audio_codec")
+    source = FORMER_SOURCES.get(str(source), source)
+    if packaged.is_packaged(source):
+        codec = SpectrogramCodec.from_pretrained(packaged.folder(source) / "audio_codec")
         names = ("sample_rate", "bins", "n_fft", "hop", "low", "high", "floor")
         _check_spectrogram({name: getattr(codec.log_mel, name) for name in names}, log_mel, f"{key}={source}")
         return codec.vocoder.eval()
@@ -197,9 +200,10 @@ def _codec_folder(source: str, component: str) -> Path | None:
     """The folder of one codec: the source itself, or its component if it is a model folder; None for a repository of the Hub."""
     if not source:
         raise ValueError(
-            f"codecs.{component.split('_')[0]} is empty: name a codec's folder, a model folder, a repository or 'shipped'"
+            f"codecs.{component.split('_')[0]} is empty: name a codec's folder, a model folder, a repository or 'uniform'"
         )
-    if source != packaged.NAME and not Path(source).is_dir():
+    source = FORMER_SOURCES.get(source, source)
+    if not packaged.is_packaged(source) and not Path(source).is_dir():
         if source.count("/") == 1 and not source.startswith((".", "/", "~")):
             return None
         raise ValueError(f"codecs.{component.split('_')[0]}={source}: no such folder")

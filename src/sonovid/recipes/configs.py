@@ -35,8 +35,8 @@ class DataConfig:
 class CodecConfig:
     """The sources of a video codec, an audio codec and a text encoder.
 
-    A codec's source is a folder of a codec, a model folder, a repository of the Hub, "shipped" (the packaged model) or "tiny"
-    (random weights, for tests).
+    A codec's source is a folder of a codec, a model folder, a repository of the Hub, "packaged" or "uniform" (packaged models),
+    or "tiny" (random weights, for tests).
 
     Attributes:
         video: source of the video codec.
@@ -47,8 +47,8 @@ class CodecConfig:
         text_words: maximum number of tokens of a prompt.
     """
 
-    video: str = "shipped"
-    audio: str = "shipped"
+    video: str = "uniform"
+    audio: str = "uniform"
     vocoder: str = ""
     text: str = "hashed"
     text_width: int = 256

@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from sonovid.pipelines import packaged
+
 # For each key that names a source: the layouts that are accepted, each a tuple of subfolders ("" is the root). The first layout
 # whose subfolders are all there is used.
 VAE, TEXT_ENCODER, VOCODER = (("vae",), ("",)), (("text_encoder", "tokenizer"), ("",)), (("vocoder",), ("",))
@@ -29,7 +31,7 @@ LAYOUTS: dict[str, Sequence[Sequence[str]]] = {
 # The file that shows that a subfolder is there, where it is not config.json.
 CONFIG_FILES = {"tokenizer": "tokenizer_config.json"}
 # Sources that need no download.
-BUILT_IN = ("", "shipped", "tiny", "hashed", "griffin-lim")
+BUILT_IN = ("", *packaged.NAMES, *packaged.FORMER_NAMES, "tiny", "hashed", "griffin-lim")
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 

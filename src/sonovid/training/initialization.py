@@ -12,23 +12,19 @@ from sonovid.pipelines import loading, lora
 from sonovid.training.config import TrainingConfig
 from sonovid.training.seeding import seeded_init
 
-PACKAGED = "packaged"
-
 
 def initialize_from(model: nn.Module, source: str) -> None:
     """Load all weights of a network from a trained model. The optimiser and the step count stay new.
 
     Args:
         model: the network of a recipe, of the same class and size as the trained one.
-        source: a model folder, the folder of one network or codec, or "packaged". Of a folder with several networks, that of this
-            class is used.
+        source: a model folder, the folder of one network or codec, or the name of a packaged model. Of a folder with several
+            networks, that of this class is used.
 
     Raises:
         ValueError: there is no such folder, or its weights belong to another network.
     """
-    name = "shipped" if source == PACKAGED else source
-    folder = loading.locate(name) if name == "shipped" or not Path(name).is_dir() else Path(name)
-    folder = _network_folder(folder, type(model).__name__)
+    folder = _network_folder(loading.locate(source), type(model).__name__)
     found: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         found |= load_file(path)

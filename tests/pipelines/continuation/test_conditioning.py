@@ -9,6 +9,7 @@ from sonovid.diffusion.schedule import RectifiedFlow
 from sonovid.models.base import Output
 from sonovid.models.mmldm import MMLDM, Continuation
 from sonovid.models.mmldm.transformer import tiny
+from sonovid.models.uniform.sequence import SequenceUniForm
 from sonovid.pipelines.continuation.conditioning import (
     DEFAULT_RECONSTRUCTION_SCALE,
     OverlapConditioning,
@@ -106,6 +107,13 @@ def test_each_network_has_its_strategy(tiny_pipeline):
     assert select_strategy(Continuation(tiny(), 1), own) == PreviousWindowConditioning()
     assert select_strategy(tiny_pipeline.denoiser, own) == OverlapConditioning(4, 8, DEFAULT_RECONSTRUCTION_SCALE)
     assert select_strategy(tiny_pipeline.denoiser, own, 2, None) == OverlapConditioning(2, 8, None)
+    sequence = SequenceUniForm(depth=2, width=16, heads=2, video=(4, 2, 2), audio=(4, 1, 1))
+    assert select_strategy(sequence, own, latent_frames=4) == OverlapConditioning(4, 8, DEFAULT_RECONSTRUCTION_SCALE)
+    with pytest.raises(ValueError, match="overlap=3: expected a multiple of 2 frames, from 2 to 6"):
+        select_strategy(sequence, own, 3, latent_frames=4)
+    # The first latent frame of a causal codec holds a single frame.
+    with pytest.raises(ValueError, match="8 frames in 3 latent frames"):
+        select_strategy(sequence, own, latent_frames=3)
     with pytest.raises(ValueError, match="share no frames"):
         select_strategy(Continuation(tiny(), 1), own, 2)
     with pytest.raises(ValueError, match=r"\(MMLDM\) generates single windows"):

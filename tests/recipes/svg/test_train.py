@@ -132,7 +132,7 @@ def test_the_audio_half_of_the_objective_trains_what_the_audio_loss_reaches():
 
 def test_base_models_of_another_system_are_rejected(tmp_path):
     with pytest.raises(ValueError, match="its network is a UniForm; expected an SVG"):
-        load_trained_bases("shipped")
+        load_trained_bases("uniform")
 
 
 @pytest.fixture(scope="module")

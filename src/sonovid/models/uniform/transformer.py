@@ -218,7 +218,7 @@ def paper() -> dict[str, Any]:
 
 
 def packaged() -> dict[str, Any]:
-    """The size of the packaged model: 2 s of 64 x 64 at 8 fps in 8 grid steps of 21 tokens, with hashed text."""
+    """The size of the packaged model "uniform": 2 s of 64 x 64 at 8 fps in 8 grid steps of 21 tokens, with hashed text."""
     return {
         "layout": "tokens",
         "depth": 5,
@@ -234,7 +234,7 @@ def packaged() -> dict[str, Any]:
 
 
 def tiny() -> dict[str, Any]:
-    """A size that trains and samples on a CPU in seconds, for the latents of the packaged model."""
+    """A size that trains and samples on a CPU in seconds, for the latents of the packaged model "uniform"."""
     return {**packaged(), "depth": 1, "width": 32, "heads": 2}
 
 

@@ -12,6 +12,7 @@ from sonovid.core.condition import Condition
 from sonovid.core.geometry import Geometry
 from sonovid.diffusion import guidance, sampler
 from sonovid.models.mmldm import Continuation
+from sonovid.models.uniform.sequence import SequenceUniForm
 from sonovid.models.uniform.transformer import UniForm
 from sonovid.pipelines.denoising import DenoiserBuilder
 
@@ -136,14 +137,17 @@ def select_strategy(
     own: Geometry,
     overlap: int | None = None,
     reconstruction_scale: float | int | None = DEFAULT_RECONSTRUCTION_SCALE,
+    latent_frames: int | None = None,
 ) -> ConditioningStrategy:
     """The conditioning strategy of a network.
 
     Args:
         network: the denoiser.
         own: geometry of a window.
-        overlap: shared frames, for a network with `OverlapConditioning`: a multiple of its patch length; None: half of a window.
+        overlap: shared frames, for a network with `OverlapConditioning`: a multiple of the frames of one of its patches; None:
+            half of a window.
         reconstruction_scale: see `OverlapConditioning`.
+        latent_frames: latent frames of a window; None: one for each frame.
 
     Raises:
         ValueError: a network without support for continuation, or an overlap that it does not support.
@@ -157,8 +161,15 @@ def select_strategy(
         if overlap:
             raise ValueError(f"overlap={overlap}: this model takes the previous window as an input; its windows share no frames")
         return PreviousWindowConditioning()
-    if isinstance(network, UniForm):
-        unit = network.config.patch_size[0]
+    if isinstance(network, UniForm | SequenceUniForm):
+        # Two windows share whole latent frames, and whole patches of them.
+        if own.num_frames % (latent_frames or own.num_frames):
+            raise ValueError(
+                f"windows of {own.num_frames} frames in {latent_frames} latent frames: continuation needs latent frames of equal "
+                "length"
+            )
+        unit = own.num_frames // (latent_frames or own.num_frames)
+        unit *= network.config.patch_size[0] if isinstance(network, UniForm) else 1
         if own.num_frames % unit or own.num_frames < 2 * unit:
             raise ValueError(f"windows of {own.num_frames} frames in patches of {unit}: too short for continuation")
         overlap = own.num_frames // (2 * unit) * unit if overlap is None else overlap

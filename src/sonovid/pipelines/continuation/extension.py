@@ -152,7 +152,8 @@ def extend(
     """
     settings = settings or ContinuationSettings()
     own = pipe.geometry
-    strategy = select_strategy(pipe.denoiser, own, settings.overlap, settings.reconstruction_scale)
+    latent_frames = pipe.codec.latent_shapes(own).video[1]
+    strategy = select_strategy(pipe.denoiser, own, settings.overlap, settings.reconstruction_scale, latent_frames)
     if settings.hand_off not in HAND_OFFS or keep not in KEEPS:
         raise ValueError(f"hand_off={settings.hand_off!r}, keep={keep!r}: expected one of {HAND_OFFS}, and one of {KEEPS}")
     if not 0 < seconds < float("inf"):

@@ -14,14 +14,14 @@ class CodecConfig:
     """The latent spaces of the two streams: frame latents, and the mel spectrogram itself.
 
     Attributes:
-        video: source of a frame codec: "shipped", a folder, a repository of the Hub, or "tiny".
+        video: source of a frame codec: "uniform", a folder, a repository of the Hub, or "tiny".
         mel: the spectrogram; its frames are the audio latents.
         low: natural logarithm of the mel magnitude that becomes -1.
         high: natural logarithm of the mel magnitude that becomes 1.
         vocoder: folder of a vocoder for this spectrogram; empty for the Griffin-Lim algorithm, which needs no weights.
     """
 
-    video: str = "shipped"
+    video: str = "uniform"
     mel: MelConfig = field(default_factory=lambda: MelConfig(80, 512, 256, 1e-5))
     low: float = -11.5
     high: float = 0.5

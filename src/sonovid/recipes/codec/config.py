@@ -130,14 +130,14 @@ SCENES = DataConfig(path="scenes:bounces+hits:4000:seed=0")
 
 
 def frames() -> FrameCodecConfig:
-    """The frame autoencoder of the packaged model: 64x64 pixels to 8 channels at an eighth of the size."""
+    """The frame autoencoder of the packaged model "uniform": 64x64 pixels to 8 channels at an eighth of the size."""
     return FrameCodecConfig(
         data=SCENES, training=TrainingConfig(steps=8000, batch_size=16, learning_rate=1e-3, weight_decay=0.0, precision="bf16")
     )
 
 
 def video() -> VideoCodecConfig:
-    """The video autoencoder of the next packaged model: 96x96 at 16 fps; 16x16 pixels of 4 frames to 32 channels."""
+    """The video autoencoder of the packaged model: 96x96 at 16 fps; 16x16 pixels of 4 frames to 32 channels."""
     return VideoCodecConfig(
         data=DataConfig(path="scenes:hits+bounces+landscape+kitchen+dance:7200:seed=0"),
         training=TrainingConfig(
@@ -161,14 +161,14 @@ def video_tiny() -> VideoCodecConfig:
 
 
 def mel() -> MelCodecConfig:
-    """The mel autoencoder of the packaged model: 64 bins to 16 channels, a quarter of the frames."""
+    """The mel autoencoder of the packaged model "uniform": 64 bins to 16 channels, a quarter of the frames."""
     return MelCodecConfig(
         data=SCENES, training=TrainingConfig(steps=8000, batch_size=16, learning_rate=1e-3, weight_decay=0.0, precision="bf16")
     )
 
 
 def mel_fine() -> MelCodecConfig:
-    """The mel autoencoder of the next packaged model: 128 bins to 32 channels, half of the frames; for Griffin-Lim."""
+    """The mel autoencoder of the packaged model: 128 bins to 32 channels, half of the frames; for Griffin-Lim."""
     return MelCodecConfig(
         data=SCENES,
         mel=MelConfig(bins=128, floor=3e-4),
@@ -188,7 +188,7 @@ def mel_fine() -> MelCodecConfig:
 
 
 def vocoder() -> VocoderConfig:
-    """The vocoder of the packaged model; adversary=true adds a multi-resolution discriminator."""
+    """The vocoder of the packaged model "uniform"; adversary=true adds a multi-resolution discriminator."""
     return VocoderConfig(
         data=SCENES, training=TrainingConfig(steps=10_000, batch_size=16, learning_rate=5e-4, weight_decay=0.0, precision="bf16")
     )

@@ -38,7 +38,7 @@ class DecoderFineTuningConfig(RunConfig):
     """A fine-tuning of a decoder with a frozen encoder, so that latents cached before remain valid.
 
     Attributes:
-        codec: folder of a `FrameAutoencoder` or of diffusers' AutoencoderKL, Hub id of the latter, a model folder, or "shipped".
+        codec: folder of a `FrameAutoencoder` or of diffusers' AutoencoderKL, Hub id of the latter, a model folder, or "uniform".
         picture: the audio image.
         sounds: how often a clip's audio image counts beside each of its frames, 0 or more.
         perceived: safetensors file of LPIPS, see `training.perceptual`; empty for no perceptual loss.
@@ -46,7 +46,7 @@ class DecoderFineTuningConfig(RunConfig):
         judge: the discriminator.
     """
 
-    codec: str = "shipped"
+    codec: str = "uniform"
     geometry: Geometry = field(default_factory=lambda: Geometry(16, Fraction(8), 64, 64, 16000))
     data: DataConfig = field(default_factory=DataConfig)
     picture: AudioImageConfig = field(default_factory=AudioImageConfig)

@@ -14,7 +14,7 @@ class CodecConfig:
     """The sources of the codecs and of the two text encoders.
 
     Attributes:
-        video: source of the video codec: a folder of a codec, a model folder, a repository of the Hub, or "shipped".
+        video: source of the video codec: a folder of a codec, a model folder, a repository of the Hub, or "uniform".
         audio: source of the audio codec, likewise.
         words: source of the CLIP text encoder whose token embeddings the video U-Net attends to: "hashed", a folder, OWNER/NAME
             or OWNER/NAME:SUBFOLDER. Of a pipeline, its text_encoder and tokenizer are loaded.
@@ -24,8 +24,8 @@ class CodecConfig:
         places: number of tokens of a prompt; shorter prompts are padded to it.
     """
 
-    video: str = "shipped"
-    audio: str = "shipped"
+    video: str = "uniform"
+    audio: str = "uniform"
     words: str = "hashed"
     vector: str = "hashed"
     words_width: int = 128

@@ -162,7 +162,7 @@ def paper() -> UniFormConfig:
 
 
 def scenes() -> UniFormConfig:
-    """The packaged model: scenes of bounces and hits, 64x64, 16 frames at 8 per second, 2 s of audio at 16 kHz."""
+    """The packaged model "uniform": scenes of bounces and hits, 64x64, 16 frames at 8 per second, 2 s of audio at 16 kHz."""
     return UniFormConfig(
         data=DataConfig(path="scenes:hits+bounces:16000:seed=0", held_out=0.02),
         training=TrainingConfig(
@@ -180,14 +180,14 @@ def scenes() -> UniFormConfig:
 
 
 def packaged() -> UniFormConfig:
-    """The next packaged model: hits, bounces, landscape at 96x96 and 16 fps; codecs.video and codecs.audio name its codecs.
+    """The packaged model: hits, bounces, landscape at 96x96 and 16 fps, with the packaged codecs.
 
-    codec.video and codec.mel.fine train them. One sequence of 376 tokens; 8 guided steps are enough.
+    codec.video and codec.mel.fine train codecs of this kind. One sequence of 376 tokens.
     """
     return UniFormConfig(
         geometry=Geometry(32, Fraction(16), 96, 96, 16000),
         data=DataConfig(path="scenes:hits+bounces+landscape:36000:seed=0", held_out=0.01),
-        codecs=CodecConfig(video="", audio="", vocoder="griffin-lim", text_words=24),
+        codecs=CodecConfig(video="packaged", audio="packaged", text_words=24),
         network=NetworkConfig(layout="sequence", depth=8, width=384, heads=3),
         regression=ObjectiveConfig(
             joint=0.46, audio_to_video=0.34, video_mean=0.8, audio_mean=0.5, given_audio_mean=1.5, text_dropout=0.2

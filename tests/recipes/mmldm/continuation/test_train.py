@@ -201,7 +201,7 @@ def test_continuation_from_the_command_line(trained, tmp_path, capsys):
     ("changes", "message"),
     [
         ({}, "generator is empty"),
-        ({"generator": "shipped"}, "a UniForm; expected MM-LDM's generator"),
+        ({"generator": "uniform"}, "a UniForm; expected MM-LDM's generator"),
         ({"generator": "{g}", "regression.predict": "v"}, "the generator predicts eps"),
         ({"generator": "{g}", "depth": "9"}, "depth 9; expected 1 to the generator's 2"),
         ({"generator": "{g}", "before.alone": "0.9"}, "expected shares"),

@@ -144,10 +144,10 @@ def test_invalid_inputs_are_rejected(pipe, asked, message):
     ("name", "options", "message"),
     [
         ("mmldm.tiny", {}, "codec.autoencoder is empty"),
-        ("mmldm.tiny", {"codec.autoencoder": "shipped"}, "no autoencoder of MM-LDM there"),
+        ("mmldm.tiny", {"codec.autoencoder": "uniform"}, "no autoencoder of MM-LDM there"),
         ("mmldm.tiny", {"codec.autoencoder": "HERE", "geometry.num_frames": "8"}, "set geometry.* alike"),
         ("mmldm.tiny", {"codec.autoencoder": "HERE", "data.cache": "CACHE"}, "is one cache, written by one codec for some clips"),
-        ("mmldm.tiny.autoencoder", {"base.vocoder": "shipped", "picture.bins": "32"}, "made for a spectrogram of .*bins 64"),
+        ("mmldm.tiny.autoencoder", {"base.vocoder": "uniform", "picture.bins": "32"}, "made for a spectrogram of .*bins 64"),
     ],
 )
 def test_invalid_values_are_rejected(autoencoder, tmp_path, name, options, message):

@@ -22,14 +22,14 @@ class BaseConfig:
     """The frozen parts below the autoencoder.
 
     Attributes:
-        frames: source of the frame codec, for frames and for audio images: "shipped", a folder, such as one whose decoder
+        frames: source of the frame codec, for frames and for audio images: "uniform", a folder, such as one whose decoder
             codec.frames.fine_tuned trained, a repository of the Hub, or "tiny".
-        vocoder: source of a vocoder: "shipped", where `picture` is its spectrogram, or a folder; empty for the Griffin-Lim
+        vocoder: source of a vocoder: "uniform", where `picture` is its spectrogram, or a folder; empty for the Griffin-Lim
             algorithm, which needs no weights.
         picture: the audio image.
     """
 
-    frames: str = "shipped"
+    frames: str = "uniform"
     vocoder: str = ""
     picture: AudioImageConfig = field(default_factory=AudioImageConfig)
 
@@ -143,7 +143,7 @@ def scenes() -> MMLDMAutoencoderConfig:
     """
     return MMLDMAutoencoderConfig(
         data=DataConfig(path="scenes:bounces+hits:5000:seed=0", held_out=0.02),
-        base=BaseConfig(vocoder="shipped", picture=AudioImageConfig(low=-60.0)),
+        base=BaseConfig(vocoder="uniform", picture=AudioImageConfig(low=-60.0)),
         network=NetworkConfig(size="scenes"),
         losses=LossConfig(kl=1e-6, adversarial=0.0, frames=4),
         training=TrainingConfig(
