@@ -15,8 +15,8 @@ from sonovid.metrics.synchrony import BEATS_SECONDS, OFFSET_FPS
 
 # The modules that define METRICS, in the order of tables.
 MODULES = ("video", "audio", "semantic", "synchrony", "scenes", "reconstruction", "quality")
-# Families computed only when named: for reconstructions only, too slow, or close to another metric.
-NOT_BY_DEFAULT = frozenset(["reconstruction", "av_align_own_size", "dnsmos", "birdnet"])
+# Families computed only when named: for reconstructions or faces only, too slow, or close to another metric.
+NOT_BY_DEFAULT = frozenset(["reconstruction", "av_align_own_size", "dnsmos", "birdnet", "lse"])
 # The metrics of the family "beats" that are computed by default.
 DEFAULT_BEATS = frozenset(["beats_100ms", "beats_100ms_above_chance"])
 # Above this shorter side in pixels, optical flow at full size is computed only when named.

@@ -20,6 +20,7 @@ from sonovid.metrics.extractors.msclap import MsClap
 from sonovid.metrics.extractors.openai_clip import ClipCaption, ClipCaptionBase, ClipFrames, ClipFramesBase
 from sonovid.metrics.extractors.passt import Passt
 from sonovid.metrics.extractors.synchformer import LEAST, SyncAudio, SyncVideo, offset_logits
+from sonovid.metrics.extractors.syncnet import SyncNetAudio, SyncNetVideo, mean_distances
 from sonovid.metrics.extractors.videomae import ContentDebiased, VideoMaeBase
 from sonovid.metrics.extractors.vjepa import VJepa2
 from sonovid.metrics.frechet import frechet, per_clip
@@ -31,6 +32,7 @@ GE, GUI, CHUNG = "Ge et al. 2024", "Gui et al. 2024", "Chung et al. 2025"
 WU, LUO, IASHIN = "Wu et al. 2023", "Luo et al. 2025", "Iashin et al. 2024"
 RADFORD, ZHU = "Radford et al. 2021", "Zhu et al. 2024"
 GIRDHAR, MAO, LIU = "Girdhar et al. 2023", "Mao et al. 2024", "Liu et al. 2025"
+PRAJWAL = "Prajwal et al. 2020"
 KOUTINI, IASHIN_RAHTU = "Koutini et al. 2022", "Iashin & Rahtu 2021"
 
 
@@ -78,6 +80,17 @@ def offset_of(video: Arrays, audio: Arrays) -> float:
     Synchformer's classes are positive if the audio is early, so the sign is inverted.
     """
     return 0.0 - float(offsets(offset_logits(video, audio)).mean())
+
+
+def lip_sync_distance(video: Arrays, audio: Arrays) -> float:
+    """LSE-D: the least mean distance of SyncNet's embeddings over all shifts."""
+    return float(mean_distances(video, audio).min())
+
+
+def lip_sync_confidence(video: Arrays, audio: Arrays) -> float:
+    """LSE-C: how far the least mean distance lies below the median over all shifts."""
+    distances = mean_distances(video, audio)
+    return float(np.median(distances) - distances.min())
 
 
 def short_warning(info: SetInfo) -> str:
@@ -223,5 +236,14 @@ METRICS: list[Metric] = [
         "offset_synchformer", "desync",
         "signed offset predicted by Synchformer, positive if the audio is late; mean over clips", "zero", IASHIN,
         "s", of=SyncVideo, to=SyncAudio, score=offset_of, warn=short_warning,
+    ),
+    ClipScore(
+        "lse_d_syncnet", "lse",
+        "LSE-D: least mean distance of SyncNet's embeddings over shifts up to 0.6 s; of face tracks", "lower", PRAJWAL,
+        of=SyncNetVideo, to=SyncNetAudio, score=lip_sync_distance,
+    ),
+    ClipScore(
+        "lse_c_syncnet", "lse", "LSE-C: median less least of the mean distances of LSE-D; of face tracks", "higher", PRAJWAL,
+        of=SyncNetVideo, to=SyncNetAudio, score=lip_sync_confidence,
     ),
 ]  # fmt: skip
