@@ -167,7 +167,7 @@ class SyncNetVideo(SyncNetStream):
 
     @torch.inference_mode()
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
-        done = []
+        done: list[Arrays] = []
         for pictures in (p["pictures"] for p in prepared):
             frames = torch.from_numpy(pictures).flip(1).transpose(0, 1)[None]
             starts = range(0, len(pictures) - FRAMES, CHUNK)
@@ -194,7 +194,7 @@ class SyncNetAudio(SyncNetStream):
 
     @torch.inference_mode()
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
-        done = []
+        done: list[Arrays] = []
         for one in prepared:
             windows = torch.from_numpy(one["cepstra"]).T.unfold(1, STEPS, STEPS_PER_FRAME)[:, : int(one["count"])]
             windows = rearrange(windows, "k n l -> n 1 k l")
