@@ -190,7 +190,7 @@ class SyncNetAudio(SyncNetStream):
         count = len(waveform) // SAMPLES_PER_FRAME - FRAMES
         if count < 1:
             raise UnusableClipError(f"has {len(waveform) / SAMPLE_RATE:.2f} s of audio; SyncNet needs 0.24 s")
-        return {"cepstra": cepstra(waveform), "count": np.int64(count)}
+        return {"cepstra": cepstra(waveform), "count": np.array(count)}
 
     @torch.inference_mode()
     def embed(self, prepared: Sequence[Arrays]) -> list[Arrays]:
