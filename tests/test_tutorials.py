@@ -1,8 +1,5 @@
 """The tutorials run from top to bottom as they are printed, with a tiny packaged model and tiny trainings."""
 
-import re
-import shlex
-import shutil
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,67 +7,18 @@ from pathlib import Path
 import av
 import pytest
 
+from printed_pages import ROOT, packaged_models, run_page
 from sonovid import media
-from sonovid.cli import main
 from sonovid.core.geometry import Geometry
 from sonovid.data import clips
-from sonovid.pipelines import packaged
 
-PAGES = Path(__file__).parents[1] / "docs" / "tutorials"
-BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', flags=re.DOTALL | re.MULTILINE)
-FAST = ["steps=1", "batch_size=2", "validate_size=2"]
-NETWORK = ["network.depth=1", "network.width=16", "network.heads=2", "codecs.text_width=32", "validation_clips=0", *FAST]
-TINY_CLIPS = ["geometry.num_frames=8", "geometry.height=16", "geometry.width=16", "geometry.sample_rate=8000"]
-# `tiny_folder` is a UniForm with blocks of STDiT.
-TINY_MODEL = ["geometry.fps=8", "network.layout=tokens", "codecs.text_words=32", "compile=false"]
-# Values that are added to a printed training whose words contain the first ones. The first match counts.
-SIZES = (
-    (
-        ["uniform.packaged", "init=packaged"],
-        [*TINY_CLIPS, *NETWORK, *TINY_MODEL],
-    ),
-    (["uniform.scenes"], NETWORK),
-    (["codec.frames"], ["network.widths=8,8", "network.blocks=1", *FAST]),
-    (["codec.mel"], ["network.width=16", "network.blocks=1", *FAST]),
-    (["codec.vocoder"], ["network.width=16", "network.depth=1", *FAST]),
-    (["uniform.tiny"], FAST),
-)
-
-
-def run_command(line: str) -> None:
-    """Run a printed command in this process; a training gets the values of `SIZES`."""
-    program, *words = shlex.split(line, comments=True)
-    assert program == "sonovid", line
-    if words[0] == "train":
-        own, added = {}, next(values for parts, values in SIZES if set(parts) <= set(words))
-        for value in [*words[2:], *added]:
-            own[value.split("=")[0]] = value
-        words = [*words[:2], *own.values()]
-    assert main(words) == 0, line
-
-
-def run_page(name: str) -> dict:
-    """Run the blocks of a page in order, and return the names that its Python code has defined."""
-    names: dict = {}
-    for kind, title, text in BLOCK.findall((PAGES / f"{name}.md").read_text()):
-        if title:
-            Path(title).write_text(text)
-        elif kind == "python":
-            exec(compile(text, f"{name}.md", "exec"), names)
-        else:
-            assert kind == "bash", f"{name}.md has a block of {kind}, which this test cannot run"
-            for line in text.replace("\\\n", " ").splitlines():
-                run_command(line)
-    return names
+PAGES = ROOT / "docs" / "tutorials"
 
 
 @pytest.fixture(autouse=True)
 def workplace(tiny_folder, tmp_path, monkeypatch):
     """An empty working folder, with a tiny model in place of the packaged ones."""
-    for name in packaged.NAMES:
-        (tmp_path / "weights" / name).mkdir(parents=True)
-        shutil.copytree(tiny_folder, tmp_path / "weights" / name, dirs_exist_ok=True)
-    monkeypatch.setattr(packaged, "FOLDER", tmp_path / "weights")
+    packaged_models(tmp_path / "weights", tiny_folder, monkeypatch)
     tmp_path /= "work"
     tmp_path.mkdir()
     monkeypatch.chdir(tmp_path)
@@ -83,7 +31,7 @@ def write_clips(folder: str, count: int, seed: int) -> None:
 def test_every_tutorial_is_tested_and_in_the_navigation():
     pages = {path.stem for path in PAGES.glob("*.md")}
     assert pages == {"editor", "diffusers", "own-clips"}
-    navigation = (PAGES.parents[1] / "mkdocs.yml").read_text()
+    navigation = (ROOT / "mkdocs.yml").read_text()
     assert all(f"tutorials/{page}.md" in navigation for page in pages)
 
 
@@ -91,7 +39,7 @@ def test_the_editor_s_tutorial(capsys):
     write_clips("films", 2, 0)
     film, other = sorted(Path("films").glob("*.mp4"))
     film.replace("film.mp4")
-    run_page("editor")
+    run_page(PAGES / "editor.md")
     assert "replaced" in capsys.readouterr().err
     own = media.read("film.mp4")
     for name in ("replaced.mp4", "take-2.mp4", "glass.mp4", "mixed.mp4", "two-tracks.mov"):
@@ -108,7 +56,7 @@ def test_the_editor_s_tutorial(capsys):
 
 
 def test_the_tutorial_for_users_of_diffusers():
-    names = run_page("diffusers")
+    names = run_page(PAGES / "diffusers.md")
     assert names["out"].clips is names["out"]["clips"] is names["out"][0]
     assert len(names["images"]) == len(names["clip"].frames) == 8
     assert names["several"].seeds == [0, 1, 2, 3]
@@ -123,7 +71,7 @@ def test_the_tutorial_for_owners_of_clips():
     write_clips("held-out", 2, 10)
     for number, path in enumerate(sorted(Path("held-out").glob("*.mp4"))):
         path.replace(f"held-out/{number + 1:04d}.mp4")
-    run_page("own-clips")
+    run_page(PAGES / "own-clips.md")
     assert replace(media.read("first.mp4").geometry, sample_rate=16000) == Geometry(16, Fraction(8), 128, 128, 16000)
     assert {path.name for path in Path("generated").glob("*.mp4")} == {"0001.mp4", "0002.mp4"}
     found = Path("found.json").read_text()
