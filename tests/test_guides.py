@@ -31,6 +31,7 @@ PAGES = {
 # Pages with commands of released models, of paper sizes, of servers, or with placeholders. tests/test_documents.py parses
 # these, and tests/cli runs the benchmark.
 NOT_RUN = {
+    "scaling.md",
     "benchmark.md",
     "api.md",
     "app.md",

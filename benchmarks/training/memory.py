@@ -1,10 +1,11 @@
 """Memory of one training step of the published recipes on one GPU, counted on fake tensors of the published sizes.
 
-    python -m benchmarks training.memory [RECIPE ...]
+    python -m benchmarks training.memory [RECIPE ...] [--processes 8,64]
 
 Weights, gradients, AdamW's moments and averages are in single precision; precision, gradient checkpointing and batch_size are
 those of the recipe. Codecs and text encoders are not counted. What the CPU's operators keep for the backward pass is counted; a
-GPU's may keep a little more or less. Minutes of CPU time for each recipe.
+GPU's may keep a little more or less. --processes adds the memory of each of several GPUs with strategy=fsdp. Minutes of CPU time
+for each recipe.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from sonovid.models.cmmd import unet as cmmd
 from sonovid.models.mmldm import transformer as mmldm
 from sonovid.models.svg import model as svg
 from sonovid.models.uniform import transformer as uniform
-from sonovid.training.memory import GIB, measure_step
+from sonovid.training.memory import GIB, measure_step, sharded_total
 
 
 class Step(NamedTuple):
@@ -63,7 +64,9 @@ def loss(model: nn.Module, shapes: AV, batch: int) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", default=list(STEPS), metavar="RECIPE", help=", ".join(STEPS))
-    for name in parser.parse_args().recipes:
+    parser.add_argument("--processes", type=lambda text: [int(one) for one in text.split(",")], default=[], metavar="N,N")
+    options = parser.parse_args()
+    for name in options.recipes:
         step, training = STEPS[name], recipes.get(name).training
         run = partial(loss, shapes=step.shapes, batch=training.batch_size * step.copies)
         counted = measure_step(step.build, run, training)
@@ -73,6 +76,10 @@ def main() -> None:
             f"({counted.parameters / GIB:.1f}), gradients, AdamW and average, {counted.peak / GIB:.1f} the passes",
             flush=True,
         )
+        with torch.device("meta"):
+            model = step.build()
+        for processes in options.processes:
+            print(f"    {processes} GPUs: {sharded_total(counted, model, training, processes) / GIB:.1f} GiB each", flush=True)
 
 
 if __name__ == "__main__":

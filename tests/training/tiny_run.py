@@ -8,7 +8,7 @@ import os
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -23,6 +23,8 @@ from sonovid.training.loop import train
 
 class Tiny(ModelMixin, ConfigMixin):
     """A network from two vectors and their times to two vectors."""
+
+    _no_split_modules: ClassVar[list[str]] = ["Linear"]
 
     @register_to_config
     def __init__(self, width: int = 16, dropout: float = 0.1) -> None:
@@ -116,8 +118,9 @@ if __name__ == "__main__":
     parser.add_argument("--kill-in-call", type=int, default=0)
     parser.add_argument("--by", type=int, default=signal.SIGKILL)
     parser.add_argument("--accumulate", type=int, default=1)
+    parser.add_argument("--strategy", default="ddp")
     parser.add_argument("--resume")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    own = job(arguments.kill_in_call, accumulate=arguments.accumulate, by=arguments.by)
+    own = job(arguments.kill_in_call, accumulate=arguments.accumulate, by=arguments.by, strategy=arguments.strategy)
     train(own, arguments.out, resume=arguments.resume)

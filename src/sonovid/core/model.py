@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -74,6 +74,8 @@ class Model(nn.Module):
 
     config_name = CONFIG
     _supports_gradient_checkpointing = False
+    # Names of the classes of blocks, which sharded training gathers one at a time.
+    _no_split_modules: ClassVar[list[str]] = []
     _gradient_checkpointing_func: Any = None
     _config = Config()
 

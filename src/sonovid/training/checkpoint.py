@@ -15,11 +15,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sonovid.core import atomic
+from sonovid.training import sharding
+from sonovid.training.distributed import ProcessGroup
 
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"checkpoint-(\d+)")
 _STATE = "state.json"
+_INTACT = "the earlier checkpoints are intact, and resume=latest continues from the last of them"
 
 
 def save(
@@ -60,9 +63,61 @@ def save(
             files[path.name] = _sync_and_checksum(path)
         write_state(folder, {"step": step, "files": files, **state})
 
-    with atomic.disk_full_errors(final, "the earlier checkpoints are intact, and resume=latest continues from the last of them"):
+    with atomic.disk_full_errors(final, _INTACT):
         atomic.replace_folder(final, write)
     prune(out, step, keep=keep, milestones=milestones)
+    return final
+
+
+def save_sharded(
+    out: Path,
+    step: int,
+    tensors: dict[str, dict[str, Tensor]],
+    state: dict[str, Any],
+    processes: ProcessGroup,
+    *,
+    keep: int = 2,
+    milestones: Container[int] = (),
+) -> Path:
+    """Write a checkpoint as `save` does, in which each process writes its own shards. All processes must call this.
+
+    Args:
+        out, step, keep, milestones: see `save`. All processes must see the same folder.
+        tensors: one folder of safetensors for each entry.
+        state: plain values for JSON.
+        processes: the processes of the run.
+
+    Returns:
+        The folder of the checkpoint.
+
+    Raises:
+        DiskFullError: the disk is full.
+    """
+    final = out / f"checkpoint-{step:06d}"
+
+    def write_shards(folder: Path) -> dict[str, dict[str, int]]:
+        files = {}
+        for name, group in tensors.items():
+            if processes.is_main:
+                (folder / name).mkdir()
+            processes.barrier()
+            sharding.write_shards(folder / name, group, processes)
+            processes.barrier()
+            for path in sorted((folder / name).glob(f"shard-{processes.rank + 1:05d}-*.safetensors")):
+                files[f"{name}/{path.name}"] = _sync_and_checksum(path)
+        return {name: one for own in processes.gather(files) for name, one in own.items()}
+
+    def write(folder: Path) -> None:
+        files = write_shards(processes.broadcast(folder))
+        write_state(folder, {"step": step, "files": files, **state})
+
+    if processes.is_main:
+        with atomic.disk_full_errors(final, _INTACT):
+            atomic.replace_folder(final, write)
+        prune(out, step, keep=keep, milestones=milestones)
+    else:
+        write_shards(processes.broadcast(Path()))
+    processes.barrier()
     return final
 
 
@@ -143,10 +198,27 @@ def find_damage(path: Path) -> str | None:
 
 
 def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """Read a checkpoint.
+    """Read a checkpoint, whole or sharded, as whole tensors.
 
     Returns:
-        The tensors by file, and the plain values.
+        The tensors by file or by folder of shards, and the plain values.
+
+    Raises:
+        ValueError: the checkpoint is missing or damaged.
+    """
+    state = read_state(path)
+    if folders := shard_folders(state):
+        return {name: sharding.read_whole(Path(path) / name) for name in folders}, state
+    return {Path(name).stem: load_file(Path(path) / name) for name in state["files"]}, state
+
+
+def shard_folders(state: dict[str, Any]) -> list[str]:
+    """The folders of shards of a checkpoint with these plain values; empty if its tensors are whole."""
+    return sorted({name.split("/")[0] for name in state["files"] if "/" in name})
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The plain values of an intact checkpoint.
 
     Raises:
         ValueError: the checkpoint is missing or damaged.
@@ -156,8 +228,7 @@ def load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         raise ValueError(f"resume: no checkpoint folder at {path}; use 'latest', or a folder checkpoint-<step>")
     if fault := find_damage(path):
         raise ValueError(f"resume: {path} is a damaged checkpoint: {fault}; resume=latest uses the last intact one")
-    state = json.loads((path / _STATE).read_text())
-    return {Path(name).stem: load_file(path / name) for name in state["files"]}, state
+    return json.loads((path / _STATE).read_text())
 
 
 def checkpoint_identity(path: Path) -> dict[str, Any]:
@@ -227,5 +298,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**tensors, **rest["plain"]}.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+        # Sharded checkpoints hold step counts as plain numbers.
+        is_count = name == "step" and not isinstance(value, Tensor)
+        state.setdefault(int(index), {})[name] = torch.tensor(float(value)) if is_count else value
     optimizer.load_state_dict({"state": state, "param_groups": rest["groups"]})

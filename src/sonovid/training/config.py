@@ -54,6 +54,8 @@ class TrainingConfig:
         lora_layers: ends of the names of the linear layers with LoRA, such as "qkv"; empty: all linear layers that the recipe
             trains.
         compile: use torch.compile for the network.
+        strategy: what several processes share. "ddp": each has all weights. "fsdp": weights, gradients, optimiser state and
+            averages are sharded (FSDP2), see `training.sharding`. A single process is the same with both.
     """
 
     steps: int = 10_000
@@ -90,6 +92,7 @@ class TrainingConfig:
     lora_alpha: float | None = None
     lora_layers: tuple[str, ...] = ()
     compile: bool = False
+    strategy: Literal["ddp", "fsdp"] = "ddp"
 
     def __post_init__(self) -> None:
         counts = ("steps", "batch_size", "accumulate", "log_every", "validate_every", "validate_size", "checkpoint_every", "keep")

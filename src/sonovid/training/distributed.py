@@ -22,13 +22,14 @@ class ProcessGroup:
     Attributes:
         size: number of processes.
         rank: index of this process.
+        gloo: the gloo group; None with a single process.
     """
 
     def __init__(self) -> None:
         self._state = PartialState(cpu=not torch.cuda.is_available())
         self.size: int = self._state.num_processes
         self.rank: int = self._state.process_index
-        self._group: Any = distributed.new_group(backend="gloo", timeout=TIMEOUT) if self.size > 1 else None
+        self.gloo: Any = distributed.new_group(backend="gloo", timeout=TIMEOUT) if self.size > 1 else None
 
     @staticmethod
     @cache
@@ -44,20 +45,27 @@ class ProcessGroup:
     def barrier(self) -> None:
         """Wait until all processes have called this."""
         if self.size > 1:
-            distributed.barrier(self._group)
+            distributed.barrier(self.gloo)
 
     def broadcast(self, value: Value) -> Value:
         """The value of the main process."""
         if self.size == 1:
             return value
         values = [value]
-        distributed.broadcast_object_list(values, 0, self._group)
+        distributed.broadcast_object_list(values, 0, self.gloo)
         return values[0]
+
+    def gather(self, value: Value) -> list[Value]:
+        """The values of all processes, in the order of their ranks."""
+        values: list[Any] = [value] * self.size
+        if self.size > 1:
+            distributed.all_gather_object(values, value, self.gloo)
+        return values
 
     def max(self, value: float) -> float:
         """The maximum over all processes."""
         if self.size == 1:
             return value
         tensor = torch.tensor([value], dtype=torch.float64)
-        distributed.all_reduce(tensor, distributed.ReduceOp.MAX, self._group)
+        distributed.all_reduce(tensor, distributed.ReduceOp.MAX, self.gloo)
         return float(tensor)

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sonovid.core import atomic
+from sonovid.training import sharding
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,9 @@ def save(out: Path, tensors: dict[str, Tensor], fingerprint: str) -> None:
             save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}, temporary)
 
 
-def restore(model: nn.Module, checkpoint: Path, expected: str, *, expected_to_differ: bool = False) -> None:
+def restore(
+    model: nn.Module, checkpoint: Path, expected: str, *, own_fingerprint: str = "", expected_to_differ: bool = False
+) -> None:
     """Load the frozen weights that belong to a checkpoint into a model.
 
     No file is read if the model already has them, for example because its recipe loads the same released components.
@@ -50,13 +53,14 @@ def restore(model: nn.Module, checkpoint: Path, expected: str, *, expected_to_di
         model: the model; its frozen parameters are compared and replaced.
         checkpoint: folder of the checkpoint.
         expected: fingerprint of the frozen weights, from the state of the checkpoint.
+        own_fingerprint: of the model's frozen weights, if it is known; those of a sharded model are not read.
         expected_to_differ: no warning if the model has other weights, because the run was initialised from a trained model.
 
     Raises:
         ValueError: the model has other frozen weights, and the file beside the checkpoint is missing or damaged.
     """
     own = frozen_parameters(model)
-    if fingerprint(own) == expected:
+    if (own_fingerprint or fingerprint(own)) == expected:
         return
     path = checkpoint.absolute().parent / file_name(expected)
     if not path.is_file():
@@ -74,4 +78,4 @@ def restore(model: nn.Module, checkpoint: Path, expected: str, *, expected_to_di
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in found:
-                parameter.copy_(found[name])
+                sharding.copy_whole(parameter, found[name])

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from sonovid.training.config import TrainingConfig
 from sonovid.training.ema import trainable_parameters
 from sonovid.training.gradient_checkpointing import enable_gradient_checkpointing
+from sonovid.training.sharding import outer_blocks
 
 GIB = 2**30
 
@@ -106,3 +107,23 @@ def measure_step(
         gradients = sum(parameter.nbytes for parameter in trained)
         average = gradients if config.average else 0
         return StepMemory(sum(one.nbytes for one in fixed), gradients, 2 * gradients, average, kept, tracker.peak)
+
+
+def sharded_total(memory: StepMemory, model: nn.Module, config: TrainingConfig, processes: int) -> int:
+    """Bytes of one process at the peak with strategy=fsdp (`training.sharding`), an upper bound.
+
+    Beside its share of weights, gradients, optimiser state and averages, a process holds what is gathered: weights and gradients
+    outside of blocks, the weights of two blocks, one of them in advance, and the gradients of one.
+
+    Args:
+        memory: of one process without sharding, for its own batch.
+        model: the model; it may be on the meta device.
+        config: its precision counts.
+        processes: number of processes.
+    """
+    if processes == 1:
+        return memory.total
+    sizes = [sum(p.numel() for p in block.parameters()) for block in outer_blocks(model)]
+    outside = sum(p.numel() for p in model.parameters()) - sum(sizes)
+    gathered = (2 if config.precision == "bf16" else 4) * (2 * outside + 3 * max(sizes, default=0))
+    return (memory.total - memory.peak) // processes + gathered + memory.peak

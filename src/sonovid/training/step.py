@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sonovid.training import sharding
 from sonovid.training.batches import to_device
 from sonovid.training.run import TrainingRun
 from sonovid.training.seeding import derive_seed, seed_global_state
@@ -34,7 +35,7 @@ def train_step(run: TrainingRun, batches: Iterator[tuple[Any, int]], rate: float
         if run.adversary is not None:
             run.adversary.requires_grad_(False)
         with accelerator.no_sync(run.objective_module) if turn + 1 < config.accumulate else nullcontext():
-            output = run.objective_module(to_device(batch, run.device), generator)
+            output = run.compute_losses(to_device(batch, run.device), generator)
             accelerator.backward(output.loss / config.accumulate)
         run.meter.add(output.losses, output.times)
         discriminator_inputs.append(output.discriminator_input)
@@ -60,7 +61,7 @@ def _update(run: TrainingRun, module: nn.Module, optimizer: torch.optim.Optimize
     """Clip the gradients, step the optimiser, and return the gradient norm before clipping."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("scale", 1.0)
-    norm = torch.nn.utils.clip_grad_norm_(module.parameters(), run.config.clip or math.inf)
+    norm = sharding.whole(torch.nn.utils.clip_grad_norm_(module.parameters(), run.config.clip or math.inf))
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return norm

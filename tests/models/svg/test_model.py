@@ -220,6 +220,10 @@ def test_the_unet_of_a_conditioning_stream_is_skipped():
         assert not made[index].any()
         assert torch.equal(made[1 - index], both[1 - index])
     assert ran == ["audio", "video"]
+    # In sharded training other processes may need its blocks.
+    model.runs_all_blocks = True
+    model(pair(), TIMES, replace(told, generated=AV(torch.ones(2, dtype=torch.bool), torch.zeros(2, dtype=torch.bool))))
+    assert ran == ["audio", "video", "video", "audio"]
     for hook in hooks:
         hook.remove()
 

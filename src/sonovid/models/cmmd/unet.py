@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -74,6 +74,7 @@ class CMMD(Model):
     """
 
     _supports_gradient_checkpointing = True
+    _no_split_modules: ClassVar[list[str]] = ["Stage"]
 
     @register_to_config
     def __init__(

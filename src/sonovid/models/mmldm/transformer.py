@@ -4,7 +4,7 @@ Docs: docs/systems/mmldm.md names the function for each equation and lists where
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -49,6 +49,7 @@ class MMLDM(Model):
     """
 
     _supports_gradient_checkpointing = True
+    _no_split_modules: ClassVar[list[str]] = ["Block"]
 
     @register_to_config
     def __init__(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from diffusers import ConfigMixin, ModelMixin, UNet2DConditionModel, UNetMotionModel
@@ -54,6 +54,10 @@ class SVG(ModelMixin, ConfigMixin):
     """
 
     _supports_gradient_checkpointing = True
+    # Set for sharded training.
+    runs_all_blocks = False
+    # The U-Nets' own blocks hold layers that this class calls by themselves.
+    _no_split_modules: ClassVar[list[str]] = ["BasicTransformerBlock", "ResnetBlock2D", "CMCPEBlock", "TemporalBlock"]
     null_text: Tensor
     null_pooled: Tensor
 
@@ -218,11 +222,11 @@ class SVG(ModelMixin, ConfigMixin):
             cpu_precision(x.video.device),
             self._use_contexts(None if self.bases_only else self._compute_contexts(x, estimate, timesteps), frames),
         ):
-            # The U-Net of a stream that no sample generates is skipped.
+            # The U-Net of a stream that no sample generates is skipped, unless all processes must run the same blocks.
             video, audio = (z.new_zeros(z.shape) for z in x)
-            if generated.video:
+            if generated.video or self.runs_all_blocks:
                 video = self.unets["video"](x.video, timesteps.video, text).sample
-            if generated.audio:
+            if generated.audio or self.runs_all_blocks:
                 audio = self.unets["audio"](x.audio, timesteps.audio, None, class_labels=pooled.to(x.audio.dtype)).sample
         p = self.config.fold
         video = rearrange(video, "b (c p q) t h w -> b c t (h p) (w q)", p=p, q=p)

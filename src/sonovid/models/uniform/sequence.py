@@ -7,7 +7,7 @@ CPU, and motion crosses positions within one block. `models.uniform.transformer`
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -132,6 +132,7 @@ class SequenceUniForm(Model):
     """
 
     _supports_gradient_checkpointing = True
+    _no_split_modules: ClassVar[list[str]] = ["ParallelBlock"]
 
     @register_to_config
     def __init__(

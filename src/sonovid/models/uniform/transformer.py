@@ -5,7 +5,7 @@ Docs: docs/uniform.md names the function for each equation and lists where this 
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +46,7 @@ class UniForm(Model):
     """
 
     _supports_gradient_checkpointing = True
+    _no_split_modules: ClassVar[list[str]] = ["Block"]
 
     @register_to_config
     def __init__(
