@@ -189,26 +189,58 @@ def run(
     existing = [item for item in items if (folder / item.name).is_file() and not args.overwrite]
     pending = [item for item in items if item not in existing]
     folder.mkdir(parents=True, exist_ok=True)
-    done, failed = [], []
-    if pending:
-        pipe = load(args)
-        for group in group_by_task(pending):
-            for item, clip, error in generate_group(args, pipe, group, options(args, pipe)):
-                try:
-                    if error is None:
-                        write(args, pipe, item, folder / item.name, clip)
-                        done.append(item)
-                except (ValueError, OSError) as fault:
-                    error = fault
-                if error is not None:
-                    failed.append(item)
-                    line = " ".join(str(error).split())
-                    print(f"sonovid: {item.name}: {line}", file=sys.stderr)
+    done: list[BatchItem] = []
+    failed: list[BatchItem] = []
+    groups = list(group_by_task(pending))
+    if args.ray and pending:
+        from sonovid.cli.ray_generation import generate_with_ray
+
+        outcomes = generate_with_ray(args, groups, folder, load, options, write)
+    else:
+        outcomes = generate_here(args, groups, folder, load, options, write)
+    last = {group[-1].name for group in groups}
+    for item, error in outcomes:
+        (done if error is None else failed).append(item)
+        if error is not None:
+            print(f"sonovid: {item.name}: {error}", file=sys.stderr)
+        if item.name in last:
             _write_manifest(folder, [item for item in items if (folder / item.name).is_file()])
     if not args.quiet:
         print(f"{folder}: {len(done)} clips generated, {len(existing)} existed already, {len(failed)} failed")
     if failed:
         raise ValueError(f"{len(failed)} of {len(items)} clips failed, the first {failed[0].name}; the others are complete")
+
+
+def generate_here(
+    args: argparse.Namespace,
+    groups: list[list[BatchItem]],
+    folder: Path,
+    load: Callable[[argparse.Namespace], Any],
+    options: Callable[[argparse.Namespace, Any], dict[str, Any]],
+    write: Callable[[argparse.Namespace, Any, BatchItem, Path, Any], None],
+) -> Iterator[tuple[BatchItem, str | None]]:
+    """Generate and write groups of clips in this process; yield each clip with its error, if there is one. See `run`."""
+    pipe = load(args) if groups else None
+    for group in groups:
+        yield from write_group(args, pipe, group, folder, options(args, pipe), write)
+
+
+def write_group(
+    args: argparse.Namespace,
+    pipe: Any,
+    group: list[BatchItem],
+    folder: Path,
+    options: dict[str, Any],
+    write: Callable[[argparse.Namespace, Any, BatchItem, Path, Any], None],
+) -> Iterator[tuple[BatchItem, str | None]]:
+    """Generate and write a group of clips; yield each clip with its error in one line, if there is one."""
+    for item, clip, error in generate_group(args, pipe, group, options):
+        try:
+            if error is None:
+                write(args, pipe, item, folder / item.name, clip)
+        except (ValueError, OSError) as fault:
+            error = fault
+        yield item, None if error is None else " ".join(str(error).split())
 
 
 def group_by_task(items: list[BatchItem]) -> Iterator[list[BatchItem]]:

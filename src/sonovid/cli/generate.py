@@ -204,6 +204,11 @@ def _add_sampling_options(parser: Any) -> None:
         action="store_true",
         help="denoise one clip at a time in float32, so that results are bit-identical whatever else is generated",
     )
+    group.add_argument(
+        "--ray",
+        action="store_true",
+        help="many inputs: generate with Ray, on the cluster of RAY_ADDRESS or on this machine",
+    )
     group.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -351,6 +356,8 @@ def generate(args: argparse.Namespace) -> None:
     if batch.is_batch(args):
         batch.run(args, load_pipeline, pipeline_options, write_batch_item)
         return
+    if args.ray:
+        raise ValueError("--ray: for many inputs: a list with --from, a folder or a pattern")
     outputs = plan_outputs(args.output, args.preview, args.count, overwrite=args.overwrite)
     for index in range(args.count if args.drift else 0):
         continuation.check_drift_path(numbered_path(Path(args.drift), index, args.count), overwrite=args.overwrite)

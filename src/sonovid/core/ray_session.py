@@ -1,6 +1,7 @@
 """Start Ray on this machine, or join a running cluster, for the duration of a block."""
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ def open_ray(missing: type[ValueError] = ValueError) -> Iterator[Any]:
     except ImportError:
         raise missing("Ray is not installed: pip install 'sonovid[ray]'") from None
     own = not ray.is_initialized()
+    # Errors are raised, or counted by the caller.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     # Ray replaces the handler of SIGTERM, from the main thread, and does not restore it.
     handler = signal.getsignal(signal.SIGTERM) if threading.current_thread() is threading.main_thread() else None
     if own:
