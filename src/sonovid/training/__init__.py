@@ -6,6 +6,7 @@ loop                    `train`: the training loop
 step                    one training step
 validation              losses of the EMA weights on held-out samples
 recorder                progress bar and log of a run
+utilization             model FLOPs utilisation on GPUs
 run                     `TrainingRun`: model, optimisers, EMA weights, and their checkpoints
 batches                 order of the samples; batches prepared ahead
 objective_modules       model and objective as one module, for DistributedDataParallel and autocast

@@ -48,6 +48,8 @@ class Recorder:
         self._clips, self._since = 0, time.monotonic()
         if self.log is not None:
             clock = {"clips_per_second": round(speed, 2), "minutes": round(run.minutes, 3)}
+            if (mfu := run.utilization.mfu(speed / run.global_batch * run.config.accumulate)) is not None:
+                clock["mfu"] = round(mfu, 4)
             self.log.write("train", run.step, {**values, "global_batch": run.global_batch, **clock})
             self.bar.set_postfix_str(_summarize(values) + f" {speed:.0f} clips/s")
 

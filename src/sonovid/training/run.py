@@ -30,6 +30,7 @@ from sonovid.training.initialization import prepare_fine_tuning
 from sonovid.training.job import Job
 from sonovid.training.logs import LossMeter
 from sonovid.training.objective_modules import AdversaryModule, ObjectiveModule, ObjectiveOutput
+from sonovid.training.utilization import UtilizationMeter
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class TrainingRun:
         self.order = SampleOrder(job.size, config.seed)
         self.step, self.minutes_before, self.started = 0, 0.0, time.monotonic()
         self.branched_from: dict[str, Any] | None = None
-        self.meter = LossMeter(self.device)
+        self.meter, self.utilization = LossMeter(self.device), UtilizationMeter(self.device)
 
     @property
     def minutes(self) -> float:
@@ -157,7 +158,7 @@ class TrainingRun:
 
     def compute_losses(self, batch: Any, generator: torch.Generator) -> ObjectiveOutput:
         """The losses of a batch on the device, in the config's precision."""
-        with self.accelerator.autocast() if self.sharded else nullcontext():
+        with self.utilization.counting(), self.accelerator.autocast() if self.sharded else nullcontext():
             return self.objective_module(batch, generator)
 
     def save(self) -> None:
