@@ -5,10 +5,12 @@
 
 The files are hard links to copies of one clip, each with a caption of its own. Results of probing and latents are laid down
 beforehand, as an earlier start leaves them, so what is timed is a start that finds everything done. An exponent of 1 is linear.
-Memory is the most that a process has held; each size runs in a process of its own.
+"index" is the memory of entries, windows and the index of the latents, and "memory" the most that the process has held; each
+size runs in a process of its own.
 """
 
 import argparse
+import gc
 import json
 import math
 import os
@@ -66,6 +68,13 @@ def clips_of(root: Path) -> list[clips.Window]:
         return clips.find_windows(manifest.read(root / "manifest.jsonl"), GEOMETRY)
 
 
+def resident() -> float:
+    """Memory of this process in GB, after what is no longer used is returned."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e9
+
+
 def measure(root: Path) -> dict[str, float]:
     """CPU seconds of each step, and the process's most memory in GB."""
     from sonovid.codecs.text import HashedText
@@ -80,6 +89,7 @@ def measure(root: Path) -> dict[str, float]:
         seconds[name] = time.process_time() - before
         return found
 
+    before = resident()
     with timed("kept probes read", lambda: probes.cached_in(root / "probes")):
         entries = timed("manifest read", lambda: manifest.read(root / "manifest.jsonl"))
         training, held_out = timed("split", lambda: manifest.split(entries, 0.03))
@@ -88,12 +98,14 @@ def measure(root: Path) -> dict[str, float]:
     missing = timed("plan", lambda: [chunk for part in windows for chunk in store.plan(part)])
     assert not missing, f"{sum(map(len, missing))} clips are not in the store"
     cache = timed("select", lambda: store.select(windows[0]))
+    index = resident() - before
     timed("statistics", lambda: cache.statistics)
     timed("classes", lambda: find_classes(cache))
     timed("captions", lambda: CaptionEmbeddings(HashedText(32, 8), [row["caption"] for row in cache.rows]))
     order = timed("order of an epoch", lambda: SampleOrder(len(cache), 0)(0, 32))
     timed("first batch", lambda: (cache.batch(order), [cache.rows[i] for i in order]))
     seconds["all"] = sum(seconds.values())
+    seconds["index, GB"] = index
     # Kilobytes on Linux.
     seconds["memory, GB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return seconds

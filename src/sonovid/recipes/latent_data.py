@@ -61,12 +61,14 @@ class CaptionEmbeddings:
         text = self._embed(distinct[:1] or [""])[0]
         self.embedded: tuple[Tensor, Tensor, Tensor | None] | None = None
         if len(distinct) * 32 * text.shape[-1] <= MAX_EMBEDDING_VALUES:
-            parts = [self._embed(distinct[i : i + 256]) for i in range(0, len(distinct), 256)]
-            longest = max(mask.shape[1] for _, mask, _ in parts)
-            texts = [_pad(text.half(), longest) for text, _, _ in parts]
-            masks = [_pad(mask, longest) for _, mask, _ in parts]
-            pooled_parts = [pooled for _, _, pooled in parts if pooled is not None]
-            self.embedded = (torch.cat(texts), torch.cat(masks), torch.cat(pooled_parts) if pooled_parts else None)
+            texts, masks, pooled_parts = [], [], []
+            for first in range(0, len(distinct), 256):
+                text, mask, pooled = self._embed(distinct[first : first + 256])
+                texts.append(text.half())
+                masks.append(mask)
+                pooled_parts += [] if pooled is None else [pooled]
+            longest = max(mask.shape[1] for mask in masks)
+            self.embedded = (_stack(texts, longest), _stack(masks, longest), torch.cat(pooled_parts) if pooled_parts else None)
             self.index = {caption: i for i, caption in enumerate(distinct)}
 
     @torch.no_grad()
@@ -90,11 +92,15 @@ class CaptionEmbeddings:
         return text[at].float(), mask[at], None if pooled is None else pooled[at]
 
 
-def _pad(x: Tensor, length: int) -> Tensor:
-    """Pad x [b k ...] with zeros at the end to k = length."""
-    padded = x.new_zeros(x.shape[0], length, *x.shape[2:])
-    padded[:, : x.shape[1]] = x
-    return padded
+def _stack(parts: list[Tensor], length: int) -> Tensor:
+    """Concatenate parts [b k ...] along b, padded with zeros to k = length. Empties the list, so that memory holds one copy."""
+    whole = parts[0].new_zeros(sum(map(len, parts)), length, *parts[0].shape[2:])
+    end = len(whole)
+    while parts:
+        part = parts.pop()
+        whole[end - len(part) : end, : part.shape[1]] = part
+        end -= len(part)
+    return whole
 
 
 def find_classes(*caches: latents.LatentDataset | None, names: Sequence[str] = ()) -> ClassLabels | None:
