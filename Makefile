@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test lint docs dist-check lowest-check clean
 demo: $(VENV)/.installed
-	$(BIN)/sonovid generate "a wooden stick hits a metal can twice" --seed 1 -o demo.mp4 --preview demo.png --overwrite
+	$(BIN)/sonovid generate "a wooden stick hits a metal can twice" --seed 0 -o demo.mp4 --preview demo.png --overwrite
 
 # One thread in each of two workers: on two cores that is faster than two threads in each.
 test: export OMP_NUM_THREADS ?= 1

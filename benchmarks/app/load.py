@@ -3,7 +3,7 @@
 Asked: is anything lost, does memory grow, how soon is the queue's answer there?
 
     python -m benchmarks app.load                            # a tiny untrained model: the server, not the network, is measured
-    python -m benchmarks app.load --model shipped --jobs 20 --steps 4
+    python -m benchmarks app.load --model packaged --jobs 20 --steps 4
 
 The server is a process of its own on a free port of the loopback; the clients are coroutines of this one. A client that is told
 429 waits as long as the server says and asks again. Needs pip install 'sonovid[app]' httpx. Memory is read from /proc.

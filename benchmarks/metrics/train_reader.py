@@ -1,6 +1,6 @@
 """Trains the reader of events that `sonovid benchmark` scores pictures with, and writes its weights.
 
-    python -m benchmarks metrics.train_reader [--clips 1200] [--epochs 8] [--models shipped,FOLDER] [--out reader.safetensors]
+    python -m benchmarks metrics.train_reader [--clips 1200] [--epochs 8] [--models packaged,uniform] [--out reader.safetensors]
 
 Scenes of bounces, hits and landscape from seed 50 000 000 on, each shown half of the time as it is and half of the time through
 the video codec of one of the models, at that model's size and rate. Every other scene is rendered at twice the size and reduced.
@@ -111,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=1200)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--models", default="shipped", help="models whose video codecs the scenes are shown through")
+    parser.add_argument("--models", default="packaged,uniform", help="models whose video codecs the scenes are shown through")
     parser.add_argument("--out", type=Path, default=readers.WEIGHTS)
     options = parser.parse_args()
     reader = train(scenes(options.clips, TRAINING_SEED), options.epochs, options.models.split(","))

@@ -1,4 +1,4 @@
-"""What the shipped codecs lose on held-out scenes: PSNR of frames, error of mel levels, spectral distance and onsets of sound.
+"""What the packaged codecs lose on held-out scenes: PSNR of frames, error of mel levels, spectral distance and onsets of sound.
 
     python -m benchmarks packaged.codecs [--model DIR] [--count 64] [--worlds bounces+hits]
 

@@ -19,8 +19,8 @@ from sonovid.pipelines.continuation import ContinuationSettings, extend
 from sonovid.pipelines.continuation.drift import calibrate_thresholds
 
 WORLDS, SEED = ("hits", "bounces"), 90_000_000
-# Overlaps in frames, and ways in which the known frames are given: None is clean, at time zero.
-OVERLAPS, PULLS = (4, 8), (None, 0.0, 1.0, 2.0)
+# Parts of a window that are known, and ways in which they are given: None is clean, at time zero.
+SHARES, SCALES = (4, 2), (None, 0.0, 1.0, 2.0)
 
 
 def scenes(number: int, own, windows: int) -> Iterator[Clip]:
@@ -42,25 +42,25 @@ def known(number: int, pipe, steps: int) -> None:
     """The step into the first made picture, and how far the pictures are from what came before, beside the truth."""
     own = pipe.geometry
     clips = list(scenes(number, own, 2))
-    for overlap in OVERLAPS:
-        for pull in PULLS:
-            found = [held(pipe, clip, overlap, pull, steps, seed) for seed, clip in enumerate(clips)]
+    for overlap in (own.num_frames // share for share in SHARES):
+        for scale in SCALES:
+            found = [held(pipe, clip, overlap, scale, steps, seed) for seed, clip in enumerate(clips)]
             step, true, change, was = np.mean(found, axis=0)
-            how = "clean" if pull is None else f"pull {pull:g}"
+            how = "clean" if scale is None else f"guidance {scale:g}"
             print(
                 f"overlap {overlap}, {how}: step {step:.4f} (true {true:.4f}), change {change:.4f} (true {was:.4f})", flush=True
             )
 
 
 @torch.no_grad()
-def held(pipe, clip: Clip, overlap: int, pull: float | None, steps: int, seed: int) -> tuple[float, float, float, float]:
+def held(pipe, clip: Clip, overlap: int, scale: float | None, steps: int, seed: int) -> tuple[float, float, float, float]:
     """Of one scene, both made and true: the step into the new pictures, and the mean change from the known ones to them.
 
     All through the codec, so that its own error counts on both sides alike.
     """
     own, codec = pipe.geometry, pipe.codec
     first = replace(clip, frames=clip.frames[: own.num_frames], waveform=clip.waveform[:, : own.num_samples])
-    settings = ContinuationSettings(prompt=clip.caption, overlap=overlap, reconstruction_scale=pull, num_inference_steps=steps)
+    settings = ContinuationSettings(prompt=clip.caption, overlap=overlap, reconstruction_scale=scale, num_inference_steps=steps)
     seconds = (2 * own.num_frames - overlap) / own.fps
     made = list(extend(pipe, first, seconds=seconds, settings=settings, generator=seed))[-1].latents
     begin = own.num_frames - overlap

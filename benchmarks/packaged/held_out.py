@@ -1,8 +1,8 @@
-"""How well the shipped model's sound and pictures belong together, on scenes it has never seen.
+"""How well the sound and the pictures of the small packaged model belong together, on scenes it has never seen.
 
     python -m benchmarks packaged.held_out [--model DIR] [--count 48] [--steps 25] [--json FILE]
 
-For each task the figure stands between its floor (another clip's partner) and its ceiling (the true partner). Events are those
+`sonovid benchmark` has the same figures of any model, the packaged one included. For each task the figure stands between its floor (another clip's partner) and its ceiling (the true partner). Events are those
 that the scenes know; found events are onsets of the sound, or what a reader trained on scenes finds in the pictures
 (benchmarks/readers.py), or peaks of the change between frames. F1 counts one-to-one matches within 100 ms.
 """
@@ -60,7 +60,7 @@ def by_world(name: str, pairs: list, table: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model")
+    parser.add_argument("--model", default="uniform")
     parser.add_argument("--count", type=int, default=48)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--guidance", type=float, default=None)

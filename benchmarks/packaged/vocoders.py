@@ -79,7 +79,7 @@ def main() -> None:
     geometry, worlds = Geometry(16, Fraction(8), 16, 16, 16000), options.worlds.split("+")
     drawn = [scenes.render(worlds[i % len(worlds)], HELD_OUT_SEED + i, geometry) for i in range(options.count)]
     true = torch.from_numpy(np.stack([clip.waveform[0] for clip in drawn if clip.waveform is not None]))
-    packaged = SoundingVideoPipeline.from_pretrained().audio_codec
+    packaged = SoundingVideoPipeline.from_pretrained("uniform").audio_codec
     rows = [("packaged, on its own spectrogram", packaged.vocoder, packaged.log_mel)]
     rows += [trained(folder) for folder in options.folders]
     rows.append(("Griffin-Lim, 32 iterations", GriffinLim(COMMON, 32), COMMON))
