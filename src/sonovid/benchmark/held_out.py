@@ -1,10 +1,12 @@
 """The held-out scenes of the benchmark, and their export for other programs."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from sonovid import media
 from sonovid.core import atomic, progress
@@ -83,6 +85,16 @@ class HeldOut:
         return json.dumps(settings, indent=1) + "\n"
 
     @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "HeldOut":
+        """The held-out scenes of the values that `to_json` writes.
+
+        Raises:
+            KeyError, TypeError: a value is missing, or of the wrong kind.
+        """
+        geometry = Geometry(**{**settings["geometry"], "fps": Fraction(settings["geometry"]["fps"])})
+        return cls(tuple(settings["worlds"]), settings["count"], settings["first"], geometry)
+
+    @classmethod
     def load(cls, folder: "str | Path") -> "HeldOut":
         """Read the held-out scenes of an exported folder.
 
@@ -91,9 +103,7 @@ class HeldOut:
         """
         path = Path(folder) / FILE
         try:
-            settings = json.loads(path.read_text(encoding="utf-8"))
-            geometry = Geometry(**{**settings["geometry"], "fps": Fraction(settings["geometry"]["fps"])})
-            return cls(tuple(settings["worlds"]), settings["count"], settings["first"], geometry)
+            return cls.from_settings(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             raise ValueError(f"{folder}: contains no {FILE}; sonovid benchmark export {folder} writes it") from None
         except (KeyError, TypeError, json.JSONDecodeError) as error:

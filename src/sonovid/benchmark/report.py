@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import sonovid
-from sonovid.benchmark.held_out import TASKS
-from sonovid.benchmark.scoring import Score, Scores, System
+from sonovid.benchmark.held_out import TASKS, HeldOut
+from sonovid.benchmark.scoring import Pair, Score, Scores, System
 from sonovid.metrics.report import markdown, page, terminal
 from sonovid.metrics.report.cells import DIRECTIONS, MARKS, number
 from sonovid.metrics.sets import SUFFIXES
@@ -85,6 +85,27 @@ def to_json(scores: Scores) -> str:
         "notes": list(scores.notes),
     }
     return json.dumps(found, indent=1, allow_nan=False) + "\n"
+
+
+def from_json(text: str, where: str = "results") -> Scores:
+    """The results that `to_json` wrote.
+
+    Raises:
+        ValueError: not such text; `where` is named.
+    """
+    try:
+        content = json.loads(text)
+        scores = tuple(Score(**_with_nan(one, ("value", "low", "high"))) for one in content["scores"])
+        pairs = tuple(Pair(**_with_nan(one, ("p", "adjusted"))) for one in content["pairs"])
+        held_out = HeldOut.from_settings(content["held_out"])
+        return Scores(scores, pairs, tuple(content["notes"]), dict(content["systems"]), held_out)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{where}: expected results.json of sonovid benchmark: {error}") from None
+
+
+def _with_nan(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The values with NaN where an undefined number was written as null."""
+    return {key: float("nan") if one is None and key in names else one for key, one in values.items()}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

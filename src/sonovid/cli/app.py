@@ -54,7 +54,7 @@ def add_parser(commands: Any) -> None:
         "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="dtype of the networks; default: float32"
     )
     models.add_argument(
-        "--table", metavar="JSON", help="results to show on the page, written by evaluate --json or compare --json"
+        "--table", metavar="JSON", help="results to show on the page, written by evaluate --json, compare --json or benchmark"
     )
     storage = parser.add_argument_group("storage")
     storage.add_argument(
