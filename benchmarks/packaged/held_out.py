@@ -3,9 +3,9 @@
     python -m benchmarks packaged.held_out [--model DIR] [--count 48] [--steps 25] [--json FILE]
 
 `sonovid benchmark` has the same figures of any model, the packaged one included. For each task the figure stands between its
-floor (another clip's partner) and its ceiling (the true partner). Events are those that the scenes know; found events are onsets of
-the sound, or what a reader trained on scenes finds in the pictures (benchmarks/readers.py), or peaks of the change between frames.
-F1 counts one-to-one matches within 100 ms.
+floor (another clip's partner) and its ceiling (the true partner). Events are those that the scenes know; found events are onsets
+of the sound, or what a reader trained on scenes finds in the pictures (benchmarks/readers.py), or peaks of the change between
+frames. F1 counts one-to-one matches within 100 ms.
 """
 
 import argparse
