@@ -91,7 +91,7 @@ def train(pipe: SoundingVideoPipeline, steps: int, count: int) -> SmallJoint:
 
 
 def main(out: str, steps: int = 20, count: int = 8) -> None:
-    pipe = SoundingVideoPipeline.from_pretrained()
+    pipe = SoundingVideoPipeline.from_pretrained("uniform")  # the small packaged model
     pipe = SoundingVideoPipeline.from_pipe(pipe, denoiser=train(pipe, steps, count))
     media.write(out, pipe("a stick hits a drum", num_inference_steps=4, generator=0).clips[0], overwrite=True)
 

@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "curation": STREAMS | {"data", "metrics"},
     "benchmark": GENERATING | {"data"},
     "recipes": GENERATING | {"data", "training"},
-    "app": GENERATING | {"data", "training", "provenance"},
+    "app": GENERATING | {"data", "training", "provenance", "benchmark"},
     "cli": GENERATING | {"data", "training", "recipes", "benchmark", "curation", "calibration", "app", "provenance"},
 }
 # Functions that may be long or take many arguments, each with its reason.
