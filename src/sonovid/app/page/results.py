@@ -3,6 +3,7 @@
 import json
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from sonovid.app.page import rendering
 from sonovid.app.page.measure import render_evaluation
@@ -20,24 +21,23 @@ def render_results(path: Path | None) -> str:
     """
     if path is None:
         return NOTHING
-    if (benchmark := render_benchmark(path)) is not None:
-        return benchmark
-    return "".join(render_evaluation(one) for one in load_results(path))
+    text, content = _read(path)
+    if isinstance(content, dict) and "held_out" in content:
+        return _render_benchmark(text, path)
+    return "".join(render_evaluation(one) for one in _to_evaluations(text, content, path))
 
 
-def render_benchmark(path: Path) -> str | None:
-    """The table of a file that `sonovid benchmark` wrote, as HTML; None for another file.
-
-    Raises:
-        ValueError: a damaged file of this kind.
-    """
+def _read(path: Path) -> tuple[str, Any]:
+    """The text of a file, and what it holds as JSON."""
     text = path.read_text(encoding="utf-8")
     try:
-        content = json.loads(text)
+        return text, json.loads(text)
     except ValueError:
-        return None
-    if not isinstance(content, dict) or "held_out" not in content:
-        return None
+        raise ValueError(f"{path}: not JSON; expected what sonovid evaluate --json or compare --json wrote") from None
+
+
+def _render_benchmark(text: str, path: Path) -> str:
+    """The table of a file that `sonovid benchmark` wrote, as HTML."""
     from sonovid.benchmark import report
 
     scores = report.from_json(text, str(path))
@@ -56,11 +56,10 @@ def load_results(path: Path) -> list[Evaluation]:
     Raises:
         ValueError: not such a file.
     """
-    text = path.read_text(encoding="utf-8")
-    try:
-        content = json.loads(text)
-    except ValueError:
-        raise ValueError(f"{path}: not JSON; expected what sonovid evaluate --json or compare --json wrote") from None
+    return _to_evaluations(*_read(path), path)
+
+
+def _to_evaluations(text: str, content: Any, path: Path) -> list[Evaluation]:
     if not isinstance(content, dict) or not isinstance(content.get("systems"), list):
         return [Evaluation.from_json(text, str(path))]
     return [Evaluation.from_json(json.dumps({"format": content.get("format"), **one}), str(path)) for one in content["systems"]]
