@@ -4,6 +4,8 @@ torch's `fully_shard`, which accelerate's FSDP2 is built on, shards each block a
 parameters are gathered for its forward and its backward pass, and freed after each. Checkpoints are written and read by
 `torch.distributed.checkpoint`, as safetensors: each process writes its own shards, and a run may continue on another number of
 processes.
+
+torch's parts are imported where they are used: they take more than a second, and most trainings are not sharded.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,11 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed import checkpoint as distributed_checkpoint
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from sonovid.training.distributed import ProcessGroup
 
@@ -50,6 +47,9 @@ def shard(module: nn.Module, model: nn.Module, device: torch.device, processes: 
         processes: the processes of the run.
         precision: of `TrainingConfig`. With "bf16", parameters are gathered in bfloat16 and gradients are reduced in float32.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
     mesh = init_device_mesh(device.type, (processes.size,))
     policy = MixedPrecisionPolicy()
     if precision == "bf16":
@@ -66,7 +66,9 @@ def shard(module: nn.Module, model: nn.Module, device: torch.device, processes: 
 
 def whole(tensor: Tensor) -> Tensor:
     """A tensor as a whole, on all processes, which must call this together. Other tensors are returned as they are."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    # Only a `DTensor` has this method.
+    gather_all = getattr(tensor, "full_tensor", None)
+    return tensor if gather_all is None else gather_all()
 
 
 def gather(tensors: Mapping[str, Tensor], processes: ProcessGroup) -> dict[str, Tensor]:
@@ -82,25 +84,34 @@ def gather(tensors: Mapping[str, Tensor], processes: ProcessGroup) -> dict[str, 
 @torch.no_grad()
 def copy_whole(target: Tensor, value: Tensor) -> None:
     """Copy a whole tensor into a sharded or a whole one. All processes must have the same value."""
-    if isinstance(target, DTensor):
-        value = distribute_tensor(value.to(target.device), target.device_mesh, target.placements)
+    if hasattr(target, "placements"):  # A `DTensor`.
+        from torch.distributed.tensor import distribute_tensor
+
+        value = distribute_tensor(value.to(target.device), target.device_mesh, target.placements)  # type: ignore[attr-defined]
     target.copy_(value)
 
 
 def write_shards(folder: Path, tensors: dict[str, Tensor], processes: ProcessGroup) -> None:
     """Write tensors into a folder; each process writes its shards, and the main process writes whole tensors."""
+    from torch.distributed import checkpoint as distributed_checkpoint
+
     writer = distributed_checkpoint.HuggingFaceStorageWriter(str(folder), save_distributed=True)
     distributed_checkpoint.save(dict(tensors), storage_writer=writer, process_group=processes.gloo)
 
 
 def read_shards(folder: Path, targets: dict[str, Tensor], processes: ProcessGroup) -> None:
     """Read tensors that `write_shards` wrote, on any number of processes, into tensors of the same shapes."""
+    from torch.distributed import checkpoint as distributed_checkpoint
+
     reader = distributed_checkpoint.HuggingFaceStorageReader(str(folder))
     distributed_checkpoint.load(dict(targets), storage_reader=reader, process_group=processes.gloo)
 
 
 def shapes(folder: Path) -> dict[str, tuple[torch.Size, torch.dtype]]:
     """Shapes and dtypes of the whole tensors in a folder of shards."""
+    from torch.distributed import checkpoint as distributed_checkpoint
+    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
     found: Any = distributed_checkpoint.HuggingFaceStorageReader(str(folder)).read_metadata()
     entries = found.state_dict_metadata.items()
     return {name: (one.size, one.properties.dtype) for name, one in entries if isinstance(one, TensorStorageMetadata)}
@@ -108,6 +119,8 @@ def shapes(folder: Path) -> dict[str, tuple[torch.Size, torch.dtype]]:
 
 def read_whole(folder: Path) -> dict[str, Tensor]:
     """All tensors in a folder of shards, whole, in this process alone."""
+    from torch.distributed import checkpoint as distributed_checkpoint
+
     tensors: dict[str, Any] = {name: torch.empty(shape, dtype=dtype) for name, (shape, dtype) in shapes(folder).items()}
     reader = distributed_checkpoint.HuggingFaceStorageReader(str(folder))
     distributed_checkpoint.load(tensors, storage_reader=reader, no_dist=True)
