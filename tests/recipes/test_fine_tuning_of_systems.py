@@ -78,3 +78,30 @@ def test_training_one_stream_does_not_move_the_weights_of_the_other(system):
     assert {name for name in before if stream_of(name) == "video"}, "the system has weights of the video alone"
     assert {name for name in changed if stream_of(name) == "audio"}
     assert not {name for name in changed if stream_of(name) == "video"}
+
+
+def test_guidance_and_steps_are_distilled(system):
+    """A student of four steps with guidance, then one of two steps: half the evaluations each time."""
+    values = {**DATA, "data.cache": system.values["data.cache"], **VISIBLE, "validation_clips": "0"}
+    guided = recipes.run(
+        "distillation.tiny",
+        {**values, "out": str(system.root / "guided"), "teacher": str(system.model), "student.substeps": "0",
+         "student.sampling_steps": "4", "student.guidance": "2"},
+    )  # fmt: skip
+    few = recipes.run("distillation.tiny", {**values, "out": str(system.root / "few"), "teacher": str(guided)})
+    first, second, third = (json.loads((folder / "model_index.json").read_text()) for folder in (system.model, guided, few))
+    assert [one["options"]["num_inference_steps"] for one in (second, third)] == [4, 2]
+    assert all(one["options"]["guidance_scale"] == one["options"]["audio_guidance_scale"] == 1 for one in (second, third))
+    assert (second["step"], third["step"]) == (first["step"], "ddim")
+    same = ("conditioning", "geometry", "labels", "predict", "schedule", "system")
+    assert all(first[name] == second[name] == third[name] for name in same)
+    assert moved(weights(system.model), weights(guided))
+    clip = LightPipeline.from_pretrained(few)(generator=0).clips[0]
+    assert clip.frames is not None
+    assert clip.waveform is not None
+
+
+def test_there_must_be_something_to_distil(system):
+    values = {**DATA, "out": str(system.root / "nothing"), "teacher": str(system.model)}
+    with pytest.raises(ValueError, match="no guidance to distil"):
+        recipes.run("distillation.tiny", {**values, "student.substeps": "0", "student.guidance": "1"})

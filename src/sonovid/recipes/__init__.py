@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sonovid.recipes import cmmd, codec, config_values, fine_tuning, melgan, requirements, svg, uniform
+from sonovid.recipes import cmmd, codec, config_values, distillation, fine_tuning, melgan, requirements, svg, uniform
 from sonovid.recipes.mmldm import autoencoder, continuation, generator
 
 RECIPES: dict[str, Callable[[], Any]] = {
@@ -48,6 +48,9 @@ RECIPES: dict[str, Callable[[], Any]] = {
     "svg.paper.landscape": svg.landscape,
     "svg.paper.vggsound": svg.vggsound,
     "svg.tiny": svg.tiny,
+    "distillation.guidance": distillation.guidance,
+    "distillation.steps": distillation.steps,
+    "distillation.tiny": distillation.tiny,
     "codec.frames": codec.frames,
     "codec.video": codec.video,
     "codec.mel": codec.mel,
