@@ -1,6 +1,5 @@
 """Clips of any source as files: excerpts and scenes are written out for code that reads whole files."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -72,6 +71,8 @@ def as_clip_files(source: str) -> Iterator[str]:
     if not datasets.is_dataset(source):
         yield source
         return
+    import tempfile
+
     from sonovid.data import manifest, manifest_writer
 
     with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +52,8 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Score, filter and write."""
+    import tempfile
+
     from sonovid.cli.clip_files import export_clips, name_entries
     from sonovid.cli.evaluate import count_workers, evaluation_config
     from sonovid.data import manifest, manifest_writer
@@ -116,6 +117,7 @@ def score_clips(
         The finite scores by clip name, and the reasons why other clips have none by clip name.
     """
     import json
+    import tempfile
 
     from sonovid.metrics.evaluate import evaluate
     from sonovid.metrics.sets import open_set

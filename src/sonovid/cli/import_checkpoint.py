@@ -3,7 +3,6 @@
 import argparse
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -84,6 +83,8 @@ def load_svg_baseline(
     Raises:
         ValueError: not such a folder, or a part of it is missing or does not fit.
     """
+    import tempfile
+
     import torch
 
     from sonovid.codecs.joint_text import JointText
