@@ -3,6 +3,7 @@
 import json
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,7 +18,7 @@ from sonovid.diffusion.schedule import Cosine
 from sonovid.metrics.alignment import agreement, sound_onsets
 from sonovid.models.cmmd import unet as sizes
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
-from sonovid.recipes.cmmd.crops import find_window
+from sonovid.recipes.cmmd.crops import add_margin, find_window
 from sonovid.recipes.cmmd.train import build_audio_codec, build_network, build_objective, load_video_codec
 from sonovid.training import logs
 
@@ -72,8 +73,19 @@ def test_the_contrastive_training_resumes_from_a_plain_checkpoint(trained, tmp_p
     assert "loss/negative_audio" in line
 
 
-def test_mel_latents_are_scaled_to_about_one():
-    recipe = recipes.get("cmmd.paper")
+def test_mel_latents_are_whitened_by_the_training_clips(trained):
+    """At one time both streams must have the same noise in relation to the data, as both are at that time."""
+    codec = SoundingVideoPipeline.from_pretrained(trained / "model").audio_codec
+    names = read(recipes.get("cmmd.tiny").data.path)
+    crop = add_margin(GEOMETRY, 4)
+    waves = [clips.load_clip(clips.Window(entry), crop).waveform[0] for entry in names[:9]]
+    final = codec.whiten(codec.encode(torch.from_numpy(np.stack(waves))))
+    assert float(final.std()) == pytest.approx(1, abs=0.1)
+    assert float(final.mean()) == pytest.approx(0, abs=0.15)
+
+
+def test_mel_latents_are_scaled_to_a_range_that_the_recipe_names():
+    recipe = recipes.get("cmmd.paper", {"codecs.low": "-11.5", "codecs.high": "0.5"})
     codec = build_audio_codec(recipe.codecs, 16000)
     assert codec.latent_shape(recipe.geometry) == (1, 112, 80)
     wave = torch.cat([torch.zeros(1, 8192), torch.sin(torch.arange(8192.0))[None]], 1)
@@ -124,6 +136,8 @@ def test_small_networks_fit_their_latents_and_stay_small(name):
         ({"geometry.width": "36"}, "multiples of 8"),
         ({"contrast.most": "0.6"}, "a shift of up to 0.6 s is 6 latent steps of video, but the crop has 4 before"),
         ({"batch_size": "1"}, "batch of 1"),
+        ({"codecs.low": "-11.5"}, "both ends"),
+        ({"codecs.low": "0.5", "codecs.high": "-11.5"}, "lower end first"),
     ],
 )
 def test_invalid_values_are_rejected(trained, tmp_path, options, message):

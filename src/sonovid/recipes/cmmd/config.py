@@ -16,15 +16,17 @@ class CodecConfig:
     Attributes:
         video: source of a frame codec: "uniform", a folder, a repository of the Hub, or "tiny".
         mel: the spectrogram; its frames are the audio latents.
-        low: natural logarithm of the mel magnitude that becomes -1.
+        low: natural logarithm of the mel magnitude that becomes -1; None: the mel frames are whitened by the mean and the
+            standard deviation of the training clips. A fixed range that is much wider than the data gives the audio less noise
+            than the video has at the same time.
         high: natural logarithm of the mel magnitude that becomes 1.
         vocoder: folder of a vocoder for this spectrogram; empty for the Griffin-Lim algorithm, which needs no weights.
     """
 
     video: str = "uniform"
     mel: MelConfig = field(default_factory=lambda: MelConfig(80, 512, 256, 1e-5))
-    low: float = -11.5
-    high: float = 0.5
+    low: float | None = None
+    high: float | None = None
     vocoder: str = ""
 
 

@@ -56,7 +56,8 @@ def run(recipe: CMMDConfig, recorded: dict[str, Any]) -> Path:
     encode = partial(encode_clips, codec=codec, device=device, precision=recipe.data.precision)
     key = (*components.encoder_key(codec), recipe.data.precision)
     training, held_out, windows = open_latents(recipe.data, crop_geometry, Path(recipe.out), encode, *key)
-    components.set_whitening(codecs.video, training.statistics.get("video"))
+    for stream_codec, name in zip(codecs, AV._fields, strict=True):
+        components.set_whitening(stream_codec, training.statistics.get(name))
     # The contrastive objective takes whole crops and cuts its pairs itself; the plain one only takes the clip.
     crop = None if isinstance(objective, ContrastiveObjective) else window
 
@@ -81,16 +82,24 @@ def load_video_codec(config: CodecConfig) -> Any:
 
 
 def build_audio_codec(config: CodecConfig, sample_rate: int) -> SpectrogramCodec:
-    """Build the audio codec, whose latents are the mel spectrogram scaled to about [-1, 1], with the recipe's vocoder.
+    """Build the audio codec, whose latents are the mel spectrogram, with the recipe's vocoder.
+
+    Its latents are scaled to [-1, 1] if the recipe names a range, and else not yet whitened.
 
     Raises:
-        ValueError: there is no vocoder in the folder, or it was made for another spectrogram.
+        ValueError: there is no vocoder in the folder, it was made for another spectrogram, or the range is none.
     """
+    if (config.low is None) != (config.high is None):
+        raise ValueError(f"codecs.low={config.low}, codecs.high={config.high}: give both ends of the range, or neither")
     mel = config.mel
     log_mel = LogMel(sample_rate, mel.bins, mel.n_fft, mel.n_fft, mel.hop, 0.0, sample_rate / 2, mel.floor, partial=True)
     vocoder: Any = components.load_vocoder(config.vocoder, log_mel) if config.vocoder else GriffinLim(log_mel)
-    centre, half_range = (config.high + config.low) / 2, (config.high - config.low) / 2
-    return SpectrogramCodec(IdentityMel(mel.bins), vocoder, log_mel, latents_mean=[centre], latents_std=[half_range]).eval()
+    codec = SpectrogramCodec(IdentityMel(mel.bins), vocoder, log_mel).eval()
+    if config.low is not None and config.high is not None:
+        if config.low >= config.high:
+            raise ValueError(f"codecs.low={config.low}, codecs.high={config.high}: expected the lower end first")
+        codec.latents_mean, codec.latents_std = [(config.high + config.low) / 2], [(config.high - config.low) / 2]
+    return codec
 
 
 def build_network(recipe: CMMDConfig, codecs: AV) -> CMMD:
