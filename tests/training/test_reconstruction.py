@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -21,6 +22,10 @@ from sonovid.training.reconstruction import (
 )
 
 SETTINGS = LogMel(hop=250, floor=1e-3)
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
 
 
 def test_kl_matches_torch():
@@ -70,6 +75,25 @@ def test_a_few_steps_reduce_the_loss(kind):
     }[kind]
     history, _ = trained(objective, model, batch)
     assert history[-1] < 0.9 * history[0]
+
+
+def test_loud_levels_count_more_and_kept_latents_have_a_loss():
+    torch.manual_seed(0)
+    model = MelAutoencoder(width=16, blocks=1)
+    wave = torch.cat([torch.zeros(1, 8000), 0.5 * torch.randn(1, 8000)])
+    batch = {"waveform": wave}
+    plain, loud = (MelReconstruction(SETTINGS, loud=weight)(model, batch, generator()).losses for weight in (0.0, 4.0))
+    # Silence is 3 nats below the threshold, noise of this level far above it.
+    ratio = loud["levels"] / plain["levels"]
+    assert 1 < ratio[0] < 1.3
+    assert 4.5 < ratio[1] <= 5
+    assert "keep" not in plain
+    other = copy.deepcopy(model)
+    kept = MelReconstruction(SETTINGS, initial=other, keep=2.0)
+    assert not kept(model, batch, generator()).losses["keep"].any()
+    with torch.no_grad():
+        other.encoder[-1].bias[: model.latent_channels] += 0.5
+    assert torch.allclose(kept(model, batch, generator()).losses["keep"], torch.tensor(0.5))
 
 
 def test_adversary_and_vocoder_get_gradients():

@@ -124,6 +124,10 @@ class VideoReconstruction:
         return ReconstructionOutput(losses)
 
 
+# Levels of mel magnitudes, in nats, above which the ear hears partials beside noise in these scenes.
+LOUD = -4.0
+
+
 @dataclass(frozen=True)
 class MelReconstruction:
     """Objective of a mel autoencoder: L1 error of the log-mel spectrogram and of its time differences, and the KL divergence.
@@ -134,22 +138,34 @@ class MelReconstruction:
         log_mel: the spectrogram.
         kl: weight of the KL divergence.
         rise: weight of the error of time differences.
+        loud: additional weight of levels above `LOUD` nats.
+        initial: an autoencoder whose latents are kept. None: none.
+        keep: weight of the squared distance to its latents.
     """
 
     log_mel: LogMel = field(default_factory=LogMel)
     kl: float = 1e-3
     rise: float = 0.5
+    loud: float = 0.0
+    initial: Any = None
+    keep: float = 0.0
 
     def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
         with torch.no_grad(), torch.autocast(batch["waveform"].device.type, enabled=False):
             mel = self.log_mel(batch["waveform"].float())
         mean, log_variance = model.posterior(mel)
         reconstructed = model.decode(sample_posterior(mean, log_variance, generator)).float()
+        weight = 1 + self.loud * (mel - LOUD).sigmoid()
+        error = reconstructed - mel
         losses = {
-            "levels": per_sample((reconstructed - mel).abs()),
-            "rise": self.rise * per_sample((reconstructed.diff(dim=-1) - mel.diff(dim=-1)).abs()),
+            "levels": per_sample(weight * error.abs()),
+            "rise": self.rise * per_sample(torch.maximum(weight[..., 1:], weight[..., :-1]) * error.diff(dim=-1).abs()),
             "kl": self.kl * kl_to_standard_normal(mean, log_variance),
         }
+        if self.initial is not None and self.keep:
+            with torch.no_grad():
+                kept, _ = self.initial.posterior(mel)
+            losses["keep"] = self.keep * per_sample((mean - kept).float().square())
         return ReconstructionOutput(losses)
 
 

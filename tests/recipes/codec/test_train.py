@@ -10,7 +10,10 @@ from sonovid.codecs.audio import MelAutoencoder
 from sonovid.codecs.spacetime import VideoAutoencoder
 from sonovid.codecs.video import FrameAutoencoder
 from sonovid.codecs.vocoder import SpectralVocoder
+from sonovid.pipelines import packaged
 from sonovid.training import logs
+
+PACKAGED = packaged.folder("packaged") / "audio_codec" / "autoencoder"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,18 @@ def test_training_only_the_decoder_keeps_the_latents(tmp_path):
     assert not torch.equal(after.decode(latents), before.decode(latents))
 
 
+def test_a_mel_autoencoder_is_trained_on_near_its_latents(tmp_path):
+    first = recipes.run("codec.mel.tiny", {"out": str(tmp_path / "first"), "steps": "2"})
+    mel = torch.randn(4, 64, 16) - 3
+    before = MelAutoencoder.from_pretrained(first).encode(mel)
+    options = {"initial": str(first), "loud": "4", "steps": "20", "learning_rate": "3e-3", "average": "0"}
+    distances = []
+    for keep in ("0", "100"):
+        folder = recipes.run("codec.mel.tiny", {"out": str(tmp_path / keep), "keep": keep, **options})
+        distances.append(float((MelAutoencoder.from_pretrained(folder).encode(mel) - before).square().mean()))
+    assert 0 < distances[1] < 0.6 * distances[0]
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -58,6 +73,7 @@ def test_training_only_the_decoder_keeps_the_latents(tmp_path):
         ("video", {"geometry.height": "40"}, "multiples of 16"),
         ("video", {"frames": "6"}, "multiple of 4"),
         ("mel", {"levels": "4", "geometry.num_frames": "3"}, "multiple of 16"),
+        ("mel", {"initial": "{packaged}"}, "made for 128 bins"),
         ("vocoder", {"seconds": "0"}, "above zero"),
         ("vocoder", {"seconds": "0.001"}, "at least"),
         ("vocoder", {"through": "nowhere"}, "no recipe.json"),
@@ -65,4 +81,4 @@ def test_training_only_the_decoder_keeps_the_latents(tmp_path):
 )
 def test_invalid_values_are_rejected(tmp_path, name, options, message):
     with pytest.raises(ValueError, match=message):
-        recipes.run(f"codec.{name}.tiny", {"out": str(tmp_path), **options})
+        recipes.run(f"codec.{name}.tiny", {"out": str(tmp_path), **{k: v.format(packaged=PACKAGED) for k, v in options.items()}})

@@ -95,15 +95,22 @@ class MelCodecConfig(ClipRunConfig):
     """A training of the mel autoencoder. See `training.reconstruction.MelReconstruction` for the losses.
 
     Attributes:
+        initial: folder of a trained autoencoder to initialise from; empty for random weights.
+        keep: weight of the squared distance of the latents to those of `initial`, so that a network that was trained on its
+            latents can be trained on.
         mel: the spectrogram.
         kl: weight of the KL divergence of the posterior.
         rise: weight of the error of differences between neighbouring mel frames.
+        loud: additional weight of loud levels. Without it narrow partials are lost, which fill few of the bins.
     """
 
+    initial: str = ""
+    keep: float = 0.0
     mel: MelConfig = field(default_factory=MelConfig)
     network: MelNetworkConfig = field(default_factory=MelNetworkConfig)
     kl: float = 1e-3
     rise: float = 0.5
+    loud: float = 0.0
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 

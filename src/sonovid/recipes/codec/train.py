@@ -1,5 +1,6 @@
 """Train the small codecs on unencoded clips, and save them."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -129,8 +130,16 @@ def mel_job(
     log_mel = build_log_mel(recipe.mel, recipe.geometry.sample_rate)
     length = recipe.geometry.num_samples
     segments = [Segments(cache, 1, length, length) for cache in (training, held_out)]
-    with seeded_init(recipe.training.seed):
-        model = MelAutoencoder(bins=recipe.mel.bins, **asdict(recipe.network))
+    initial = None
+    if recipe.initial:
+        model = MelAutoencoder.from_pretrained(recipe.initial, use_safetensors=True)
+        if model.config.bins != recipe.mel.bins:
+            raise ValueError(f"initial={recipe.initial}: made for {model.config.bins} bins; set mel.bins={model.config.bins}")
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        initial = copy.deepcopy(model).eval().requires_grad_(False).to(device)
+    else:
+        with seeded_init(recipe.training.seed):
+            model = MelAutoencoder(bins=recipe.mel.bins, **asdict(recipe.network))
     model.latent_grid(log_mel.num_frames(recipe.geometry), recipe.mel.bins)
     samples = audio_batches(segments[1])(range(min(NUM_SAMPLES, len(segments[1]))))["waveform"]
 
@@ -142,7 +151,7 @@ def mel_job(
 
     return Job(
         model=model,
-        objective=MelReconstruction(log_mel, recipe.kl, recipe.rise),
+        objective=MelReconstruction(log_mel, recipe.kl, recipe.rise, recipe.loud, initial, recipe.keep),
         **job_data(audio_batches, *segments),
         config=recipe.training,
         sample=sample,
