@@ -89,7 +89,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"events": events, "prompts
 
 def rendered(page: str) -> str:
     """The page with every marked table made anew: `<!-- table: FILE NAME -->` to `<!-- end of table -->`."""
-    return BLOCK.sub(lambda m: m[1] + TABLES[m[3]](json.loads((FOLDER / m[2]).read_text())) + m[4], page)
+    return BLOCK.sub(lambda m: f"{m[1]}\n{TABLES[m[3]](json.loads((FOLDER / m[2]).read_text()))}\n{m[4]}", page)
 
 
 def main() -> None:
