@@ -15,11 +15,14 @@ NETWORK = ["network.depth=1", "network.width=16", "network.heads=2", "codecs.tex
 TINY_CLIPS = ["geometry.num_frames=8", "geometry.height=16", "geometry.width=16", "geometry.sample_rate=8000"]
 # `tiny_folder` is a UniForm with blocks of STDiT.
 TINY_MODEL = ["geometry.fps=8", "network.layout=tokens", "codecs.text_words=32", "compile=false"]
+DISTILLED = ["data=clips", "data.held_out=0", "compile=false", *FAST]
 # Values that are added to a printed training whose words contain the first ones. The first match counts.
 SIZES = (
     (["uniform.packaged", "init=packaged"], [*TINY_CLIPS, *NETWORK, *TINY_MODEL]),
     (["uniform.scenes", "geometry.height=128"], NETWORK),
     (["uniform.scenes"], [*TINY_CLIPS, *NETWORK]),
+    (["distillation.guidance"], DISTILLED),
+    (["distillation.steps"], DISTILLED),
     (["codec.frames"], ["network.widths=8,8", "network.blocks=1", *FAST]),
     (["codec.mel"], ["network.width=16", "network.blocks=1", *FAST]),
     (["codec.vocoder"], ["network.width=16", "network.depth=1", *FAST]),

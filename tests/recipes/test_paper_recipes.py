@@ -49,8 +49,9 @@ TINY = {
     },
 }  # fmt: skip
 TINY["cmmd.paper.contrastive"] = TINY["cmmd.paper"]
-# svg.paper has a more thorough test of its own. The other recipes are variants with other losses, data or text.
-TESTED_ELSEWHERE = {"svg.paper"}
+# svg.paper has a more thorough test of its own, and models of every system are distilled in test_fine_tuning_of_systems. The
+# other recipes are variants with other losses, data or text.
+TESTED_ELSEWHERE = {"svg.paper", "distillation.guidance", "distillation.steps"}
 VARIANTS = {
     "svg.paper.landscape",
     "svg.paper.vggsound",
