@@ -72,7 +72,7 @@ def join(options: argparse.Namespace) -> None:
     print(options.model)
 
 
-def main(arguments: "list[str] | None" = None) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("train", help="render, encode, train and export within a time limit")
@@ -86,7 +86,7 @@ def main(arguments: "list[str] | None" = None) -> None:
     other.add_argument("model", type=Path)
     other.add_argument("--base", default="packaged", help="model whose codecs are used")
     other.set_defaults(run=join)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     options.run(options)
 
 

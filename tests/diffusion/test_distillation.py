@@ -175,7 +175,7 @@ def test_text_is_dropped_for_teacher_and_student_alike():
 
 def test_tasks_are_drawn_by_their_shares():
     distil = objective(tasks={Task.JOINT: 1.0, Task.VIDEO_TO_AUDIO: 2.0, Task.AUDIO_TO_VIDEO: 1.0})
-    drawn = [distil._task(u) for u in (0.0, 0.24, 0.26, 0.74, 0.76, 0.999999)]
+    drawn = [distil._task(torch.tensor(u)) for u in (0.0, 0.24, 0.26, 0.74, 0.76, 0.999999)]
     joint, to_audio, to_video = Task.JOINT, Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO
     assert drawn == [joint, joint, to_audio, to_audio, to_video, to_video]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from sonovid.core.av import AV, Task
 from sonovid.core.condition import Condition
 from sonovid.diffusion.losses import mean_squared_error
-from sonovid.diffusion.objective import LossOutput, unpack_batch
+from sonovid.diffusion.objective import LossOutput, check_tasks, equal_tasks, task_indices, unpack_batch
 from sonovid.diffusion.sampler import Denoiser, PreviousStep, StepFunction, ddim, x0_of_ddim_step
 from sonovid.diffusion.schedule import PredictionType, add_noise, error_gain
 
@@ -20,10 +20,6 @@ MIN_TIME = 1e-3
 TeacherFactory = Callable[[Condition, AV, AV], Denoiser]
 # (network, condition, clean latents of the conditioning streams, noise) -> the student's denoiser, without guidance.
 StudentFactory = Callable[[Any, Condition, AV, AV], Denoiser]
-
-
-def _equal_tasks() -> dict[Task, float]:
-    return dict.fromkeys(Task, 1 / len(Task))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +53,13 @@ class DistillationObjective:
     times: AV
     substeps: int = 0
     solver: StepFunction = ddim
-    tasks: Mapping[Task, float | int] = field(default_factory=_equal_tasks)
+    tasks: Mapping[Task, float | int] = field(default_factory=equal_tasks)
     text_dropout: float | int = 0.0
 
     def __post_init__(self) -> None:
         if self.substeps < 0:
             raise ValueError(f"substeps={self.substeps}: expected the teacher's steps for each step of the student, or 0")
-        if not self.tasks or min(self.tasks.values()) < 0 or sum(self.tasks.values()) <= 0:
-            raise ValueError(f"tasks={dict(self.tasks)}: expected frequencies of at least 0, and at least one above 0")
+        check_tasks(self.tasks)
         if not 0 <= self.text_dropout <= 1:
             raise ValueError(f"text_dropout={self.text_dropout}: expected a share from 0 to 1")
 
@@ -85,7 +80,7 @@ class DistillationObjective:
         def rand(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=generator, device=generator.device).to(device)
 
-        task = self._task(float(rand(1)))
+        task = self._task(rand(1))
         t, s = self._interval(rand(b))
         condition = condition.for_task(task).without_text(rand(b) < self.text_dropout)
         eps = x0.map(lambda x: torch.randn(x.shape, generator=generator, device=generator.device).to(x))
@@ -102,11 +97,9 @@ class DistillationObjective:
             losses[name] = loss if generated else torch.full_like(loss, float("nan"))
         return LossOutput(losses, t.map(lambda time, generated: time * generated, task.value))
 
-    def _task(self, u: float) -> Task:
+    def _task(self, u: Tensor) -> Task:
         """The task at the quantile u in [0, 1) of their distribution."""
-        shares = torch.tensor([float(share) for share in self.tasks.values()]).cumsum(0)
-        index = int((u * shares[-1] >= shares).sum())
-        return list(self.tasks)[min(index, len(self.tasks) - 1)]
+        return list(self.tasks)[int(task_indices(self.tasks, u))]
 
     def _interval(self, u: Tensor) -> tuple[AV, AV]:
         """The times t of the samples, at the quantiles u in [0, 1), and the times s that one step of the student leads to."""

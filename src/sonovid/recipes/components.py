@@ -222,6 +222,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
+def training_device() -> torch.device:
+    """The device that this process encodes and trains on: a GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def move_codec(codec: PairCodec, device: torch.device) -> None:
     """Move a pair codec to a device."""
     for one in codec.codecs if isinstance(codec, SeparateCodecs) else (codec,):

@@ -211,7 +211,7 @@ def prepare_latents(recipe: Any, codec: PairCodec, text_encoder: Any = None) -> 
         codec: the codec of both streams.
         text_encoder: embeds the captions; None for a system without text.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = components.training_device()
     components.move_codec(codec, device)
     encode = partial(encode_clips, codec=codec, device=device, precision=recipe.data.precision)
     key = (*components.encoder_key(codec), recipe.data.precision)

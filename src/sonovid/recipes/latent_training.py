@@ -50,7 +50,7 @@ def train_on_latents(
         recipe: a config of any system with `out`, `resume`, `training` and `sampling.validation_clips`.
         recorded: the plain values that are written to recipe.json.
         model: the network.
-        objective: its diffusion objective.
+        objective: its objective. Where it has `compare_shuffled`, validations compare true pairs with shuffled ones.
         data: the latents.
         build_pipeline: builds the pipeline of a network, for samples and to be saved.
         weights: weights of the losses by name.
@@ -68,7 +68,7 @@ def train_on_latents(
         validation_size=len(held_out) if held_out else 0,
         config=recipe.training,
         weights=weights,
-        compare_pairs=objective.compare_shuffled,
+        compare_pairs=getattr(objective, "compare_shuffled", None),
         sample=lambda network, folder, step: write_samples(
             build_pipeline(network), data.windows[:num_samples], data.load_clip, folder
         ),

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from sonovid.codecs.audio import IdentityMel
@@ -51,7 +50,7 @@ def run(recipe: CMMDConfig, recorded: dict[str, Any]) -> Path:
     crop_geometry = add_margin(recipe.geometry, recipe.contrast.margin)
     window = find_window(recipe.geometry, recipe.contrast.margin, codecs)
     model, objective = build_network(recipe, codecs), build_objective(recipe.regression, recipe.contrast, window)
-    device, codec = torch.device("cuda" if torch.cuda.is_available() else "cpu"), SeparateCodecs(*codecs)
+    device, codec = components.training_device(), SeparateCodecs(*codecs)
     components.move_codec(codec, device)
     encode = partial(encode_clips, codec=codec, device=device, precision=recipe.data.precision)
     key = (*components.encoder_key(codec), recipe.data.precision)

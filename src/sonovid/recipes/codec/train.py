@@ -6,8 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sonovid.codecs.audio import MelAutoencoder
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.spacetime import VideoAutoencoder
@@ -19,7 +17,7 @@ from sonovid.core.geometry import count
 from sonovid.data import latents
 from sonovid.recipes.clip_batches import UNENCODED, Segments, audio_batches, frame_batches, job_data, stack_clips
 from sonovid.recipes.codec.config import FrameCodecConfig, MelCodecConfig, VideoCodecConfig, VocoderConfig
-from sonovid.recipes.components import build_log_mel, read_log_mel
+from sonovid.recipes.components import build_log_mel, read_log_mel, training_device
 from sonovid.recipes.latent_cache import open_latents
 from sonovid.recipes.sample_files import NUM_SAMPLES, write_audio, write_figures, write_frames, write_spectrograms
 from sonovid.training.job import Job
@@ -135,7 +133,7 @@ def mel_job(
         model = MelAutoencoder.from_pretrained(recipe.initial, use_safetensors=True)
         if model.config.bins != recipe.mel.bins:
             raise ValueError(f"initial={recipe.initial}: made for {model.config.bins} bins; set mel.bins={model.config.bins}")
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = training_device()
         initial = copy.deepcopy(model).eval().requires_grad_(False).to(device)
     else:
         with seeded_init(recipe.training.seed):
@@ -205,7 +203,7 @@ def _load_mel_autoencoder(recipe: VocoderConfig, log_mel: LogMel) -> MelAutoenco
     trained = read_log_mel(Path(recipe.through))
     if trained != log_mel:
         raise ValueError(f"through={recipe.through}: trained on {trained}, this recipe's is {log_mel}; set mel.* alike")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = training_device()
     return MelAutoencoder.from_pretrained(recipe.through, use_safetensors=True).eval().requires_grad_(False).to(device)
 
 

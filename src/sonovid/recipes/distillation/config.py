@@ -32,19 +32,29 @@ class StudentConfig:
 
 
 @dataclass(frozen=True)
+class SamplingConfig:
+    """The samples of a validation.
+
+    Attributes:
+        validation_clips: number of held-out clips that each validation generates samples for.
+    """
+
+    validation_clips: int = 2
+
+
+@dataclass(frozen=True)
 class DistillationConfig(RunConfig):
     """A distillation. Geometry, codecs, network and schedules are those of the teacher.
 
     Attributes:
         teacher: a model folder, "packaged" or "uniform", or OWNER/NAME of a repository.
         student: what the student learns.
-        validation_clips: number of held-out clips that each validation generates samples for.
     """
 
     teacher: str = "packaged"
     data: DataConfig = field(default_factory=DataConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
-    validation_clips: int = 2
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -76,5 +86,9 @@ def steps() -> DistillationConfig:
 def tiny() -> DistillationConfig:
     """A distillation of a tiny model, teacher=FOLDER; takes seconds on a CPU."""
     return replace(
-        steps(), data=TINY_DATA, student=StudentConfig(sampling_steps=2, substeps=2), validation_clips=1, training=TINY_TRAINING
+        steps(),
+        data=TINY_DATA,
+        student=StudentConfig(sampling_steps=2, substeps=2),
+        sampling=SamplingConfig(validation_clips=1),
+        training=TINY_TRAINING,
     )

@@ -1,13 +1,10 @@
 """Distil a trained model: load the teacher, cache the latents of the clips, train a copy of its network, save a pipeline."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from sonovid.core.av import AV, Task
@@ -17,12 +14,11 @@ from sonovid.diffusion.sampler import Denoiser
 from sonovid.pipelines.components import SOLVERS
 from sonovid.pipelines.denoising import DenoiserBuilder
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
+from sonovid.recipes import components
 from sonovid.recipes.configs import ClipRunConfig
 from sonovid.recipes.distillation.config import DistillationConfig
 from sonovid.recipes.latent_data import prepare_latents
-from sonovid.recipes.latent_training import write_samples
-from sonovid.training.job import Job
-from sonovid.training.loop import train
+from sonovid.recipes.latent_training import train_on_latents
 
 NO_GUIDANCE = AV(1.0, 1.0)
 
@@ -49,29 +45,14 @@ def run(recipe: DistillationConfig, recorded: dict[str, Any]) -> Path:
     clips = ClipRunConfig(out=recipe.out, geometry=teacher.geometry, data=recipe.data)
     data = prepare_latents(clips, teacher.codec, teacher.text_encoder)
     data = replace(data, classes=teacher.classes if len(teacher.classes) else None)
-    teacher.denoiser.to("cuda" if torch.cuda.is_available() else "cpu").requires_grad_(False)
+    teacher.denoiser.to(components.training_device()).requires_grad_(False)
     if recipe.training.compile:
         teacher.denoiser.compile()
 
     def pipeline(network: nn.Module) -> SoundingVideoPipeline:
         return build_pipeline(recipe, network, teacher)
 
-    def sample(network: nn.Module, folder: Path, step: int) -> None:
-        write_samples(pipeline(network), data.windows[: recipe.validation_clips], data.load_clip, folder)
-
-    job = Job(
-        model=student,
-        objective=objective,
-        batch=data.batches(data.training),
-        size=len(data.training),
-        validation=data.batches(data.held_out) if data.held_out else None,
-        validation_size=len(data.held_out) if data.held_out else 0,
-        config=recipe.training,
-        sample=sample,
-        export=lambda network, folder: pipeline(network).save_pretrained(folder),
-        recipe=recorded,
-    )
-    return train(job, Path(recipe.out), resume=recipe.resume)
+    return train_on_latents(recipe, recorded, student, objective, data, pipeline, {})
 
 
 def build_objective(recipe: DistillationConfig, teacher: SoundingVideoPipeline) -> DistillationObjective:
@@ -112,9 +93,12 @@ def build_objective(recipe: DistillationConfig, teacher: SoundingVideoPipeline) 
 
 def _teacher_factory(teacher: SoundingVideoPipeline, scale: AV) -> TeacherFactory:
     builder = replace(teacher.denoiser_builder, dtype=None)
+    prompt = teacher.options["negative_prompt"] if teacher.accepts_text else None
+    # Embedded once for all batches.
+    negative = teacher.prompt_condition(prompt, Task.JOINT) if prompt else None
 
     def build(condition: Condition, conditioning: AV, noise: AV) -> Denoiser:
-        null = _null_condition(teacher, condition)
+        null = _null_condition(condition, negative) if teacher.accepts_text else None
         return _denoiser(builder, condition, null, conditioning, noise, scale, teacher.options["guidance_against"])
 
     return build
@@ -134,19 +118,19 @@ def _denoiser(
     return builder.with_conditioning(guided, conditioning, noise)
 
 
-def _null_condition(teacher: SoundingVideoPipeline, condition: Condition) -> Condition | None:
+def _null_condition(condition: Condition, negative: Condition | None) -> Condition:
     """The null condition of the teacher's guidance: without text, or with the model's own negative prompt."""
-    if not teacher.accepts_text:
-        return None
-    negative = teacher.options["negative_prompt"]
-    if not negative:
+    if negative is None:
         return condition.without_text()
-    one, b = teacher.prompt_condition(negative, Task.JOINT), len(condition.text_mask)
-    repeat: Callable[[torch.Tensor], torch.Tensor] = partial(torch.repeat_interleave, repeats=b, dim=0)
-    pooled = None if one.pooled is None else repeat(one.pooled)
+    b, device = len(condition.text_mask), condition.text_mask.device
     # Samples without a prompt are not guided.
-    has_text = condition.text_mask.any(1)
-    return replace(condition, text=repeat(one.text), text_mask=repeat(one.text_mask) & has_text[:, None], pooled=pooled)
+    has_text = condition.text_mask.any(1, keepdim=True)
+    return replace(
+        condition,
+        text=negative.text.to(device).expand(b, -1, -1),
+        text_mask=negative.text_mask.to(device) & has_text,
+        pooled=None if negative.pooled is None else negative.pooled.to(device).expand(b, -1),
+    )
 
 
 def build_pipeline(recipe: DistillationConfig, network: nn.Module, teacher: SoundingVideoPipeline) -> SoundingVideoPipeline:

@@ -67,7 +67,7 @@ def run(recipe: MMLDMAutoencoderConfig, recorded: dict[str, Any]) -> Path:
     # Encoding only needs the frame codec. The trained part is not built yet, since its classes are not known.
     with torch.device("meta"):
         unused = HierarchicalNetwork(**network_config(recipe, frame_codec, 0))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = components.training_device()
     frame_codec.to(device)
     encode = partial(encode_signal, autoencoder=build_autoencoder(unused), device=device)
     # Caches on disk have "perceived" in their key, so it must not change.

@@ -49,7 +49,7 @@ def run(recipe: MMLDMContinuationConfig, recorded: dict[str, Any]) -> Path:
     base = load_generator(recipe)
     geometry, codec = base.geometry, base.codec
     two_windows = replace(geometry, num_frames=2 * geometry.num_frames)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = components.training_device()
     components.move_codec(codec, device)
     encode = partial(encode_two_windows, codec=codec, geometry=geometry, device=device, precision=recipe.data.precision)
     # Caches on disk have "two windows" in their key, so it must not change.
