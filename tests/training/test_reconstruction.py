@@ -156,19 +156,24 @@ def test_psnr_moving_ignores_still_pixels():
     assert psnr_moving(still, true) > 60
 
 
+class Given(torch.nn.Module):
+    """Decodes to given frames, and keeps the latents that it was given."""
+
+    def __init__(self, made, mean=None):
+        super().__init__()
+        self.made = made
+        self.mean = torch.zeros(len(made), 1, 2, 2, 2) if mean is None else mean
+
+    def posterior(self, frames):
+        return self.mean, torch.full_like(self.mean, -20.0)
+
+    def decode(self, latents):
+        self.latents = latents
+        return self.made
+
+
 def test_errors_of_moving_pixels_have_a_higher_weight():
     true = square_that_moves()
-
-    class Given(torch.nn.Module):
-        def __init__(self, made):
-            super().__init__()
-            self.made = made
-
-        def posterior(self, frames):
-            return torch.zeros(1, 1, 2, 2, 2), torch.zeros(1, 1, 2, 2, 2)
-
-        def decode(self, latents):
-            return self.made
 
     def loss(made):
         return VideoReconstruction(motion=6.0)(Given(made), {"frames": true}).losses
@@ -178,3 +183,26 @@ def test_errors_of_moving_pixels_have_a_higher_weight():
     far[:, :, 0, 14, 14] += 0.5
     assert loss(near)["pixels"] / loss(far)["pixels"] == pytest.approx(7.0)
     assert all(float(value) == pytest.approx(0.0, abs=1e-6) for name, value in loss(true).items() if name != "kl")
+
+
+def test_moving_pixels_count_as_much_however_few_they_are():
+    """With focus=1 an error on all moving pixels costs what the same error costs on all pixels, for a small thing and a large one."""
+    small = square_that_moves()
+    large = small.repeat_interleave(2, -1).repeat_interleave(2, -2)[..., :16, :16]
+    for true in (small, large):
+        moving = torch.nn.functional.max_pool3d(motion_mask(true), (1, 5, 5), 1, (0, 2, 2))
+        share = float(moving.mean())
+        losses = VideoReconstruction(motion=0.0, focus=1.0)(Given(true + 0.1 * moving), {"frames": true}).losses
+        assert float(losses["pixels"]) == pytest.approx(0.1 * (1 + share), rel=1e-4)
+
+
+def test_every_second_clip_gets_noise_on_its_latents():
+    true = square_that_moves().repeat(64, 1, 1, 1, 1)
+    mean = torch.randn(64, 2, 2, 2, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 5.0]).view(1, 2, 1, 1, 1)
+    model = Given(true, mean)
+    VideoReconstruction(noise=0.3)(model, {"frames": true}, torch.Generator().manual_seed(1))
+    added = model.latents - mean
+    assert added[::2].abs().max() < 1e-3
+    # A uniform share of 0.3: its root mean square is 0.3 / sqrt(3), relative to the deviation of each channel.
+    relative = added[1::2].square().mean((0, 2, 3, 4)).sqrt() / mean.std((0, 2, 3, 4))
+    torch.testing.assert_close(relative, torch.full((2,), 0.3 / 3**0.5), rtol=0.15, atol=0)

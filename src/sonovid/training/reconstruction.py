@@ -85,6 +85,19 @@ def motion_mask(frames: Float[Tensor, "b c t h w"], threshold: float = 0.12) -> 
     return ((frames - background).abs().amax(1, keepdim=True) > 2 * threshold).to(frames.dtype)
 
 
+# A smaller share of moving pixels does not raise their weight further: there, noise of the background would count most.
+LEAST_MOVING = 0.005
+
+
+def partial_noise(latents: Float[Tensor, "b c t h w"], generator: torch.Generator | None) -> Float[Tensor, "b c t h w"]:
+    """Noise with the deviation of each channel in the batch, times a uniform share for every second sample, 0 for the others."""
+    deviation = latents.detach().std((0, 2, 3, 4), keepdim=True)
+    share = torch.rand(len(latents), generator=generator, device=latents.device)
+    share[::2] = 0
+    noise = torch.randn(latents.shape, generator=generator, device=latents.device)
+    return noise * deviation * share.view(-1, 1, 1, 1, 1)
+
+
 @dataclass(frozen=True)
 class VideoReconstruction:
     """Objective of a video autoencoder: errors of pixels and pixel differences, weighted by motion, and the KL divergence.
@@ -96,6 +109,10 @@ class VideoReconstruction:
         edge: weight of the error of pixel differences.
         coarse: weight of the error at a quarter of the size.
         motion: additional weight of moving pixels and their neighbourhood.
+        focus: total weight of the moving pixels of a clip and their neighbourhood, relative to that of all its pixels. In contrast
+            to `motion` it does not depend on their number, so that a small ball counts as much as a waterfall.
+        noise: largest standard deviation of noise on the latents, relative to that of their channel in the batch. Every second
+            clip gets a uniform share of it. Generated latents have errors; a decoder trained without noise passes them on.
         square: weight of the squared error, relative to the absolute error.
     """
 
@@ -103,14 +120,20 @@ class VideoReconstruction:
     edge: float = 1.0
     coarse: float = 0.5
     motion: float = 6.0
+    focus: float = 0.0
+    noise: float = 0.0
     square: float = 2.0
 
     def __call__(self, model: Any, batch: Mapping[str, Tensor], generator: torch.Generator | None = None) -> ReconstructionOutput:
         frames = batch["frames"]
         mean, log_variance = model.posterior(frames)
-        reconstructed = model.decode(sample_posterior(mean, log_variance, generator)).float()
+        latents = sample_posterior(mean, log_variance, generator)
+        if self.noise:
+            latents = latents + self.noise * partial_noise(mean, generator)
+        reconstructed = model.decode(latents).float()
         moving = F.max_pool3d(motion_mask(frames), (1, 5, 5), 1, (0, 2, 2))
-        weight = 1 + self.motion * moving
+        share = moving.mean((1, 2, 3, 4), keepdim=True).clamp(min=LEAST_MOVING)
+        weight = 1 + self.motion * moving + self.focus * moving / share
         error = reconstructed - frames
         across, down = pixel_differences(error)
         small = F.avg_pool3d(error, (1, 4, 4))

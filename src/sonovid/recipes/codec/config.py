@@ -76,7 +76,9 @@ class VideoCodecConfig(ClipRunConfig):
         frames: number of frames of a sample, a multiple of 4.
         kl: weight of the KL divergence of the posterior.
         edge: weight of the error of differences between neighbouring pixels.
-        motion: weight of moving pixels relative to still ones.
+        motion: additional weight of moving pixels.
+        focus: total weight of the moving pixels of a clip, however few, relative to that of all its pixels.
+        noise: largest deviation of the noise that the decoder sees on its latents, relative to that of their channel.
     """
 
     geometry: Geometry = field(default_factory=lambda: Geometry(32, Fraction(16), 96, 96, 16000))
@@ -87,6 +89,8 @@ class VideoCodecConfig(ClipRunConfig):
     kl: float = 1e-4
     edge: float = 1.0
     motion: float = 6.0
+    focus: float = 0.0
+    noise: float = 0.0
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 

@@ -113,7 +113,7 @@ def video_job(
 
     return Job(
         model=model,
-        objective=VideoReconstruction(recipe.kl, recipe.edge, motion=recipe.motion),
+        objective=VideoReconstruction(recipe.kl, recipe.edge, motion=recipe.motion, focus=recipe.focus, noise=recipe.noise),
         **job_data(frame_batches, *segments),
         config=recipe.training,
         sample=sample,
