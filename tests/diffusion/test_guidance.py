@@ -9,6 +9,7 @@ from sonovid.diffusion.guidance import (
     clean_conditioning,
     cross_modal_guidance,
     frame_conditioning,
+    limited_interval,
     reconstruction_guidance,
     replacement_conditioning,
 )
@@ -293,6 +294,35 @@ def test_cross_modal_guidance_against_both_nulls_is_the_sum_of_both_directions()
         torch.testing.assert_close(released[i], second[i])
         torch.testing.assert_close(both[i], first[i] + second[i] - plain)
         torch.testing.assert_close(alike[i], first[i] + third[i] - plain)
+
+
+def test_guidance_is_limited_to_an_interval_of_times_sample_by_sample():
+    conditional, null = linear(0.5, 0.3), linear(0.7, -0.2)
+    guided = classifier_free_guidance(conditional, null, AV(3.0, 2.0))
+    limited = limited_interval(guided, conditional, (0.4, 0.8))
+    x = random_pair()
+    # The last sample has a conditioning stream, at time 0: the other stream's time counts.
+    t = AV(torch.tensor([0.3, 0.4, 0.8, 0.9, 0.0]), torch.tensor([0.3, 0.4, 0.8, 0.9, 0.6]))
+    for found, inside, outside in zip(limited(x, t), guided(x, t), conditional(x, t), strict=True):
+        torch.testing.assert_close(found[1:3], inside[1:3])
+        torch.testing.assert_close(found[4:], inside[4:])
+        torch.testing.assert_close(found[[0, 3]], outside[[0, 3]])
+        assert not torch.allclose(found[1], outside[1])
+
+
+def test_outside_its_interval_guidance_costs_nothing():
+    def never(x, t, previous=None):
+        raise AssertionError("evaluated")
+
+    conditional = linear(0.5, 0.3)
+    x = random_pair()
+    late, early = (AV(torch.full((5,), value), torch.full((5,), value)) for value in (0.2, 0.9))
+    limited = limited_interval(never, conditional, (0.5, 1.0))
+    assert torch.equal(limited(x, late).video, conditional(x, late).video)
+    assert torch.equal(limited_interval(conditional, never, (0.5, 1.0))(x, early).video, conditional(x, early).video)
+    # One time for each frame.
+    frames = AV(torch.tensor([[0.0, 0.2]]).expand(5, 2), late.audio)
+    assert torch.equal(limited(x, frames).audio, conditional(x, frames).audio)
 
 
 def test_cross_modal_guidance_increases_correlation_with_the_conditioning_stream():

@@ -486,8 +486,34 @@ def test_a_pipeline_has_two_codecs_or_a_joint_one(tiny_pipeline):
         ({"label": "rain"}, "has no classes"),
         ({"label": []}, "empty list"),
         ({"guidance_against": "words"}, "modality, context, both"),
+        ({"guidance_interval": (0.9, 0.1)}, "the smaller one first"),
+        ({"guidance_interval": (0.5,)}, "expected two times"),
     ],
 )
 def test_options_of_other_models_are_refused(tiny_pipeline, arguments, says):
     with pytest.raises(ValueError, match=says):
         tiny_pipeline("a hit", **arguments)
+
+
+def test_guidance_within_an_interval_of_times(tiny_pipeline, monkeypatch):
+    """Four steps at times 1, .75, .5, .25: with guidance at the first two only, six evaluations of a sample instead of eight."""
+    sizes = []
+    forward = tiny_pipeline.denoiser.forward
+
+    def counted(x, *rest, **more):
+        sizes.append(len(x.video))
+        return forward(x, *rest, **more)
+
+    monkeypatch.setattr(tiny_pipeline.denoiser, "forward", counted)
+
+    def latents(**more):
+        sizes.clear()
+        found = tiny_pipeline("a hit", generator=0, num_inference_steps=4, guidance_scale=3.0, output_type="latent", **more)
+        return found.latents.video, sum(sizes)
+
+    (whole, eight), (limited, six) = latents(), latents(guidance_interval=(0.7, 1))
+    none, four = latents(guidance_interval=(0, 0))
+    assert (eight, six, four) == (8, 6, 4)
+    assert not torch.equal(whole, limited)
+    assert not torch.equal(limited, none)
+    assert torch.equal(whole, latents(guidance_interval=(0, 1))[0])

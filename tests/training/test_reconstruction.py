@@ -186,7 +186,7 @@ def test_errors_of_moving_pixels_have_a_higher_weight():
 
 
 def test_moving_pixels_count_as_much_however_few_they_are():
-    """With focus=1 an error on all moving pixels costs what the same error costs on all pixels, for a small thing and a large one."""
+    """With focus=1 an error on all moving pixels costs what it costs on all pixels, for a small thing and for a large one."""
     small = square_that_moves()
     large = small.repeat_interleave(2, -1).repeat_interleave(2, -2)[..., :16, :16]
     for true in (small, large):

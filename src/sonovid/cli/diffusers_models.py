@@ -46,7 +46,7 @@ def prepare_pipeline(pipe: Any, args: argparse.Namespace, device: str) -> Any:
     for name, value in (("--continue", args.clip), ("--label", args.label), ("--drift", args.drift)):
         if value:
             raise ValueError(f"{name}: {system} does not support it; leave it out, or use a model of this package")
-    for name in ("guidance_against", "reconstruction", "gamma", "num_frames", "exact"):
+    for name in ("guidance_against", "guidance_interval", "reconstruction", "gamma", "num_frames", "exact"):
         if getattr(args, name, None):
             raise ValueError(f"--{name.replace('_', '-')}: {system} does not support it; leave it out")
     if args.offload and device == "cpu":

@@ -161,6 +161,13 @@ def _add_sampling_options(parser: Any) -> None:
         "the unconditional prediction",
     )
     group.add_argument(
+        "--guidance-interval",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="guide at times from LOW to HIGH only, from 0 (clean) to 1 (noise); other steps cost one evaluation instead of two",
+    )
+    group.add_argument(
         "--reconstruction",
         type=float,
         metavar="X",
@@ -331,6 +338,7 @@ def pipeline_options(args: argparse.Namespace, pipe: Any) -> dict[str, Any]:
         return common | diffusers_models.call_options(args, pipe)
     return common | {
         "guidance_against": args.guidance_against,
+        "guidance_interval": args.guidance_interval,
         "reconstruction_scale": args.reconstruction,
         "gamma": args.gamma,
         "width": width,

@@ -178,6 +178,19 @@ def check_guidance_against(against: str) -> str:
     return against
 
 
+def check_guidance_interval(interval: Sequence[float | int]) -> tuple[float, float]:
+    """Check `guidance_interval`.
+
+    Raises:
+        ValueError: not two times from 0 to 1 in ascending order.
+    """
+    if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
+        raise ValueError(
+            f"guidance_interval={tuple(interval)}: expected two times from 0 (clean) to 1 (noise), the smaller one first"
+        )
+    return float(interval[0]), float(interval[1])
+
+
 def check_reconstruction_guidance(scale: float | int, conditioning: str) -> None:
     """Check the conditioning mode and the scale of reconstruction guidance.
 

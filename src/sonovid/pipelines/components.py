@@ -14,8 +14,13 @@ from sonovid.core.geometry import Geometry
 from sonovid.core.labels import ClassLabels
 from sonovid.diffusion import sampler
 from sonovid.diffusion import schedule as schedules
-from sonovid.pipelines.arguments import check_guidance_against, check_reconstruction_guidance, parse_schedules
-from sonovid.pipelines.denoising import DenoiserBuilder
+from sonovid.pipelines.arguments import (
+    check_guidance_against,
+    check_guidance_interval,
+    check_reconstruction_guidance,
+    parse_schedules,
+)
+from sonovid.pipelines.denoising import EVERYWHERE, DenoiserBuilder
 
 COMPONENTS = ("denoiser", "video_codec", "audio_codec", "text_encoder", "joint_codec")
 OPTIONAL_COMPONENTS = COMPONENTS[1:]
@@ -29,6 +34,7 @@ DEFAULT_OPTIONS = {
     "reconstruction_scale": 0.0,
     "gamma": 1.0,
     "guidance_against": "modality",
+    "guidance_interval": EVERYWHERE,
     "spacing": None,
     "negative_prompt": None,
 }
@@ -94,6 +100,7 @@ class ComponentsMixin(DeprecatedNames):
             raise ValueError(f"options {sorted(unknown)}: expected {sorted(DEFAULT_OPTIONS)}")
         check_reconstruction_guidance(self.options["reconstruction_scale"], settings["conditioning"])
         check_guidance_against(self.options["guidance_against"])
+        check_guidance_interval(self.options["guidance_interval"])
         labels, num_classes = settings["labels"], getattr(components["denoiser"].config, "num_classes", 0)
         self.classes = ClassLabels(tuple(labels or map(str, range(num_classes))))
         if len(self.classes) != num_classes:
@@ -148,7 +155,14 @@ class ComponentsMixin(DeprecatedNames):
     @property
     def denoiser_builder(self) -> DenoiserBuilder:
         """Builds the denoising functions that the samplers call."""
-        return DenoiserBuilder(self.denoiser, self.schedule, self.config.predict, self.config.conditioning, self.dtype)
+        return DenoiserBuilder(
+            self.denoiser,
+            self.schedule,
+            self.config.predict,
+            self.config.conditioning,
+            self.dtype,
+            check_guidance_interval(self.options["guidance_interval"]),
+        )
 
     @property
     def accepts_text(self) -> bool:

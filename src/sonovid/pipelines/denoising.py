@@ -18,6 +18,10 @@ from sonovid.diffusion import guidance, sampler
 GUIDANCE_AGAINST = ("modality", "context", "both")
 
 
+# The interval of times with guidance that is all times.
+EVERYWHERE = (0.0, 1.0)
+
+
 @dataclass(frozen=True)
 class DenoiserBuilder:
     """Builds the denoising function of a batch from a network.
@@ -29,6 +33,7 @@ class DenoiserBuilder:
         predict: prediction type of the network.
         conditioning: how a conditioning stream enters: "clean", "replaced" or "shown", see `SoundingVideoPipeline`.
         dtype: dtype that the network computes in.
+        guidance_interval: smallest and largest time with guidance.
     """
 
     network: Any
@@ -36,6 +41,7 @@ class DenoiserBuilder:
     predict: Any
     conditioning: str
     dtype: torch.dtype | None = None
+    guidance_interval: tuple[float, float] = EVERYWHERE
 
     def guided(
         self,
@@ -58,10 +64,17 @@ class DenoiserBuilder:
         scale = scale.map(lambda s, latents: s if latents is None else 1.0, conditioning)
         if self.conditioning == "shown":
             return self._shown(condition, null_condition, conditioning, scale, against)
+        conditional = self._build(self.network, condition)
         if null_condition is None or all(s == 1 for s in scale):
-            return self._build(self.network, condition)
+            return conditional
         both = self._build(self.network, condition.concat(null_condition))
-        return guidance.batched_classifier_free_guidance(both, scale)
+        return self._limited(guidance.batched_classifier_free_guidance(both, scale), conditional)
+
+    def _limited(self, guided: sampler.Denoiser, conditional: sampler.Denoiser) -> sampler.Denoiser:
+        """Guidance within `guidance_interval`."""
+        if self.guidance_interval == EVERYWHERE:
+            return guided
+        return guidance.limited_interval(guided, conditional, self.guidance_interval)
 
     def _build(self, network: Any, condition: Condition | None = None) -> sampler.Denoiser:
         return sampler.build_denoiser(network, self.schedule, self.predict, condition, dtype=self.dtype)
@@ -86,7 +99,9 @@ class DenoiserBuilder:
             null_context = self.network.embed_context(condition if null_condition is None else null_condition, b, dropped)
             if not torch.equal(null_context, context):
                 unconditional["without_context"] = build(null_context, latents)
-        return guidance.cross_modal_guidance(conditional, scale, **unconditional) if unconditional else conditional
+        if not unconditional:
+            return conditional
+        return self._limited(guidance.cross_modal_guidance(conditional, scale, **unconditional), conditional)
 
     def with_conditioning(
         self, denoise: sampler.Denoiser, conditioning: AV, noise: AV, reconstruction_scale: float | int = 0.0

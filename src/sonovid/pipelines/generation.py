@@ -67,7 +67,7 @@ class Generation(PlanningMixin):
 
     def _build_denoiser(self, plan: Plan, batch: WindowJob) -> sampler.Denoiser:
         """The function that the sampler calls for one batch: guided, with the conditioning streams in place."""
-        builder = self.denoiser_builder
+        builder = dataclasses.replace(self.denoiser_builder, guidance_interval=plan.guidance_interval)
         guided = builder.guided(
             batch.condition, batch.null_condition, batch.conditioning, plan.guidance_scale, plan.guidance_against
         )

@@ -41,9 +41,9 @@ class SoundingVideoPipeline(PretrainedMixin, DiffusersFeaturesMixin, Generation,
         predict: prediction type of the denoiser.
         step: solver, "ddim" or "dpm_solver".
         options: defaults of the call: num_inference_steps, guidance_scale, audio_guidance_scale, reconstruction_scale, gamma,
-            guidance_against and negative_prompt, see `__call__`. Besides: `shift`, the timestep shift of the sampling times
-            (1: evenly spaced); and `spacing`, for each stream "linspace" or "leading" where sampling uses the entries of a table
-            of 1000 timesteps, as the released SVG does (None: continuous times).
+            guidance_against, guidance_interval and negative_prompt, see `__call__`. Besides: `shift`, the timestep shift of the
+            sampling times (1: evenly spaced); and `spacing`, for each stream "linspace" or "leading" where sampling uses the
+            entries of a table of 1000 timesteps, as the released SVG does (None: continuous times).
         system: name of the model, written into files.
         conditioning: how a conditioning stream enters, as the denoiser was trained: "clean", at time zero; "replaced", noised to
             the current time by one fixed noise, for denoisers that only know pairs at one time (MM-Diffusion, CMMD); or "shown",
@@ -173,7 +173,8 @@ class SoundingVideoPipeline(PretrainedMixin, DiffusersFeaturesMixin, Generation,
                 of the two. Without a conditioning stream it is always "context".
             batch_size: windows that run through the network at once; "auto": as many as fit into memory and are useful. With 1
                 a clip is bit-identical however many are requested; in larger batches it differs by rounding.
-            more: `height`, `width`, `num_frames` of a window, where codecs and network support them; `fps` and `sample_rate` of
+            more: `guidance_interval`: smallest and largest time with guidance, from 0 (clean) to 1 (noise), as two numbers;
+                `height`, `width`, `num_frames` of a window, where codecs and network support them; `fps` and `sample_rate` of
                 arrays; `latents`: unit noise (video, audio) in place of random noise; `prompt_embeds`, `prompt_attention_mask`,
                 `pooled_prompt_embeds` and the same with prefix `negative_`, in place of text.
 

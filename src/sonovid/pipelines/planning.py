@@ -50,6 +50,7 @@ class Plan:
         guidance_scale: scale of classifier-free guidance for each stream.
         reconstruction_scale: scale of reconstruction guidance.
         guidance_against: see `denoising.GUIDANCE_AGAINST`.
+        guidance_interval: smallest and largest time with guidance.
         generators: one random generator for each clip.
         seeds: one seed for each clip, None where the caller passed a generator.
         outputs_per_prompt: clips of one prompt.
@@ -65,6 +66,7 @@ class Plan:
     guidance_scale: AV
     reconstruction_scale: float | int
     guidance_against: str
+    guidance_interval: tuple[float, float]
     generators: list[torch.Generator]
     seeds: list[int | None]
     outputs_per_prompt: int
@@ -103,6 +105,8 @@ class PlanningMixin(EncodingMixin, ComponentsMixin):
         step, times = self._solver(num_steps, self.options["gamma"] if request.gamma is None else request.gamma)
         guidance_scale = self.guidance_scales(request.guidance_scale, request.audio_guidance_scale)
         guidance_against = arguments.check_guidance_against(request.guidance_against or self.options["guidance_against"])
+        interval = self.options["guidance_interval"] if request.guidance_interval is None else request.guidance_interval
+        guidance_interval = arguments.check_guidance_interval(interval)
         generators, seeds = make_generators(request.generator, len(clips))
         return Plan(
             request=request,
@@ -115,6 +119,7 @@ class PlanningMixin(EncodingMixin, ComponentsMixin):
             guidance_scale=guidance_scale,
             reconstruction_scale=reconstruction_scale,
             guidance_against=guidance_against,
+            guidance_interval=guidance_interval,
             generators=generators,
             seeds=seeds,
             outputs_per_prompt=outputs_per_prompt,

@@ -39,6 +39,7 @@ class Request:
     gamma: float | int | None = None
     label: "str | Sequence[str] | None" = None
     guidance_against: str | None = None
+    guidance_interval: Sequence[float | int] | None = None
     batch_size: Any = "auto"
     height: SupportsIndex | None = None
     width: SupportsIndex | None = None

@@ -90,7 +90,7 @@ LEAST_MOVING = 0.005
 
 
 def partial_noise(latents: Float[Tensor, "b c t h w"], generator: torch.Generator | None) -> Float[Tensor, "b c t h w"]:
-    """Noise with the deviation of each channel in the batch, times a uniform share for every second sample, 0 for the others."""
+    """Noise with the deviation of each channel in the batch, times a uniform share; every second sample has none."""
     deviation = latents.detach().std((0, 2, 3, 4), keepdim=True)
     share = torch.rand(len(latents), generator=generator, device=latents.device)
     share[::2] = 0
@@ -109,7 +109,7 @@ class VideoReconstruction:
         edge: weight of the error of pixel differences.
         coarse: weight of the error at a quarter of the size.
         motion: additional weight of moving pixels and their neighbourhood.
-        focus: total weight of the moving pixels of a clip and their neighbourhood, relative to that of all its pixels. In contrast
+        focus: total weight of the moving pixels of a clip and their neighbourhood, relative to all its pixels. In contrast
             to `motion` it does not depend on their number, so that a small ball counts as much as a waterfall.
         noise: largest standard deviation of noise on the latents, relative to that of their channel in the batch. Every second
             clip gets a uniform share of it. Generated latents have errors; a decoder trained without noise passes them on.

@@ -173,7 +173,7 @@ class ForeignPipeline(DeprecatedNames):
             raise ValueError(f"{output_type=}: {self.config.system} returns one of {OUTPUT_TYPES}")
         task = arguments.infer_task(video, audio)
         check_version(self.family, task)
-        for name in ("label", "guidance_against"):
+        for name in ("label", "guidance_against", "guidance_interval"):
             if extra.pop(name, None):
                 raise ValueError(f"{name}: {self.config.system} does not support it; leave it out")
         self._check_guidance(negative_prompt, guidance_scale, audio_guidance_scale)
