@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sonovid import media
-from sonovid.cli import main
+from sonovid.cli import build_parser, main
 from sonovid.core import progress
 from sonovid.core.clip import Clip
 
@@ -289,6 +289,26 @@ def test_a_training_that_was_asked_to_stop_ends_with_a_code_to_requeue_by(capsys
     monkeypatch.setattr(recipes, "run", stopped)
     assert main(["train", "uniform.tiny"]) == 75
     assert capsys.readouterr().err == "sonovid: error: stopped by SIGTERM after step 3\n"
+
+
+def test_help_needs_no_command_and_a_command_no_other():
+    code = """
+import sys, sonovid.cli.command_line as line
+line.build_parser("").format_help()
+print(sorted(name for name in sys.modules if name.startswith("sonovid.cli.")))
+line.parse(["metrics"])
+print(sorted(name for name in sys.modules if name.startswith("sonovid.cli.")))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    alone = "['sonovid.cli.command_line']"
+    assert done.stdout.splitlines() == [alone, "['sonovid.cli.command_line', 'sonovid.cli.metrics']"]
+
+
+def test_the_help_is_the_same_with_and_without_the_commands():
+    assert build_parser("").format_help() == build_parser().format_help()
+    whole = build_parser().subcommands()
+    for name, parser in whole.items():
+        assert build_parser(name).subcommands()[name].format_help() == parser.format_help()
 
 
 def test_the_parser_is_built_without_anything_heavy():

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import importlib
 import os
 import sys
 import traceback
@@ -9,47 +10,29 @@ from collections.abc import Sequence
 from typing import Any
 
 import sonovid
-from sonovid.cli import (
-    app,
-    benchmark,
-    cache,
-    calibrate,
-    caption,
-    compare,
-    data,
-    evaluate,
-    filter,
-    generate,
-    import_checkpoint,
-    info,
-    metrics,
-    rate,
-    scenes,
-    timesteps,
-    train,
-    verify,
-)
 
-COMMANDS = (
-    import_checkpoint,
-    generate,
-    app,
-    scenes,
-    data,
-    caption,
-    filter,
-    timesteps,
-    train,
-    cache,
-    verify,
-    info,
-    evaluate,
-    compare,
-    benchmark,
-    metrics,
-    rate,
-    calibrate,
-)
+# The modules of the commands, and the help lines of the commands of each. `sonovid --help` needs nothing else,
+# and a command imports its own module alone.
+COMMANDS: dict[str, dict[str, str]] = {
+    "import_checkpoint": {"import": "convert a released checkpoint to a model folder"},
+    "generate": {"generate": "generate a video with sound from a prompt, a video or an audio file"},
+    "app": {"app": "serve a web page and an HTTP API"},
+    "scenes": {"scenes": "render procedural sounding clips with known event times"},
+    "data": {"data": "prepare clips for training: check, split, caption, filter"},
+    "caption": {"caption": "caption clips with an image-text model"},
+    "filter": {"filter": "list the clips whose score lies within thresholds in a manifest"},
+    "timesteps": {"timesteps": "measure losses over time and estimate the gamma of timestep adjustment"},
+    "train": {"train": "train a model or a codec by a recipe", "recipes": "list recipes, or show the values of one"},
+    "cache": {"cache": "encode the clips that a recipe trains on, or remove unused latents"},
+    "verify": {"verify": "check the content credentials of a file"},
+    "info": {"info": "show facts of a media file, clips, a training run or a model"},
+    "evaluate": {"evaluate": "evaluate generated clips against a reference"},
+    "compare": {"compare": "evaluate several systems side by side"},
+    "benchmark": {"benchmark": "compare systems on held-out scenes"},
+    "metrics": {"metrics": "list the metrics and what each needs"},
+    "rate": {"rate": "run a blinded rating study"},
+    "calibrate": {"calibrate": "test how metrics respond to known degradations"},
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -110,15 +93,41 @@ class Parser(argparse.ArgumentParser):
         return f"; did you mean {near[0]}?" if near else ""
 
 
-def build_parser() -> Parser:
-    """The parser of all commands."""
+def build_parser(command: str | None = None) -> Parser:
+    """The parser of all commands.
+
+    Args:
+        command: the command whose options are needed; those of the others are not read, and their modules not imported. "": of no
+            command. None: of all.
+    """
     parser = Parser(prog="sonovid", description="Sounding video: joint generation of a video and its sound.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"sonovid {sonovid.__version__}")
     parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
     subcommands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for module in COMMANDS:
-        module.add_parser(subcommands)
+    for module, lines in COMMANDS.items():
+        if command is None or command in lines:
+            importlib.import_module(f"sonovid.cli.{module}").add_parser(subcommands)
+            continue
+        for name, line in lines.items():
+            subcommands.add_parser(name, help=line, allow_abbrev=False)
     return parser
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments of the program.
+
+    Raises:
+        ValueError: arguments that no command takes.
+    """
+    names = {name for lines in COMMANDS.values() for name in lines}
+    command = next((word for word in words if not word.startswith("-")), "")
+    if command in names or not command:
+        try:
+            return build_parser(command).parse_args(words)
+        except ValueError:
+            # The parser of all commands knows which of them takes an option.
+            pass
+    return build_parser().parse_args(words)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -134,9 +143,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in given or bool(os.environ.get("SONOVID_TRACEBACK"))
     try:
-        args = build_parser().parse_args([word for word in given if word != "--debug"])
+        args = parse([word for word in given if word != "--debug"])
         if args.command is None:
-            build_parser().print_help()
+            build_parser("").print_help()
             return 0
         args.run(args)
         return 0
