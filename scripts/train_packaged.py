@@ -19,11 +19,12 @@ from sonovid.pipelines.pipeline import SoundingVideoPipeline
 STAGES = {
     "packaged": (
         ("video", "codec.video", []),
+        ("decoder", "codec.video.decoder", ["initial={out}/video/model"]),
         ("mel", "codec.mel.fine", []),
         (
             "network",
             "uniform.packaged",
-            ["codecs.video={out}/video/model", "codecs.audio={out}/mel/model", "codecs.vocoder=griffin-lim"],
+            ["codecs.video={out}/decoder/model", "codecs.audio={out}/mel/model", "codecs.vocoder=griffin-lim"],
         ),
     ),
     "uniform": (

@@ -54,6 +54,7 @@ RECIPES: dict[str, Callable[[], Any]] = {
     "codec.frames": codec.frames,
     "codec.video": codec.video,
     "codec.mel": codec.mel,
+    "codec.video.decoder": codec.video_decoder,
     "codec.mel.fine": codec.mel_fine,
     "codec.vocoder": codec.vocoder,
     "codec.frames.fine_tuned": fine_tuning.paper,

@@ -54,6 +54,11 @@ def test_training_only_the_decoder_keeps_the_latents(tmp_path):
     assert not torch.equal(after.decode(latents), before.decode(latents))
 
 
+def test_a_decoder_alone_is_not_trained_on_a_random_encoder(tmp_path):
+    with pytest.raises(ValueError, match="name the trained autoencoder, initial=FOLDER"):
+        recipes.run("codec.video.tiny", {"out": str(tmp_path), "decoder_only": "true"})
+
+
 def test_a_mel_autoencoder_is_trained_on_near_its_latents(tmp_path):
     first = recipes.run("codec.mel.tiny", {"out": str(tmp_path / "first"), "steps": "2"})
     mel = torch.randn(4, 64, 16) - 3

@@ -26,7 +26,7 @@ class VideoNetworkConfig:
     patch: int = 4
     widths: tuple[int, int, int] = (96, 192, 320)
     encoder_blocks: tuple[int, int, int] = (1, 2, 2)
-    decoder_blocks: tuple[int, int, int] = (2, 3, 4)
+    decoder_blocks: tuple[int, int, int] = (4, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,21 @@ def video() -> VideoCodecConfig:
             precision="bf16",
             average=0.998,
         ),
+    )
+
+
+def video_decoder() -> VideoCodecConfig:
+    """The decoder of a trained video autoencoder, initial=FOLDER: small moving things count as much as large ones."""
+    recipe = video()
+    return replace(
+        recipe,
+        data=DataConfig(path="scenes:bounces+hits+bounces+landscape:4800:seed=32000000"),
+        decoder_only=True,
+        frames=32,
+        motion=0.0,
+        focus=1.0,
+        noise=0.2,
+        training=replace(recipe.training, steps=4000, learning_rate=5e-4, warm_up=40),
     )
 
 

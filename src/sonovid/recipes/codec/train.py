@@ -45,7 +45,12 @@ def run(recipe: Recipe, recorded: dict[str, Any]) -> Path:
 
     Returns:
         The folder of the codec.
+
+    Raises:
+        ValueError: the decoder alone is to be trained, and no autoencoder is named.
     """
+    if isinstance(recipe, VideoCodecConfig) and recipe.decoder_only and not recipe.initial:
+        raise ValueError("decoder_only=true: name the trained autoencoder, initial=FOLDER")
     out = Path(recipe.out)
     streams = AV(True, False) if isinstance(recipe, FrameCodecConfig | VideoCodecConfig) else AV(False, True)
     opened = open_latents(recipe.data, recipe.geometry, out, stack_clips, UNENCODED, tuple(streams), streams=streams)
