@@ -135,13 +135,8 @@ def _add_output_options(parser: Any) -> None:
     )
 
 
-def _add_sampling_options(parser: Any) -> None:
-    """Add the options of the model and of sampling."""
-    group = parser.add_argument_group("model and sampling")
-    group.add_argument("--model", metavar="DIR_OR_ID", help="model folder or Hub repository; default: the packaged model")
-    group.add_argument("--lora", metavar="FILE_OR_DIR", help="LoRA weights for the model: a .safetensors file or a folder")
-    group.add_argument("--seed", type=int, default=0, metavar="SEED", help="random seed of the first clip; default: 0")
-    group.add_argument("--steps", type=positive_int, metavar="N", help="number of sampling steps; default: the model's own")
+def _add_guidance_options(group: Any) -> None:
+    """Add the options of guidance and of the times of the two streams."""
     group.add_argument(
         "--guidance",
         type=float,
@@ -179,6 +174,16 @@ def _add_sampling_options(parser: Any) -> None:
         metavar="X",
         help="timestep adjustment between the streams, 1 for none (SVG; see sonovid timesteps); default: the model's own",
     )
+
+
+def _add_sampling_options(parser: Any) -> None:
+    """Add the options of the model and of sampling."""
+    group = parser.add_argument_group("model and sampling")
+    group.add_argument("--model", metavar="DIR_OR_ID", help="model folder or Hub repository; default: the packaged model")
+    group.add_argument("--lora", metavar="FILE_OR_DIR", help="LoRA weights for the model: a .safetensors file or a folder")
+    group.add_argument("--seed", type=int, default=0, metavar="SEED", help="random seed of the first clip; default: 0")
+    group.add_argument("--steps", type=positive_int, metavar="N", help="number of sampling steps; default: the model's own")
+    _add_guidance_options(group)
     group.add_argument(
         "--keep",
         choices=("both", "video", "audio"),

@@ -100,7 +100,8 @@ class ComponentsMixin(DeprecatedNames):
             raise ValueError(f"options {sorted(unknown)}: expected {sorted(DEFAULT_OPTIONS)}")
         check_reconstruction_guidance(self.options["reconstruction_scale"], settings["conditioning"])
         check_guidance_against(self.options["guidance_against"])
-        check_guidance_interval(self.options["guidance_interval"])
+        # A list, as model_index.json gives it back.
+        self.options["guidance_interval"] = list(check_guidance_interval(self.options["guidance_interval"]))
         labels, num_classes = settings["labels"], getattr(components["denoiser"].config, "num_classes", 0)
         self.classes = ClassLabels(tuple(labels or map(str, range(num_classes))))
         if len(self.classes) != num_classes:
