@@ -30,7 +30,6 @@ def add_parser(commands: Any) -> None:
 
     parser = commands.add_parser(
         "benchmark",
-        help="compare systems on held-out scenes",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -27,7 +27,6 @@ def add_parser(commands: Any) -> None:
 
     parser = commands.add_parser(
         "caption",
-        help="caption clips with an image-text model",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -33,10 +33,23 @@ COMMANDS: dict[str, dict[str, str]] = {
     "rate": {"rate": "run a blinded rating study"},
     "calibrate": {"calibrate": "test how metrics respond to known degradations"},
 }
+HELP = {name: line for lines in COMMANDS.values() for name, line in lines.items()}
+
+
+class Subcommands(argparse._SubParsersAction):
+    """Subcommands that take their help lines from `COMMANDS` where they have none of their own."""
+
+    def add_parser(self, name: str, **options: Any) -> Any:
+        """Add a subcommand."""
+        return super().add_parser(name, **({"help": HELP[name]} | options if name in HELP else options))
 
 
 class Parser(argparse.ArgumentParser):
     """A parser that reports errors as one line with a suggestion."""
+
+    def __init__(self, *args: Any, **options: Any):
+        super().__init__(*args, **options)
+        self.register("action", "parsers", Subcommands)
 
     def error(self, message: str) -> None:  # type: ignore[override]
         """Raise ValueError with the message, a suggestion and where to find help."""
@@ -108,8 +121,8 @@ def build_parser(command: str | None = None) -> Parser:
         if command is None or command in lines:
             importlib.import_module(f"sonovid.cli.{module}").add_parser(subcommands)
             continue
-        for name, line in lines.items():
-            subcommands.add_parser(name, help=line, allow_abbrev=False)
+        for name in lines:
+            subcommands.add_parser(name, allow_abbrev=False)
     return parser
 
 
@@ -119,14 +132,12 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     Raises:
         ValueError: arguments that no command takes.
     """
-    names = {name for lines in COMMANDS.values() for name in lines}
     command = next((word for word in words if not word.startswith("-")), "")
-    if command in names or not command:
-        try:
-            return build_parser(command).parse_args(words)
-        except ValueError:
-            # The parser of all commands knows which of them takes an option.
-            pass
+    try:
+        return build_parser(command).parse_args(words)
+    except ValueError:
+        # The parser of all commands knows which of them takes an option.
+        pass
     return build_parser().parse_args(words)
 
 

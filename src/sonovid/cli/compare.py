@@ -20,7 +20,6 @@ def add_parser(commands: Any) -> None:
 
     parser = commands.add_parser(
         "compare",
-        help="evaluate several systems side by side",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

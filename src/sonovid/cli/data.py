@@ -22,7 +22,6 @@ def add_parser(commands: Any) -> None:
 
     parser = commands.add_parser(
         "data",
-        help="prepare clips for training: check, split, caption, filter",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -25,7 +25,6 @@ def add_parser(commands: Any) -> None:
 
     parser = commands.add_parser(
         "filter",
-        help="list the clips whose score lies within thresholds in a manifest",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -37,7 +37,6 @@ def add_parser(commands: Any) -> None:
 
     parser = commands.add_parser(
         "import",
-        help="convert a released checkpoint to a model folder",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

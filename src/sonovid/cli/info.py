@@ -9,7 +9,7 @@ from sonovid.cli import dataset_info, diffusers_models
 
 def add_parser(commands: Any) -> None:
     """Add the command to the parser."""
-    parser = commands.add_parser("info", help="show facts of a media file, clips, a training run or a model", allow_abbrev=False)
+    parser = commands.add_parser("info", allow_abbrev=False)
     parser.set_defaults(run=run)
     parser.add_argument(
         "what",

@@ -19,7 +19,6 @@ def add_parser(commands: Any) -> None:
     """Add both commands to the parser."""
     parser = commands.add_parser(
         "train",
-        help="train a model or a codec by a recipe",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -27,7 +26,7 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
     parser.add_argument("recipe", metavar="RECIPE", help="name of a recipe (see sonovid recipes)")
     parser.add_argument("values", nargs="*", metavar="key=value", help="values that override those of the recipe")
-    parser = commands.add_parser("recipes", help="list recipes, or show the values of one", allow_abbrev=False)
+    parser = commands.add_parser("recipes", allow_abbrev=False)
     parser.set_defaults(run=show_recipe)
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="name of a recipe (see sonovid recipes)")
     parser.add_argument("values", nargs="*", metavar="key=value", help="values that override those of the recipe")
