@@ -96,6 +96,7 @@ def generate(args: argparse.Namespace, pipe: Any, path: Path, drift_path: Path |
         guidance_scale=args.guidance,
         audio_guidance_scale=args.audio_guidance,
         guidance_against=args.guidance_against,
+        guidance_interval=args.guidance_interval,
         hand_off=args.hand_off,
     )
     sources = {

@@ -1,6 +1,7 @@
 """PlanningMixin: check a request and derive everything that sampling needs from it."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,8 +106,6 @@ class PlanningMixin(EncodingMixin, ComponentsMixin):
         step, times = self._solver(num_steps, self.options["gamma"] if request.gamma is None else request.gamma)
         guidance_scale = self.guidance_scales(request.guidance_scale, request.audio_guidance_scale)
         guidance_against = arguments.check_guidance_against(request.guidance_against or self.options["guidance_against"])
-        interval = self.options["guidance_interval"] if request.guidance_interval is None else request.guidance_interval
-        guidance_interval = arguments.check_guidance_interval(interval)
         generators, seeds = make_generators(request.generator, len(clips))
         return Plan(
             request=request,
@@ -119,7 +118,7 @@ class PlanningMixin(EncodingMixin, ComponentsMixin):
             guidance_scale=guidance_scale,
             reconstruction_scale=reconstruction_scale,
             guidance_against=guidance_against,
-            guidance_interval=guidance_interval,
+            guidance_interval=self.guidance_interval(request.guidance_interval),
             generators=generators,
             seeds=seeds,
             outputs_per_prompt=outputs_per_prompt,
@@ -186,6 +185,17 @@ class PlanningMixin(EncodingMixin, ComponentsMixin):
             if not 0 <= value <= 100:
                 raise ValueError(f"{name}={value}: expected a number from 0 to 100; 1 is no guidance")
         return scale
+
+    def guidance_interval(self, interval: Sequence[float | int] | None) -> tuple[float, float]:
+        """Smallest and largest time with guidance.
+
+        Args:
+            interval: the two times, or None for the model's own.
+
+        Raises:
+            ValueError: not two times from 0 to 1 in ascending order.
+        """
+        return arguments.check_guidance_interval(self.options["guidance_interval"] if interval is None else interval)
 
     def sampling_times(self, steps: int, gamma: float | int) -> AV:
         """Sampling times of both streams, from the largest time of each schedule down to 0.

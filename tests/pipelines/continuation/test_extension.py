@@ -162,6 +162,19 @@ def test_at_most_two_windows_of_the_past_are_kept(tiny_pipeline):
     assert max(kept) == (16, 16000)
 
 
+def test_the_guidance_interval_is_that_of_the_settings(tiny_pipeline):
+    """Windows of the same noise differ by guidance alone; without any time with guidance they are those of scale 1."""
+
+    def frames(**more):
+        settings = ContinuationSettings(prompt="a hit", num_inference_steps=2, **more)
+        return whole(extend(tiny_pipeline, seconds=1.5, settings=settings, generator=3))[0].frames
+
+    guided, none = frames(guidance_scale=3.0), frames(guidance_scale=1.0)
+    assert not np.array_equal(guided, none)
+    assert np.array_equal(frames(guidance_scale=3.0, guidance_interval=(0, 0)), none)
+    assert np.array_equal(frames(guidance_scale=3.0, guidance_interval=(0, 1)), guided)
+
+
 def test_after_step_is_called_for_each_step(tiny_pipeline):
     steps = []
     chunks = extend(

@@ -43,7 +43,7 @@ def test_training_a_frame_autoencoder_reduces_its_loss(tmp_path):
 
 def test_training_only_the_decoder_keeps_the_latents(tmp_path):
     first = recipes.run("codec.video.tiny", {"out": str(tmp_path / "first"), "steps": "2"})
-    options = {"initial": str(first), "decoder_only": "true", "steps": "3", "average": "0"}
+    options = {"initial": str(first), "decoder_only": "true", "focus": "1", "noise": "0.2", "steps": "3", "average": "0"}
     before, after = (
         VideoAutoencoder.from_pretrained(f).eval()
         for f in (first, recipes.run("codec.video.tiny", {"out": str(tmp_path / "second"), **options}))

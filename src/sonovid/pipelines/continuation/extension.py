@@ -1,6 +1,6 @@
 """Extend a clip window by window, each conditioned on the one before, with constant memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -52,8 +52,8 @@ class ContinuationSettings:
     """How a clip is extended.
 
     Args:
-        prompt, negative_prompt, label, num_inference_steps, guidance_scale, audio_guidance_scale, guidance_against: as in a call
-            of the pipeline; the same for all windows.
+        prompt, negative_prompt, label, num_inference_steps, guidance_scale, audio_guidance_scale, guidance_against,
+            guidance_interval: as in a call of the pipeline; the same for all windows.
         hand_off: what a window is conditioned on: "latents", the sampled latents of the previous window, or "decoded", the
             previous window of the output, encoded again.
         overlap: frames that two windows share, see `select_strategy`.
@@ -67,6 +67,7 @@ class ContinuationSettings:
     guidance_scale: float | int | None = None
     audio_guidance_scale: float | int | None = None
     guidance_against: str | None = None
+    guidance_interval: Sequence[float | int] | None = None
     hand_off: str = "latents"
     overlap: int | None = None
     reconstruction_scale: float | int | None = DEFAULT_RECONSTRUCTION_SCALE
@@ -209,6 +210,7 @@ def _starting_clip(
         audio_guidance_scale=settings.audio_guidance_scale,
         label=settings.label,
         guidance_against=settings.guidance_against,
+        guidance_interval=settings.guidance_interval,
         generator=generator,
     ).clips[0]
     return SourceClip(replace(completed, fps=own.fps), own)
@@ -246,6 +248,7 @@ class ChunkIterator:
         self.times = pipe.sampling_times(self.num_steps, pipe.options["gamma"])
         self.guidance_scale = pipe.guidance_scales(settings.guidance_scale, settings.audio_guidance_scale)
         self.guidance_against = check_guidance_against(settings.guidance_against or pipe.options["guidance_against"])
+        self.guidance_interval = pipe.guidance_interval(settings.guidance_interval)
         self.conditions = pipe.guidance_conditions(prompt, settings.negative_prompt, self.task, label)
         for source in conditioning:
             if source is not None and source.has_audio:
@@ -299,7 +302,8 @@ class ChunkIterator:
         noise = pipe.unit_noise(self.generator)
         with freeze_weights(pipe.denoiser):
             request = WindowRequest(*self.conditions, conditioning, self.guidance_scale, noise, self.guidance_against)
-            denoise = self.strategy.build_denoiser(pipe.denoiser_builder, request, previous)
+            builder = replace(pipe.denoiser_builder, guidance_interval=self.guidance_interval)
+            denoise = self.strategy.build_denoiser(builder, request, previous)
             return sampler.sample(denoise, noise, pipe.schedule, self.times, SOLVERS[pipe.config.step], self._on_step)
 
     def _on_step(self, index: int, x: AV, x0: AV) -> None:
