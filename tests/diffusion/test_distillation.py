@@ -135,6 +135,50 @@ def test_guidance_distillation_regresses_the_guided_estimate_at_every_time():
         torch.testing.assert_close(out.losses[name], v.square(), check_dtype=False, rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("task", list(Task))
+def test_model_guidance_adds_the_guidance_to_the_data_within_the_interval(task):
+    seen, states = [], []
+
+    def update(condition, conditioning, noise):
+        def denoise(x, t, previous=None):
+            seen.append((condition, conditioning, noise, t))
+            return x.map(lambda z: 7 * torch.ones_like(z))
+
+        return denoise
+
+    def student(network, condition, conditioning, noise):
+        def denoise(x, t, previous=None):
+            states.append(t)
+            return x.map(torch.zeros_like)
+
+        return denoise
+
+    distil = objective(guidance_update=update, guidance_interval=(0.51, 0.9), student=student, tasks={task: 1.0})
+    x0 = pairs(40)
+    out = distil(LinearNetwork([1.0]), {"x0": x0, "condition": condition(40)}, generator())
+    ((shown, conditioning, noise, evaluated),) = seen
+    (t,) = states
+    # Of a stratified batch, which begins with the largest times, only the first half reaches t = .51.
+    assert len(evaluated.video) == len(shown.text_mask) == 20
+    assert all(g is None or len(g) == 20 for g in (*conditioning, *noise))
+    inside = ((t.video >= 0.51) & (t.video <= 0.9)).double()[:, None]
+    assert 0.3 < float(inside.mean()) < 0.5
+    for name, clean, time, generated in zip(AV._fields, x0, t, task.value, strict=True):
+        if generated:
+            # The error of x_0 is 1/t times that of the flow.
+            wanted = ((clean + 7 * inside) / time[:, None]).square()[:, 0]
+            torch.testing.assert_close(out.losses[name], wanted, check_dtype=False, rtol=1e-5, atol=1e-6)
+
+
+def test_model_guidance_needs_no_teacher_below_the_interval():
+    def update(condition, conditioning, noise):
+        raise AssertionError
+
+    distil = objective(guidance_update=update, guidance_interval=(1.0, 1.0), times=AV([0.9, 0.0], [0.9, 0.0]))
+    out = distil(LinearNetwork([1.0]), {"x0": pairs(4), "condition": condition(4)}, generator())
+    assert out.losses["video"].isfinite().all()
+
+
 @pytest.mark.parametrize("task", [Task.VIDEO_TO_AUDIO, Task.AUDIO_TO_VIDEO])
 def test_conditioning_streams_are_given_to_both_and_have_no_loss(task):
     given = []
@@ -182,7 +226,12 @@ def test_tasks_are_drawn_by_their_shares():
 
 @pytest.mark.parametrize(
     ("values", "word"),
-    [({"substeps": -1}, "substeps"), ({"tasks": {}}, "tasks"), ({"text_dropout": 1.5}, "text_dropout")],
+    [
+        ({"substeps": -1}, "substeps"),
+        ({"tasks": {}}, "tasks"),
+        ({"text_dropout": 1.5}, "text_dropout"),
+        ({"substeps": 1, "guidance_update": lambda *_: None}, "guidance_update"),
+    ],
 )
 def test_wrong_values_are_refused(values, word):
     with pytest.raises(ValueError, match=word):

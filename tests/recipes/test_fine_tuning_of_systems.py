@@ -101,6 +101,21 @@ def test_guidance_and_steps_are_distilled(system):
     assert clip.waveform is not None
 
 
+def test_guidance_is_distilled_into_what_the_data_teach(system):
+    values = {**DATA, "data.cache": system.values["data.cache"], **VISIBLE, "validation_clips": "0"}
+    values |= {"teacher": str(system.model), "student.substeps": "0", "student.target": "data"}
+    values |= {"student.guidance": "2", "student.guidance_interval": "[0.5, 1]"}
+    pipe = LightPipeline.from_pretrained(system.model)
+    if not pipe.accepts_text or pipe.config.conditioning == "shown":
+        with pytest.raises(ValueError, match="student.target='data'"):
+            recipes.run("distillation.tiny", {**values, "out": str(system.root / "data")})
+        return
+    made = recipes.run("distillation.tiny", {**values, "out": str(system.root / "data")})
+    assert moved(weights(system.model), weights(made))
+    options = json.loads((made / "model_index.json").read_text())["options"]
+    assert (options["guidance_scale"], options["guidance_interval"]) == (1, [0, 1])
+
+
 def test_there_must_be_something_to_distil(system):
     values = {**DATA, "out": str(system.root / "nothing"), "teacher": str(system.model)}
     with pytest.raises(ValueError, match="no guidance to distil"):

@@ -12,7 +12,7 @@ from sonovid.core.condition import Condition
 from sonovid.diffusion.losses import mean_squared_error
 from sonovid.diffusion.objective import LossOutput, check_tasks, equal_tasks, task_indices, unpack_batch
 from sonovid.diffusion.sampler import Denoiser, PreviousStep, StepFunction, ddim, x0_of_ddim_step
-from sonovid.diffusion.schedule import PredictionType, add_noise, error_gain
+from sonovid.diffusion.schedule import PredictionType, add_noise, broadcast_like, error_gain
 
 # The smallest training time. Below it the x_0 of teacher and student agree to within rounding.
 MIN_TIME = 1e-3
@@ -30,6 +30,9 @@ class DistillationObjective:
     for one guidance scale instead of a range). With more, one DDIM step of the student reaches what the teacher reaches in
     `substeps` steps (progressive distillation: Salimans & Ho 2022, algorithm 2, where the number is two).
 
+    With `guidance_update` the student learns the clean latents plus what guidance adds to the teacher's estimate (model guidance:
+    Tang et al. 2025, eq. 8, arXiv:2502.12154). So it goes on learning from data and learns the guidance at once.
+
     Errors of x_0 are weighted as errors of the prediction are. One task is drawn for the whole batch.
 
     Args:
@@ -42,6 +45,12 @@ class DistillationObjective:
         solver: the teacher's solver step.
         tasks: relative frequency of each task.
         text_dropout: share of the samples without text, where the teacher is not guided either.
+        guidance_update: builds what guidance adds to the teacher's estimate of x_0. With it `teacher` is not evaluated.
+        guidance_interval: smallest and largest time with guidance, for `guidance_update`. The time of a sample is the larger
+            one of its generated streams.
+
+    Deviation: Tang et al. take the guidance from the averaged weights of the network in training; here it is the teacher's, which
+    does not change.
 
     Deviation: networks with self-conditioning see no previous estimate, neither teacher nor student.
     """
@@ -55,10 +64,14 @@ class DistillationObjective:
     solver: StepFunction = ddim
     tasks: Mapping[Task, float | int] = field(default_factory=equal_tasks)
     text_dropout: float | int = 0.0
+    guidance_update: TeacherFactory | None = None
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if self.substeps < 0:
             raise ValueError(f"substeps={self.substeps}: expected the teacher's steps for each step of the student, or 0")
+        if self.guidance_update is not None and self.substeps:
+            raise ValueError(f"substeps={self.substeps}: steps are distilled from the teacher alone, so guidance_update must be None")
         check_tasks(self.tasks)
         if not 0 <= self.text_dropout <= 1:
             raise ValueError(f"text_dropout={self.text_dropout}: expected a share from 0 to 1")
@@ -81,13 +94,17 @@ class DistillationObjective:
             return torch.rand(*shape, generator=generator, device=generator.device).to(device)
 
         task = self._task(rand(1))
-        t, s = self._interval(rand(b))
+        # One time of each b-th part of the sampling times, the largest first.
+        t, s = self._interval((torch.arange(b, device=device) + rand(b)) / b)
         condition = condition.for_task(task).without_text(rand(b) < self.text_dropout)
         eps = x0.map(lambda x: torch.randn(x.shape, generator=generator, device=generator.device).to(x))
         conditioning = x0.map(lambda x, generated: None if generated else x, task.value)
         x = self.schedule.map(add_noise, x0, eps, t)
         with torch.no_grad():
-            target = self._target(self.teacher(condition, conditioning, eps), x, t, s)
+            if self.guidance_update is None:
+                target = self._target(self.teacher(condition, conditioning, eps), x, t, s)
+            else:
+                target = self._guided_data(x0, condition, conditioning, eps, x, t, task)
         estimate = self.student(model, condition, conditioning, eps)(x, t, None)
         losses = {}
         for name, generated, schedule, found, wanted, time in zip(
@@ -122,3 +139,35 @@ class DistillationObjective:
             z = self.schedule.map(self.solver, z, x0, start, end, last)
             last = x0.map(PreviousStep, start)
         return self.schedule.map(x0_of_ddim_step, x, z, t, s)
+
+    def _guided_data(
+        self, x0: AV, condition: Condition, conditioning: AV, eps: AV, x: AV, t: AV, task: Task
+    ) -> AV:
+        """The clean latents plus the teacher's guidance, which is evaluated only for samples that may be in the interval.
+
+        The times of a batch decrease and are stratified, so these are the first samples, and their number is always the same.
+        """
+        assert self.guidance_update is not None
+        low, high = self.guidance_interval
+        b, device = len(x0.video), x0.video.device
+        largest, _ = self._interval(torch.arange(b, device=device) / b)
+        n = int((_larger(largest, task) >= low).sum())
+        if not n:
+            return x0
+        first = torch.arange(b, device=device) < n
+        parts = [pair.map(lambda z: None if z is None else z[:n]) for pair in (conditioning, eps, x, t)]
+        build = self.guidance_update(condition.select(first), parts[0], parts[1])
+        update = build(parts[2], parts[3], None)
+        time = _larger(parts[3], task)
+        inside = (time >= low) & (time <= high)
+
+        def add(clean: Tensor, added: Tensor) -> Tensor:
+            return torch.cat([clean[:n] + added * broadcast_like(inside.to(added), added), clean[n:]])
+
+        return x0.map(add, update)
+
+
+def _larger(t: AV, task: Task) -> Tensor:
+    """The larger time of the generated streams, [b]."""
+    times = [time for time, generated in zip(t, task.value, strict=True) if generated]
+    return torch.stack(times).amax(0)

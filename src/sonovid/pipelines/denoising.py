@@ -70,6 +70,22 @@ class DenoiserBuilder:
         both = self._build(self.network, condition.concat(null_condition))
         return self._limited(guidance.batched_classifier_free_guidance(both, scale), conditional)
 
+    def guidance_update(
+        self, condition: Condition, null_condition: Condition, conditioning: AV, scale: AV
+    ) -> sampler.Denoiser:
+        """What guidance adds to the estimate of x_0, at all times.
+
+        Args:
+            condition, null_condition, conditioning, scale: see `guided`.
+
+        Raises:
+            ValueError: the network is shown a conditioning stream, so that guidance has several null conditions.
+        """
+        if self.conditioning == "shown":
+            raise ValueError("a model with conditioning='shown' has no single null condition to guide against")
+        scale = scale.map(lambda s, latents: s if latents is None else 1.0, conditioning)
+        return guidance.guidance_update(self._build(self.network, condition.concat(null_condition)), scale)
+
     def _limited(self, guided: sampler.Denoiser, conditional: sampler.Denoiser) -> sampler.Denoiser:
         """Guidance within `guidance_interval`."""
         if self.guidance_interval == EVERYWHERE:

@@ -1,6 +1,7 @@
 """Config and recipes of distillation."""
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from sonovid.recipes.configs import TINY_DATA, TINY_TRAINING, DataConfig, RunConfig
 from sonovid.training.config import TrainingConfig
@@ -15,6 +16,9 @@ class StudentConfig:
         substeps: the teacher's steps for each of them; 0 for guidance distillation, which leaves the solver as it is.
         guidance: guidance scale of the teacher's video; None for the teacher's own.
         audio_guidance: guidance scale of the teacher's audio; None for the teacher's own.
+        guidance_interval: smallest and largest time with guidance; None for the teacher's own.
+        target: what the guidance is added to: the estimate of the "teacher", or the clean latents of the "data", from which the
+            student goes on learning (model guidance: Tang et al. 2025).
         joint: share of joint generation of video and audio.
         video_to_audio: share of video-to-audio generation.
         audio_to_video: share of audio-to-video generation.
@@ -25,6 +29,8 @@ class StudentConfig:
     substeps: int = 0
     guidance: float | None = None
     audio_guidance: float | None = None
+    guidance_interval: tuple[float, float] | None = None
+    target: Literal["teacher", "data"] = "teacher"
     joint: float = 0.4
     video_to_audio: float = 0.3
     audio_to_video: float = 0.3

@@ -12,7 +12,7 @@ from sonovid.core.condition import Condition
 from sonovid.diffusion.distillation import DistillationObjective, TeacherFactory
 from sonovid.diffusion.sampler import Denoiser
 from sonovid.pipelines.components import SOLVERS
-from sonovid.pipelines.denoising import DenoiserBuilder
+from sonovid.pipelines.denoising import EVERYWHERE, DenoiserBuilder
 from sonovid.pipelines.pipeline import SoundingVideoPipeline
 from sonovid.recipes import components
 from sonovid.recipes.configs import ClipRunConfig
@@ -74,8 +74,18 @@ def build_objective(recipe: DistillationConfig, teacher: SoundingVideoPipeline) 
         builder = replace(teacher.denoiser_builder, network=network, dtype=None)
         return _denoiser(builder, condition, None, conditioning, noise, NO_GUIDANCE)
 
+    by_text = teacher.accepts_text and teacher.config.conditioning != "shown"
+    if config.target == "data" and (config.substeps or not by_text):
+        raise ValueError(
+            f"student.target='data' with teacher={recipe.teacher}: it distils guidance by text alone, so it needs student.substeps=0 "
+            "and a teacher with text that is not guided against a conditioning stream"
+        )
+    interval = teacher.guidance_interval(config.guidance_interval)
+    build = _teacher_factories(teacher, scale, interval)
     return DistillationObjective(
-        teacher=_teacher_factory(teacher, scale),
+        teacher=build[0],
+        guidance_update=build[1] if config.target == "data" else None,
+        guidance_interval=interval,
         student=student,
         schedule=teacher.schedule,
         predict=teacher.config.predict,
@@ -91,17 +101,24 @@ def build_objective(recipe: DistillationConfig, teacher: SoundingVideoPipeline) 
     )
 
 
-def _teacher_factory(teacher: SoundingVideoPipeline, scale: AV) -> TeacherFactory:
-    builder = replace(teacher.denoiser_builder, dtype=None)
+def _teacher_factories(
+    teacher: SoundingVideoPipeline, scale: AV, interval: tuple[float, float]
+) -> tuple[TeacherFactory, TeacherFactory]:
+    """What builds the teacher's guided denoiser, and what builds its guidance alone."""
+    builder = replace(teacher.denoiser_builder, dtype=None, guidance_interval=interval)
     prompt = teacher.options["negative_prompt"] if teacher.accepts_text else None
     # Embedded once for all batches.
     negative = teacher.prompt_condition(prompt, Task.JOINT) if prompt else None
 
-    def build(condition: Condition, conditioning: AV, noise: AV) -> Denoiser:
+    def guided(condition: Condition, conditioning: AV, noise: AV) -> Denoiser:
         null = _null_condition(condition, negative) if teacher.accepts_text else None
         return _denoiser(builder, condition, null, conditioning, noise, scale, teacher.options["guidance_against"])
 
-    return build
+    def update(condition: Condition, conditioning: AV, noise: AV) -> Denoiser:
+        found = builder.guidance_update(condition, _null_condition(condition, negative), conditioning, scale)
+        return builder.with_conditioning(found, conditioning, noise)
+
+    return guided, update
 
 
 def _denoiser(
@@ -136,7 +153,7 @@ def _null_condition(condition: Condition, negative: Condition | None) -> Conditi
 def build_pipeline(recipe: DistillationConfig, network: nn.Module, teacher: SoundingVideoPipeline) -> SoundingVideoPipeline:
     """Build the student's pipeline: the teacher's with another network, solver and defaults."""
     config = recipe.student
-    options = {**teacher.options, "guidance_scale": 1.0, "audio_guidance_scale": 1.0}
+    options = {**teacher.options, "guidance_scale": 1.0, "audio_guidance_scale": 1.0, "guidance_interval": EVERYWHERE}
     if config.sampling_steps:
         options["num_inference_steps"] = config.sampling_steps
     settings = {name: teacher.config[name] for name in ("predict", "system", "conditioning", "labels")}
