@@ -1,6 +1,7 @@
 """Real components, as small as they come, with fixed random weights: what the tests of whole pipelines share."""
 
 import os
+import signal
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,6 +24,27 @@ def own_certificate(tmp_path_factory):
         patch.delenv("SONOVID_CERTIFICATE", raising=False)
         patch.delenv("SONOVID_PRIVATE_KEY", raising=False)
         yield
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """Ray on this machine, for all tests of a process: a second start of Ray in one process has crashed it.
+
+    Ray's workers are told where the modules of the tests lie.
+    """
+    pytest.importorskip("ray")
+    from sonovid.core.ray_session import open_ray
+
+    tests = Path(__file__).parent
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (tests.parent, tests / "metrics"))))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        with open_ray() as ray:
+            # The tests of signals see the usual handler.
+            signal.signal(signal.SIGTERM, handler)
+            yield ray
+    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 @pytest.fixture(scope="session")

@@ -42,12 +42,10 @@ def write_and_die_once(args, pipe, item, path, clip):
 generate_write = generate.write_batch_item
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_ray_writes_the_files_of_a_single_process_though_a_worker_is_killed(call, tmp_path, monkeypatch):
-    pytest.importorskip("ray")
     monkeypatch.setattr(batch, "MAX_GROUP", 2)
     assert call("-o", "one")[0] == 2
-    # Ray's workers import this module by its name.
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setattr(generate, "write_batch_item", write_and_die_once)
     status, out, err = call("-o", str(tmp_path / "several"), "--ray")
     assert (status, (tmp_path / "died").exists()) == (2, True)
@@ -60,8 +58,8 @@ def test_ray_writes_the_files_of_a_single_process_though_a_worker_is_killed(call
     assert (tmp_path / "one/manifest.jsonl").read_text() == (tmp_path / "several/manifest.jsonl").read_text()
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_model_that_cannot_be_loaded_is_said_in_one_line(call, tmp_path):
-    pytest.importorskip("ray")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / INDEX).write_text("{}")
     status, _, err = call("-o", "made", "--ray", "--model", "broken")

@@ -73,8 +73,8 @@ def test_without_ray_it_is_said(windows, monkeypatch):
         list(ray_encoding.ray_encoder(encode, GEOMETRY)(windows))
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_cluster_leaves_the_same_shards_though_a_worker_is_killed(windows, tmp_path):
-    pytest.importorskip("ray")
     one, several = (latents.LatentStore(tmp_path / name, GEOMETRY, "k", shard_size=4) for name in ("one", "several"))
     one.write(one.plan(windows), latents.local_encoder(encode, GEOMETRY, batch=2))
     several.write(several.plan(windows), ray_encoding.ray_encoder(DyingOnce(tmp_path / "died"), GEOMETRY, batch=2))

@@ -25,10 +25,8 @@ def test_what_goes_through_ray_comes_back():
     assert ray_extraction.class_from_path(ray_extraction.class_path(Look)) is Look
 
 
-def test_ray_gives_the_features_of_this_process(tmp_path, monkeypatch):
-    pytest.importorskip("ray")
-    # Ray's workers are not told where the tests lie.
-    monkeypatch.setenv("PYTHONPATH", str(measured.Path(measured.__file__).parent))
+@pytest.mark.usefixtures("ray_cluster")
+def test_ray_gives_the_features_of_this_process(tmp_path):
     folder = measured.folder(tmp_path / "clips", range(3))
     measured.silent(folder / "silent.mp4")
     items = sets.open_set(folder).items

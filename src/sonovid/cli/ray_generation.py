@@ -7,6 +7,7 @@ repeating it.
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -46,7 +47,7 @@ def generate_with_ray(
         settings = argparse.Namespace(**{name: value for name, value in vars(args).items() if not callable(value)})
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             GroupWorker,
-            fn_constructor_args=(settings, folder.absolute(), load, options, write),
+            fn_constructor_args=(settings, Path.cwd(), folder.absolute(), load, options, write),
             compute=ray.data.ActorPoolStrategy(size=max(1, min(len(rows), gpus or cpus // 4))),
             num_gpus=1 if gpus else 0,
         )
@@ -63,11 +64,15 @@ class GroupWorker:
     def __init__(
         self,
         args: argparse.Namespace,
+        working_folder: Path,
         folder: Path,
         load: Callable[..., Any],
         options: Callable[..., Any],
         write: Callable[..., Any],
     ) -> None:
+        # Relative paths of inputs and models are those of the command, and not of a cluster that was started elsewhere.
+        if working_folder.is_dir():
+            os.chdir(working_folder)
         self.args, self.folder, self.write = argparse.Namespace(**{**vars(args), "quiet": True}), folder, write
         self.fault = ""
         try:
