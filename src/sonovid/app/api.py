@@ -46,7 +46,7 @@ def _add_creation_routes(routes: APIRouter, jobs: Jobs, models: Models) -> None:
     async def create(request: Request) -> JSONResponse:
         """Queue a job and return its description. A source file is kept unchanged, and the other stream is generated for it."""
         job = await _submit(request, jobs, models)
-        return JSONResponse(await run_in_threadpool(to_json, job, jobs))
+        return JSONResponse(to_json(job, jobs))
 
     @routes.post(
         "/videos/sync",

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import socket
+import sys
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI, Request
@@ -139,9 +140,16 @@ def bind_socket(settings: Settings) -> socket.socket:
     return listening
 
 
+# Seconds after which a thread that computes hands the interpreter over. With Python's 5 ms a request waits that long at each of its
+# turns beside a generation.
+SWITCH_INTERVAL = 5e-4
+
+
 def serve(app: Guard, listening: socket.socket) -> None:
     """Run until interrupted."""
     import uvicorn
+
+    sys.setswitchinterval(SWITCH_INTERVAL)
 
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5)
     uvicorn.Server(config).run(sockets=[listening])
