@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from sonovid import recipes
 from sonovid.core.av import AV
 from sonovid.models.cmmd import unet as cmmd
+from sonovid.models.mmdiffusion import unet as mmdiffusion
 from sonovid.models.mmldm import transformer as mmldm
 from sonovid.models.svg import model as svg
 from sonovid.models.uniform import transformer as uniform
@@ -47,6 +48,7 @@ STEPS = {
     "cmmd.paper": Step(lambda: cmmd.CMMD(**cmmd.paper()), CMMD_SHAPES),
     "cmmd.paper.contrastive": Step(lambda: cmmd.CMMD(**cmmd.paper()), CMMD_SHAPES, copies=3),
     "svg.paper": Step(lambda: svg.SVG(**svg.paper()).freeze_bases(), SVG_SHAPES),
+    "mmdiffusion.paper": Step(lambda: mmdiffusion.MMDiffusion(**mmdiffusion.paper()), AV((3, 16, 64, 64), (1, 25_600, 1))),
     "mmldm.landscape": Step(lambda: mmldm.MMLDM(**mmldm.paper()), AV((16, 1, 16, 16), (16, 8, 8))),
 }
 

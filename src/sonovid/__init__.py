@@ -7,7 +7,7 @@ The map. A package may import those above it; `tests/test_laws.py` has the exact
     data/         manifests, public datasets and procedural scenes to clips; clips to a cache of latents
     diffusion/    schedules, objectives, guidance and the joint sampling loop
     codecs/       frames and waveforms to latents and back: autoencoders, vocoders, text encoders
-    models/       the denoisers, one folder per system: UniForm, CMMD, SVG, MM-LDM
+    models/       the denoisers, one folder per system: UniForm, CMMD, SVG, MM-LDM, MM-Diffusion
     metrics/      metrics of clips, with intervals, baselines and upper bounds
     pipelines/    from a request to clips: the pipeline, model folders, continuation, joint models of diffusers
     training/     the training loop, its checkpoints and losses

@@ -13,7 +13,7 @@ from sonovid.training.memory import GIB
 
 ROOT = Path(__file__).parents[2]
 STATED = re.compile(r"Memory of a step on one GPU: ([\d.]+) GiB\s+for\s+weights,\s+gradients,\s+AdamW\s+and\s+averages")
-NAMES = ("uniform.paper", "cmmd.paper", "cmmd.paper.contrastive", "svg.paper", "mmldm.landscape")
+NAMES = ("uniform.paper", "cmmd.paper", "cmmd.paper.contrastive", "svg.paper", "mmldm.landscape", "mmdiffusion.paper")
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,10 @@ TINY = {
         **SMALL, "codecs.video": "{released}/sd/vae", "sampling.validation_clips": "0", "network.width": "16",
         "network.multipliers": "1,2", "network.head_width": "16", "network.groups": "8", "network.time_width": "32",
     },
+    "mmdiffusion.paper": {
+        **SMALL, "geometry.fps": "8", "sampling.validation_clips": "0", "network.width": "16", "network.multipliers": "1,2",
+        "network.windows": "0,1", "network.head_width": "16", "network.groups": "8",
+    },
     "mmldm.landscape.autoencoder": {
         **SMALL, "base.frames": "{released}/sd/vae", "network.size": "tiny", "network.unet": "", "shown": "0"
     },

@@ -140,8 +140,8 @@ def bind_socket(settings: Settings) -> socket.socket:
     return listening
 
 
-# Seconds after which a thread that computes hands the interpreter over. With Python's 5 ms a request waits that long at each of its
-# turns beside a generation.
+# Seconds after which a thread that computes hands the interpreter over. With Python's 5 ms a request waits that long at each of
+# its turns beside a generation.
 SWITCH_INTERVAL = 5e-4
 
 

@@ -14,6 +14,7 @@ DESCRIPTION = """\
 Convert a released checkpoint to a model folder of this package, with all weights as safetensors.
 
   sonovid import svg-baseline FOLDER OUT     the pipeline folder of the SVG baseline's authors
+  sonovid import mm-diffusion FILE OUT       a base model of MM-Diffusion's authors, such as landscape.pt
 
 The released files are pickles. They are read without executing any code in them, and by no other command of this package.
 """
@@ -29,6 +30,11 @@ SVG_OPTIONS = {
 SVG_SPACING = {"scheduler_v": "linspace", "scheduler_a": "leading"}
 # The U-Net's config says 64, the latent size of Stable Diffusion at 512x512. It was trained and is sampled at 256x256.
 SVG_SIZE = (256, 256)
+# As trained: frames per second, frames of a clip, width and height.
+GEOMETRIES: dict[str, tuple[str, int, tuple[int, int]]] = {
+    "svg-baseline": ("8", 32, SVG_SIZE),
+    "mm-diffusion": ("10", 16, (64, 64)),
+}
 SVG_PARTS = ("unet_v", "unet_a", "unet_svg", "vae_v", "vae_a", "vocoder", "text_encoder_v", "text_encoder_a")
 
 
@@ -42,14 +48,13 @@ def add_parser(commands: Any) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("system", choices=["svg-baseline"], help="system whose layout the folder has")
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="folder of the release")
+    parser.add_argument("system", choices=list(GEOMETRIES), help="system whose layout the release has")
+    parser.add_argument("folder", metavar="FOLDER_OR_FILE", type=Path, help="folder or file of the release")
     parser.add_argument("out", metavar="OUT", type=Path, help="model folder to write")
-    parser.add_argument("--fps", default="8", help="frames per second that it was trained at; default: 8")
-    parser.add_argument("--frames", type=positive_int, default=32, metavar="N", help="frames of a clip; default: 32")
-    parser.add_argument(
-        "--size", type=frame_size, default=SVG_SIZE, metavar="WxH", help="frame size in pixels; default: 256x256, as trained"
-    )
+    shown = "; ".join(f"{name}: {fps} fps, {n} frames, {w}x{h}" for name, (fps, n, (w, h)) in GEOMETRIES.items())
+    parser.add_argument("--fps", help=f"frames per second that it was trained at; defaults of {shown}")
+    parser.add_argument("--frames", type=positive_int, metavar="N", help="frames of a clip")
+    parser.add_argument("--size", type=frame_size, metavar="WxH", help="frame size in pixels")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing OUT")
 
 
@@ -63,9 +68,12 @@ def run(args: argparse.Namespace) -> None:
 
     # Otherwise the progress bars of five networks hide an error message.
     logging.disable_progress_bar()
-    pipeline = load_svg_baseline(args.folder, fps=as_rate(args.fps), num_frames=args.frames, size=args.size)
+    load = {"svg-baseline": load_svg_baseline, "mm-diffusion": load_mm_diffusion}[args.system]
+    fps, num_frames, size = GEOMETRIES[args.system]
+    pipeline = load(args.folder, fps=as_rate(args.fps or fps), num_frames=args.frames or num_frames, size=args.size or size)
     pipeline.save_pretrained(args.out)
-    print(f"{args.out}: try sonovid generate PROMPT --model {args.out}")
+    words = "PROMPT" if pipeline.accepts_text else "--video clip.mp4"
+    print(f"{args.out}: try sonovid generate {words} --model {args.out}")
 
 
 def load_svg_baseline(
@@ -115,6 +123,39 @@ def load_svg_baseline(
     return SoundingVideoPipeline(model, video, audio, text, geometry, schedule, predict="eps", options=options, system="svg")
 
 
+def load_mm_diffusion(file: Path, *, fps: Fraction = Fraction(10), num_frames: int = 16, size: tuple[int, int] = (64, 64)) -> Any:
+    """Load a released base model of MM-Diffusion as a pipeline.
+
+    Args:
+        file: The file of its (averaged) weights.
+        fps: Frame rate that it was trained at, in frames per second.
+        num_frames: Frames of a clip.
+        size: Width and height of the frames in pixels.
+
+    Raises:
+        ValueError: the file holds other tensors, or more than tensors.
+    """
+    from dataclasses import replace
+
+    from sonovid import recipes
+    from sonovid.core.geometry import Geometry
+    from sonovid.models.mmdiffusion import MMDiffusion, released
+    from sonovid.models.mmdiffusion.unet import paper
+    from sonovid.recipes.mmdiffusion.train import build_codec, build_pipeline
+
+    if not file.is_file():
+        raise ValueError(f"{file}: no such file")
+    state = load_pickled_tensors(file)
+    if "time_embed.0.weight" not in state:
+        raise ValueError(f"{file}: not the weights of a base model of MM-Diffusion")
+    model = MMDiffusion(**{**paper(), "width": len(state["time_embed.0.weight"])})
+    model.load_state_dict(released.convert(state, model))
+    width, height = size
+    recipe = recipes.get("mmdiffusion.paper")
+    recipe = replace(recipe, geometry=Geometry(num_frames, fps, height, width, recipe.geometry.sample_rate))
+    return build_pipeline(recipe, model.eval(), build_codec(recipe))
+
+
 def find_svg_folder(folder: Path) -> Path:
     """The released pipeline's folder: `folder` itself, or its subfolder pipe.
 
@@ -152,7 +193,6 @@ def load_tensors(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: no such file, or one that holds more than tensors.
     """
-    import torch
     from safetensors.torch import load_file
 
     found = [path for name in ("diffusion_pytorch_model", "model", "pytorch_model") for path in folder.glob(f"{name}.*")]
@@ -161,14 +201,25 @@ def load_tensors(folder: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             return load_file(path)
         if path.suffix == ".bin":
-            try:
-                state = torch.load(path, map_location="cpu", weights_only=True)
-            except Exception as error:
-                raise ValueError(f"{path}: holds more than tensors, or is damaged, and is not read") from error
-            if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-                raise ValueError(f"{path}: does not hold a dictionary of tensors")
-            return dict(state)
+            return load_pickled_tensors(path)
     raise ValueError(f"{folder}: no weights found")
+
+
+def load_pickled_tensors(path: Path) -> dict[str, Any]:
+    """Load a file of pickled tensors without executing code in it.
+
+    Raises:
+        ValueError: the file holds more than tensors, or is damaged.
+    """
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"{path}: holds more than tensors, or is damaged, and is not read") from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ValueError(f"{path}: does not hold a dictionary of tensors")
+    return dict(state)
 
 
 def convert_to_safetensors(source: Path, target: Path) -> None:

@@ -71,7 +71,9 @@ class DistillationObjective:
         if self.substeps < 0:
             raise ValueError(f"substeps={self.substeps}: expected the teacher's steps for each step of the student, or 0")
         if self.guidance_update is not None and self.substeps:
-            raise ValueError(f"substeps={self.substeps}: steps are distilled from the teacher alone, so guidance_update must be None")
+            raise ValueError(
+                f"substeps={self.substeps}: steps are distilled from the teacher alone, so guidance_update must be None"
+            )
         check_tasks(self.tasks)
         if not 0 <= self.text_dropout <= 1:
             raise ValueError(f"text_dropout={self.text_dropout}: expected a share from 0 to 1")
@@ -140,9 +142,7 @@ class DistillationObjective:
             last = x0.map(PreviousStep, start)
         return self.schedule.map(x0_of_ddim_step, x, z, t, s)
 
-    def _guided_data(
-        self, x0: AV, condition: Condition, conditioning: AV, eps: AV, x: AV, t: AV, task: Task
-    ) -> AV:
+    def _guided_data(self, x0: AV, condition: Condition, conditioning: AV, eps: AV, x: AV, t: AV, task: Task) -> AV:
         """The clean latents plus the teacher's guidance, which is evaluated only for samples that may be in the interval.
 
         The times of a batch decrease and are stratified, so these are the first samples, and their number is always the same.

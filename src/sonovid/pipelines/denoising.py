@@ -70,9 +70,7 @@ class DenoiserBuilder:
         both = self._build(self.network, condition.concat(null_condition))
         return self._limited(guidance.batched_classifier_free_guidance(both, scale), conditional)
 
-    def guidance_update(
-        self, condition: Condition, null_condition: Condition, conditioning: AV, scale: AV
-    ) -> sampler.Denoiser:
+    def guidance_update(self, condition: Condition, null_condition: Condition, conditioning: AV, scale: AV) -> sampler.Denoiser:
         """What guidance adds to the estimate of x_0, at all times.
 
         Args:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sonovid.recipes import cmmd, codec, config_values, distillation, fine_tuning, melgan, requirements, svg, uniform
+from sonovid.recipes import cmmd, codec, config_values, distillation, fine_tuning, melgan, mmdiffusion, requirements, svg, uniform
 from sonovid.recipes.mmldm import autoencoder, continuation, generator
 
 RECIPES: dict[str, Callable[[], Any]] = {
@@ -29,6 +29,9 @@ RECIPES: dict[str, Callable[[], Any]] = {
     "cmmd.paper": cmmd.paper,
     "cmmd.paper.contrastive": cmmd.paper_contrastive,
     "cmmd.tiny": cmmd.tiny,
+    "mmdiffusion.scenes": mmdiffusion.scenes,
+    "mmdiffusion.paper": mmdiffusion.paper,
+    "mmdiffusion.tiny": mmdiffusion.tiny,
     "mmldm.landscape": generator.landscape,
     "mmldm.landscape.autoencoder": autoencoder.landscape,
     "mmldm.aist": generator.aist,

@@ -236,7 +236,9 @@ def move_codec(codec: PairCodec, device: torch.device) -> None:
 def encoder_key(codec: PairCodec) -> tuple[Any, ...]:
     """The parts of a codec that its raw latents depend on, for the key of a cache. Vocoders and decoders are not among them."""
     if isinstance(codec, SeparateCodecs):
-        return codec.video_codec, codec.audio_codec.autoencoder, codec.audio_codec.log_mel.to_config()
+        if isinstance(codec.audio_codec, SpectrogramCodec):
+            return codec.video_codec, codec.audio_codec.autoencoder, codec.audio_codec.log_mel.to_config()
+        return codec.video_codec, codec.audio_codec
     assert isinstance(codec, HierarchicalAutoencoder)
     return codec.frame_codec, codec.network.encoders, codec.log_mel.to_config(), asdict(codec.picture)
 

@@ -16,15 +16,15 @@ class Convolution(nn.Module):
     it.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, size: tuple[int, int]):
+    def __init__(self, channels_in: int, channels_out: int, size: tuple[int, int], dilation: int = 1):
         super().__init__()
-        self.padding = (size[0] // 2, size[1] // 2)
+        self.padding, self.dilation = (dilation * (size[0] // 2), dilation * (size[1] // 2)), dilation
         bound = 1 / math.sqrt(channels_in * size[0] * size[1])
         self.weight = nn.Parameter(torch.empty(channels_out, *size, channels_in).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(channels_out).uniform_(-bound, bound))
 
     def forward(self, x: Float[Tensor, "n h w c"]) -> Float[Tensor, "n h w d"]:
-        y = F.conv2d(x.permute(0, 3, 1, 2), self.weight.permute(0, 3, 1, 2), self.bias, padding=self.padding)
+        y = F.conv2d(x.permute(0, 3, 1, 2), self.weight.permute(0, 3, 1, 2), self.bias, 1, self.padding, self.dilation)
         return y.permute(0, 2, 3, 1)
 
 

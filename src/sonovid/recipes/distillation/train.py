@@ -77,8 +77,8 @@ def build_objective(recipe: DistillationConfig, teacher: SoundingVideoPipeline) 
     by_text = teacher.accepts_text and teacher.config.conditioning != "shown"
     if config.target == "data" and (config.substeps or not by_text):
         raise ValueError(
-            f"student.target='data' with teacher={recipe.teacher}: it distils guidance by text alone, so it needs student.substeps=0 "
-            "and a teacher with text that is not guided against a conditioning stream"
+            f"student.target='data' with teacher={recipe.teacher}: it distils guidance by text alone, so it needs "
+            "student.substeps=0 and a teacher with text that is not guided against a conditioning stream"
         )
     interval = teacher.guidance_interval(config.guidance_interval)
     build = _teacher_factories(teacher, scale, interval)
