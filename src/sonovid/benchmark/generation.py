@@ -54,33 +54,62 @@ def generate_system(pipe: Any, held_out: HeldOut, out: "str | Path", name: str, 
     Returns:
         The number of generated clips.
     """
-    config, folder = config or GenerationConfig(), Path(out) / name
-    facts = read_facts(folder)
-    facts.setdefault("parameters", count_parameters(pipe))
+    config, out = config or GenerationConfig(), Path(out)
+    facts: dict[str, Any] = {"parameters": count_parameters(pipe)}
     count = 0
     for task in config.tasks:
         if not supports(pipe, task):
             continue
-        target = folder / task.name.lower()
-        target.mkdir(parents=True, exist_ok=True)
-        pending = [(i, scene) for i, scene in enumerate(held_out.scenes) if not (target / f"{scene.name}.mp4").is_file()]
-        bar = progress.bar(total=len(pending), desc=f"{name}, {task.name.lower()}", unit="clip", quiet=config.quiet)
-        for first in range(0, len(pending), GROUP):
-            group = pending[first : first + GROUP]
-            with count_evaluations(pipe) as evaluations:
-                start = time.perf_counter()
-                clips = _call(pipe, task, group, Path(out), config)
-                seconds = time.perf_counter() - start
-            for (_, scene), clip in zip(group, clips, strict=True):
-                media.write(target / f"{scene.name}.mp4", clip)
-                bar.update(1)
-            if task is Task.JOINT:
-                facts["seconds_per_clip"] = round(seconds / len(group), 3)
-                facts["evaluations"] = evaluations.per_sample(len(group))
+        groups = pending_groups(held_out, out / name, task)
+        bar = progress.bar(total=sum(map(len, groups)), desc=f"{name}, {task.name.lower()}", unit="clip", quiet=config.quiet)
+        for group in groups:
+            facts |= generate_group(pipe, held_out, out, name, task, group, config)
+            bar.update(len(group))
             count += len(group)
         bar.close()
-    atomic.write_text(folder / FACTS, json.dumps(facts, indent=1) + "\n")
+    write_facts(out / name, facts)
     return count
+
+
+def pending_groups(held_out: HeldOut, folder: Path, task: Task) -> list[list[int]]:
+    """The numbers of the scenes whose clips are missing in the folder of a system, in groups of one call."""
+    names = enumerate(scene.name for scene in held_out.scenes)
+    pending = [number for number, name in names if not (folder / task.name.lower() / f"{name}.mp4").is_file()]
+    return [pending[first : first + GROUP] for first in range(0, len(pending), GROUP)]
+
+
+def generate_group(
+    pipe: Any, held_out: HeldOut, out: Path, name: str, task: Task, numbers: Sequence[int], config: GenerationConfig
+) -> dict[str, Any]:
+    """Generate and write the clips of some scenes in one call of a pipeline.
+
+    Args:
+        pipe, held_out, out, name, config: see `generate_system`.
+        task: the task.
+        numbers: the numbers of the scenes.
+
+    Returns:
+        Seconds and evaluations per clip, for text-to-both.
+    """
+    target = out / name / task.name.lower()
+    target.mkdir(parents=True, exist_ok=True)
+    group = [(number, held_out.scenes[number]) for number in numbers]
+    with count_evaluations(pipe) as evaluations:
+        start = time.perf_counter()
+        clips = _call(pipe, task, group, out, config)
+        seconds = time.perf_counter() - start
+    for (_, scene), clip in zip(group, clips, strict=True):
+        media.write(target / f"{scene.name}.mp4", clip)
+    if task is not Task.JOINT:
+        return {}
+    return {"seconds_per_clip": round(seconds / len(group), 3), "evaluations": evaluations.per_sample(len(group))}
+
+
+def write_facts(folder: Path, measured: dict[str, Any]) -> None:
+    """Write `system.json`. What it holds already stays, but for the measured seconds and evaluations."""
+    facts = read_facts(folder)
+    kept = {"parameters": facts["parameters"]} if "parameters" in facts else {}
+    atomic.write_text(folder / FACTS, json.dumps({**facts, **measured, **kept}, indent=1) + "\n")
 
 
 def supports(pipe: Any, task: Task) -> bool:

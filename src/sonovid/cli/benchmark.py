@@ -2,6 +2,7 @@
 
 import argparse
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run, ray=False, weights=None, seconds=None, fps=None, size=None)
+    parser.set_defaults(run=run, weights=None, seconds=None, fps=None, size=None)
     parser.add_argument(
         "words",
         nargs="+",
@@ -84,6 +85,11 @@ def add_parser(commands: Any) -> None:
         "--cache", metavar="DIR", help="folder of cached features; default: $SONOVID_CACHE, or sonovid in the user's cache folder"
     )
     how.add_argument("--no-cache", action="store_true", help="neither read nor write cached features")
+    how.add_argument(
+        "--ray",
+        action="store_true",
+        help="generate and extract features on a Ray cluster (RAY_ADDRESS), or on this machine; needs pip install 'sonovid[ray]'",
+    )
     how.add_argument("--quiet", action="store_true", help="print no progress bars and no table")
 
 
@@ -140,9 +146,9 @@ def generate(args: argparse.Namespace) -> str:
     """
     from sonovid.benchmark.generation import GenerationConfig, generate_system
     from sonovid.benchmark.held_out import HeldOut
+    from sonovid.benchmark.ray_generation import generate_with_ray
     from sonovid.cli.device import resolve_device, resolve_dtype
     from sonovid.pipelines import loading
-    from sonovid.pipelines.pipeline import SoundingVideoPipeline
 
     if not args.systems:
         raise ValueError("--systems: expected the models to generate with, such as --systems packaged,mine=run/model")
@@ -158,13 +164,26 @@ def generate(args: argparse.Namespace) -> str:
         folders[name] = Path(model) if clips else args.out / name
         if clips:
             continue
-        pipe = SoundingVideoPipeline.from_pretrained(model)
-        pipe.to(device, resolve_dtype(args.dtype, device))
-        pipe.set_progress_bar_config(disable=True)
-        count = generate_system(pipe, held_out, args.out, name, config)
+        # Ray's workers may have another working folder.
+        place = str(Path(model).absolute()) if Path(model).is_dir() else model
+        load = partial(load_model, place, device, resolve_dtype(args.dtype, device))
+        if args.ray:
+            count = generate_with_ray(load, held_out, args.out, name, config)
+        else:
+            count = generate_system(load(), held_out, args.out, name, config)
         if not args.quiet:
             print(f"{folders[name]}: {count} clips generated")
     return ",".join(f"{name}={folder}" for name, folder in folders.items())
+
+
+def load_model(model: str, device: Any, dtype: Any) -> Any:
+    """Load a pipeline for generation."""
+    from sonovid.pipelines.pipeline import SoundingVideoPipeline
+
+    pipe = SoundingVideoPipeline.from_pretrained(model)
+    pipe.to(device, dtype)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
 def name_of_model(entry: str) -> tuple[str, str]:
