@@ -14,6 +14,7 @@ from sonovid.diffusion.sampler import (
     ddim,
     dpm_solver,
     from_diffusers,
+    resolve_step,
     sample,
     sampling_loop,
     shifted_times,
@@ -22,6 +23,7 @@ from sonovid.diffusion.sampler import (
     warp_times,
 )
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow, Tabulated
+from sonovid.models.base import Output
 
 STRAIGHT, ROUND = RectifiedFlow(), Cosine()
 SCHEDULES = {"straight": AV(STRAIGHT, STRAIGHT), "round": AV(ROUND, ROUND), "one of each": AV(STRAIGHT, ROUND)}
@@ -354,3 +356,27 @@ def test_invalid_table_times_raise():
         table_times_pair(25, AV("linspace", "trailing"), 1.0)
     with pytest.raises(ValueError, match="gamma=0"):
         table_times_pair(25, AV("linspace", "leading"), 0)
+
+
+def test_resolved_ancestral_steps_follow_from_the_noise_of_each_sample_and_take_the_first_half_of_a_learnt_variance():
+    schedule, times = AV(ROUND, ROUND), uniform_times(4, 0.99)
+
+    def run(seeds, variance):
+        noise = draw_noise_pair(seeds, AV((3,), (3,)))
+        step, observe = resolve_step(Ancestral, noise)
+
+        def network(x, t, condition, previous):
+            # As under guidance: the second half belongs to the null condition, and has another variance.
+            learnt = x.map(lambda z: torch.cat([torch.full_like(z, variance or 0.0), torch.full_like(z, 9.0)]))
+            observe(Output(x.map(torch.tanh), learnt if variance is not None else None))
+            return x.map(torch.tanh)
+
+        return sample(lambda x, t, p: network(x, t, None, p), noise, schedule, AV(times, times), step)
+
+    for variance in (None, 0.0):
+        for together, alone in zip(run([4, 5, 6], variance), run([5], variance), strict=True):
+            assert torch.equal(together[1:2], alone)
+    assert not torch.equal(run([5], None).video, run([5], 0.5).video)
+    # The same noise in both streams is followed by other draws in each.
+    assert not torch.equal(run([5], None).video, run([5], None).audio)
+    assert resolve_step(ddim, draw_noise_pair([1], AV((3,), (3,)))) == (ddim, None)

@@ -15,6 +15,7 @@ from sonovid.core.av import AV
 from sonovid.core.clip import Clip
 from sonovid.diffusion.schedule import Cosine, RectifiedFlow
 from sonovid.models.cmmd.unet import CMMD
+from sonovid.models.uniform.transformer import UniForm
 from sonovid.pipelines import loading, packaged
 from sonovid.pipelines.arguments import MAX_PROMPT_LENGTH, parse_schedules
 
@@ -49,6 +50,30 @@ def test_a_seed_gives_the_same_latents_for_any_number_of_clips(tiny_pipeline):
     assert same(alone.latents, many.latents.map(lambda x: x[2:]))
     assert same(alone.latents, mixed.latents.map(lambda x: x[1:]))
     assert not torch.equal(many.latents.video[0], many.latents.video[1])
+
+
+def test_ancestral_sampling_is_a_step_of_the_pipeline(tiny_pipeline, tmp_path, monkeypatch):
+    """Random steps follow from the seed, whatever is sampled beside it; a learnt variance changes them."""
+    parts = {name: getattr(tiny_pipeline, name) for name in ("video_codec", "audio_codec", "text_encoder", "geometry")}
+    config = {**tiny_pipeline.denoiser.config, "learn_variance": True}
+    with torch.random.fork_rng():
+        torch.random.default_generator.manual_seed(0)
+        network = UniForm(**config)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    options = {"num_inference_steps": 3}
+    pipe = SoundingVideoPipeline(network, **parts, step="ddpm", schedule=AV(Cosine(), Cosine()), predict="v", options=options)
+    pipe.set_progress_bar_config(disable=True)
+    alone = pipe("a hit", generator=5, output_type="latent")
+    many = pipe("a hit", generator=4, num_outputs_per_prompt=2, output_type="latent", batch_size=1)
+    assert same(alone.latents, many.latents.map(lambda x: x[1:]))
+    pipe.save_pretrained(tmp_path / "model")
+    again = SoundingVideoPipeline.from_pretrained(tmp_path / "model")
+    assert again.config.step == "ddpm"
+    assert same(alone.latents, again("a hit", generator=5, output_type="latent").latents)
+    forward = network.forward
+    monkeypatch.setattr(network, "forward", lambda *words: dataclasses.replace(forward(*words), variance=None))
+    assert not same(alone.latents, pipe("a hit", generator=5, output_type="latent").latents)
 
 
 def test_a_generator_equals_its_seed(tiny_pipeline):

@@ -66,6 +66,17 @@ def draw_noise_pair(source: Sequence[int | Generator], shapes: AV) -> AV:
     return shapes.map(lambda shape, name: draw_noise(seeded_generators(seeds, name), shape), AV("video", "audio"))
 
 
+def noise_seed(noise: Tensor, name: str) -> int:
+    """A seed that follows from the noise of one sample, for further random draws of the same sample.
+
+    Args:
+        noise: the noise of one sample of one stream.
+        name: tells apart several uses of one noise.
+    """
+    values = noise.detach().flatten()[:64].double().cpu().numpy().tobytes()
+    return int.from_bytes(hashlib.blake2b(values, digest_size=7, person=name.encode()[:16]).digest(), "big")
+
+
 def _randn(generator: Generator, shape: Sequence[int]) -> Tensor:
     return torch.randn(tuple(shape), generator=generator, device=generator.device).cpu()
 

@@ -25,7 +25,7 @@ from sonovid.pipelines.denoising import EVERYWHERE, DenoiserBuilder
 COMPONENTS = ("denoiser", "video_codec", "audio_codec", "text_encoder", "joint_codec")
 OPTIONAL_COMPONENTS = COMPONENTS[1:]
 SETTINGS = ("geometry", "schedule", "predict", "step", "options", "system", "conditioning", "labels")
-SOLVERS = {"ddim": sampler.ddim, "dpm_solver": sampler.dpm_solver}
+SOLVERS: dict[str, Any] = {"ddim": sampler.ddim, "dpm_solver": sampler.dpm_solver, "ddpm": sampler.Ancestral}
 DEFAULT_OPTIONS = {
     "num_inference_steps": 25,
     "guidance_scale": 3.0,

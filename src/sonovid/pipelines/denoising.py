@@ -1,6 +1,6 @@
 """DenoiserBuilder: from a network and its conditions to the function that samplers call."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,7 @@ class DenoiserBuilder:
         conditioning: how a conditioning stream enters: "clean", "replaced" or "shown", see `SoundingVideoPipeline`.
         dtype: dtype that the network computes in.
         guidance_interval: smallest and largest time with guidance.
+        observe: called with each output of the network, see `sampler.ancestral_steps`.
     """
 
     network: Any
@@ -42,6 +43,7 @@ class DenoiserBuilder:
     conditioning: str
     dtype: torch.dtype | None = None
     guidance_interval: tuple[float, float] = EVERYWHERE
+    observe: Callable[[Any], None] | None = None
 
     def guided(
         self,
@@ -91,7 +93,7 @@ class DenoiserBuilder:
         return guidance.limited_interval(guided, conditional, self.guidance_interval)
 
     def _build(self, network: Any, condition: Condition | None = None) -> sampler.Denoiser:
-        return sampler.build_denoiser(network, self.schedule, self.predict, condition, dtype=self.dtype)
+        return sampler.build_denoiser(network, self.schedule, self.predict, condition, dtype=self.dtype, observe=self.observe)
 
     def _shown(
         self, condition: Condition, null_condition: Condition | None, conditioning: AV, scale: AV, against: str

@@ -1,7 +1,7 @@
 """Generation: from a request to clips. This is everything that a pipeline computes, without importing diffusers."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -54,20 +54,21 @@ class Generation(PlanningMixin):
     def _sample_batch(self, plan: Plan, cache: ConditioningCache, bar: Any, jobs: list[WindowJob]) -> list[AV]:
         """Sample several windows as one batch; returns the final latents [1 ...] of each."""
         batch = batching.concat_jobs(self._with_conditioning(plan, cache, jobs))
+        step, observe = sampler.resolve_step(plan.step, batch.noise)
         latents = sampler.sample(
-            self._build_denoiser(plan, batch),
+            self._build_denoiser(plan, batch, observe),
             batch.noise,
             self.schedule,
             plan.times,
-            plan.step,
+            step,
             self._after_step(bar, plan, batch),
             lambda: self._interrupt,
         )
         return [latents.map(lambda z, row=row: z[row : row + 1]) for row in range(len(jobs))]
 
-    def _build_denoiser(self, plan: Plan, batch: WindowJob) -> sampler.Denoiser:
+    def _build_denoiser(self, plan: Plan, batch: WindowJob, observe: Callable[[Any], None] | None = None) -> sampler.Denoiser:
         """The function that the sampler calls for one batch: guided, with the conditioning streams in place."""
-        builder = dataclasses.replace(self.denoiser_builder, guidance_interval=plan.guidance_interval)
+        builder = dataclasses.replace(self.denoiser_builder, guidance_interval=plan.guidance_interval, observe=observe)
         guided = builder.guided(
             batch.condition, batch.null_condition, batch.conditioning, plan.guidance_scale, plan.guidance_against
         )

@@ -302,9 +302,10 @@ class ChunkIterator:
         noise = pipe.unit_noise(self.generator)
         with freeze_weights(pipe.denoiser):
             request = WindowRequest(*self.conditions, conditioning, self.guidance_scale, noise, self.guidance_against)
-            builder = replace(pipe.denoiser_builder, guidance_interval=self.guidance_interval)
+            step, observe = sampler.resolve_step(SOLVERS[pipe.config.step], noise)
+            builder = replace(pipe.denoiser_builder, guidance_interval=self.guidance_interval, observe=observe)
             denoise = self.strategy.build_denoiser(builder, request, previous)
-            return sampler.sample(denoise, noise, pipe.schedule, self.times, SOLVERS[pipe.config.step], self._on_step)
+            return sampler.sample(denoise, noise, pipe.schedule, self.times, step, self._on_step)
 
     def _on_step(self, index: int, x: AV, x0: AV) -> None:
         if self.after_step is not None:

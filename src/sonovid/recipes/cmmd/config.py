@@ -98,13 +98,13 @@ class SamplingConfig:
     Attributes:
         steps: number of inference steps.
         reconstruction: scale of reconstruction guidance (lambda in the paper).
-        step: solver.
+        step: solver; "ddpm" is ancestral sampling, with the learnt variance where the network has one.
         validation_clips: number of held-out clips that each validation generates samples for.
     """
 
     steps: int = 200
     reconstruction: float = 0.0
-    step: Literal["ddim", "dpm_solver"] = "ddim"
+    step: Literal["ddim", "dpm_solver", "ddpm"] = "ddim"
     validation_clips: int = 2
 
 

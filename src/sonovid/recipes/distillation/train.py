@@ -80,6 +80,8 @@ def build_objective(recipe: DistillationConfig, teacher: SoundingVideoPipeline) 
             f"student.target='data' with teacher={recipe.teacher}: it distils guidance by text alone, so it needs "
             "student.substeps=0 and a teacher with text that is not guided against a conditioning stream"
         )
+    if config.substeps and teacher.config.step == "ddpm":
+        raise ValueError(f"teacher={recipe.teacher}: it is sampled by random steps (ddpm), which no student can learn")
     interval = teacher.guidance_interval(config.guidance_interval)
     build = _teacher_factories(teacher, scale, interval)
     return DistillationObjective(

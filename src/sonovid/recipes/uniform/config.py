@@ -83,14 +83,14 @@ class SamplingConfig:
         steps: number of inference steps.
         guidance: classifier-free guidance scale of both streams.
         shift: timestep shift; 1 leaves the timesteps as they are.
-        step: solver.
+        step: solver; "ddpm" is ancestral sampling, with the learnt variance where the network has one.
         validation_clips: number of held-out clips that each validation generates samples for.
     """
 
     steps: int = 25
     guidance: float = 3.0
     shift: float = 1.0
-    step: Literal["ddim", "dpm_solver"] = "ddim"
+    step: Literal["ddim", "dpm_solver", "ddpm"] = "ddim"
     validation_clips: int = 2
 
 

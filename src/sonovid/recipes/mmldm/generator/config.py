@@ -84,7 +84,7 @@ class SamplingConfig:
         guidance: guidance scale of the video (phi in Eq. 9).
         audio_guidance: guidance scale of the audio.
         against: which conditions the unconditional prediction leaves out; see `SoundingVideoPipeline`.
-        step: solver.
+        step: solver; "ddpm" is ancestral sampling, with the learnt variance where the network has one.
         validation_clips: number of held-out clips that each validation generates samples for.
     """
 
@@ -92,7 +92,7 @@ class SamplingConfig:
     guidance: float = 9.0
     audio_guidance: float = 9.0
     against: Literal["modality", "context", "both"] = "modality"
-    step: Literal["ddim", "dpm_solver"] = "ddim"
+    step: Literal["ddim", "dpm_solver", "ddpm"] = "ddim"
     validation_clips: int = 2
 
 
