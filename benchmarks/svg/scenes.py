@@ -29,7 +29,7 @@ import torch
 
 from benchmarks.readers import EventReader, Scene, read_events, rolled, scenes, through_codec, train_reader
 from sonovid import media
-from sonovid.core.av import Task
+from sonovid.core.av import AV, Task
 from sonovid.core.clip import Clip
 from sonovid.metrics.alignment import count_matches, motion_energy, peaks, sound_onsets
 from sonovid.metrics.av_align import sony
