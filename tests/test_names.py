@@ -1,4 +1,4 @@
-"""Undefined names, which ruff and mypy pass here: shape strings such as Float[Tensor, "b c"] look like undefined names to both."""
+"""Undefined names, which ruff and mypy pass here: shape strings such as Float[Tensor, "b c"] look undefined to both."""
 
 import io
 import json
