@@ -5,9 +5,70 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sonovid.training.config import TrainingConfig
+
+
+class BatchedMuon(torch.optim.Muon):
+    """torch's Muon with Nesterov momentum and "match_rms_adamw", that orthogonalises all matrices of one shape as one batch.
+
+    Newton-Schulz iterations of single matrices leave most of a processor idle. In batches they take a fraction of the time, with
+    the same result. Sharded matrices take torch's way.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One step."""
+        assert closure is None
+        if any(type(p) is not Tensor and hasattr(p, "full_tensor") for group in self.param_groups for p in group["params"]):
+            super().step()
+            return
+        for group in self.param_groups:
+            by_shape: dict[tuple[int, ...], list[Tensor]] = {}
+            for p in group["params"]:
+                if p.grad is not None:
+                    by_shape.setdefault(tuple(p.shape), []).append(p)
+            for shape, params in by_shape.items():
+                updates = torch.stack([self._momentum(p, group) for p in params])
+                directions = orthogonalize(updates, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                # The RMS of AdamW's updates (Liu et al. 2025, eq. 4).
+                rate = group["lr"] * 0.2 * math.sqrt(max(shape))
+                for p, direction in zip(params, directions, strict=True):
+                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-rate)
+
+    def _momentum(self, p: Tensor, group: dict[str, Any]) -> Tensor:
+        """The update of a matrix before its orthogonalisation: its gradient with Nesterov momentum."""
+        assert p.grad is not None
+        state = self.state[p]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(p.grad)
+        state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
+        return p.grad.lerp(state["momentum_buffer"], group["momentum"])
+
+
+def orthogonalize(
+    matrices: Float[Tensor, "n a b"], coefficients: tuple[float, float, float], steps: int, eps: float
+) -> Float[Tensor, "n a b"]:
+    """Approximate the nearest semi-orthogonal matrices by Newton-Schulz iterations in bfloat16 (Jordan et al. 2024).
+
+    Args:
+        matrices: the matrices.
+        coefficients: of the polynomial of fifth degree.
+        steps: number of iterations.
+        eps: smallest norm that is divided by.
+    """
+    a, b, c = coefficients
+    x = matrices.bfloat16()
+    tall = x.shape[1] > x.shape[2]
+    if tall:
+        x = x.mT
+    x = x / torch.stack([one.norm() for one in x]).clamp(min=eps)[:, None, None]
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
 
 
 class MuonWithAdamW(torch.optim.Optimizer):
@@ -33,7 +94,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self.kernels = [(p, p.detach().reshape(p.shape[0], -1)) for p in matrices if p.ndim > 2]
         views = {id(p): view for p, view in self.kernels}
         matrices = [views.get(id(p), p) for p in matrices]
-        self.muon = torch.optim.Muon(
+        self.muon = BatchedMuon(
             [{"params": matrices, "scale": scale}], lr=rate * scale, weight_decay=decay, adjust_lr_fn="match_rms_adamw"
         )
         self.adamw = torch.optim.AdamW(rest, lr=rate, betas=config.betas)

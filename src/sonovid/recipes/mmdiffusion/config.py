@@ -108,7 +108,7 @@ def scenes() -> MMDiffusionConfig:
         training=TrainingConfig(
             steps=2000,
             batch_size=16,
-            optimizer="muon_kernels",
+            optimizer="muon",
             learning_rate=8e-4,
             decay="cosine",
             precision="bf16",
