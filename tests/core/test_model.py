@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import pickle
 
 import pytest
@@ -111,3 +112,22 @@ def test_gradient_checkpointing_is_switched_on_and_off():
     assert model._gradient_checkpointing_func(torch.square, torch.tensor(3.0)) == 9
     model.disable_gradient_checkpointing()
     assert not model.is_gradient_checkpointing
+
+
+def test_saved_weights_are_linked_and_not_written_again(tmp_path):
+    """A file of frozen weights becomes the first of two shards, which this class and diffusers' index name."""
+    model = Ours(width=4)
+    frozen = {name: value.clone() for name, value in model.state_dict().items() if name.endswith("weight")}
+    save_file(frozen, tmp_path / "frozen.safetensors")
+    with model.saved_weights(tmp_path / "frozen.safetensors"):
+        model.save_pretrained(tmp_path / "model")
+    first, second = sorted((tmp_path / "model").glob("*.safetensors"))
+    assert os.path.samefile(first, tmp_path / "frozen.safetensors")
+    assert load_file(second).keys() == model.state_dict().keys() - frozen.keys()
+    index = json.loads((tmp_path / "model" / "diffusion_pytorch_model.safetensors.index.json").read_text())
+    assert index["weight_map"] == {name: (first if name in frozen else second).name for name in model.state_dict()}
+    assert equal(Ours.from_pretrained(tmp_path / "model"), model)
+    assert equal(Theirs.from_pretrained(tmp_path / "model"), model)
+    # Outside the block a folder is whole again.
+    model.save_pretrained(tmp_path / "whole")
+    assert [path.name for path in (tmp_path / "whole").glob("*.safetensors")] == ["diffusion_pytorch_model.safetensors"]

@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from sonovid import recipes
+from sonovid.core.model import read_weights
 from sonovid.pipelines import lora
 from sonovid.pipelines.light import LightPipeline
 from sonovid.training.initialization import stream_of
@@ -46,7 +46,7 @@ def system(request, tmp_path_factory):
 
 
 def weights(folder):
-    return load_file(folder / "denoiser" / "diffusion_pytorch_model.safetensors")
+    return read_weights(folder / "denoiser")
 
 
 def moved(before, after):

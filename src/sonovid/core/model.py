@@ -5,6 +5,7 @@ import inspect
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,7 +66,26 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-class Model(nn.Module):
+class SavedWeightsMixin:
+    """Networks whose frozen weights lie in a file already, which `save_pretrained` links instead of writing them again."""
+
+    _saved_weights: Path | None = None
+
+    @contextmanager
+    def saved_weights(self, file: "str | os.PathLike") -> Iterator[None]:
+        """Link a file within the block.
+
+        Args:
+            file: a safetensors file whose tensors have the names and values of weights of this network.
+        """
+        self._saved_weights = Path(file)
+        try:
+            yield
+        finally:
+            self._saved_weights = None
+
+
+class Model(SavedWeightsMixin, nn.Module):
     """A network with a config, saved as `config.json` and safetensors.
 
     It has the methods and files of diffusers' `ModelMixin` and `ConfigMixin`: each reads folders of the other. Weights are read
@@ -238,9 +258,36 @@ class Model(nn.Module):
         entries = {"_class_name": type(self).__name__, **self.config}
         (path / CONFIG).write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         pattern = f"{WEIGHTS}{{suffix}}.{variant}.safetensors" if variant else f"{WEIGHTS}{{suffix}}.safetensors"
+        if self._saved_weights is not None and variant is None:
+            save_linked_weights(self.state_dict(), self._saved_weights, path)
+            atomic.open_private_files(path, "*.safetensors")
+            return
         weights = {name: value.contiguous() for name, value in self.state_dict().items()}
         save_torch_state_dict(weights, path, filename_pattern=pattern, max_shard_size=max_shard_size, metadata={"format": "pt"})
         atomic.open_private_files(path, "*.safetensors")
+
+
+def save_linked_weights(weights: dict[str, torch.Tensor], file: Path, folder: Path) -> None:
+    """Save weights as two shards and their index, the first of which is a link to a file that holds its tensors already.
+
+    On a file system without hard links, the file is copied.
+    """
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    names = [f"{WEIGHTS}-{number:05d}-of-00002.safetensors" for number in (1, 2)]
+    with safe_open(file, "pt") as saved:
+        first = set(saved.keys()) & weights.keys()
+    (folder / names[0]).unlink(missing_ok=True)
+    try:
+        os.link(file, folder / names[0])
+    except OSError:
+        shutil.copyfile(file, folder / names[0])
+    rest = {name: value.detach().cpu().contiguous() for name, value in weights.items() if name not in first}
+    save_file(rest, folder / names[1], metadata={"format": "pt"})
+    places = {name: names[0] if name in first else names[1] for name in weights}
+    total = sum(value.nbytes for value in weights.values())
+    (folder / INDEX).write_text(json.dumps({"metadata": {"total_size": total}, "weight_map": places}, indent=2) + "\n")
 
 
 def read_weights(folder: Path, variant: str | None = None) -> dict[str, torch.Tensor]:

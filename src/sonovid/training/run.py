@@ -19,6 +19,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from sonovid.core import atomic
+from sonovid.core.model import SavedWeightsMixin
 from sonovid.pipelines import lora
 from sonovid.training import checkpoint, frozen_weights, optimizers, sharding
 from sonovid.training.batches import MicroBatch, SampleOrder
@@ -201,11 +202,15 @@ class TrainingRun:
 
     def export(self, model: nn.Module, folder: Path) -> None:
         """Fill the folder of the exported model, `out/model`. Its weights contain the LoRA updates."""
-        model = lora.fused_copy(model)
-        if self.job.export is not None:
-            self.job.export(model, folder)
-        else:
-            model.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
+        fused = lora.fused_copy(model)
+        frozen = self.out / frozen_weights.file_name(self.frozen_fingerprint)
+        # Fused LoRA updates change the frozen weights.
+        linked = fused is model and isinstance(model, SavedWeightsMixin) and frozen.is_file()
+        with model.saved_weights(frozen) if linked else nullcontext():  # type: ignore[operator]
+            if self.job.export is not None:
+                self.job.export(fused, folder)
+            else:
+                fused.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
         (folder / "recipe.json").write_text(json.dumps({**self.job.recipe, "steps_trained": self.step}, indent=1))
 
     def load(self, path: Path) -> None:

@@ -1,6 +1,7 @@
 """SVG trained from its recipes: first the bases, then jointly, then sampled."""
 
 import json
+import os
 from dataclasses import replace
 from fractions import Fraction
 
@@ -54,6 +55,15 @@ def test_bases_train_in_the_first_stage_and_are_frozen_in_the_second(bases, join
     assert not torch.equal(start["unets.video.conv_in.weight"], weights["unets.video.conv_in.weight"])
     assert not torch.equal(start["unets.audio.conv_in.weight"], weights["unets.audio.conv_in.weight"])
     assert any(p.abs().sum() > 0 for name, p in weights.items() if name.startswith("joins.") and "proj_out" in name)
+
+
+def test_the_frozen_u_nets_are_stored_once(joined):
+    """The exported model links the run's file of frozen weights."""
+    (frozen,) = joined.glob("frozen-*.safetensors")
+    shards = sorted((joined / "model" / "denoiser").glob("*.safetensors"))
+    assert len(shards) == 2
+    assert os.path.samefile(frozen, shards[0])
+    assert not any(name.startswith("unets.") and "motion" not in name for name in load_file(shards[1]))
 
 
 def components_of(name, values):

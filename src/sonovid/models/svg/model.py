@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 from sonovid.core.av import AV
 from sonovid.core.condition import Condition
+from sonovid.core.model import SavedWeightsMixin, save_linked_weights
 from sonovid.models.base import Output
 from sonovid.models.svg.connector import Connector, RunningCentring, clip_context, temporal_context
 from sonovid.models.svg.fusion import NORM_GROUPS, CMCPEBlock, CrossAttention, FusionModule, SequenceCrossAttention
@@ -29,7 +31,7 @@ DOWN, UP = (-2, -1), (0, 1)
 NUM_STEPS = 1000
 
 
-class SVG(ModelMixin, ConfigMixin):
+class SVG(SavedWeightsMixin, ModelMixin, ConfigMixin):
     """The joint model. Initially the fusion modules have no effect, and the outputs are those of the two base models.
 
     Args:
@@ -164,6 +166,14 @@ class SVG(ModelMixin, ConfigMixin):
         self.unets.requires_grad_(True)
         self.bases_only = True
         return self
+
+    def save_pretrained(self, save_directory: Any, **options: Any) -> None:
+        """As in diffusers. Within `saved_weights` the file of frozen weights is linked."""
+        if self._saved_weights is None or options.get("variant") is not None:
+            super().save_pretrained(save_directory, **options)
+            return
+        self.save_config(save_directory)
+        save_linked_weights(self.state_dict(), self._saved_weights, Path(save_directory))
 
     def freeze_bases(self) -> "SVG":
         """Require gradients of the trainable parameters only, see `trainable`."""
