@@ -128,19 +128,23 @@ async def load(url: str, pid: int, clients: int, jobs: int, steps: int) -> Seen:
     """All clients at once, each with the next job that nobody has taken."""
     seen, seeds = Seen(), iter(range(jobs))
 
-    async def client_of() -> None:
-        async with httpx.AsyncClient(base_url=url, timeout=120) as client:
-            for seed in seeds:
-                await one_job(client, seen, seed, steps)
+    async def work(client: httpx.AsyncClient) -> None:
+        for seed in seeds:
+            await one_job(client, seen, seed, steps)
 
     async def watch() -> None:
         while True:
             seen.memory.append((len(seen.made), resident(pid)))
             await asyncio.sleep(1)
 
-    watcher = asyncio.create_task(watch())
-    await asyncio.gather(*(client_of() for _ in range(clients)))
-    watcher.cancel()
+    async with contextlib.AsyncExitStack() as stack:
+        # Made first, and without the certificates of the system: reading them takes longer than a request, and blocks all clients.
+        made = [httpx.AsyncClient(base_url=url, timeout=120, verify=False) for _ in range(clients)]
+        for client in made:
+            await stack.enter_async_context(client)
+        watcher = asyncio.create_task(watch())
+        await asyncio.gather(*map(work, made))
+        watcher.cancel()
     seen.memory.append((len(seen.made), resident(pid)))
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         listed = set()
