@@ -138,7 +138,7 @@ async def load(url: str, pid: int, clients: int, jobs: int, steps: int) -> Seen:
             await asyncio.sleep(1)
 
     async with contextlib.AsyncExitStack() as stack:
-        # Made first, and without the certificates of the system: reading them takes longer than a request, and blocks all clients.
+        # Made first, and without the system's certificates: reading them takes longer than a request and blocks all clients.
         made = [httpx.AsyncClient(base_url=url, timeout=120, verify=False) for _ in range(clients)]
         for client in made:
             await stack.enter_async_context(client)
