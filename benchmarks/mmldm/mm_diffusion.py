@@ -90,6 +90,7 @@ def autoencoder() -> dict[str, Count]:
             return network.make_condition(z, frames, features=semantics.features, labels=torch.empty(1, dtype=torch.long))
 
         once, x = condition(), torch.empty(pictures, 4, 32, 32)
+        pair, times = AV(*x.split([FRAMES, 1])), AV(*torch.empty(pictures).split([FRAMES, 1]))
         # Stable Diffusion's frame codec.
         codec = AutoencoderKL(
             block_out_channels=(128, 256, 512, 512),
@@ -98,7 +99,7 @@ def autoencoder() -> dict[str, Count]:
             layers_per_block=2,
         ).eval()
         return {
-            "signal decoder, 16 frames and the audio image": count(network, lambda: network(x, torch.empty(pictures), once)),
+            "signal decoder, 16 frames and the audio image": count(network, lambda: network(pair, times, once)),
             "its condition": count(network, condition),
             "both encoders": count(network, lambda: network.posterior(AV(torch.empty(1, 4, FRAMES, 32, 32), x[:1]))),
             "frame codec's decoder, 17 pictures of 256x256": count(codec, lambda: codec.decode(x)),

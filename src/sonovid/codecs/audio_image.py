@@ -1,4 +1,4 @@
-"""Audio images: a mel spectrogram as a greyscale image of the size of a video frame, and back (MM-LDM, section 3.1)."""
+"""Audio images: a mel spectrogram as a greyscale image, in the paper of the size of a video frame, and back (MM-LDM, 3.1)."""
 
 import math
 from dataclasses import dataclass

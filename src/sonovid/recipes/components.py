@@ -174,11 +174,11 @@ def build_log_mel(mel: MelConfig, sample_rate: int) -> LogMel:
 
 
 def build_audio_image(config: AudioImageConfig, geometry: Geometry) -> tuple[LogMel, AudioImage]:
-    """Build the spectrogram and the audio image of a recipe, at the size of its frames."""
+    """Build the spectrogram and the audio image of a recipe, by default at the size of its frames."""
     rate = config.rate or geometry.sample_rate
     top = config.top or rate / 2
     mel = LogMel(rate, config.bins, config.n_fft, config.n_fft, config.hop, 0.0, top, config.floor, partial=True)
-    return mel, AudioImage(geometry.height, geometry.width, config.low, config.high)
+    return mel, AudioImage(config.height or geometry.height, config.width or geometry.width, config.low, config.high)
 
 
 def read_log_mel(folder: Path) -> LogMel:

@@ -74,7 +74,7 @@ class MelConfig:
 
 @dataclass(frozen=True)
 class AudioImageConfig:
-    """The audio image (MM-LDM): a log-mel spectrogram resized to the size of the video frames.
+    """The audio image (MM-LDM): a log-mel spectrogram, resized to the size of the video frames as published, or to its own.
 
     See `codecs.mel.LogMel` and `codecs.audio_image.AudioImage`.
 
@@ -87,6 +87,8 @@ class AudioImageConfig:
         top: highest frequency of the mel filters at that rate, in Hz; 0 for half the rate.
         low: level that becomes black, in dB.
         high: level that becomes white, in dB.
+        height: height of the image in pixels; 0 for that of the frames.
+        width: width of the image in pixels; 0 for that of the frames.
     """
 
     bins: int = 64
@@ -97,6 +99,8 @@ class AudioImageConfig:
     top: float = 0.0
     low: float = -80.0
     high: float = 20.0
+    height: int = 0
+    width: int = 0
 
 
 # The audio image of MM-LDM's released code, which reads audio at 44.1 kHz with the constants for 22.05 kHz.

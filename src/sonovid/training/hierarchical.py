@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -135,18 +136,18 @@ class HierarchicalObjective:
             keep_condition=keep,
             null_latents=network.null_latents(),
         )
-        x0 = torch.cat([rearrange(select_frames(perceived.video, numbers), "b c k h w -> (b k) c h w"), perceived.audio])
-        t = (draw_uniform(len(x0), generator, x0.device) * 1000).floor().add(1) / 1000
-        eps = torch.randn(x0.shape, generator=generator, device=x0.device).to(x0)
-        noisy = add_noise(SCHEDULE, x0, eps, t)
+        x0 = AV(rearrange(select_frames(perceived.video, numbers), "b c k h w -> (b k) c h w"), perceived.audio)
+        t = x0.map(lambda one: (draw_uniform(len(one), generator, one.device) * 1000).floor().add(1) / 1000)
+        eps = x0.map(lambda one: torch.randn(one.shape, generator=generator, device=one.device).to(one))
+        noisy = x0.map(partial(add_noise, SCHEDULE), eps, t)
         output, predict = network(noisy, t, condition), network.config.predict
-        target = training_target(SCHEDULE, predict, x0, eps, t)
-        video, audio = mean_squared_error(output, target).split([numbers.numel(), len(perceived.audio)])
+        target = x0.map(partial(training_target, SCHEDULE, predict), eps, t)
+        video, audio = output.map(mean_squared_error, target)
         losses |= {"video": video.reshape(len(numbers), -1).mean(1), "audio": audio}
         if self.adversary is None:
             return ReconstructionOutput(losses)
         count = len(numbers) if self.judged is None else self.judged
-        estimate = to_x0(SCHEDULE, predict, output.to(noisy.dtype), noisy, t)
+        estimate = output.map(lambda out, at, time: to_x0(SCHEDULE, predict, out.to(at.dtype), at, time), noisy, t)
         generated = self._decode_triples(model, estimate, numbers, count)
         verdict = self.adversarial * F.relu(1 - self.adversary(generated))
         losses["adversarial"] = F.pad(verdict, (0, len(numbers) - len(verdict)), value=torch.nan)
@@ -172,13 +173,10 @@ class HierarchicalObjective:
         return losses
 
     @staticmethod
-    def _decode_triples(
-        model: Any, x0: Float[Tensor, "n c h w"], numbers: Int[Tensor, "b k"], count: int
-    ) -> Float[Tensor, "b2 3 s h2 w2"]:
+    def _decode_triples(model: Any, x0: AV, numbers: Int[Tensor, "b k"], count: int) -> Float[Tensor, "b2 3 s h2 w2"]:
         """Decode the estimated clean latents of `count` clips to an audio image and two frames."""
-        b, k = numbers.shape
-        video = rearrange(x0[: b * k], "(b k) c h w -> b k c h w", k=k)[:count, :2]
-        pictures = model.decode_signal(torch.cat([x0[b * k :, None][:count], video], 1).flatten(0, 1))
+        video = rearrange(x0.video, "(b k) c h w -> b k c h w", k=numbers.shape[1])[:count, :2]
+        pictures = model.decode_signal(torch.cat([x0.audio[:count, None], video], 1).flatten(0, 1))
         return rearrange(pictures.float(), "(b s) c h w -> b c s h w", s=3)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import diffusers
 import pytest
@@ -188,9 +188,24 @@ def test_windows_of_other_lengths_or_sizes_are_refused():
         codec().decode(AV(None, None), 2000)
 
 
+def test_a_wide_audio_image_beside_square_frames(tmp_path):
+    wide = autoencoder(audio_size=(4, 12), picture=AudioImage(16, 48))
+    frames, sound = window()
+    latents = wide.encode(frames, sound)
+    assert latents.map(lambda z: tuple(z.shape)) == wide.latent_shapes(GEOMETRY).map(lambda shape: (2, *shape))
+    assert tuple(latents.audio.shape) == (2, 8, 6, 2)
+    decoded = wide.decode(latents, 2000)
+    assert decoded.map(lambda x: tuple(x.shape)) == AV((2, 3, 4, 16, 16), (2, 2000))
+    wide.save_pretrained(tmp_path)
+    again = HierarchicalAutoencoder.from_pretrained(tmp_path).decode(latents, 2000)
+    decoded.map(partial(torch.testing.assert_close, rtol=0, atol=1e-5), again)
+
+
 def test_incompatible_components_are_refused():
     own = codec()
-    with pytest.raises(ValueError, match="must be of one size"):
+    with pytest.raises(
+        ValueError, match=r"latents \(4, 2, 4\) of an audio image of 8x16, but the network was made for \(4, 4, 4\)"
+    ):
         HierarchicalAutoencoder(own.network, own.frame_codec, MEL, AudioImage(8, 16), GEOMETRY)
     other = HierarchicalNetwork(**{**tiny(), "num_frames": 8})
     with pytest.raises(ValueError, match="the network was made for"):

@@ -39,10 +39,10 @@ def test_each_stream_is_conditioned_on_the_semantics_of_the_other_stream_only():
     z = latents(network)
     frames = torch.tensor([[0, 2], [1, 3]])
     features = network.encode_semantics(z).features
-    before = network.make_condition(z, frames, features=features).tokens
-    other = network.make_condition(z, frames, features=AV(features.video + 1, features.audio)).tokens
-    changed = (before - other).abs().amax((1, 2)) > 1e-5
-    assert changed.tolist() == [False] * 4 + [True] * 2, "frames come first, both of each clip, and then the audio images"
+    before = network.make_condition(z, frames, features=features)
+    other = network.make_condition(z, frames, features=AV(features.video + 1, features.audio))
+    changed = before.map(lambda a, b: ((a.tokens - b.tokens).abs().amax((1, 2)) > 1e-5).tolist(), other)
+    assert changed == AV([False] * 4, [True] * 2)
 
 
 @torch.no_grad()
@@ -55,11 +55,11 @@ def test_dropped_conditions_are_the_null_condition_per_sample():
         network.make_condition(latents(network, seed=s), frames, keep_condition=present, null_latents=null_latents)
         for s in (0, 1)
     )
-    same = [torch.equal(a.content[i], b.content[i]) for i in range(4)]
-    assert same == [True, False, False, False]
-    assert all(torch.equal(x[0], y[0]) for x, y in zip(a.features, b.features, strict=True))
-    assert not a.tokens[0].any()
-    assert a.tokens[1].any()
+    same = a.map(lambda x, y: [torch.equal(x.content[i], y.content[i]) for i in range(2)], b)
+    assert same == AV([True, False], [False, False])
+    assert all(torch.equal(x[0], y[0]) for x, y in zip(a.video.features, b.video.features, strict=True))
+    assert not a.video.tokens[0].any()
+    assert a.video.tokens[1].any()
 
 
 @torch.no_grad()
@@ -67,12 +67,46 @@ def test_without_a_semantic_space_there_are_no_semantic_features():
     network = autoencoder(semantic=None).network
     z = latents(network)
     assert network.encode_semantics(z) is None
-    assert network.make_condition(z, torch.zeros(2, 1, dtype=torch.long)).tokens.shape == (4, 3, 16)
+    told = network.make_condition(z, torch.zeros(2, 1, dtype=torch.long))
+    assert told.map(lambda part: tuple(part.tokens.shape)) == AV((2, 3, 16), (2, 3, 16))
 
 
-def test_indivisible_sizes_are_refused():
+@pytest.mark.parametrize("sizes", [{"size": (5, 5)}, {"audio_size": (4, 9)}], ids=list)
+def test_indivisible_sizes_are_refused(sizes):
     with pytest.raises(ValueError, match="expected multiples"):
-        HierarchicalNetwork(**{**tiny(), "size": (5, 5)})
+        HierarchicalNetwork(**{**tiny(), **sizes})
+
+
+@torch.no_grad()
+def test_images_of_one_size_pass_the_decoder_in_one_batch_with_the_same_result():
+    network = autoencoder().network
+    z, frames, g = latents(network), torch.tensor([[0, 2], [1, 3]]), torch.Generator().manual_seed(3)
+    told = network.make_condition(z, frames)
+    x, t = AV(torch.randn(4, 4, 4, 4, generator=g), torch.randn(2, 4, 4, 4, generator=g)), AV(torch.rand(4), torch.rand(2))
+    calls = []
+    handle = network.decoder.register_forward_pre_hook(lambda module, inputs: calls.append(len(inputs[0])))
+    together = network(x, t, told)
+    handle.remove()
+    assert calls == [6]
+    apart = network(AV(x.video, None), AV(t.video, None), AV(told.video, None))
+    assert apart.audio is None
+    torch.testing.assert_close(together.video, apart.video, rtol=0, atol=1e-5)
+    torch.testing.assert_close(together.audio, network.decoder(x.audio, t.audio, told.audio), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_audio_images_of_their_own_size():
+    torch.manual_seed(0)
+    network = HierarchicalNetwork(**{**tiny(), "audio_size": (4, 12)})
+    assert network.latent_sizes == AV((4, 4), (2, 6))
+    assert network.signal_shapes == AV((4, 4, 4, 4), (4, 4, 12))
+    seen = network.signal_shapes.map(lambda shape: torch.randn(2, *shape))
+    z = network.posterior(seen).map(lambda moments: moments[0])
+    assert z.map(lambda one: tuple(one.shape)) == AV((2, 8, 4, 4), (2, 8, 2, 6))
+    semantics = network.encode_semantics(z)
+    told = network.make_condition(z, torch.tensor([[0, 2], [1, 3]]), features=semantics.features)
+    out = network(AV(seen.video[:, :, :2].movedim(2, 1).flatten(0, 1), seen.audio), AV(torch.rand(4), torch.rand(2)), told)
+    assert out.map(lambda one: tuple(one.shape)) == AV((4, 4, 4, 4), (2, 4, 4, 12))
 
 
 @torch.no_grad()
@@ -82,12 +116,13 @@ def test_each_image_gets_the_draft_of_its_own_frame():
     z, frames = latents(network), torch.tensor([[0, 2], [1, 3]])
     told = network.make_condition(z, frames)
     wanted = [network.drafts["video"](z.video, frames), network.drafts["audio"](z.audio, torch.zeros(2, 1, dtype=torch.long))]
-    assert torch.equal(told.draft, torch.cat(wanted))
-    assert told.draft.shape == (6, 4, 4, 4)
+    assert all(torch.equal(part.draft, draft) for part, draft in zip(told, wanted, strict=True))
+    assert told.map(lambda part: tuple(part.draft.shape)) == AV((4, 4, 4, 4), (2, 4, 4, 4))
     null_latents, absent = network.null_latents(), AV(torch.tensor([False, True]), torch.tensor([True, True]))
-    silent = network.make_condition(z, frames, keep_condition=absent, null_latents=null_latents).draft
-    torch.testing.assert_close(silent[:2], network.drafts["video"](null_latents.video, frames[:1]))
-    assert torch.equal(silent[2:], told.draft[2:])
+    silent = network.make_condition(z, frames, keep_condition=absent, null_latents=null_latents)
+    torch.testing.assert_close(silent.video.draft[:2], network.drafts["video"](null_latents.video, frames[:1]))
+    assert torch.equal(silent.video.draft[2:], told.video.draft[2:])
+    assert torch.equal(silent.audio.draft, told.audio.draft)
 
 
 def test_drafts_require_x0_prediction():
@@ -104,8 +139,9 @@ def test_the_decoder_learns_to_distinguish_frames_by_latents_and_index():
     frames, wanted = torch.arange(4)[None].expand(2, 4), seen.video - seen.video.mean(2, keepdim=True)
     for _ in range(60):
         z = network.posterior(seen).video[0]
-        x = torch.randn(8, 4, 4, 4, generator=g)
-        made = network(x, torch.ones(8), network.make_condition(AV(z, None), frames)).reshape(2, 4, 4, 4, 4).movedim(1, 2)
+        x = AV(torch.randn(8, 4, 4, 4, generator=g), None)
+        made = network(x, AV(torch.ones(8), None), network.make_condition(AV(z, None), frames)).video
+        made = made.reshape(2, 4, 4, 4, 4).movedim(1, 2)
         loss = (made - seen.video).square().mean()
         optimiser.zero_grad()
         loss.backward()

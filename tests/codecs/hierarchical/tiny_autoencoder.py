@@ -18,7 +18,9 @@ GEOMETRY = Geometry(4, Fraction(8), 16, 16, 4000)
 MEL = LogMel(sample_rate=4000, bins=16, n_fft=128, window=128, hop=125, high=2000.0)
 
 
-def autoencoder(*, fresh: bool = False, decoding: Decoding | None = None, **changes: Any) -> HierarchicalAutoencoder:
+def autoencoder(
+    *, fresh: bool = False, decoding: Decoding | None = None, picture: AudioImage | None = None, **changes: Any
+) -> HierarchicalAutoencoder:
     """fresh: with initial weights. Otherwise zero-initialised weights are random too."""
     with torch.random.fork_rng():
         torch.random.default_generator.manual_seed(0)
@@ -29,7 +31,8 @@ def autoencoder(*, fresh: bool = False, decoding: Decoding | None = None, **chan
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.2)
     decoding = decoding or Decoding(steps=2)
-    return HierarchicalAutoencoder(network, frames, MEL, AudioImage(16, 16), GEOMETRY, vocoder=vocoder, decoding=decoding).eval()
+    picture = picture or AudioImage(16, 16)
+    return HierarchicalAutoencoder(network, frames, MEL, picture, GEOMETRY, vocoder=vocoder, decoding=decoding).eval()
 
 
 def window(b: int = 2, seed: int = 0) -> AV:

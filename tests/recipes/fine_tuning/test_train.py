@@ -81,6 +81,19 @@ def test_the_dataset_has_each_clip_s_frames_and_then_its_audio_image():
     assert AV(*batch["pictures"].shape[-2:]) == AV(32, 32)
 
 
+def test_the_pieces_of_a_wide_audio_image_take_turns():
+    g = torch.Generator().manual_seed(0)
+    frames = torch.zeros(2, 4, 32, 32, 3, dtype=torch.uint8)
+    sound = torch.randint(-9000, 9000, (2, 8000), generator=g, dtype=torch.int16)
+    mel, image = build_audio_image(AudioImageConfig(width=64), Geometry(4, Fraction(8), 32, 32, 16000))
+    assert (image.height, image.width) == (32, 64)
+    pictures = ImageDataset(InMemoryLatents([{}, {}], AV(frames, sound)), mel, image, 4, 3)
+    batch = pictures([4, 5, 6, 12])["pictures"][:, :, 0]
+    whole = image.encode(mel(sound / 32767))
+    wanted = [whole[0, ..., :32], whole[0, ..., 32:], whole[0, ..., :32], whole[1, ..., 32:]]
+    assert torch.equal(batch, torch.stack(wanted))
+
+
 def test_the_published_recipe_has_the_paper_s_values():
     recipe = recipes.get("codec.frames.fine_tuned")
     assert (recipe.training.learning_rate, recipe.judge.begins, recipe.judge.weight, recipe.training.batch_size) == (
@@ -100,6 +113,10 @@ def test_the_published_recipe_has_the_paper_s_values():
     [
         ({"geometry.height": "36"}, "multiples of 8"),
         ({"sounds": "-1"}, "how often an audio image counts"),
+        (
+            {"picture.width": "40"},
+            "an audio image of 32x40; expected the height of the frames, 32, and a multiple of their width",
+        ),
         ({"perceived": "nowhere.pth"}, r"expected a \.safetensors file"),
         ({"codec": "nowhere"}, "no such folder"),
     ],

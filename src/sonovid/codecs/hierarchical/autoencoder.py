@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from sonovid.codecs import composite
 from sonovid.codecs.audio_image import AudioImage
 from sonovid.codecs.hierarchical.network import HierarchicalNetwork
-from sonovid.codecs.hierarchical.signal_decoder import DecoderCondition
 from sonovid.codecs.mel import LogMel
 from sonovid.codecs.spectrogram import PARTS
 from sonovid.codecs.vocoder import GriffinLim
@@ -87,7 +86,7 @@ class HierarchicalAutoencoder(nn.Module):
         whitening: Whitening of the latents of each stream.
 
     Raises:
-        ValueError: The audio image and the frames differ in size, or the frame codec does not fit the network.
+        ValueError: The latents that the frame codec gives of frames or of audio images do not fit the network.
     """
 
     config_name = composite.CONFIG
@@ -111,19 +110,21 @@ class HierarchicalAutoencoder(nn.Module):
         self.decoding, self.whitening = decoding or Decoding(), whitening or AV(Whitening(), Whitening())
         self.frame_codec.requires_grad_(False)
         self.vocoder.requires_grad_(False)
-        if (picture.height, picture.width) != (geometry.height, geometry.width):
-            raise ValueError(
-                f"HierarchicalAutoencoder: an audio image of {picture.height}x{picture.width} beside frames of "
-                f"{geometry.height}x{geometry.width}; both go through one frame codec and must be of one size"
-            )
         # The sample rate of the spectrogram may differ from that of the audio, see `released_mel`.
         self.mel_frames = replace(log_mel, sample_rate=geometry.sample_rate).num_frames(geometry)
-        shape, expected = tuple(frame_codec.latent_shape(geometry)), network.signal_shapes.video
-        if shape != expected:
-            raise ValueError(
-                f"HierarchicalAutoencoder: the frame codec gives latents {shape} of {geometry}, but "
-                f"the network was made for {expected}"
-            )
+        one_image = replace(geometry, num_frames=1, height=picture.height, width=picture.width)
+        images = frame_codec.latent_shape(one_image)
+        shapes = AV(tuple(frame_codec.latent_shape(geometry)), (images[0], *images[2:]))
+        named = AV(
+            f"{geometry.num_frames} frames of {geometry.height}x{geometry.width}",
+            f"an audio image of {picture.height}x{picture.width}",
+        )
+        for inputs, shape, expected in zip(named, shapes, network.signal_shapes, strict=True):
+            if shape != expected:
+                raise ValueError(
+                    f"HierarchicalAutoencoder: the frame codec gives latents {shape} of {inputs}, but the network was made for "
+                    f"{expected}"
+                )
 
     # --- properties ------------------------------------------------------------------------------------------------------
 
@@ -249,18 +250,17 @@ class HierarchicalAutoencoder(nn.Module):
         video = None if images.video is None else rearrange(images.video, "t c h w -> 1 c t h w")
         return AV(video, images.audio)
 
-    def _denoise(self, decoder_condition: DecoderCondition) -> Denoiser:
-        """The signal decoder under one condition as a denoiser for the sampler, with frames and audio image in one batch."""
+    def _denoise(self, decoder_condition: AV) -> Denoiser:
+        """The signal decoder under the conditions of both streams as a denoiser for the sampler."""
 
         def model(x: AV, t: AV, condition: Any, previous: AV | None) -> Any:
-            out = self.network(torch.cat([*x]).to(self.dtype), torch.cat([*t]), decoder_condition)
-            return _NetworkOutput(AV(*out.split([len(x.video), len(x.audio)])))
+            return _NetworkOutput(self.network(x.map(lambda one: one.to(self.dtype)), t, decoder_condition))
 
         return build_denoiser(model, AV(SCHEDULE, SCHEDULE), self.network.config.predict)
 
     def _noise(self, name: str) -> Float[Tensor, "1 c h w"]:
-        shape = self.network.signal_shapes.audio
-        return draw_noise(seeded_generators([NOISE_SEED], name), shape).to(self.device)
+        channels, shapes = self.network.config.channels, dict(zip(AV._fields, self.network.sizes, strict=True))
+        return draw_noise(seeded_generators([NOISE_SEED], name), (channels, *shapes[name])).to(self.device)
 
     def waveform(self, images: Float[Tensor, "b 3 h w"], num_samples: int) -> Float[Tensor, "b n"]:
         """Convert audio images to waveforms."""

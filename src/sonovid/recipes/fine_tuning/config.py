@@ -81,7 +81,7 @@ def scenes() -> DecoderFineTuningConfig:
     """The frame codec of the packaged model, on frames and audio images of scenes."""
     return DecoderFineTuningConfig(
         data=DataConfig(path="scenes:landscape+hits+bounces:1500:seed=0"),
-        picture=AudioImageConfig(low=-60.0),
+        picture=AudioImageConfig(low=-60.0, width=256),
         edge=1.0,
         judge=DiscriminatorConfig(width=32, begins=250),
         training=TrainingConfig(
@@ -95,6 +95,7 @@ def tiny() -> DecoderFineTuningConfig:
     return replace(
         scenes(),
         codec="tiny",
+        picture=AudioImageConfig(low=-60.0),
         geometry=TINY_GEOMETRY,
         data=TINY_DATA,
         judge=DiscriminatorConfig(width=16, begins=2),

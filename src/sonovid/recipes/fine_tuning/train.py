@@ -48,6 +48,12 @@ def run(recipe: DecoderFineTuningConfig, recorded: dict[str, Any]) -> Path:
     codec.latent_shape(recipe.geometry)
     if recipe.sounds < 0:
         raise ValueError(f"sounds={recipe.sounds}: expected how often an audio image counts, 0 or more")
+    image = build_audio_image(recipe.picture, recipe.geometry)[1]
+    if image.height != recipe.geometry.height or image.width % recipe.geometry.width:
+        raise ValueError(
+            f"picture: an audio image of {image.height}x{image.width}; expected the height of the frames, "
+            f"{recipe.geometry.height}, and a multiple of their width, {recipe.geometry.width}"
+        )
     # Loaded before clips are read, so that a wrong file fails at once.
     lpips = LPIPS.from_file(recipe.perceived) if recipe.perceived else None
     training, held_out, _ = open_latents(recipe.data, recipe.geometry, out, stack_clips, UNENCODED, (True, True))
@@ -57,6 +63,8 @@ def run(recipe: DecoderFineTuningConfig, recorded: dict[str, Any]) -> Path:
 @dataclass(frozen=True)
 class ImageDataset:
     """Frames and audio images of cached clips, in order: the frames of a clip, then its audio image `repeats` times.
+
+    An audio image that is several times as wide as a frame is cut into pieces of the frames' width, which take turns.
 
     Attributes:
         cache: the clips, as `clip_batches.stack_clips` stacks them.
@@ -84,7 +92,10 @@ class ImageDataset:
         frames = clips.video[torch.arange(len(positions)), positions.clamp(max=self.num_frames - 1)]
         images = frames.movedim(-1, 1).float() / 127.5 - 1
         if is_audio.any():
-            images[is_audio] = self.encode_audio(clips.audio[is_audio])[1]
+            wide = self.encode_audio(clips.audio[is_audio])[1]
+            width = images.shape[-1]
+            starts = [(int(n) - self.num_frames) * width % wide.shape[-1] for n in positions[is_audio]]
+            images[is_audio] = torch.stack([one[..., at : at + width] for one, at in zip(wide, starts, strict=True)])
         return {"pictures": images[:, :, None], "sound": is_audio}
 
     def encode_audio(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,15 +161,17 @@ def measure_decoder(codec: Any, dataset: ImageDataset) -> tuple[dict[str, float]
         pair = dataset.cache.batch([clip])
         frames = (pair.video[0].movedim(-1, 1).float() / 127.5 - 1).to(device)
         mel, audio_image = (x.to(device) for x in dataset.encode_audio(pair.audio))
-        true = torch.cat([frames, audio_image])
-        decoded = codec.decode(codec.encode(true[:, :, None])).float()[:, :, 0].clamp(-1, 1)
-        values["psnr_frames"].append(psnr(decoded[:-1], frames).mean())
-        values["psnr_sounds"].append(psnr(decoded[-1:], audio_image).mean())
+        decoded, decoded_image = (
+            codec.decode(codec.encode(true[:, :, None])).float()[:, :, 0].clamp(-1, 1) for true in (frames, audio_image)
+        )
+        values["psnr_frames"].append(psnr(decoded, frames).mean())
+        values["psnr_sounds"].append(psnr(decoded_image, audio_image).mean())
         true_mel = dataset.audio_image.dequantise(dataset.audio_image.quantise(mel).float())
-        for name, image in (("mel_error_db", decoded[-1:]), ("mel_error_db_of_picture", audio_image)):
+        for name, image in (("mel_error_db", decoded_image), ("mel_error_db_of_picture", audio_image)):
             decoded_mel = dataset.audio_image.decode(image, mel.shape[1], mel.shape[2])
             values[name].append(DECIBELS * (decoded_mel - true_mel).abs().mean())
         if clip < NUM_SAMPLES:
-            columns.append(torch.cat([torch.cat([x[0], x[-1]], dim=-1) for x in (true, decoded)], dim=-2))
+            shown = ((frames, audio_image), (decoded, decoded_image))
+            columns.append(torch.cat([torch.cat([x[0], image[0]], dim=-1) for x, image in shown], dim=-2))
     rows = ((torch.cat(columns, dim=-1) + 1) * 127.5).round().byte().movedim(0, -1).cpu().numpy()
     return {name: float(torch.stack(each).mean()) for name, each in values.items()}, rows

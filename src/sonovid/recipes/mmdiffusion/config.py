@@ -72,7 +72,8 @@ def paper() -> MMDiffusionConfig:
     Deviation: the authors train in float16, here in bfloat16. They sample by a third-order DPM-Solver in 20 steps; here it is
     DPM-Solver++(2M). Their DDPM of 1000 steps is sampling.step=ddpm sampling.steps=1000.
 
-    Memory of a step on one GPU: 2.5 GiB for weights, gradients, AdamW and averages, and PASSES GiB for the passes of 4 clips.
+    Memory of a step on one GPU: 2.5 GiB for weights, gradients, AdamW and averages, and 18.3 GiB for the passes of 4 clips
+    (benchmarks/training/memory.py).
     """
     return MMDiffusionConfig(
         sampling=SamplingConfig(steps=20, step="dpm_solver"),

@@ -2,9 +2,10 @@
 
 import json
 
+import pytest
 import torch
 
-from sonovid import recipes
+from sonovid import SoundingVideoPipeline, recipes
 from sonovid.codecs.base import PairCodec
 from sonovid.codecs.hierarchical import HierarchicalAutoencoder
 from sonovid.data import latents
@@ -45,3 +46,22 @@ def test_the_cache_key_depends_on_the_encoders_only(autoencoder):
         assert latents.fingerprint(*encoder_key(codec)) == key
         next(codec.network.encoders.parameters()).add_(1.0)
     assert latents.fingerprint(*encoder_key(codec)) != key
+
+
+def test_an_audio_image_of_its_own_size_trains_both_stages(tmp_path):
+    wide = {"base.picture.width": "64", "losses.adversarial": "0", "shown": "0", "steps": "1", "validate_every": "1"}
+    recipes.run("mmldm.tiny.autoencoder", {"out": str(tmp_path / "first"), **wide})
+    codec = HierarchicalAutoencoder.from_pretrained(tmp_path / "first" / "model")
+    assert (codec.picture.height, codec.picture.width) == (32, 64)
+    assert codec.network.sizes.audio[1] == 2 * codec.network.sizes.video[1]
+    given = {"codec.autoencoder": str(tmp_path / "first" / "model"), "steps": "1", "sampling.validation_clips": "0"}
+    recipes.run("mmldm.tiny", {"out": str(tmp_path / "second"), **given})
+    pipe = SoundingVideoPipeline.from_pretrained(tmp_path / "second" / "model")
+    assert tuple(pipe.denoiser.config.audio) == (8, *codec.network.latent_sizes.audio)
+    clip = pipe(generator=0, num_inference_steps=1).clips[0]
+    assert clip.waveform.shape[1] == codec.geometry.num_samples
+
+
+def test_a_discriminator_needs_images_of_one_size(tmp_path):
+    with pytest.raises(ValueError, match=r"another size: leave base\.picture\.height and base\.picture\.width at 0"):
+        recipes.run("mmldm.tiny.autoencoder", {"out": str(tmp_path), "base.picture.width": "64"})

@@ -73,6 +73,11 @@ def run(recipe: MMLDMAutoencoderConfig, recorded: dict[str, Any]) -> Path:
     # Caches on disk have "perceived" in their key, so it must not change.
     key = (frame_codec, log_mel.to_config(), asdict(audio_image), "perceived")
     adversarial = bool(recipe.losses.adversarial)
+    if adversarial and (audio_image.height, audio_image.width) != (recipe.geometry.height, recipe.geometry.width):
+        raise ValueError(
+            f"losses.adversarial={recipe.losses.adversarial}: the discriminator sees audio images beside frames, which have "
+            f"another size: leave base.picture.height and base.picture.width at 0, or set losses.adversarial=0"
+        )
     opened = open_latents(recipe.data, recipe.geometry, Path(recipe.out), encode, *key, last=not adversarial)
     training, held_out, windows = opened
     pixels: Sequence[latents.LatentDataset | None] = (None, None)
@@ -115,10 +120,14 @@ def encode_signal(batch: list[Clip], *, autoencoder: HierarchicalAutoencoder, de
 
 
 def network_config(recipe: MMLDMAutoencoderConfig, frame_codec: Any, num_classes: int) -> dict[str, Any]:
-    """The arguments of `HierarchicalNetwork`, for the frame codec's latents of the recipe's clips."""
+    """The arguments of `HierarchicalNetwork`, for the frame codec's latents of the recipe's clips and audio images."""
     config = NETWORK_CONFIGS[recipe.network.size](num_classes)
     channels, num_frames, *size = frame_codec.latent_shape(recipe.geometry)
     config |= {"channels": channels, "num_frames": num_frames, "size": tuple(size)}
+    audio_image = components.build_audio_image(recipe.base.picture, recipe.geometry)[1]
+    one_image = replace(recipe.geometry, num_frames=1, height=audio_image.height, width=audio_image.width)
+    if (audio_size := tuple(frame_codec.latent_shape(one_image)[2:])) != tuple(size):
+        config["audio_size"] = audio_size
     config["unet"] |= {"in_channels": channels, "out_channels": channels}
     return config if recipe.network.semantic else {**config, "semantic": None}
 
