@@ -46,6 +46,8 @@ def main() -> int:
                 clip.currentTime = 0.55;
                 await seeked;
             }""")
+            # The player shows that it is loading for a moment longer.
+            page.wait_for_timeout(2000)
             page.screenshot(path=target, full_page=True)
         finally:
             browser.close()

@@ -12,7 +12,7 @@ from sonovid.core.av import AV, NO_STREAMS
 from sonovid.core.condition import Condition
 
 # Larger batches are no faster: on a CPU the activations no longer fit into its caches; a GPU is saturated at this size.
-MAX_BATCH_ON_CPU, MAX_BATCH_ELSEWHERE = 16, 32
+MAX_BATCH_ON_CPU, MAX_BATCH_ELSEWHERE = 4, 32
 # Memory of one evaluation, in sizes of the largest layer. Measured: 2 to 4 for the networks of this package.
 LAYERS_IN_MEMORY = 6
 # Memory for decoding one clip, in sizes of its frames as floats: 64 channels at full size, four times.
