@@ -87,7 +87,7 @@ def describe_media(path: str) -> dict[str, Any]:
 def describe_model(model: str | None) -> dict[str, Any]:
     """Facts of a model from its index and the headers of its weight files, without loading it."""
     from sonovid.core.geometry import Geometry
-    from sonovid.pipelines import loading
+    from sonovid.pipelines import loading, packaged
     from sonovid.pipelines.foreign import is_foreign_model
 
     folder = loading.locate(model, weights=False)
@@ -104,11 +104,8 @@ def describe_model(model: str | None) -> dict[str, Any]:
         if name in index:
             facts[name] = index[name]
     for name, entry in index.items():
-        if isinstance(entry, list) and len(entry) == 2 and (folder / name).is_dir():
-            shapes = [
-                shape
-                for inner in [folder / name, *(folder / name).rglob("*/")]
-                for shape in loading.tensor_shapes(inner).values()
-            ]
+        place = packaged.component_folder(folder, name)
+        if isinstance(entry, list) and len(entry) == 2 and place.is_dir():
+            shapes = [shape for inner in [place, *place.rglob("*/")] for shape in loading.tensor_shapes(inner).values()]
             facts[name] = f"{entry[1]}, {loading.count_values(shapes):,} values"
     return facts

@@ -218,17 +218,18 @@ def load_component(folder: Path, name: str, entry: Any, *, variant: str | None =
         ValueError: a class that is not allowed, or weights that do not fit it.
     """
     cls = resolve_class(folder, name, entry)
-    check_safe_files(folder / name)
-    if not (folder / name).is_dir():
+    place = packaged.component_folder(folder, name)
+    check_safe_files(place)
+    if not place.is_dir():
         raise ValueError(f"model {folder}: the folder {name} is missing")
     try:
-        component = cls.from_pretrained(str(folder / name), **({"variant": variant} if variant else {}))
+        component = cls.from_pretrained(str(place), **({"variant": variant} if variant else {}))
     except Exception as error:
-        reason = find_damage(folder / name) or short_message(error)
+        reason = find_damage(place) or short_message(error)
         raise ValueError(f"model {folder}: {name} cannot be loaded: {reason}") from error
     if isinstance(component, torch.nn.Module):
         component.eval().requires_grad_(False)
-        check_weights(component, folder / name)
+        check_weights(component, place)
     return component
 
 

@@ -1,5 +1,6 @@
 """The models inside the package, by name."""
 
+import json
 import os
 from pathlib import Path
 
@@ -35,3 +36,20 @@ def folder(name: "str | os.PathLike" = NAME) -> Path:
             "of the Hub"
         )
     return path
+
+
+def component_folder(model: Path, name: str) -> Path:
+    """The folder of a component of a model folder.
+
+    Packaged models share codecs: "shared" in the index of one maps a component to the packaged model that holds it. This is only
+    followed within the package, so no other folder can name files outside it.
+
+    Args:
+        model: a model folder.
+        name: name of the component.
+    """
+    own = model / name
+    if own.is_dir() or model.parent != FOLDER:
+        return own
+    shared = json.loads((model / "model_index.json").read_text(encoding="utf-8")).get("shared", {})
+    return FOLDER / shared[name] / name if shared.get(name) in NAMES else own

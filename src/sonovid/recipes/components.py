@@ -208,7 +208,8 @@ def _codec_folder(source: str, component: str) -> Path | None:
             return None
         raise ValueError(f"codecs.{component.split('_')[0]}={source}: no such folder")
     folder = loading.locate(source)
-    return folder / component if (folder / loading.INDEX).is_file() and (folder / component).is_dir() else folder
+    place = packaged.component_folder(folder, component)
+    return place if (folder / loading.INDEX).is_file() and place.is_dir() else folder
 
 
 def _class_name(folder: Path) -> str:
