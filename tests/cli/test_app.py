@@ -24,6 +24,13 @@ def test_the_defaults_are_this_machine_alone(monkeypatch, tmp_path):
     assert len(settings.devices) == 1
 
 
+def test_the_dtype_is_that_of_all_devices(monkeypatch, tmp_path):
+    monkeypatch.setattr("sonovid.cli.device.has_bfloat16", lambda device: True)
+    assert parse_settings(parse("--folder", str(tmp_path), "--device", "cpu")).dtype == "bfloat16"
+    monkeypatch.setattr("sonovid.cli.device.has_bfloat16", lambda device: device == "cpu")
+    assert parse_settings(parse("--folder", str(tmp_path), "--device", "cpu", "--device", "cpu:0")).dtype == "float32"
+
+
 def test_options_become_settings(tmp_path):
     words = ["--model", "a", "--model", "b", "--model", "a", "--device", "cpu", "--device", "cpu:0", "--max-upload", "5M"]
     words += ["--max-age", "1/2", "--max-seconds", "2.5", "--max-queue", "3", "--folder", str(tmp_path), "--dtype", "bfloat16"]

@@ -50,7 +50,10 @@ def add_parser(commands: Any) -> None:
         help="device of a worker, may be repeated for several workers; default: a GPU if available, else cpu",
     )
     models.add_argument(
-        "--dtype", choices=("float32", "bfloat16", "float16"), default="float32", help="dtype of the networks; default: float32"
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="dtype of the networks; default: auto, bfloat16 if the devices support it and float32 otherwise",
     )
     models.add_argument(
         "--table", metavar="JSON", help="results to show on the page, written by evaluate --json, compare --json or benchmark"
@@ -117,15 +120,18 @@ def parse_settings(args: argparse.Namespace) -> Any:
         ValueError: an unusable device, token or table, or a host that others can reach without a token.
     """
     from sonovid.app.settings import PACKAGED_MODEL, Settings, default_folder
-    from sonovid.cli.device import resolve_device
+    from sonovid.cli.device import resolve_device, resolve_dtype
 
     if args.table is not None and not Path(args.table).is_file():
         raise ValueError(f"--table {args.table}: no such file")
+    devices = tuple(dict.fromkeys(resolve_device(name) for name in (args.device or [None])))
+    # One dtype for all workers, so that a job does not depend on the worker that runs it.
+    dtypes = {str(resolve_dtype(args.dtype, device)).removeprefix("torch.") for device in devices}
     return Settings(
         folder=Path(args.folder) if args.folder else default_folder(),
         models=tuple(dict.fromkeys(args.model or [PACKAGED_MODEL])),
-        devices=tuple(dict.fromkeys(resolve_device(name) for name in (args.device or [None]))),
-        dtype=args.dtype,
+        devices=devices,
+        dtype=dtypes.pop() if len(dtypes) == 1 else "float32",
         host=args.host,
         port=args.port,
         token=read_token(args.token_file),
