@@ -20,6 +20,7 @@ SCHEDULES = {
     "straight": RectifiedFlow(),
     "round": Cosine(),
     "round, offset": Cosine(0.008),
+    "round, less signal": Cosine(0.008, 0.25),
     "linear": Tabulated(),
     "scaled": Tabulated("scaled_linear", 0.0015, 0.0195),
 }
@@ -55,6 +56,15 @@ def test_cosine_with_offset_matches_diffusers():
     table = DDPMScheduler(beta_schedule="squaredcos_cap_v2").alphas_cumprod
     alpha, _ = Cosine(0.008).coefficients(torch.arange(1, 1001) / 1000)
     torch.testing.assert_close(alpha[:-1] ** 2, table[:-1], rtol=1e-3, atol=1e-6)  # its last beta is clipped
+
+
+def test_the_signal_factor_shifts_the_log_snr():
+    t = torch.linspace(0.01, 0.99, 50, dtype=torch.float64)
+    (alpha, sigma), (own_alpha, own_sigma) = (Cosine(0.008, signal).coefficients(t) for signal in (1.0, 0.25))
+    torch.testing.assert_close(own_alpha / own_sigma, 0.25 * alpha / sigma)
+    torch.testing.assert_close(own_alpha.square() + own_sigma.square(), torch.ones_like(t))
+    with pytest.raises(ValueError, match="above zero"):
+        Cosine(0.0, 0.0)
 
 
 @EVERY_SCHEDULE
@@ -122,7 +132,7 @@ def test_error_gain(schedule, predict):
     torch.testing.assert_close(moved[:, 0].abs() * error_gain(schedule, predict, t), torch.ones(5, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("schedule", [RectifiedFlow(), Cosine(), Cosine(0.008)])
+@pytest.mark.parametrize("schedule", [RectifiedFlow(), Cosine(), Cosine(0.008), Cosine(0.0, 0.25)])
 def test_start_bounds_the_error_of_x0(schedule):
     for predict in PREDICTION_TYPES:
         if offers(schedule, predict):

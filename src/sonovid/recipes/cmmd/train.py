@@ -31,7 +31,7 @@ from sonovid.training.seeding import seeded_init
 
 log = logging.getLogger(__name__)
 
-SCHEDULE = Cosine(0.008)
+OFFSET = 0.008
 
 
 def run(recipe: CMMDConfig, recorded: dict[str, Any]) -> Path:
@@ -108,6 +108,11 @@ def build_network(recipe: CMMDConfig, codecs: AV) -> CMMD:
         return CMMD(video=codecs.video.latent_shape(recipe.geometry)[0], audio=(channels, bins), **asdict(recipe.network))
 
 
+def build_schedule(config: ObjectiveConfig) -> AV:
+    """Build the noise schedules of both streams."""
+    return AV(Cosine(OFFSET), Cosine(OFFSET, config.audio_signal))
+
+
 def build_objective(
     config: ObjectiveConfig, contrastive: ContrastiveConfig, window: CropWindow
 ) -> MultiTaskObjective | ContrastiveObjective:
@@ -120,7 +125,7 @@ def build_objective(
     """
     distribution = timestep_distribution(config.law, config.mean, config.std)
     plain = MultiTaskObjective(
-        schedule=AV(SCHEDULE, SCHEDULE),
+        schedule=build_schedule(config),
         predict=config.predict,
         tasks={Task.JOINT: 1.0},
         time_distribution=AV(distribution, distribution),
@@ -144,7 +149,7 @@ def build_pipeline(recipe: CMMDConfig, network: nn.Module, codecs: AV) -> Soundi
         network,
         *codecs,
         geometry=recipe.geometry,
-        schedule=AV(SCHEDULE, SCHEDULE),
+        schedule=build_schedule(recipe.regression),
         predict=recipe.regression.predict,
         step=sampling.step,
         options={"num_inference_steps": sampling.steps, "reconstruction_scale": sampling.reconstruction},
