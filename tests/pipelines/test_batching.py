@@ -63,7 +63,7 @@ def test_the_batch_size_depends_on_free_memory(monkeypatch):
     evaluate = lambda: network(torch.zeros(1, 1000))  # noqa: E731
     assert largest_layer_bytes(network, evaluate) == 4 * 5000
     assert not any(module._forward_hooks for module in network)
-    for free, wanted in ((10**12, 16), (10**6, 4), (1, 1)):
+    for free, wanted in ((10**12, 4), (5 * 10**5, 2), (1, 1)):
         monkeypatch.setattr("sonovid.pipelines.batching.free_memory", lambda device, free=free: free)
         assert find_batch_size(network, evaluate, torch.device("cpu")) == wanted
         assert codec_batch_size(16 * 64 * 64, 2, torch.device("cpu")) == min(2, wanted if free > 10**6 else 1)

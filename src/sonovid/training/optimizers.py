@@ -32,7 +32,8 @@ class BatchedMuon(torch.optim.Muon):
                     by_shape.setdefault(tuple(p.shape), []).append(p)
             for shape, params in by_shape.items():
                 updates = torch.stack([self._momentum(p, group) for p in params])
-                directions = orthogonalize(updates, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                # A checkpoint gives the coefficients back as a list.
+                directions = orthogonalize(updates, tuple(group["ns_coefficients"]), group["ns_steps"], group["eps"])
                 # The RMS of AdamW's updates (Liu et al. 2025, eq. 4).
                 rate = group["lr"] * 0.2 * math.sqrt(max(shape))
                 for p, direction in zip(params, directions, strict=True):
