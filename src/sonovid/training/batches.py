@@ -85,9 +85,10 @@ def prefetch(
 
 
 def to_device(value: Any, device: torch.device) -> Any:
-    """Move every tensor in nested mappings, sequences and dataclasses to a device."""
+    """Move every tensor in nested mappings, sequences and dataclasses to a device, to a GPU through pinned memory."""
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
+        pinned = value.pin_memory() if device.type == "cuda" and value.device.type == "cpu" else value
+        return pinned.to(device, non_blocking=True)
     if isinstance(value, Mapping):
         return {key: to_device(v, device) for key, v in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
