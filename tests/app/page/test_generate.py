@@ -85,9 +85,10 @@ def test_a_given_video_stands_beside_what_was_made(tab):
 
 
 def test_frames_emerge_while_somebody_looks(tab):
-    found = updates(tab.generate(*values(steps=30)))
+    # So many that they take several times as long as the page waits between two looks.
+    found = updates(tab.generate(*values(steps=300)))
     assert any("data:image/jpeg;base64," in update[RESULT] for update in found[:-1])
-    assert any("of 30." in update[RESULT] for update in found[:-1])
+    assert any("of 300." in update[RESULT] for update in found[:-1])
 
 
 def test_cancelling_ends_it_and_nothing_is_left(tab):
